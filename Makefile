@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Weir. `sudo make demo` shows it, `sudo make check` tests it; both install what they need (Debian 12).
+# V=1 shows the commands. Everything that is made goes to build/.
+
+CC ?= gcc
+CLANG ?= $(firstword $(foreach c,clang clang-19 clang-16 clang-14,$(shell command -v $(c) 2>/dev/null)) clang)
+BPFTOOL ?= $(firstword $(shell command -v bpftool 2>/dev/null) /usr/sbin/bpftool)
+VERSION := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
+B := build
+PREFIX ?= /usr/local
+
+ifeq ($(V),1)
+Q :=
+say = @:
+else
+Q := @
+say = @printf '  %-7s %s\n' $(1) $(2)
+endif
+
+.DELETE_ON_ERROR:
+.SECONDARY:
+.DEFAULT_GOAL := all
+
+PKGS := libbpf libxdp libnl-3.0 libnl-route-3.0 libcjson libsystemd libmicrohttpd libcurl
+PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unused-parameter
+CPPFLAGS += -D_GNU_SOURCE -DLB_VERSION='"$(VERSION)"' -Iinclude -Iuser -Iuser/lib -I$(B)/gen $(PKG_CFLAGS) -MMD -MP
+CFLAGS ?= -O2 -g
+CFLAGS += -std=gnu17 -fno-strict-aliasing $(WARN)
+SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LDLIBS_LIB := -lcjson -lxxhash -lm
+LDLIBS_lbd := -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd -lmicrohttpd
+LDLIBS_lbctl := -lcurl
+LDLIBS_lb-backend := -lxdp -lbpf -lnl-route-3 -lnl-3
+
+BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
+BPF_SYSINC := -idirafter /usr/include/$(shell uname -m)-linux-gnu
+BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -D__bpf__ -Wall -Wextra -Werror -Wno-unused-parameter \
+	-Iinclude -Ibpf $(BPF_SYSINC) -MMD -MP
+
+# --- kernel side: one object and one skeleton per entry program -------------------------------------------
+
+BPF_SRC := $(wildcard bpf/*.bpf.c)
+BPF_OBJ := $(BPF_SRC:bpf/%.bpf.c=$(B)/bpf/%.bpf.o)
+SKEL := $(BPF_SRC:bpf/%.bpf.c=$(B)/gen/%.skel.h)
+TEST_BPF_SRC := $(wildcard tests/*/*.bpf.c)
+TEST_SKEL := $(foreach s,$(TEST_BPF_SRC),$(B)/gen/$(notdir $(s:.bpf.c=.skel.h)))
+
+$(B)/bpf/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS) -MF $(@:.o=.d) -c $< -o $@
+
+define test_bpf_rule
+$(B)/bpf/$(notdir $(1:.bpf.c=.bpf.o)): $(1)
+	$$(call say,BPF,$$@)
+	@mkdir -p $$(@D)
+	$$(Q)$$(CLANG) $$(BPF_CFLAGS) -MF $$(@:.o=.d) -c $$< -o $$@
+endef
+$(foreach s,$(TEST_BPF_SRC),$(eval $(call test_bpf_rule,$(s))))
+
+$(B)/gen/%.skel.h: $(B)/bpf/%.bpf.o
+	$(call say,SKEL,$@)
+	@mkdir -p $(@D)
+	$(Q)$(BPFTOOL) gen skeleton $< name $(subst -,_,$*)_bpf > $@
+
+# --- user side: liblb and the programs --------------------------------------------------------------------
+
+PROGRAMS := lbd lbctl lb-backend
+LIB_SRC := $(wildcard user/lib/*.c)
+LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
+SAN_LIB_OBJ := $(LIB_SRC:%.c=$(B)/san/%.o)
+prog_src = $(wildcard user/$(1)/*.c)
+
+$(B)/%.o: %.c | $(SKEL) $(TEST_SKEL)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
+
+$(B)/san/%.o: %.c | $(SKEL) $(TEST_SKEL)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) -c $< -o $@
+
+$(B)/liblb.a: $(LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+$(B)/san/liblb.a: $(SAN_LIB_OBJ)
+	$(call say,AR,$@)
+	$(Q)rm -f $@ && $(AR) rcs $@ $^
+
+define program_rule
+$(B)/$(1): $$(patsubst %.c,$(B)/%.o,$$(call prog_src,$(1))) $(B)/liblb.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(CFLAGS) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS_$(1)) $$(LDLIBS_LIB)
+$(B)/san/$(1): $$(patsubst %.c,$(B)/san/%.o,$$(call prog_src,$(1))) $(B)/san/liblb.a
+	$$(call say,LD,$$@)
+	$$(Q)$$(CC) $$(CFLAGS) $$(SAN) $$(LDFLAGS) -o $$@ $$^ $$(LDLIBS_$(1)) $$(LDLIBS_LIB)
+endef
+$(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
+
+.PHONY: all
+all: $(foreach p,$(PROGRAMS),$(if $(call prog_src,$(p)),$(B)/$(p)))
+
+include $(wildcard tests/*/rules.mk)
+
+-include $(shell find $(B) -name '*.d' 2>/dev/null)
+
+# --- what people type -------------------------------------------------------------------------------------
+
+.PHONY: setup demo check clean format
+setup:
+	$(Q)scripts/setup.sh
+
+# The tools that the rules above look for may only now be there: hence the second make.
+demo: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)scripts/demo.sh
+
+check: setup
+	$(Q)$(MAKE) --no-print-directory check-built
+
+clean:
+	$(Q)rm -rf $(B)
+
+format:
+	$(Q)git ls-files '*.c' '*.h' | xargs clang-format-14 -i

@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the packet path and the agent share: every structure that lives in a BPF map.
+ *
+ * Rules: fixed-width types only, padding explicit and zero, network byte order only in __be types.
+ * A structure that packets read is never changed in place: the agent writes a new copy in an unused
+ * region and makes it visible by one store to lb_control.active (see "banks" below). The exceptions
+ * are single aligned words (a ring slot, a stamp, a flow word), which change atomically.
+ *
+ * Changing any layout here means raising LB_LAYOUT_VERSION: pinned maps outlive the agent.
+ */
+#pragma once
+
+#include <linux/types.h>
+#ifndef __bpf__
+#include <assert.h>
+#include <stddef.h>
+#endif
+
+#define LB_LAYOUT_MAGIC   0x57656972u /* "Weir" */
+#define LB_LAYOUT_VERSION 1u
+
+#define LB_CACHE_LINE 64
+#define LB_NAME_MAX   64 /* bytes, with the terminating zero */
+
+#define LB_RING_MIN       64u    /* slots */
+#define LB_RING_MAX       65536u /* slots; a slot number fits the 16 bits it has in a flow word */
+#define LB_SLOTS_PER_LINE 16u
+
+#define LB_SERVICES_MAX             65535u /* service ids 0..65534 */
+#define LB_BACKENDS_PER_SERVICE_MAX 16383u /* an index has 14 bits and one value means "none" */
+#define LB_PORTS_MAX                64u    /* egress interfaces (slots of the device map) */
+#define LB_REASONS_MAX              64u
+
+/*
+ * Banks. The VIP table exists LB_BANKS times. Packets use the one that lb_control.active names; the agent
+ * fills another and flips. A bank (and a ring or backend region that only retired banks name) may be
+ * written again after an RCU grace period, because an XDP program runs inside one RCU read side section.
+ */
+#define LB_BANKS      8u
+#define LB_VIP_PROBES 4u /* buckets a look-up reads at most; the agent builds tables that satisfy it */
+
+/* lb_control.active: one word, one store, one generation. */
+#define LB_ACTIVE_BANK(a)       ((__u32)(a)&0xff)
+#define LB_ACTIVE_LOG2(a)       ((__u32)((a) >> 8) & 0x1f) /* buckets in use in the bank: 1 << log2 */
+#define LB_ACTIVE_WILDCARD      (1ull << 16)               /* some service is not an exact match */
+#define LB_ACTIVE_GENERATION(a) ((a) >> 24)                /* 40 bits */
+#define LB_ACTIVE(bank, log2, flags, generation)                                                             \
+	((__u64)(bank) | (__u64)(log2) << 8 | (flags) | (__u64)(generation) << 24)
+
+/* The first line is read for every packet and written by the agent alone (clock_s once a second). */
+struct lb_control {
+	__u64 active;       /* LB_ACTIVE(); 0 until the first commit: every packet passes */
+	__u64 hash_seed[2]; /* the fleet's, from the configuration: rings agree between balancers */
+	__u64 flow_key[2];  /* random, per boot: nobody outside can aim at a bucket */
+	__u32 clock_s;      /* coarse clock for ages; stands still while no agent runs, never jumps */
+	__u32 flow_mask;    /* flow table buckets - 1 */
+	__u64 reserved;
+
+	/* Cold: what the pinned maps look like. */
+	__u32 magic;
+	__u32 layout;
+	__u32 cpus;         /* possible CPUs: blocks in lb_counters and lb_reasons */
+	__u32 vip_buckets;  /* per bank, power of two */
+	__u32 ring_lines;   /* lines of LB_SLOTS_PER_LINE slots in lb_rings and lb_stamps */
+	__u32 backends;     /* records in lb_backends */
+	__u32 counters;     /* counter lines per CPU = highest backend id + 1 */
+	__u32 services;     /* entries in lb_service_meta */
+	__u32 flow_buckets; /* power of two */
+	__u32 pad0[7];
+	char version[64]; /* of the agent that wrote last, for people */
+};
+_Static_assert(sizeof(struct lb_control) == 192, "control is three lines");
+_Static_assert(__builtin_offsetof(struct lb_control, magic) == 64, "hot line first");
+
+/*
+ * One service key in the VIP table; one cache line. key[] is what struct lb_vip_key makes of a packet.
+ * An unused bucket is all zero. Wildcard services (all ports, ranges, prefixes) are entries whose key is
+ * masked to a shape, see struct lb_bank.
+ */
+struct lb_vip {
+	__u64 key[3];
+	__u32 ring_line;       /* first line of the ring in lb_rings */
+	__u32 ring_mask;       /* slots - 1 */
+	__u32 backend_first;   /* first record in lb_backends */
+	__u16 service;         /* id: index in lb_service_meta */
+	__u16 flags;           /* LB_VIP_* */
+	__be32 source_mask_v4; /* bits of the outer IPv4 source that vary with the flow */
+	__be32 source_mask_v6; /* the same for the last 32 bits of an outer IPv6 source */
+	__be16 gue_port;       /* destination port of GUE */
+	__u16 backend_count;   /* records in the region; indices are below it */
+	__u32 pad0;
+	__u64 pad1;
+};
+_Static_assert(sizeof(struct lb_vip) == LB_CACHE_LINE, "a VIP bucket is one line");
+
+#define LB_VIP_USED        0x0001u /* the bucket holds a service */
+#define LB_VIP_SOURCE      0x0002u /* affinity: client address only */
+#define LB_VIP_QUIC        0x0004u /* affinity: QUIC connection ID */
+#define LB_VIP_ECHO        0x0008u /* answer ICMP echo to the address */
+#define LB_VIP_FRAG_DROP   0x0010u /* fragments whose first was not seen: drop instead of pass */
+#define LB_VIP_FRAG_FOLLOW 0x0020u /* remember first fragments so that later ones follow */
+
+/* key[2] of a VIP: port in network byte order, then protocol, family, and the shape's prefix lengths. */
+#define LB_FAMILY_V4 4
+#define LB_FAMILY_V6 6
+struct lb_vip_tail {
+	__be16 port;
+	__u8 protocol;
+	__u8 family;
+	__u8 address_bits; /* 0 = exact */
+	__u8 port_bits;    /* 0 with address_bits 0 = exact; else significant bits of port */
+	__u16 pad0;
+};
+_Static_assert(sizeof(struct lb_vip_tail) == 8, "one word");
+
+/* Shapes of the wildcard services of a bank, most specific first. Read only after an exact miss. */
+#define LB_SHAPES_MAX 31u
+struct lb_shape {
+	__u8 family;
+	__u8 address_bits;
+	__u8 port_bits;
+	__u8 used; /* 0 ends the list */
+};
+struct lb_bank {
+	struct lb_shape shape[LB_SHAPES_MAX + 1]; /* the last one is always unused */
+};
+_Static_assert(sizeof(struct lb_bank) == 128, "two lines");
+
+/* A line of ring slots; encoding in slot.h. */
+struct lb_ring_line {
+	__u32 slot[LB_SLOTS_PER_LINE];
+};
+_Static_assert(sizeof(struct lb_ring_line) == LB_CACHE_LINE, "one line");
+
+/* Ready-made outer header of a backend of a service; one line. Offsets keep the IP header 8-byte aligned. */
+struct lb_backend {
+	__u32 counter; /* backend id: its line in each CPU's block of lb_counters */
+	__u16 max_len; /* largest IP packet, bytes, that fits the next hop's MTU once encapsulated */
+	__u16 port;    /* slot of the egress interface in lb_devmap */
+	__u8 method;   /* enum lb_method; LB_METHOD_NONE until the next hop is resolved */
+	__u8 flags;    /* LB_BACKEND_* */
+	__u8 eth[14];  /* destination, source, type */
+	__u8 ip[40];   /* outer header; IPv4 uses 20 bytes, its check holds the folded sum of the rest */
+};
+_Static_assert(sizeof(struct lb_backend) == LB_CACHE_LINE, "a backend record is one line");
+_Static_assert(__builtin_offsetof(struct lb_backend, ip) == 24, "aligned outer header");
+
+#define LB_BACKEND_TX   0x01u /* leaves by the interface it came in on (one XDP interface configured) */
+#define LB_BACKEND_DEAD 0x02u /* down: flow entries that name it are void */
+#define LB_BACKEND_USED 0x04u /* the record holds a backend */
+
+enum lb_method {
+	LB_METHOD_NONE = 0, /* next hop unknown: drop with LB_DROP_NEXT_HOP */
+	LB_METHOD_L2 = 1,
+	LB_METHOD_IPIP_V4 = 2, /* outer IPv4: 4in4 */
+	LB_METHOD_IPIP_V6 = 3, /* outer IPv6: 4in6, 6in6 */
+	LB_METHOD_GUE_V4 = 4,
+	LB_METHOD_GUE_V6 = 5,
+};
+
+/* Per CPU and backend; one line, written by one CPU. A service's total is the sum of its backends'. */
+struct lb_counter {
+	__u64 tx_packets;
+	__u64 tx_bytes; /* bytes of the frame as it came in */
+	__u64 redirect_packets;
+	__u64 redirect_bytes;
+	__u64 syn_packets;     /* TCP connection attempts */
+	__u64 known_packets;   /* unsettled slot, found in the flow table */
+	__u64 base_packets;    /* unsettled slot, not found: sent to base */
+	__u64 refused_inserts; /* flow table had no room: stayed with base */
+};
+_Static_assert(sizeof(struct lb_counter) == LB_CACHE_LINE, "one line");
+
+/* Per CPU: why packets passed or were dropped; indexed by enum lb_reason. */
+struct lb_reason_counter {
+	__u64 packets;
+	__u64 bytes;
+};
+struct lb_reason_block {
+	struct lb_reason_counter reason[LB_REASONS_MAX];
+};
+_Static_assert(sizeof(struct lb_reason_block) == 1024, "whole lines");
+
+/* Four flows to a line; encoding and protocol in flowtable.h. */
+#define LB_FLOWS_PER_BUCKET 4u
+struct lb_flow {
+	__u64 tag;
+	__u64 word;
+};
+struct lb_flow_bucket {
+	struct lb_flow flow[LB_FLOWS_PER_BUCKET];
+};
+_Static_assert(sizeof(struct lb_flow_bucket) == LB_CACHE_LINE, "one line");

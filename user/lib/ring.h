@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Ring builders: who owns which slot. Each is a pure function of (seed, members, size): no history, no
+ * order of arrival, so every balancer of a fleet builds the same ring.
+ */
+#pragma once
+
+#include <linux/types.h>
+#include <stddef.h>
+
+#include "config.h"
+
+struct lb_ring_cache;
+
+#define LB_RING_NONE UINT32_MAX
+
+struct lb_ring_member {
+	__u64 id;     /* stable identity: lb_ring_member_id(backend name) */
+	__u32 weight; /* > 0 */
+};
+
+/* Identity of a backend in a ring, from its name alone. */
+__u64 lb_ring_member_id(const char *name);
+
+/* Seed of a service's ring, from the fleet's seed and the service's name. */
+__u64 lb_ring_seed(const char *hash_seed, const char *service_name);
+
+struct lb_ring_builder {
+	const char *name;
+	/*
+	 * Fills owner[0..size) with indices into members, in any order of members given (the result
+	 * depends on the set alone). size: power of two, LB_RING_MIN..LB_RING_MAX. n_members may be 0:
+	 * every owner is then LB_RING_NONE. previous may be NULL; otherwise it is what an earlier build by
+	 * the same builder with the same seed and size left in *ret_cache, used to be quicker, never to get a
+	 * different result. ret_cache may be NULL. 0, -ENOMEM, -EINVAL.
+	 */
+	int (*build)(__u64 seed, const struct lb_ring_member *members, size_t n_members, __u32 size,
+		     const struct lb_ring_cache *previous, __u32 *owner, struct lb_ring_cache **ret_cache);
+};
+
+void lb_ring_cache_free(struct lb_ring_cache *cache);
+const struct lb_ring_builder *lb_ring_builder_get(enum lb_algorithm algorithm);
+
+/* Balance of a ring: highest slots/weight over the mean; 1.0 is perfect. 0.0 without members. */
+double lb_ring_max_over_mean(const __u32 *owner, __u32 size, const struct lb_ring_member *members,
+			     size_t n_members);
