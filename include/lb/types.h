@@ -192,3 +192,10 @@ struct lb_flow_bucket {
 	struct lb_flow flow[LB_FLOWS_PER_BUCKET];
 };
 _Static_assert(sizeof(struct lb_flow_bucket) == LB_CACHE_LINE, "one line");
+
+/* Beside each line of slots: coarse time (lb_control.clock_s) of the last packet that an unsettled slot sent
+ * to base. */
+struct lb_stamp_line {
+	__u32 stamp_s[LB_SLOTS_PER_LINE];
+};
+_Static_assert(sizeof(struct lb_stamp_line) == LB_CACHE_LINE, "one line");

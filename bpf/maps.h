@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The maps of the packet path. Sizes of 1 are placeholders: the agent sets max_entries before it loads
+ * (lb_control tells readers what it chose). All are pinned. All arrays are memory-mapped by the agent.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+#include <bpf/bpf_helpers.h>
+
+#include "lb/meta.h"
+#include "lb/types.h"
+
+#define LB_ARRAY(map_name, value_type)                                                                       \
+	struct {                                                                                             \
+		__uint(type, BPF_MAP_TYPE_ARRAY);                                                            \
+		__uint(max_entries, 1);                                                                      \
+		__uint(map_flags, BPF_F_MMAPABLE);                                                           \
+		__type(key, __u32);                                                                          \
+		__type(value, value_type);                                                                   \
+	} map_name SEC(".maps")
+
+/* Written by the agent: the active generation, keys, clock. One entry. */
+LB_ARRAY(lb_control, struct lb_control);
+
+/* Written by the agent. Key: bank * lb_control.vip_buckets + bucket. */
+LB_ARRAY(lb_vips, struct lb_vip);
+
+/* Written by the agent. Key: bank. Shapes of wildcard services. */
+LB_ARRAY(lb_banks, struct lb_bank);
+
+/* Written by the agent. Key: lb_vip.ring_line + slot / LB_SLOTS_PER_LINE. */
+LB_ARRAY(lb_rings, struct lb_ring_line);
+
+/* Written by packets (unsettled slots), read by the agent. Key: as lb_rings. */
+LB_ARRAY(lb_stamps, struct lb_stamp_line);
+
+/* Written by the agent. Key: lb_vip.backend_first + index. */
+LB_ARRAY(lb_backends, struct lb_backend);
+
+/* Written by packets, each CPU its own block. Key: cpu * lb_control.counters + backend id. */
+LB_ARRAY(lb_counters, struct lb_counter);
+
+/* Written by packets, each CPU its own block. Key: cpu. */
+LB_ARRAY(lb_reasons, struct lb_reason_block);
+
+/* Written by packets (claim, refresh) and the agent (expire). Key: bucket. */
+LB_ARRAY(lb_flows, struct lb_flow_bucket);
+
+/* Agent only: names. Here so that they are created, pinned and checked with the rest. */
+LB_ARRAY(lb_service_meta, struct lb_service_meta);
+LB_ARRAY(lb_backend_meta, struct lb_backend_meta);
+
+/* Written by the agent. Key: lb_backend.port. Value: egress ifindex (redirect). */
+struct {
+	__uint(type, BPF_MAP_TYPE_DEVMAP);
+	__uint(max_entries, LB_PORTS_MAX);
+	__type(key, __u32);
+	__type(value, __u32);
+} lb_devmap SEC(".maps");
+
+/* Written by the agent. Key: lb_backend.port. Value: ifindex, to tell TX from redirect when several
+ * interfaces run the program. */
+LB_ARRAY(lb_ports, __u64);

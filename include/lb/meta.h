@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the agent alone keeps in pinned maps beside the packets' tables, so that names survive the agent.
+ * Entries are immutable while in use: they are written before the commit that first names them and freed
+ * after nothing names them any more, so they never disagree with the generation that packets see.
+ */
+#pragma once
+
+#include "lb/types.h"
+
+/* Indexed by service id (lb_vip.service). */
+struct lb_service_meta {
+	char name[LB_NAME_MAX];
+	__u8 used;
+	__u8 pad0[7];
+	__u64 created_generation;
+	__u64 pad1[6];
+};
+_Static_assert(sizeof(struct lb_service_meta) == 128, "two lines");
+
+/* Indexed by backend id (lb_backend.counter). */
+struct lb_backend_meta {
+	char name[LB_NAME_MAX];
+	__u8 address[16]; /* IPv4 in the first 4 bytes */
+	__u8 family;
+	__u8 used;
+	__u16 service;
+	__u16 index; /* within the service */
+	__u16 pad0;
+	__u64 created_generation;
+	__u64 pad1[4];
+};
+_Static_assert(sizeof(struct lb_backend_meta) == 128, "two lines");
