@@ -1,0 +1,176 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The flow table: who owns a flow while its slot is unsettled (DESIGN section 4). The same code runs in the
+ * packet path and, compiled for the host, in the agent's sweeper, the stress tests and the property test.
+ *
+ * A power-of-two array of 64-byte buckets of four flows. A flow lives in the first bucket with room among the
+ * LB_FLOW_PROBES that start at its home bucket (tag & mask). Each flow is two words:
+ *
+ *   tag   64 bits of a hash under a key that is random per boot; never 0
+ *   word  bits  0..13 backend index   14..15 state   16..31 flow hash, low bits (names the ring slot)
+ *              32..47 service id      48..63 coarse time of the last packet, seconds modulo 2^16
+ *
+ * Protocol. The word owns the place. A writer claims a place by compare-and-swap of its word to BUSY, writes
+ * the tag, then publishes the new word with an exchange (a full barrier on every architecture). A reader
+ * takes the word, the tag, and the word again; it believes a place only if the tag is its own, both readings
+ * agree, and the service and hash bits in the word are its own. So a place that is claimed, published or
+ * recycled between its loads is seen as absent, never as another flow: there is no ABA.
+ *
+ * A look-up ends at the first bucket that has an EMPTY place: an insertion never passes one by. A place that
+ * is given up in a bucket that was full becomes a TOMB, which insertions reuse and look-ups step over; the
+ * sweeper turns tombs to EMPTY when no flow further on can have passed them.
+ *
+ * The includer defines, before including this file:
+ *     struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)   // NULL ends a probe
+ */
+#pragma once
+
+#include "lb/hash.h"
+#include "lb/types.h"
+
+#define LB_FLOW_PROBES 8u /* buckets; by measurement, docs/flow-table.md */
+
+#define LB_FLOW_EMPTY 0ull
+#define LB_FLOW_TOMB  1ull /* state 0: not a flow */
+#define LB_FLOW_BUSY  2ull
+
+#define LB_FLOW_EMBRYONIC   1u /* no second packet yet; may be evicted once older than the grace below */
+#define LB_FLOW_ESTABLISHED 2u
+#define LB_FLOW_CLOSING     3u /* FIN or RST seen */
+
+/* A handshake gets this long before anything may evict it; a client's SYN-ACK and ACK are through by then. */
+#define LB_FLOW_EMBRYONIC_GRACE_S 5u
+
+#ifdef __bpf__
+#define LB_LOAD(p)     (*(volatile __typeof__(*(p)) *)(p))
+#define LB_STORE(p, v) (*(volatile __typeof__(*(p)) *)(p) = (v))
+#else
+#define LB_LOAD(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
+#define LB_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#endif
+
+LB_INLINE __u64 lb_flow_word(__u32 backend, __u32 state, __u32 hash, __u32 service, __u32 now_s)
+{
+	return (__u64)(backend & 0x3fff) | (__u64)state << 14 | (__u64)(hash & 0xffff) << 16 |
+	       (__u64)(service & 0xffff) << 32 | (__u64)(now_s & 0xffff) << 48;
+}
+
+LB_INLINE __u32 lb_flow_backend(__u64 word)
+{
+	return word & 0x3fff;
+}
+
+LB_INLINE __u32 lb_flow_state(__u64 word)
+{
+	return word >> 14 & 3; /* 0: EMPTY, TOMB or BUSY */
+}
+
+LB_INLINE __u32 lb_flow_hash(__u64 word)
+{
+	return word >> 16 & 0xffff;
+}
+
+LB_INLINE __u32 lb_flow_service(__u64 word)
+{
+	return word >> 32 & 0xffff;
+}
+
+/* Seconds since the last packet, modulo 2^16: the sweeper comes by long before that wraps. */
+LB_INLINE __u32 lb_flow_age_s(__u64 word, __u32 now_s)
+{
+	return (now_s - (__u32)(word >> 48)) & 0xffff;
+}
+
+LB_INLINE __u64 lb_flow_tag(__u64 hash)
+{
+	return hash ? hash : 1;
+}
+
+/* The bits of a word that say whose flow it is: service and hash. */
+LB_INLINE __u64 lb_flow_identity(__u64 word)
+{
+	return word & 0x0000ffffffff0000ull;
+}
+
+struct lb_flow_place {
+	struct lb_flow *flow;
+	__u64 word; /* as read */
+};
+
+/*
+ * Finds a flow. identity: lb_flow_word() of its service and hash, other fields 0. Returns 1 and *found, or 0
+ * with *found the first place where it could be inserted (EMPTY, TOMB, or, failing these, an embryonic flow
+ * older than its grace), flow NULL when there is none.
+ */
+LB_INLINE int lb_flow_find(void *table, __u32 mask, __u64 tag, __u64 identity, __u32 now_s,
+			   struct lb_flow_place *found)
+{
+	struct lb_flow_place spare = {}, old = {};
+
+	for (__u32 probe = 0; probe < LB_FLOW_PROBES; probe++) {
+		struct lb_flow_bucket *bucket = lb_flow_bucket_get(table, ((__u32)tag + probe) & mask);
+		int end = 0;
+
+		if (!bucket)
+			break;
+#pragma GCC unroll 4
+		for (__u32 i = 0; i < LB_FLOWS_PER_BUCKET; i++) {
+			struct lb_flow *flow = &bucket->flow[i];
+			__u64 word = LB_LOAD(&flow->word);
+
+			if (word <= LB_FLOW_TOMB) {
+				end |= word == LB_FLOW_EMPTY;
+				if (!spare.flow)
+					spare = (struct lb_flow_place){ flow, word };
+				continue;
+			}
+			if (LB_LOAD(&flow->tag) == tag && lb_flow_identity(word) == identity &&
+			    lb_flow_state(word) && LB_LOAD(&flow->word) == word) {
+				*found = (struct lb_flow_place){ flow, word };
+				return 1;
+			}
+			if (lb_flow_state(word) == LB_FLOW_EMBRYONIC && !old.flow &&
+			    lb_flow_age_s(word, now_s) > LB_FLOW_EMBRYONIC_GRACE_S)
+				old = (struct lb_flow_place){ flow, word };
+		}
+		if (end)
+			break;
+	}
+	*found = spare.flow ? spare : old;
+	return 0;
+}
+
+/*
+ * Claims the place that lb_flow_find() left and publishes the flow. 1, or 0 if another CPU took the place:
+ * the caller may find again, so that no EMPTY place is ever passed by, and must do without after a few turns.
+ */
+LB_INLINE int lb_flow_claim(const struct lb_flow_place *place, __u64 tag, __u64 word)
+{
+	if (__sync_val_compare_and_swap(&place->flow->word, place->word, LB_FLOW_BUSY) != place->word)
+		return 0;
+	LB_STORE(&place->flow->tag, tag);
+	/* The exchange orders the tag before the word for every reader. */
+	(void)__sync_lock_test_and_set(&place->flow->word, word);
+	return 1;
+}
+
+/* Refreshes a found flow: its time, and its state if it grew. A lost race means that another packet of the
+ * flow did the same, or that the sweeper gave the place up in this very moment; both are harmless. */
+LB_INLINE void lb_flow_touch(const struct lb_flow_place *place, __u32 state, __u32 now_s)
+{
+	__u64 word =
+		(place->word & 0x0000ffffffff3fffull) | (__u64)state << 14 | (__u64)(now_s & 0xffff) << 48;
+
+	if (word != place->word)
+		(void)__sync_val_compare_and_swap(&place->flow->word, place->word, word);
+}
+
+/* What a packet does to the state of its flow. syn, closing: of TCP. */
+LB_INLINE __u32 lb_flow_next_state(__u32 state, int syn, int closing)
+{
+	if (closing)
+		return LB_FLOW_CLOSING;
+	if (syn)
+		return state;
+	return state == LB_FLOW_EMBRYONIC ? LB_FLOW_ESTABLISHED : state;
+}
