@@ -17,8 +17,10 @@
  * recycled between its loads is seen as absent, never as another flow: there is no ABA.
  *
  * A look-up ends at the first bucket that has an EMPTY place: an insertion never passes one by. A place that
- * is given up in a bucket that was full becomes a TOMB, which insertions reuse and look-ups step over; the
- * sweeper turns tombs to EMPTY when no flow further on can have passed them.
+ * is given up in a bucket that was full becomes a TOMB, which insertions reuse and look-ups step over. The
+ * sweeper turns tombs to EMPTY when no flow further on has its home at or before them, and not before a grace
+ * period has passed since the place was given up (TOMB, then TOMB_OLD, then EMPTY): a packet that saw the
+ * bucket full may still be about to claim a place further on.
  *
  * The includer defines, before including this file:
  *     struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)   // NULL ends a probe
@@ -118,7 +120,7 @@ LB_INLINE int lb_flow_find(void *table, __u32 mask, __u64 tag, __u64 identity, _
 			struct lb_flow *flow = &bucket->flow[i];
 			__u64 word = LB_LOAD(&flow->word);
 
-			if (word <= LB_FLOW_TOMB) {
+			if (word <= LB_FLOW_TOMB_OLD) {
 				end |= word == LB_FLOW_EMPTY;
 				if (!spare.flow)
 					spare = (struct lb_flow_place){ flow, word };

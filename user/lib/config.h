@@ -40,18 +40,21 @@ struct lb_config_interface {
 	enum lb_attach attach;
 };
 
+#define LB_QUIC_SERVER_ID_MAX 8 /* bytes */
 struct lb_config_backend {
 	char name[LB_NAME_MAX];
 	struct lb_address address;
 	__u32 weight; /* 0..65535; 0 takes no new flows */
 	enum lb_state state;
+	__u8 server_id[LB_QUIC_SERVER_ID_MAX]; /* what the backend puts into its QUIC connection IDs */
+	__u8 server_id_bytes;                  /* 0: none */
 };
 
 /* QUIC-LB plain-text configuration (affinity quic); up to two live at once so that they can rotate. */
 #define LB_QUIC_CONFIGS_MAX 2
 struct lb_config_quic {
 	__u8 rotation;        /* config_rotation bits, 0..6 */
-	__u8 server_id_bytes; /* 1..8 */
+	__u8 server_id_bytes; /* 1..8; the same in every configuration of a service */
 };
 
 struct lb_config_service {
@@ -105,7 +108,7 @@ struct lb_config {
  * Parses and checks a whole configuration. text: JSON, length bytes, need not be terminated.
  * 0 and *ret_config (free with lb_config_free), or a negative errno (-EINVAL for what the text says,
  * -E2BIG above LB_CONFIG_BYTES_MAX, -ENOMEM) and *error with JSON path, value and what would be accepted.
- * Nothing partial is ever returned.
+ * Syntax errors have line and column in the text and no path. Nothing partial is ever returned.
  */
 #define LB_CONFIG_BYTES_MAX (64u << 20)
 int lb_config_parse(const char *text, size_t length, struct lb_config **ret_config, struct lb_error *error);
@@ -115,13 +118,25 @@ static inline void lb_config_freep(struct lb_config **config)
 	lb_config_free(*config);
 }
 
-/* Reads a file and parses it; errors carry the file name in the text. */
+/*
+ * Reads a file (or a pipe, to its end) and parses it. Errors carry the file name in the text, with line and
+ * column where the content is wrong: "weir.json:12:7: weight must be ...". Also any errno of open and read.
+ */
 int lb_config_load(const char *path, struct lb_config **ret_config, struct lb_error *error);
 
 /* Slots of a ring whose size the user does not fix: a pure function of the pool's size. */
 __u32 lb_config_ring_size(size_t n_backends);
 
-/* Writes the JSON schema / the keys' section of weir.json(5) (man(7) source) made from the schema table. */
+/*
+ * Writes a configuration as JSON, every key with its value, so that parsing it again gives an equal one.
+ * 0, or -EIO when the stream has an error.
+ */
+int lb_config_write(const struct lb_config *config, FILE *out);
+
+/*
+ * Writes the JSON schema (draft 2020-12) / the manual page weir.json(5) (man(7) source) made from the schema
+ * table. 0, -ENOMEM, or -EIO when the stream has an error.
+ */
 int lb_config_write_schema(FILE *out);
 int lb_config_write_man(FILE *out);
 
@@ -130,8 +145,29 @@ const char *lb_forward_name(enum lb_forward value);
 const char *lb_algorithm_name(enum lb_algorithm value);
 const char *lb_affinity_name(enum lb_affinity value);
 const char *lb_state_name(enum lb_state value);
+const char *lb_xdp_mode_name(enum lb_xdp_mode value);
+const char *lb_attach_name(enum lb_attach value);
+const char *lb_fragments_name(enum lb_fragments value);
 int lb_state_parse(const char *name, enum lb_state *ret_state);
 #define LB_ADDRESS_TEXT_MAX 64
+/* Text of an address in the canonical form (RFC 5952), in the buffer that is returned; "-" for family 0. */
 const char *lb_address_text(const struct lb_address *address, char buffer[LB_ADDRESS_TEXT_MAX]);
+/* Parses one address, without prefix length or scope. 0 or -EINVAL. */
 int lb_address_parse(const char *text, struct lb_address *ret_address);
 bool lb_address_equal(const struct lb_address *a, const struct lb_address *b);
+
+/* "203.0.113.0/24"; an address alone when the length says one address. */
+#define LB_PREFIX_TEXT_MAX (LB_ADDRESS_TEXT_MAX + 4)
+const char *lb_prefix_text(const struct lb_prefix *prefix, char buffer[LB_PREFIX_TEXT_MAX]);
+
+/* Parses an address or prefix ("203.0.113.10", "2001:db8::/64"). 0; -EINVAL; -EDOM: host bits are set. */
+int lb_prefix_parse(const char *text, struct lb_prefix *ret_prefix);
+
+/* Whether an address lies in a prefix; false when the families differ. */
+bool lb_prefix_contains(const struct lb_prefix *prefix, const struct lb_address *address);
+
+/* Clears the bits of an address behind the first length ones. */
+void lb_address_mask(struct lb_address *address, unsigned int length);
+
+/* The word of a NULL-terminated list that is nearest in spelling, or NULL when none is near. */
+const char *lb_nearest(const char *word, const char *const *words);
