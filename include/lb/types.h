@@ -55,7 +55,7 @@ struct lb_control {
 	__u64 flow_key[2];  /* random, per boot: nobody outside can aim at a bucket */
 	__u32 clock_s;      /* coarse clock for ages; stands still while no agent runs, never jumps */
 	__u32 flow_mask;    /* flow table buckets - 1 */
-	__u64 reserved;
+	__u64 reserved[2];
 
 	/* Cold: what the pinned maps look like. */
 	__u32 magic;
