@@ -32,9 +32,10 @@
 
 #define LB_FLOW_PROBES 8u /* buckets; by measurement, docs/flow-table.md */
 
-#define LB_FLOW_EMPTY 0ull
-#define LB_FLOW_TOMB  1ull /* state 0: not a flow */
-#define LB_FLOW_BUSY  2ull
+#define LB_FLOW_EMPTY    0ull
+#define LB_FLOW_TOMB     1ull /* state 0: not a flow */
+#define LB_FLOW_TOMB_OLD 2ull /* a tomb for at least a grace period: may become EMPTY */
+#define LB_FLOW_BUSY     3ull
 
 #define LB_FLOW_EMBRYONIC   1u /* no second packet yet; may be evicted once older than the grace below */
 #define LB_FLOW_ESTABLISHED 2u
@@ -44,9 +45,11 @@
 #define LB_FLOW_EMBRYONIC_GRACE_S 5u
 
 #ifdef __bpf__
+#define LB_UNROLL      _Pragma("clang loop unroll(full)")
 #define LB_LOAD(p)     (*(volatile __typeof__(*(p)) *)(p))
 #define LB_STORE(p, v) (*(volatile __typeof__(*(p)) *)(p) = (v))
 #else
+#define LB_UNROLL
 #define LB_LOAD(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define LB_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
 #endif
@@ -115,7 +118,7 @@ LB_INLINE int lb_flow_find(void *table, __u32 mask, __u64 tag, __u64 identity, _
 
 		if (!bucket)
 			break;
-#pragma GCC unroll 4
+		LB_UNROLL
 		for (__u32 i = 0; i < LB_FLOWS_PER_BUCKET; i++) {
 			struct lb_flow *flow = &bucket->flow[i];
 			__u64 word = LB_LOAD(&flow->word);

@@ -1,0 +1,154 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Sends a packet to a backend: copies the ready-made outer header in front (or the addresses over the old
+ * ones), patches lengths, DSCP and ECN, folds the checksum.
+ *
+ * IP in IP by RFC 2003 and RFC 2473: the inner TTL is decremented because the packet is forwarded; the outer
+ * header does not fragment (DF, identification 0 as RFC 6864 allows). DSCP and ECN are copied out, the normal
+ * mode of RFC 6040. The outer source varies with the flow, so that the receiver's RSS spreads; an outer IPv6
+ * header carries the flow in its label as well (RFC 6438).
+ */
+#pragma once
+
+#include <linux/if_ether.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <bpf/bpf_endian.h>
+
+#include "lb/checksum.h"
+#include "lb/reasons.h"
+#include "config.h"
+#include "maps.h"
+#include "packet.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
+	       "header words below are composed for little endian");
+
+#define WORD(base, offset)  (*(__u64 *)((void *)(base) + (offset)))
+#define HALF(base, offset)  (*(__u32 *)((void *)(base) + (offset)))
+#define SHORT(base, offset) (*(__u16 *)((void *)(base) + (offset)))
+
+/* The inner packet is forwarded: one hop less. 0 or a reason. */
+static __always_inline int spend_hop(struct xdp_md *ctx, const struct pkt *p)
+{
+	void *ip = (void *)(long)ctx->data + sizeof(struct ethhdr);
+
+	if (p->ttl <= 1)
+		return LB_DROP_TTL;
+	if (p->family == LB_FAMILY_V4) {
+		struct iphdr *v4 = ip;
+		__u32 check;
+
+		if ((void *)(v4 + 1) > (void *)(long)ctx->data_end)
+			return LB_DROP_INTERNAL;
+		v4->ttl = p->ttl - 1;
+		check = v4->check + 1u; /* RFC 1624: TTL is the low byte of its word in memory */
+		v4->check = check + (check >= 0xffff);
+	} else {
+		struct ipv6hdr *v6 = ip;
+
+		if ((void *)(v6 + 1) > (void *)(long)ctx->data_end)
+			return LB_DROP_INTERNAL;
+		v6->hop_limit = p->ttl - 1;
+	}
+	return 0;
+}
+
+static __always_inline void write_ethernet(void *data, const struct lb_backend *backend)
+{
+	SHORT(data, 0) = SHORT(backend->eth, 0);
+	HALF(data, 2) = HALF(backend->eth, 2);
+	WORD(data, 6) = WORD(backend->eth, 6);
+}
+
+static __always_inline int forward_ipip_v4(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
+					   const struct lb_backend *backend, __u64 hash)
+{
+	__u16 length = bpf_htons(p->length + sizeof(struct iphdr));
+	__u32 vary = (hash >> 32) & vip->source_mask_v4;
+	__u64 low = WORD(backend->ip, 0), high = WORD(backend->ip, 8);
+	__u32 sum;
+	void *data;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct iphdr)))
+		return LB_DROP_HEADROOM;
+	data = (void *)(long)ctx->data;
+	if (data + sizeof(struct ethhdr) + sizeof(struct iphdr) > (void *)(long)ctx->data_end)
+		return LB_DROP_INTERNAL;
+	write_ethernet(data, backend);
+	sum = (__u16)(high >> 16) + ((__u32)p->tos << 8) + length;
+	sum = lb_csum_add32(sum, vary);
+	high = (high & ~0xffff0000ull) | (__u64)(__u16)~lb_csum_fold(sum) << 16;
+	WORD(data, 14) = low | (__u32)p->tos << 8 | (__u64)length << 16;
+	WORD(data, 22) = high | (__u64)vary << 32;
+	HALF(data, 30) = HALF(backend->ip, 16);
+	return 0;
+}
+
+static __always_inline int forward_ipip_v6(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
+					   const struct lb_backend *backend, __u64 hash)
+{
+	__u32 vary = (hash >> 32) & vip->source_mask_v6;
+	__u32 label = (hash >> 32) & 0xfffff;
+	__u64 low = WORD(backend->ip, 0);
+	void *data;
+
+	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct ipv6hdr)))
+		return LB_DROP_HEADROOM;
+	data = (void *)(long)ctx->data;
+	if (data + sizeof(struct ethhdr) + sizeof(struct ipv6hdr) > (void *)(long)ctx->data_end)
+		return LB_DROP_INTERNAL;
+	write_ethernet(data, backend);
+	low |= bpf_htonl((__u32)p->tos << 20 | label);
+	WORD(data, 14) = low | (__u64)bpf_htons(p->length) << 32;
+	WORD(data, 22) = WORD(backend->ip, 8);
+	WORD(data, 30) = WORD(backend->ip, 16) | (__u64)vary << 32;
+	WORD(data, 38) = WORD(backend->ip, 24);
+	WORD(data, 46) = WORD(backend->ip, 32);
+	return 0;
+}
+
+/* RFC 1812 leaves a router's TTL alone here: a balancer that rewrites addresses of one link acts as a bridge.
+ */
+static __always_inline int forward_l2(struct xdp_md *ctx, const struct lb_backend *backend)
+{
+	void *data = (void *)(long)ctx->data;
+
+	if (data + sizeof(struct ethhdr) > (void *)(long)ctx->data_end)
+		return LB_DROP_INTERNAL;
+	HALF(data, 0) = HALF(backend->eth, 0);
+	WORD(data, 4) = WORD(backend->eth, 4);
+	return 0;
+}
+
+/* Makes the packet what the backend expects. 0 or a reason; it is unchanged if it is dropped for its size. */
+static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
+				       const struct lb_backend *backend, __u64 hash)
+{
+	int reason;
+
+	if (p->length > backend->max_len)
+		return backend->method == LB_METHOD_NONE ? LB_DROP_NEXT_HOP : LB_DROP_TOO_BIG;
+	if (backend->method == LB_METHOD_L2)
+		return forward_l2(ctx, backend);
+	reason = spend_hop(ctx, p);
+	if (reason)
+		return reason;
+	if (backend->method == LB_METHOD_IPIP_V4)
+		return forward_ipip_v4(ctx, p, vip, backend, hash);
+	if (backend->method == LB_METHOD_IPIP_V6)
+		return forward_ipip_v6(ctx, p, vip, backend, hash);
+	return LB_DROP_NEXT_HOP;
+}
+
+/* By the interface it came in on, or by another. */
+static __always_inline bool leaves_here(struct xdp_md *ctx, const struct lb_backend *backend)
+{
+	__u32 port = backend->port;
+	__u64 *ifindex;
+
+	if (!lb_several_interfaces)
+		return backend->flags & LB_BACKEND_TX;
+	ifindex = bpf_map_lookup_elem(&lb_ports, &port);
+	return ifindex && *ifindex == ctx->ingress_ifindex;
+}
