@@ -11,7 +11,7 @@
 #include "maps.h"
 #include "packet.h"
 
-static __always_inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
+static __always_inline struct lb_flow_bucket *lb_flow_bucket_get(__u64 table, __u32 index)
 {
 	return bpf_map_lookup_elem(&lb_flows, &index);
 }
@@ -85,7 +85,7 @@ static __always_inline int remember(const struct unsettled *u, __u64 identity, _
 
 	if (u->forget)
 		return 1;
-	return place->flow && lb_flow_claim(place, u->tag, word);
+	return place->number != LB_FLOW_NOWHERE && lb_flow_claim(0, place, u->tag, word);
 }
 
 /*
@@ -104,12 +104,12 @@ static __noinline __u32 select_unsettled(struct unsettled *u)
 	for (int turn = 0; turn < LB_CLAIM_TURNS; turn++) {
 		struct lb_flow_place place;
 
-		if (lb_flow_find(NULL, u->control->flow_mask, u->tag, identity, now_s, &place)) {
+		if (lb_flow_find(0, u->control->flow_mask, u->tag, identity, now_s, &place)) {
 			__u32 index = lb_flow_backend(place.word);
 
 			if (backend_is_alive(u->vip, index)) {
 				if (!u->forget)
-					lb_flow_touch(&place,
+					lb_flow_touch(0, &place,
 						      lb_flow_next_state(lb_flow_state(place.word), u->syn,
 									 u->closing),
 						      now_s);
@@ -129,7 +129,7 @@ static __noinline __u32 select_unsettled(struct unsettled *u)
 			u->how = u->syn ? UNSETTLED_NEW : UNSETTLED_BASE;
 			return owner;
 		}
-		if (!place.flow)
+		if (place.number == LB_FLOW_NOWHERE)
 			break;
 	}
 	u->how = UNSETTLED_REFUSED;

@@ -23,7 +23,7 @@
  * bucket full may still be about to claim a place further on.
  *
  * The includer defines, before including this file:
- *     struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)   // NULL ends a probe
+ *     struct lb_flow_bucket *lb_flow_bucket_get(lb_flow_table table, __u32 index)   // NULL ends a probe
  */
 #pragma once
 
@@ -45,10 +45,16 @@
 #define LB_FLOW_EMBRYONIC_GRACE_S 5u
 
 #ifdef __bpf__
-#define LB_UNROLL      _Pragma("clang loop unroll(full)")
-#define LB_LOAD(p)     (*(volatile __typeof__(*(p)) *)(p))
-#define LB_STORE(p, v) (*(volatile __typeof__(*(p)) *)(p) = (v))
+typedef __u64 lb_flow_table; /* one table, known to lb_flow_bucket_get() */
+#define LB_FLOW_FUNCTION  __attribute__((noinline))
+#define LB_EXCHANGE(p, v) __sync_lock_test_and_set((p), (v))
+#define LB_UNROLL         _Pragma("clang loop unroll(full)")
+#define LB_LOAD(p)        (*(volatile __typeof__(*(p)) *)(p))
+#define LB_STORE(p, v)    (*(volatile __typeof__(*(p)) *)(p) = (v))
 #else
+typedef void *lb_flow_table;
+#define LB_FLOW_FUNCTION  LB_INLINE
+#define LB_EXCHANGE(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
 #define LB_UNROLL
 #define LB_LOAD(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
 #define LB_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
@@ -86,6 +92,13 @@ LB_INLINE __u32 lb_flow_age_s(__u64 word, __u32 now_s)
 	return (now_s - (__u32)(word >> 48)) & 0xffff;
 }
 
+/* A handshake that nobody completed in time: anything may take its place. */
+LB_INLINE int lb_flow_is_evictable(__u64 word, __u32 now_s)
+{
+	return lb_flow_state(word) == LB_FLOW_EMBRYONIC &&
+	       lb_flow_age_s(word, now_s) > LB_FLOW_EMBRYONIC_GRACE_S;
+}
+
 LB_INLINE __u64 lb_flow_tag(__u64 hash)
 {
 	return hash ? hash : 1;
@@ -97,51 +110,97 @@ LB_INLINE __u64 lb_flow_identity(__u64 word)
 	return word & 0x0000ffffffff0000ull;
 }
 
+#define LB_FLOW_NOWHERE 0xffffffffu
+
+/* A place by number, not by pointer: the verifier then has nothing to tell apart. */
 struct lb_flow_place {
-	struct lb_flow *flow;
-	__u64 word; /* as read */
+	__u32 number; /* bucket * LB_FLOWS_PER_BUCKET + place, or LB_FLOW_NOWHERE */
+	__u64 word;   /* as read */
 };
+
+LB_INLINE struct lb_flow *lb_flow_at(lb_flow_table table, __u32 number)
+{
+	struct lb_flow_bucket *bucket = lb_flow_bucket_get(table, number / LB_FLOWS_PER_BUCKET);
+
+	return bucket ? &bucket->flow[number % LB_FLOWS_PER_BUCKET] : 0;
+}
+
+/*
+ * One bucket, as one number (in the kernel a function that the verifier checks by itself, once):
+ *   found: the flow's word with its identity bits (known to the caller) replaced by what follows
+ *   bit 16 found, 17..18 its place; bit 19 a spare place, 20..21 which, 22..23 its word;
+ *   bit 24 an embryonic flow past its grace, 25..26 which; bit 27 the probe ends here
+ */
+#define LB_SCAN_FOUND    (1ull << 16)
+#define LB_SCAN_SPARE    (1ull << 19)
+#define LB_SCAN_OLD      (1ull << 24)
+#define LB_SCAN_END      (1ull << 27)
+#define LB_SCAN_IDENTITY 0x0000ffffffff0000ull
+
+LB_FLOW_FUNCTION __u64 lb_flow_scan(lb_flow_table table, __u32 index, __u64 tag, __u64 identity, __u32 now_s)
+{
+	struct lb_flow_bucket *bucket = lb_flow_bucket_get(table, index);
+	__u64 result = 0;
+
+	if (!bucket)
+		return LB_SCAN_END;
+	LB_UNROLL
+	for (__u32 i = 0; i < LB_FLOWS_PER_BUCKET; i++) {
+		__u64 word = LB_LOAD(&bucket->flow[i].word);
+
+		if (word <= LB_FLOW_TOMB_OLD) {
+			if (word == LB_FLOW_EMPTY)
+				result |= LB_SCAN_END;
+			if (!(result & LB_SCAN_SPARE))
+				result |= LB_SCAN_SPARE | (__u64)i << 20 | word << 22;
+		} else if (LB_LOAD(&bucket->flow[i].tag) == tag && lb_flow_identity(word) == identity &&
+			   lb_flow_state(word) && LB_LOAD(&bucket->flow[i].word) == word) {
+			return (word & ~LB_SCAN_IDENTITY) | LB_SCAN_FOUND | (__u64)i << 17;
+		} else if (!(result & LB_SCAN_OLD) && lb_flow_is_evictable(word, now_s)) {
+			result |= LB_SCAN_OLD | (__u64)i << 25;
+		}
+	}
+	return result;
+}
 
 /*
  * Finds a flow. identity: lb_flow_word() of its service and hash, other fields 0. Returns 1 and *found, or 0
  * with *found the first place where it could be inserted (EMPTY, TOMB, or, failing these, an embryonic flow
- * older than its grace), flow NULL when there is none.
+ * older than its grace), LB_FLOW_NOWHERE when there is none.
  */
-LB_INLINE int lb_flow_find(void *table, __u32 mask, __u64 tag, __u64 identity, __u32 now_s,
+LB_INLINE int lb_flow_find(lb_flow_table table, __u32 mask, __u64 tag, __u64 identity, __u32 now_s,
 			   struct lb_flow_place *found)
 {
-	struct lb_flow_place spare = {}, old = {};
+	struct lb_flow_place spare = { LB_FLOW_NOWHERE, 0 };
+	__u32 old = LB_FLOW_NOWHERE;
+	struct lb_flow *flow;
 
 	for (__u32 probe = 0; probe < LB_FLOW_PROBES; probe++) {
-		struct lb_flow_bucket *bucket = lb_flow_bucket_get(table, ((__u32)tag + probe) & mask);
-		int end = 0;
+		__u32 index = ((__u32)tag + probe) & mask;
+		__u64 scan = lb_flow_scan(table, index, tag, identity, now_s);
 
-		if (!bucket)
-			break;
-		LB_UNROLL
-		for (__u32 i = 0; i < LB_FLOWS_PER_BUCKET; i++) {
-			struct lb_flow *flow = &bucket->flow[i];
-			__u64 word = LB_LOAD(&flow->word);
-
-			if (word <= LB_FLOW_TOMB_OLD) {
-				end |= word == LB_FLOW_EMPTY;
-				if (!spare.flow)
-					spare = (struct lb_flow_place){ flow, word };
-				continue;
-			}
-			if (LB_LOAD(&flow->tag) == tag && lb_flow_identity(word) == identity &&
-			    lb_flow_state(word) && LB_LOAD(&flow->word) == word) {
-				*found = (struct lb_flow_place){ flow, word };
-				return 1;
-			}
-			if (lb_flow_state(word) == LB_FLOW_EMBRYONIC && !old.flow &&
-			    lb_flow_age_s(word, now_s) > LB_FLOW_EMBRYONIC_GRACE_S)
-				old = (struct lb_flow_place){ flow, word };
+		index *= LB_FLOWS_PER_BUCKET;
+		if (scan & LB_SCAN_FOUND) {
+			found->number = index + (scan >> 17 & 3);
+			found->word = (scan & ~LB_SCAN_IDENTITY) | identity;
+			return 1;
 		}
-		if (end)
+		if (scan & LB_SCAN_SPARE && spare.number == LB_FLOW_NOWHERE) {
+			spare.number = index + (scan >> 20 & 3);
+			spare.word = scan >> 22 & 3;
+		}
+		if (scan & LB_SCAN_OLD && old == LB_FLOW_NOWHERE)
+			old = index + (scan >> 25 & 3);
+		if (scan & LB_SCAN_END)
 			break;
 	}
-	*found = spare.flow ? spare : old;
+	if (spare.number == LB_FLOW_NOWHERE && old != LB_FLOW_NOWHERE) {
+		flow = lb_flow_at(table, old);
+		spare.word = flow ? LB_LOAD(&flow->word) : 0;
+		if (lb_flow_is_evictable(spare.word, now_s))
+			spare.number = old;
+	}
+	*found = spare;
 	return 0;
 }
 
@@ -149,25 +208,31 @@ LB_INLINE int lb_flow_find(void *table, __u32 mask, __u64 tag, __u64 identity, _
  * Claims the place that lb_flow_find() left and publishes the flow. 1, or 0 if another CPU took the place:
  * the caller may find again, so that no EMPTY place is ever passed by, and must do without after a few turns.
  */
-LB_INLINE int lb_flow_claim(const struct lb_flow_place *place, __u64 tag, __u64 word)
+LB_INLINE int lb_flow_claim(lb_flow_table table, const struct lb_flow_place *place, __u64 tag, __u64 word)
 {
-	if (__sync_val_compare_and_swap(&place->flow->word, place->word, LB_FLOW_BUSY) != place->word)
+	struct lb_flow *flow = lb_flow_at(table, place->number);
+
+	if (!flow || __sync_val_compare_and_swap(&flow->word, place->word, LB_FLOW_BUSY) != place->word)
 		return 0;
-	LB_STORE(&place->flow->tag, tag);
+	LB_STORE(&flow->tag, tag);
 	/* The exchange orders the tag before the word for every reader. */
-	(void)__sync_lock_test_and_set(&place->flow->word, word);
+	(void)LB_EXCHANGE(&flow->word, word);
 	return 1;
 }
 
 /* Refreshes a found flow: its time, and its state if it grew. A lost race means that another packet of the
  * flow did the same, or that the sweeper gave the place up in this very moment; both are harmless. */
-LB_INLINE void lb_flow_touch(const struct lb_flow_place *place, __u32 state, __u32 now_s)
+LB_INLINE void lb_flow_touch(lb_flow_table table, const struct lb_flow_place *place, __u32 state, __u32 now_s)
 {
 	__u64 word =
 		(place->word & 0x0000ffffffff3fffull) | (__u64)state << 14 | (__u64)(now_s & 0xffff) << 48;
+	struct lb_flow *flow;
 
-	if (word != place->word)
-		(void)__sync_val_compare_and_swap(&place->flow->word, place->word, word);
+	if (word == place->word)
+		return;
+	flow = lb_flow_at(table, place->number);
+	if (flow)
+		(void)__sync_val_compare_and_swap(&flow->word, place->word, word);
 }
 
 /* What a packet does to the state of its flow. syn, closing: of TCP. */
