@@ -23,8 +23,8 @@ endif
 
 PKGS := libbpf libxdp libnl-3.0 libnl-route-3.0 libcjson libsystemd libmicrohttpd libcurl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unused-parameter
-CPPFLAGS += -D_GNU_SOURCE -DLB_VERSION='"$(VERSION)"' -Iinclude -Iuser -Iuser/lib -I$(B)/gen $(PKG_CFLAGS) -MMD -MP
+WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unused-parameter -Wno-missing-field-initializers
+CPPFLAGS += -D_GNU_SOURCE -DLB_VERSION='"$(VERSION)"' -Iinclude -Iuser -Iuser/lib -Itests/lib -I$(B)/gen $(PKG_CFLAGS) -MMD -MP
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu17 -fno-strict-aliasing $(WARN)
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -104,6 +104,7 @@ $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 all: $(foreach p,$(PROGRAMS),$(if $(call prog_src,$(p)),$(B)/$(p)))
 
 include $(wildcard tests/*/rules.mk)
+include $(wildcard user/*/rules.mk)
 
 -include $(shell find $(B) -name '*.d' 2>/dev/null)
 

@@ -33,6 +33,9 @@ void lb_json_position(const char *text, size_t offset, size_t *ret_line, size_t 
 /* A value as JSON, cut to fit size. Returns the buffer. */
 const char *lb_json_value(const cJSON *node, char *buffer, size_t size);
 
+/* The same for a string. */
+const char *lb_json_string(const char *text, char *buffer, size_t size);
+
 /* Writes a string in quotes, escaped. */
 void lb_json_quote(FILE *out, const char *text);
 

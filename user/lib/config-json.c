@@ -6,6 +6,7 @@
  * errors about the content can name a line. It accepts a subset of what cJSON accepts.
  */
 #include <errno.h>
+#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,9 +41,14 @@ static int peek(const struct scan *scan)
 	return scan->at < scan->length ? (unsigned char)scan->text[scan->at] : -1;
 }
 
+static bool blank(char c)
+{
+	return c == ' ' || c == '\n' || c == '\t' || c == '\r';
+}
+
 static void skip_blanks(struct scan *scan)
 {
-	while (scan->at < scan->length && strchr(" \t\r\n", scan->text[scan->at]) && scan->text[scan->at])
+	while (scan->at < scan->length && blank(scan->text[scan->at]))
 		scan->at++;
 }
 
@@ -390,6 +396,10 @@ const char *lb_json_value(const cJSON *node, char *buffer, size_t size)
 	buffer[0] = 0;
 	if (!node)
 		return buffer;
+	if (cJSON_IsNumber(node) && isinf(node->valuedouble)) {
+		snprintf(buffer, size, "%s 1.8e308", node->valuedouble > 0 ? "above" : "below minus");
+		return buffer;
+	}
 	if (cJSON_IsNumber(node)) {
 		snprintf(buffer, size, "%.15g", node->valuedouble);
 		if (strtod(buffer, NULL) != node->valuedouble)
@@ -401,6 +411,15 @@ const char *lb_json_value(const cJSON *node, char *buffer, size_t size)
 		return buffer;
 	copy_cut(buffer, size, text);
 	cJSON_free(text);
+	return buffer;
+}
+
+const char *lb_json_string(const char *text, char *buffer, size_t size)
+{
+	cJSON *node = cJSON_CreateStringReference(text);
+
+	lb_json_value(node, buffer, size);
+	cJSON_Delete(node);
 	return buffer;
 }
 

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The nearest right spelling of a word, for messages like: did you mean "weight"? Distance is the number
- * of letters to insert, remove, change or swap with a neighbour (optimal string alignment).
+ * of letters to insert, remove, change or swap with a neighbour (optimal string alignment); capitals do not
+ * count.
  */
+#include <ctype.h>
 #include <stdint.h>
 #include <string.h>
 
@@ -13,6 +15,11 @@
 static unsigned int least(unsigned int a, unsigned int b)
 {
 	return a < b ? a : b;
+}
+
+static bool same(char a, char b)
+{
+	return tolower((unsigned char)a) == tolower((unsigned char)b);
 }
 
 /* Both words have at most WORD_MAX letters. */
@@ -28,8 +35,8 @@ static unsigned int distance(const char *a, const char *b)
 		row[0] = (unsigned int)i;
 		for (size_t j = 1; j <= n; j++) {
 			row[j] = least(above[j], row[j - 1]) + 1;
-			row[j] = least(row[j], above[j - 1] + (a[i - 1] != b[j - 1]));
-			if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
+			row[j] = least(row[j], above[j - 1] + !same(a[i - 1], b[j - 1]));
+			if (i > 1 && j > 1 && same(a[i - 1], b[j - 2]) && same(a[i - 2], b[j - 1]))
 				row[j] = least(row[j], before[j - 2] + 1);
 		}
 		spare = before;

@@ -75,7 +75,7 @@ static const char *type_name(const cJSON *node)
 	if (cJSON_IsNumber(node))
 		return "a number";
 	if (cJSON_IsBool(node))
-		return "true or false";
+		return cJSON_IsTrue(node) ? "true" : "false";
 	return "null";
 }
 
@@ -199,7 +199,7 @@ static int read_string(struct lb_reading *reading, const struct lb_schema_key *k
 	if (key->format->read(key, node->valuestring, field, reason) == 0)
 		return 0;
 	return lb_reading_fail(reading, place, node, node, "%s must be %s%s%s", key->name,
-			       key->format->accepted, reason[0] ? ": " : "", reason);
+			       key->format->accepted, reason[0] ? "; " : "", reason);
 }
 
 /* Makes room for the elements and reads them. The count is set first: what is there can be freed. */
@@ -270,7 +270,7 @@ static int unknown_key(struct lb_reading *reading, const struct lb_schema_key *k
 		       const struct lb_place *place, const cJSON *node)
 {
 	const char *names[LB_SCHEMA_KEYS_MAX + 1] = { NULL };
-	char list[LB_SCHEMA_ACCEPTED_MAX] = "";
+	char list[LB_SCHEMA_ACCEPTED_MAX] = "", shown[72];
 	const char *nearest;
 
 	for (size_t i = 0; keys[i].name; i++) {
@@ -279,12 +279,13 @@ static int unknown_key(struct lb_reading *reading, const struct lb_schema_key *k
 		names[i] = keys[i].name;
 		snprintf(list + used, sizeof(list) - used, "%s%s", i ? ", " : "", keys[i].name);
 	}
+	lb_json_string(node->string, shown, sizeof(shown));
 	nearest = lb_nearest(node->string, names);
 	if (nearest)
-		return lb_reading_fail(reading, place, node, node,
-				       "unknown key \"%.64s\"; did you mean \"%s\"?", node->string, nearest);
-	return lb_reading_fail(reading, place, node, node, "unknown key \"%.64s\"; the keys here are: %s",
-			       node->string, list);
+		return lb_reading_fail(reading, place, node, node, "unknown key %s; did you mean \"%s\"?",
+				       shown, nearest);
+	return lb_reading_fail(reading, place, node, node, "unknown key %s; the keys here are: %s", shown,
+			       list);
 }
 
 static int missing_key(struct lb_reading *reading, const struct lb_schema_key *key,
@@ -293,7 +294,7 @@ static int missing_key(struct lb_reading *reading, const struct lb_schema_key *k
 	struct lb_place here = { .parent = parent, .key = key->name };
 	char accepted[LB_SCHEMA_ACCEPTED_MAX];
 
-	return lb_reading_fail(reading, &here, node, NULL, "%s is required: %s", key->name,
+	return lb_reading_fail(reading, &here, node, NULL, "%s is required; it must be %s", key->name,
 			       lb_schema_accepted(key, accepted));
 }
 

@@ -43,7 +43,7 @@ static int read_seed(const struct lb_schema_key *key, const char *text, void *fi
 
 const struct lb_schema_format lb_format_seed = {
 	.accepted = "a string of 1 to 128 bytes",
-	.pattern = "^.{1,128}$",
+	.pattern = "^[\\s\\S]{1,128}$",
 	.read = read_seed,
 	.print = print_text,
 };
