@@ -10,7 +10,6 @@
 /* type, name, what it means */
 #define LB_CONFIG(type, name, help) const volatile type name SEC(".rodata")
 
-LB_CONFIG(__u32, lb_vip_buckets, "buckets per bank of lb_vips, as in lb_control");
 LB_CONFIG(__u32, lb_counter_stride, "lines per CPU block of lb_counters, as in lb_control");
 LB_CONFIG(__u8, lb_several_interfaces,
 	  "1: the program runs on several interfaces, so a record alone does not tell TX from redirect");

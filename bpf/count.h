@@ -16,6 +16,21 @@ static __always_inline struct lb_counter *backend_counter(__u32 backend)
 	return bpf_map_lookup_elem(&lb_counters, &key);
 }
 
+/* What select did, for the counters of the backend. */
+static __always_inline void count_flow(struct lb_counter *counter, bool syn, __u32 how)
+{
+	if (syn)
+		counter->syn_packets++;
+	if (how == LB_HOW_SETTLED)
+		return;
+	if (how == LB_HOW_KNOWN)
+		counter->known_packets++;
+	else if (how == LB_HOW_BASE)
+		counter->base_packets++;
+	else if (how == LB_HOW_REFUSED)
+		counter->refused_inserts++;
+}
+
 /* One bit per reason that passes; all others drop. */
 #define LB_IS_PASS                          1ull
 #define LB_IS_DROP                          0ull

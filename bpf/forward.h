@@ -21,35 +21,40 @@
 #include "maps.h"
 #include "packet.h"
 
-_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
-	       "header words below are composed for little endian");
+/*
+ * What forwarding needs of the inner IP header is read here and now rather than carried along from the
+ * parser: the line is in the cache, registers are few.
+ */
+struct inner {
+	__u16 length; /* of the IP packet, without Ethernet padding; host order */
+	__u8 tos;     /* ToS or traffic class: DSCP and ECN */
+};
 
-#define WORD(base, offset)  (*(__u64 *)((void *)(base) + (offset)))
-#define HALF(base, offset)  (*(__u32 *)((void *)(base) + (offset)))
-#define SHORT(base, offset) (*(__u16 *)((void *)(base) + (offset)))
+static __always_inline struct inner read_inner(const struct pkt *p)
+{
+	if (p->family == LB_FAMILY_V4)
+		return (struct inner){ bpf_ntohs(LB_LOAD(&SHORT(p->ip, 2))), LB_LOAD(&BYTE(p->ip, 1)) };
+	return (struct inner){ bpf_ntohs(LB_LOAD(&SHORT(p->ip, 4))) + sizeof(struct ipv6hdr),
+			       bpf_ntohs(LB_LOAD(&SHORT(p->ip, 0))) >> 4 };
+}
 
 /* The inner packet is forwarded: one hop less. 0 or a reason. */
-static __always_inline int spend_hop(struct xdp_md *ctx, const struct pkt *p)
+static __always_inline int spend_hop(const struct pkt *p)
 {
-	void *ip = (void *)(long)ctx->data + sizeof(struct ethhdr);
-
-	if (p->ttl <= 1)
-		return LB_DROP_TTL;
 	if (p->family == LB_FAMILY_V4) {
-		struct iphdr *v4 = ip;
-		__u32 check;
+		__u32 word = LB_LOAD(&HALF(p->ip, 8)); /* TTL, protocol, checksum */
+		__u32 check = (word >> 16) + 1; /* RFC 1624: TTL is the low byte of its word in memory */
 
-		if ((void *)(v4 + 1) > (void *)(long)ctx->data_end)
-			return LB_DROP_INTERNAL;
-		v4->ttl = p->ttl - 1;
-		check = v4->check + 1u; /* RFC 1624: TTL is the low byte of its word in memory */
-		v4->check = check + (check >= 0xffff);
+		if ((word & 0xff) <= 1)
+			return LB_DROP_TTL;
+		check += check >= 0xffff;
+		HALF(p->ip, 8) = ((word - 1) & 0xffff) | check << 16;
 	} else {
-		struct ipv6hdr *v6 = ip;
+		__u8 hops = LB_LOAD(&BYTE(p->ip, 7));
 
-		if ((void *)(v6 + 1) > (void *)(long)ctx->data_end)
-			return LB_DROP_INTERNAL;
-		v6->hop_limit = p->ttl - 1;
+		if (hops <= 1)
+			return LB_DROP_TTL;
+		BYTE(p->ip, 7) = hops - 1;
 	}
 	return 0;
 }
@@ -61,10 +66,10 @@ static __always_inline void write_ethernet(void *data, const struct lb_backend *
 	WORD(data, 6) = WORD(backend->eth, 6);
 }
 
-static __always_inline int forward_ipip_v4(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
+static __always_inline int forward_ipip_v4(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
 					   const struct lb_backend *backend, __u64 hash)
 {
-	__u16 length = bpf_htons(p->length + sizeof(struct iphdr));
+	__u16 length = bpf_htons(in.length + sizeof(struct iphdr));
 	__u32 vary = (hash >> 32) & vip->source_mask_v4;
 	__u64 low = WORD(backend->ip, 0), high = WORD(backend->ip, 8);
 	__u32 sum;
@@ -76,16 +81,16 @@ static __always_inline int forward_ipip_v4(struct xdp_md *ctx, const struct pkt 
 	if (data + sizeof(struct ethhdr) + sizeof(struct iphdr) > (void *)(long)ctx->data_end)
 		return LB_DROP_INTERNAL;
 	write_ethernet(data, backend);
-	sum = (__u16)(high >> 16) + ((__u32)p->tos << 8) + length;
+	sum = (__u16)(high >> 16) + ((__u32)in.tos << 8) + length;
 	sum = lb_csum_add32(sum, vary);
 	high = (high & ~0xffff0000ull) | (__u64)(__u16)~lb_csum_fold(sum) << 16;
-	WORD(data, 14) = low | (__u32)p->tos << 8 | (__u64)length << 16;
+	WORD(data, 14) = low | (__u32)in.tos << 8 | (__u64)length << 16;
 	WORD(data, 22) = high | (__u64)vary << 32;
 	HALF(data, 30) = HALF(backend->ip, 16);
 	return 0;
 }
 
-static __always_inline int forward_ipip_v6(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
+static __always_inline int forward_ipip_v6(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
 					   const struct lb_backend *backend, __u64 hash)
 {
 	__u32 vary = (hash >> 32) & vip->source_mask_v6;
@@ -99,8 +104,8 @@ static __always_inline int forward_ipip_v6(struct xdp_md *ctx, const struct pkt 
 	if (data + sizeof(struct ethhdr) + sizeof(struct ipv6hdr) > (void *)(long)ctx->data_end)
 		return LB_DROP_INTERNAL;
 	write_ethernet(data, backend);
-	low |= bpf_htonl((__u32)p->tos << 20 | label);
-	WORD(data, 14) = low | (__u64)bpf_htons(p->length) << 32;
+	low |= bpf_htonl((__u32)in.tos << 20 | label);
+	WORD(data, 14) = low | (__u64)bpf_htons(in.length) << 32;
 	WORD(data, 22) = WORD(backend->ip, 8);
 	WORD(data, 30) = WORD(backend->ip, 16) | (__u64)vary << 32;
 	WORD(data, 38) = WORD(backend->ip, 24);
@@ -122,22 +127,22 @@ static __always_inline int forward_l2(struct xdp_md *ctx, const struct lb_backen
 }
 
 /* Makes the packet what the backend expects. 0 or a reason; it is unchanged if it is dropped for its size. */
-static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
-				       const struct lb_backend *backend, __u64 hash)
+static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, struct inner in,
+				       const struct lb_vip *vip, const struct lb_backend *backend, __u64 hash)
 {
 	int reason;
 
-	if (p->length > backend->max_len)
+	if (in.length > backend->max_len)
 		return backend->method == LB_METHOD_NONE ? LB_DROP_NEXT_HOP : LB_DROP_TOO_BIG;
 	if (backend->method == LB_METHOD_L2)
 		return forward_l2(ctx, backend);
-	reason = spend_hop(ctx, p);
+	reason = spend_hop(p);
 	if (reason)
 		return reason;
 	if (backend->method == LB_METHOD_IPIP_V4)
-		return forward_ipip_v4(ctx, p, vip, backend, hash);
+		return forward_ipip_v4(ctx, in, vip, backend, hash);
 	if (backend->method == LB_METHOD_IPIP_V6)
-		return forward_ipip_v6(ctx, p, vip, backend, hash);
+		return forward_ipip_v6(ctx, in, vip, backend, hash);
 	return LB_DROP_NEXT_HOP;
 }
 

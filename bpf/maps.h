@@ -23,20 +23,20 @@
 /* Written by the agent: the active generation, keys, clock. One entry. */
 LB_ARRAY(lb_control, struct lb_control);
 
-/* Written by the agent. Key: bank * lb_control.vip_buckets + bucket. */
-LB_ARRAY(lb_vips, struct lb_vip);
+/* Written by the agent. Key: bank. */
+LB_ARRAY(lb_vips, struct lb_vip_bank);
 
 /* Written by the agent. Key: bank. Shapes of wildcard services. */
 LB_ARRAY(lb_banks, struct lb_bank);
 
-/* Written by the agent. Key: lb_vip.ring_line + slot / LB_SLOTS_PER_LINE. */
-LB_ARRAY(lb_rings, struct lb_ring_line);
+/* Written by the agent. Key: lb_vip.ring_chunk. */
+LB_ARRAY(lb_rings, struct lb_ring_chunk);
 
 /* Written by packets (unsettled slots), read by the agent. Key: as lb_rings. */
-LB_ARRAY(lb_stamps, struct lb_stamp_line);
+LB_ARRAY(lb_stamps, struct lb_stamp_chunk);
 
-/* Written by the agent. Key: lb_vip.backend_first + index. */
-LB_ARRAY(lb_backends, struct lb_backend);
+/* Written by the agent. Key: lb_vip.backend_chunk. */
+LB_ARRAY(lb_backends, struct lb_backend_chunk);
 
 /* Written by packets, each CPU its own block. Key: cpu * lb_control.counters + backend id. */
 LB_ARRAY(lb_counters, struct lb_counter);

@@ -8,7 +8,16 @@
 #include <stdbool.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lb/access.h"
 #include "lb/types.h"
+
+/* Wide loads and stores at any offset of a packet or record; both architectures do them unaligned. */
+#define WORD(base, offset)  (*(__u64 *)((void *)(base) + (offset)))
+#define HALF(base, offset)  (*(__u32 *)((void *)(base) + (offset)))
+#define SHORT(base, offset) (*(__u16 *)((void *)(base) + (offset)))
+#define BYTE(base, offset)  (*(__u8 *)((void *)(base) + (offset)))
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "header words are composed for little endian");
 
 /* Moves forward only over what was checked to be there. */
 struct cursor {
@@ -17,20 +26,26 @@ struct cursor {
 };
 
 struct pkt {
+	void *ip;       /* the IP header in the packet; void once the head has moved */
 	__u64 saddr[2]; /* words as they lie in memory; IPv4 in the low half of [0] */
 	__u64 daddr[2];
 	__be16 sport;
 	__be16 dport;
-	__u16 length;  /* of the IP packet, header included, without Ethernet padding; host order */
-	__u8 family;   /* LB_FAMILY_* */
-	__u8 protocol; /* IPPROTO_* */
-	__u8 tos;      /* ToS or traffic class, DSCP and ECN */
-	__u8 ttl;      /* or hop limit */
-	__u8 syn;      /* TCP SYN without ACK: may open a connection */
-	__u8 closing;  /* TCP FIN or RST */
-	__u8 lie;      /* enum lb_reason of what is wrong with the headers, 0 if nothing: drop if it is for a
-			  service */
+	__u8 family;    /* LB_FAMILY_* */
+	__u8 protocol;  /* IPPROTO_* */
+	__u8 tcp_flags; /* LB_TCP_*; 0 for other protocols */
 };
+
+#define LB_TCP_FIN 0x01
+#define LB_TCP_SYN 0x02
+#define LB_TCP_RST 0x04
+#define LB_TCP_ACK 0x10
+
+/* May open a connection. */
+static __always_inline bool pkt_is_syn(const struct pkt *p)
+{
+	return (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) == LB_TCP_SYN;
+}
 
 /* Metadata in front of a packet that lbctl explain runs: decide as always, but remember nothing. */
 #define LB_EXPLAIN_MAGIC 0x57656972746d6578ull

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Ethernet, IPv4, IPv6, TCP and UDP headers into struct pkt. One function per header; each advances the
- * cursor only on success and returns 0 or an enum lb_reason.
- *
- * A header that lies (RFC 791, RFC 8200, RFC 9293, RFC 768: lengths that cannot be) does not stop the parse
- * as long as ports can be read: pkt.lie keeps the reason, so that the packet is dropped if it turns out to be
- * for a service of ours and is left to the host's stack if not.
+ * IPv4, IPv6, TCP and UDP headers into struct pkt. One function per header; each advances the cursor only on
+ * success and returns 0, an enum lb_reason for a packet that is not ours to judge, or the negative of one
+ * for a header that lies (RFC 791, RFC 8200, RFC 9293, RFC 768: lengths that cannot be). A liar is dropped if
+ * it is for a service of ours and left to the host's stack if not: lie.h finds out, off the fast path.
  */
 #pragma once
 
@@ -24,56 +22,40 @@
 
 /* True if the frame ends before length bytes from pos on. Parts beyond the linear one are asked for only
  * then. */
-static __always_inline bool frame_ends_before(struct xdp_md *ctx, const struct cursor *c, __u16 length)
+static __always_inline bool frame_ends_before(struct xdp_md *ctx, const struct cursor *c, __u32 length)
 {
 	if (c->pos + length <= c->end)
 		return false;
 	return bpf_xdp_get_buff_len(ctx) < (__u64)length + sizeof(struct ethhdr);
 }
 
-static __always_inline int parse_ports(struct cursor *c, struct pkt *p)
-{
-	__be16 *ports = c->pos;
-
-	if ((void *)(ports + 2) > c->end)
-		return LB_PASS_MALFORMED;
-	p->sport = ports[0];
-	p->dport = ports[1];
-	return 0;
-}
-
 /* room: bytes of the IP packet from the TCP header on. */
 static __always_inline int parse_tcp(struct cursor *c, struct pkt *p, __u32 room)
 {
-	struct tcphdr *tcp = c->pos;
+	__u32 header;
 
-	if ((void *)(tcp + 1) > c->end) {
-		p->lie = p->lie ?: LB_DROP_TCP_HEADER;
-		return parse_ports(c, p);
-	}
-	if (tcp->doff < 5 || tcp->doff * 4u > room)
-		p->lie = p->lie ?: LB_DROP_TCP_HEADER;
-	p->sport = tcp->source;
-	p->dport = tcp->dest;
-	p->syn = tcp->syn && !tcp->ack;
-	p->closing = tcp->fin || tcp->rst;
+	if (c->pos + sizeof(struct tcphdr) > c->end)
+		return -LB_DROP_TCP_HEADER;
+	header = BYTE(c->pos, 12) >> 4 << 2;
+	if (header < sizeof(struct tcphdr) || header > room)
+		return -LB_DROP_TCP_HEADER;
+	p->sport = SHORT(c->pos, 0);
+	p->dport = SHORT(c->pos, 2);
+	p->tcp_flags = BYTE(c->pos, 13);
 	return 0;
 }
 
 static __always_inline int parse_udp(struct cursor *c, struct pkt *p, __u32 room)
 {
-	struct udphdr *udp = c->pos;
-	__u16 length;
+	__u32 length;
 
-	if ((void *)(udp + 1) > c->end) {
-		p->lie = p->lie ?: LB_DROP_UDP_HEADER;
-		return parse_ports(c, p);
-	}
-	length = bpf_ntohs(udp->len);
-	if (length < sizeof(*udp) || length > room)
-		p->lie = p->lie ?: LB_DROP_UDP_HEADER;
-	p->sport = udp->source;
-	p->dport = udp->dest;
+	if (c->pos + sizeof(struct udphdr) > c->end)
+		return -LB_DROP_UDP_HEADER;
+	length = bpf_ntohs(SHORT(c->pos, 4));
+	if (length < sizeof(struct udphdr) || length > room)
+		return -LB_DROP_UDP_HEADER;
+	p->sport = SHORT(c->pos, 0);
+	p->dport = SHORT(c->pos, 2);
 	return 0;
 }
 
@@ -88,65 +70,47 @@ static __always_inline int parse_transport(struct cursor *c, struct pkt *p, __u3
 
 static __always_inline int parse_ipv4(struct xdp_md *ctx, struct cursor *c, struct pkt *p)
 {
-	struct iphdr *ip = c->pos;
-	__u32 header;
+	void *ip = c->pos;
+	__u32 header, length, first;
 
-	if ((void *)(ip + 1) > c->end || ip->version != 4)
+	if (ip + sizeof(struct iphdr) > c->end)
 		return LB_PASS_MALFORMED;
-	p->family = LB_FAMILY_V4;
-	p->protocol = ip->protocol;
-	p->tos = ip->tos;
-	p->ttl = ip->ttl;
-	p->saddr[0] = ip->saddr;
-	p->daddr[0] = ip->daddr;
-	p->length = bpf_ntohs(ip->tot_len);
-	if (ip->frag_off & bpf_htons(LB_IP_FRAGMENT))
+	first = BYTE(ip, 0);
+	if (first >> 4 != 4)
+		return LB_PASS_MALFORMED;
+	if (SHORT(ip, 6) & bpf_htons(LB_IP_FRAGMENT))
 		return LB_PASS_FRAGMENT;
-	header = ip->ihl * 4u;
-	if (header < sizeof(*ip)) {
-		p->lie = LB_DROP_IP_HEADER;
-		header = sizeof(*ip);
-	}
-	if (p->length < header || frame_ends_before(ctx, c, p->length))
-		p->lie = LB_DROP_IP_HEADER;
+	p->ip = ip;
+	p->family = LB_FAMILY_V4;
+	p->protocol = BYTE(ip, 9);
+	p->saddr[0] = HALF(ip, 12);
+	p->daddr[0] = HALF(ip, 16);
+	length = bpf_ntohs(SHORT(ip, 2));
+	header = (first & 15) * 4;
+	if (header < sizeof(struct iphdr) || length < header || frame_ends_before(ctx, c, length))
+		return -LB_DROP_IP_HEADER;
 	c->pos += header;
-	return parse_transport(c, p, p->length - header);
+	return parse_transport(c, p, length - header);
 }
 
 static __always_inline int parse_ipv6(struct xdp_md *ctx, struct cursor *c, struct pkt *p)
 {
-	struct ipv6hdr *ip = c->pos;
+	void *ip = c->pos;
 	__u32 length;
 
-	if ((void *)(ip + 1) > c->end || ip->version != 6)
+	if (ip + sizeof(struct ipv6hdr) > c->end || BYTE(ip, 0) >> 4 != 6)
 		return LB_PASS_MALFORMED;
+	p->ip = ip;
 	p->family = LB_FAMILY_V6;
-	p->protocol = ip->nexthdr;
-	p->tos = bpf_ntohs(*(__be16 *)ip) >> 4;
-	p->ttl = ip->hop_limit;
-	p->saddr[0] = ((__u64 *)&ip->saddr)[0];
-	p->saddr[1] = ((__u64 *)&ip->saddr)[1];
-	p->daddr[0] = ((__u64 *)&ip->daddr)[0];
-	p->daddr[1] = ((__u64 *)&ip->daddr)[1];
-	length = bpf_ntohs(ip->payload_len) + sizeof(*ip);
-	p->length = length;
-	if (length > 0xffff || frame_ends_before(ctx, c, length))
-		p->lie = LB_DROP_IP_HEADER;
-	c->pos += sizeof(*ip);
-	return parse_transport(c, p, length - sizeof(*ip));
-}
-
-static __always_inline int parse(struct xdp_md *ctx, struct pkt *p)
-{
-	struct cursor c = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
-	struct ethhdr *eth = c.pos;
-
-	if ((void *)(eth + 1) > c.end)
-		return LB_PASS_MALFORMED;
-	c.pos += sizeof(*eth);
-	if (eth->h_proto == bpf_htons(ETH_P_IP))
-		return parse_ipv4(ctx, &c, p);
-	if (eth->h_proto == bpf_htons(ETH_P_IPV6))
-		return parse_ipv6(ctx, &c, p);
-	return LB_PASS_NOT_IP;
+	p->protocol = BYTE(ip, 6);
+	p->saddr[0] = WORD(ip, 8);
+	p->saddr[1] = WORD(ip, 16);
+	p->daddr[0] = WORD(ip, 24);
+	p->daddr[1] = WORD(ip, 32);
+	length = bpf_ntohs(SHORT(ip, 4));
+	if (length > 0xffff - sizeof(struct ipv6hdr) ||
+	    frame_ends_before(ctx, c, length + sizeof(struct ipv6hdr)))
+		return -LB_DROP_IP_HEADER;
+	c->pos += sizeof(struct ipv6hdr);
+	return parse_transport(c, p, length);
 }

@@ -47,32 +47,45 @@ struct unsettled {
 	__u8 syn;
 	__u8 closing;
 	__u8 forget; /* explain: change nothing */
-	__u8 how;    /* out: enum unsettled_how */
+	__u8 how;    /* out: enum lb_how */
 };
 
-enum unsettled_how { UNSETTLED_NEW, UNSETTLED_KNOWN, UNSETTLED_BASE, UNSETTLED_REFUSED };
+/* How a backend was chosen. */
+enum lb_how { LB_HOW_SETTLED, LB_HOW_NEW, LB_HOW_KNOWN, LB_HOW_BASE, LB_HOW_REFUSED };
+
+/* The slot's word, by reference; NULL only if the tables are broken. */
+static __always_inline __u32 *ring_slot(const struct lb_vip *vip, __u32 number)
+{
+	struct lb_ring_chunk *chunk = bpf_map_lookup_elem(&lb_rings, &vip->ring_chunk);
+	__u32 slot = vip->ring_offset * LB_SLOTS_PER_LINE + number;
+
+	return chunk ? &chunk->slot[slot & (LB_CHUNK_LINES * LB_SLOTS_PER_LINE - 1)] : NULL;
+}
+
+static __always_inline struct lb_backend *backend_record(const struct lb_vip *vip, __u32 index)
+{
+	struct lb_backend_chunk *chunk = bpf_map_lookup_elem(&lb_backends, &vip->backend_chunk);
+
+	return chunk ? &chunk->record[(vip->backend_offset + index) & (LB_CHUNK_LINES - 1)] : NULL;
+}
 
 static __always_inline bool backend_is_alive(const struct lb_vip *vip, __u32 index)
 {
-	__u32 key = vip->backend_first + index;
-	struct lb_backend *backend;
+	struct lb_backend *backend = index < vip->backend_count ? backend_record(vip, index) : NULL;
 
-	if (index >= vip->backend_count)
-		return false;
-	backend = bpf_map_lookup_elem(&lb_backends, &key);
 	return backend && (backend->flags & (LB_BACKEND_USED | LB_BACKEND_DEAD)) == LB_BACKEND_USED;
 }
 
 /* Tells the sweeper that a flow from before the move still lives in this slot. */
 static __always_inline void stamp_slot(const struct unsettled *u, __u32 now_s)
 {
-	__u32 line = u->vip->ring_line + u->slot_number / LB_SLOTS_PER_LINE;
-	struct lb_stamp_line *stamps = bpf_map_lookup_elem(&lb_stamps, &line);
+	struct lb_stamp_chunk *chunk = bpf_map_lookup_elem(&lb_stamps, &u->vip->ring_chunk);
+	__u32 slot = u->vip->ring_offset * LB_SLOTS_PER_LINE + u->slot_number;
 	__u32 *stamp;
 
-	if (!stamps || u->forget)
+	if (!chunk || u->forget)
 		return;
-	stamp = &stamps->stamp_s[u->slot_number % LB_SLOTS_PER_LINE];
+	stamp = &chunk->stamp_s[slot & (LB_CHUNK_LINES * LB_SLOTS_PER_LINE - 1)];
 	if (LB_LOAD(stamp) != now_s)
 		LB_STORE(stamp, now_s);
 }
@@ -113,12 +126,12 @@ static __noinline __u32 select_unsettled(struct unsettled *u)
 						      lb_flow_next_state(lb_flow_state(place.word), u->syn,
 									 u->closing),
 						      now_s);
-				u->how = UNSETTLED_KNOWN;
+				u->how = LB_HOW_KNOWN;
 				return index;
 			}
 		}
 		if (cur == base || !(u->syn || learning)) {
-			u->how = u->syn ? UNSETTLED_NEW : UNSETTLED_BASE;
+			u->how = u->syn ? LB_HOW_NEW : LB_HOW_BASE;
 			if (!u->syn && cur != base)
 				stamp_slot(u, now_s);
 			return base;
@@ -126,13 +139,13 @@ static __noinline __u32 select_unsettled(struct unsettled *u)
 		if (owner == LB_INDEX_NONE)
 			return LB_INDEX_NONE;
 		if (remember(u, identity, owner, now_s, &place)) {
-			u->how = u->syn ? UNSETTLED_NEW : UNSETTLED_BASE;
+			u->how = u->syn ? LB_HOW_NEW : LB_HOW_BASE;
 			return owner;
 		}
 		if (place.number == LB_FLOW_NOWHERE)
 			break;
 	}
-	u->how = UNSETTLED_REFUSED;
+	u->how = LB_HOW_REFUSED;
 	return base;
 }
 

@@ -27,6 +27,7 @@
  */
 #pragma once
 
+#include "lb/access.h"
 #include "lb/hash.h"
 #include "lb/types.h"
 
@@ -46,18 +47,10 @@
 
 #ifdef __bpf__
 typedef __u64 lb_flow_table; /* one table, known to lb_flow_bucket_get() */
-#define LB_FLOW_FUNCTION  __attribute__((noinline))
-#define LB_EXCHANGE(p, v) __sync_lock_test_and_set((p), (v))
-#define LB_UNROLL         _Pragma("clang loop unroll(full)")
-#define LB_LOAD(p)        (*(volatile __typeof__(*(p)) *)(p))
-#define LB_STORE(p, v)    (*(volatile __typeof__(*(p)) *)(p) = (v))
+#define LB_FLOW_FUNCTION __attribute__((noinline))
 #else
 typedef void *lb_flow_table;
-#define LB_FLOW_FUNCTION  LB_INLINE
-#define LB_EXCHANGE(p, v) __atomic_exchange_n((p), (v), __ATOMIC_SEQ_CST)
-#define LB_UNROLL
-#define LB_LOAD(p)     __atomic_load_n((p), __ATOMIC_ACQUIRE)
-#define LB_STORE(p, v) __atomic_store_n((p), (v), __ATOMIC_RELEASE)
+#define LB_FLOW_FUNCTION LB_INLINE
 #endif
 
 LB_INLINE __u64 lb_flow_word(__u32 backend, __u32 state, __u32 hash, __u32 service, __u32 now_s)

@@ -33,12 +33,21 @@
 #define LB_REASONS_MAX              64u
 
 /*
+ * Chunks. The kernel's inlined array look-up takes its key from memory, and a key that was just computed
+ * costs a store-to-load round trip on the critical path. So the big tables are arrays of chunks of 1 MiB: the
+ * key is a chunk number that lies ready in the VIP entry, and the line within the chunk is plain arithmetic.
+ * For user space the memory is flat. A ring or a region of backend records never crosses a chunk's end.
+ */
+#define LB_CHUNK_LINES 16384u
+
+/*
  * Banks. The VIP table exists LB_BANKS times. Packets use the one that lb_control.active names; the agent
  * fills another and flips. A bank (and a ring or backend region that only retired banks name) may be
  * written again after an RCU grace period, because an XDP program runs inside one RCU read side section.
  */
-#define LB_BANKS      8u
-#define LB_VIP_PROBES 4u /* buckets a look-up reads at most; the agent builds tables that satisfy it */
+#define LB_BANKS       8u
+#define LB_VIP_BUCKETS 32768u /* per bank; how many are in use is part of lb_control.active */
+#define LB_VIP_PROBES  4u     /* buckets a look-up reads at most; the agent builds tables that satisfy it */
 
 /* lb_control.active: one word, one store, one generation. */
 #define LB_ACTIVE_BANK(a)       ((__u32)(a)&0xff)
@@ -61,9 +70,10 @@ struct lb_control {
 	__u32 magic;
 	__u32 layout;
 	__u32 cpus;         /* possible CPUs: blocks in lb_counters and lb_reasons */
-	__u32 vip_buckets;  /* per bank, power of two */
-	__u32 ring_lines;   /* lines of LB_SLOTS_PER_LINE slots in lb_rings and lb_stamps */
-	__u32 backends;     /* records in lb_backends */
+	__u32 vip_buckets;  /* per bank: LB_VIP_BUCKETS */
+	__u32 ring_lines;   /* multiple of LB_CHUNK_LINES; lines of LB_SLOTS_PER_LINE slots in lb_rings and
+			       lb_stamps */
+	__u32 backends;     /* records in lb_backends, multiple of LB_CHUNK_LINES */
 	__u32 counters;     /* counter lines per CPU = highest backend id + 1 */
 	__u32 services;     /* entries in lb_service_meta */
 	__u32 flow_buckets; /* power of two */
@@ -80,9 +90,11 @@ _Static_assert(__builtin_offsetof(struct lb_control, magic) == 64, "hot line fir
  */
 struct lb_vip {
 	__u64 key[3];
-	__u32 ring_line;       /* first line of the ring in lb_rings */
+	__u32 ring_chunk;      /* of lb_rings; lb_vip_ring_line() for the flat number */
+	__u32 ring_offset;     /* first line of the ring in its chunk */
 	__u32 ring_mask;       /* slots - 1 */
-	__u32 backend_first;   /* first record in lb_backends */
+	__u32 backend_chunk;   /* of lb_backends; lb_vip_backend_first() for the flat number */
+	__u32 backend_offset;  /* first record in its chunk */
 	__u16 service;         /* id: index in lb_service_meta */
 	__u16 flags;           /* LB_VIP_* */
 	__be32 source_mask_v4; /* bits of the outer IPv4 source that vary with the flow */
@@ -90,9 +102,27 @@ struct lb_vip {
 	__be16 gue_port;       /* destination port of GUE */
 	__u16 backend_count;   /* records in the region; indices are below it */
 	__u32 pad0;
-	__u64 pad1;
 };
 _Static_assert(sizeof(struct lb_vip) == LB_CACHE_LINE, "a VIP bucket is one line");
+
+/* Flat numbers of a service's ring line and first backend record, and their inverse. */
+static inline __u32 lb_vip_ring_line(const struct lb_vip *vip)
+{
+	return vip->ring_chunk * LB_CHUNK_LINES + vip->ring_offset;
+}
+
+static inline __u32 lb_vip_backend_first(const struct lb_vip *vip)
+{
+	return vip->backend_chunk * LB_CHUNK_LINES + vip->backend_offset;
+}
+
+static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backend_first)
+{
+	vip->ring_chunk = ring_line / LB_CHUNK_LINES;
+	vip->ring_offset = ring_line % LB_CHUNK_LINES;
+	vip->backend_chunk = backend_first / LB_CHUNK_LINES;
+	vip->backend_offset = backend_first % LB_CHUNK_LINES;
+}
 
 #define LB_VIP_USED        0x0001u /* the bucket holds a service */
 #define LB_VIP_SOURCE      0x0002u /* affinity: client address only */
@@ -199,3 +229,17 @@ struct lb_stamp_line {
 	__u32 stamp_s[LB_SLOTS_PER_LINE];
 };
 _Static_assert(sizeof(struct lb_stamp_line) == LB_CACHE_LINE, "one line");
+
+/* What packets look up in lb_vips (key: bank), lb_rings, lb_stamps and lb_backends (key: chunk). */
+struct lb_vip_bank {
+	struct lb_vip bucket[LB_VIP_BUCKETS];
+};
+struct lb_ring_chunk {
+	__u32 slot[LB_CHUNK_LINES * LB_SLOTS_PER_LINE];
+};
+struct lb_stamp_chunk {
+	__u32 stamp_s[LB_CHUNK_LINES * LB_SLOTS_PER_LINE];
+};
+struct lb_backend_chunk {
+	struct lb_backend record[LB_CHUNK_LINES];
+};

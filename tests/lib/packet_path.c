@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* See packet_path.h. Relies on libbpf and the generated skeleton. */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "packet_path.h"
+#include "lb_ingress.skel.h"
+
+static size_t map_bytes(const struct bpf_map *map)
+{
+	size_t page = sysconf(_SC_PAGESIZE);
+	size_t bytes = (size_t)((bpf_map__value_size(map) + 7) & ~7u) * bpf_map__max_entries(map);
+
+	return (bytes + page - 1) & ~(page - 1);
+}
+
+static void *map_memory(const struct bpf_map *map)
+{
+	void *memory = mmap(NULL, map_bytes(map), PROT_READ | PROT_WRITE, MAP_SHARED, bpf_map__fd(map), 0);
+
+	return memory == MAP_FAILED ? NULL : memory;
+}
+
+static int map_tables(struct lb_ingress_bpf *skeleton, struct lb_tables *t)
+{
+	t->control = map_memory(skeleton->maps.lb_control);
+	t->vips = map_memory(skeleton->maps.lb_vips);
+	t->banks = map_memory(skeleton->maps.lb_banks);
+	t->rings = map_memory(skeleton->maps.lb_rings);
+	t->stamps = map_memory(skeleton->maps.lb_stamps);
+	t->backends = map_memory(skeleton->maps.lb_backends);
+	t->counters = map_memory(skeleton->maps.lb_counters);
+	t->reasons = map_memory(skeleton->maps.lb_reasons);
+	t->flows = map_memory(skeleton->maps.lb_flows);
+	t->service_meta = map_memory(skeleton->maps.lb_service_meta);
+	t->backend_meta = map_memory(skeleton->maps.lb_backend_meta);
+	if (!t->control || !t->vips || !t->banks || !t->rings || !t->stamps || !t->backends || !t->counters ||
+	    !t->reasons || !t->flows || !t->service_meta || !t->backend_meta)
+		return -errno;
+	return 0;
+}
+
+static void set_sizes(struct lb_ingress_bpf *skeleton, const struct lb_table_sizes *s)
+{
+	bpf_map__set_max_entries(skeleton->maps.lb_vips, LB_BANKS);
+	bpf_map__set_max_entries(skeleton->maps.lb_banks, LB_BANKS);
+	bpf_map__set_max_entries(skeleton->maps.lb_rings, s->ring_lines / LB_CHUNK_LINES);
+	bpf_map__set_max_entries(skeleton->maps.lb_stamps, s->ring_lines / LB_CHUNK_LINES);
+	bpf_map__set_max_entries(skeleton->maps.lb_backends, s->backends / LB_CHUNK_LINES);
+	bpf_map__set_max_entries(skeleton->maps.lb_counters, s->cpus * s->counters);
+	bpf_map__set_max_entries(skeleton->maps.lb_reasons, s->cpus);
+	bpf_map__set_max_entries(skeleton->maps.lb_flows, s->flow_buckets);
+	bpf_map__set_max_entries(skeleton->maps.lb_service_meta, s->services);
+	bpf_map__set_max_entries(skeleton->maps.lb_backend_meta, s->counters);
+	bpf_map__set_max_entries(skeleton->maps.lb_ports, LB_PORTS_MAX);
+	skeleton->rodata->lb_counter_stride = s->counters;
+}
+
+static void set_control(struct lb_control *control, const struct lb_table_sizes *s)
+{
+	control->magic = LB_LAYOUT_MAGIC;
+	control->layout = LB_LAYOUT_VERSION;
+	control->cpus = s->cpus;
+	control->vip_buckets = s->vip_buckets;
+	control->ring_lines = s->ring_lines;
+	control->backends = s->backends;
+	control->counters = s->counters;
+	control->services = s->services;
+	control->flow_buckets = s->flow_buckets;
+	control->flow_mask = s->flow_buckets - 1;
+}
+
+int packet_path_open(const struct lb_table_sizes *sizes, int several, struct packet_path *ret_path)
+{
+	struct packet_path path = { .tables.sizes = *sizes };
+	int r;
+
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	path.skeleton = lb_ingress_bpf__open();
+	if (!path.skeleton)
+		return -errno;
+	set_sizes(path.skeleton, sizes);
+	path.skeleton->rodata->lb_several_interfaces = several;
+	r = lb_ingress_bpf__load(path.skeleton);
+	if (r == 0)
+		r = map_tables(path.skeleton, &path.tables);
+	if (r < 0) {
+		lb_ingress_bpf__destroy(path.skeleton);
+		return r;
+	}
+	set_control(path.tables.control, sizes);
+	path.program_fd = bpf_program__fd(path.skeleton->progs.lb_ingress);
+	*ret_path = path;
+	return 0;
+}
+
+static void unmap(void *memory, const struct bpf_map *map)
+{
+	munmap(memory, map_bytes(map));
+}
+
+void packet_path_close(struct packet_path *path)
+{
+	struct lb_ingress_bpf *skeleton = path->skeleton;
+	struct lb_tables *t = &path->tables;
+
+	if (!skeleton)
+		return;
+	unmap(t->control, skeleton->maps.lb_control);
+	unmap(t->vips, skeleton->maps.lb_vips);
+	unmap(t->banks, skeleton->maps.lb_banks);
+	unmap(t->rings, skeleton->maps.lb_rings);
+	unmap(t->stamps, skeleton->maps.lb_stamps);
+	unmap(t->backends, skeleton->maps.lb_backends);
+	unmap(t->counters, skeleton->maps.lb_counters);
+	unmap(t->reasons, skeleton->maps.lb_reasons);
+	unmap(t->flows, skeleton->maps.lb_flows);
+	unmap(t->service_meta, skeleton->maps.lb_service_meta);
+	unmap(t->backend_meta, skeleton->maps.lb_backend_meta);
+	lb_ingress_bpf__destroy(skeleton);
+	path->skeleton = NULL;
+}

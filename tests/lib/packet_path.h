@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The real packet path for tests and benches: lb_ingress loaded with maps of given sizes, memory-mapped as
+ * struct lb_tables. Nothing is pinned; everything goes when it is closed.
+ */
+#pragma once
+
+#include <linux/bpf.h>
+
+#include "tables.h"
+
+struct lb_ingress_bpf;
+
+struct packet_path {
+	struct lb_ingress_bpf *skeleton;
+	struct lb_tables tables;
+	int program_fd;
+};
+
+/* 0 or a negative errno; messages of libbpf go to stderr. several: load for several interfaces. */
+int packet_path_open(const struct lb_table_sizes *sizes, int several, struct packet_path *ret_path);
+void packet_path_close(struct packet_path *path);
