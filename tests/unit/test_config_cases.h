@@ -25,9 +25,9 @@ struct bad_case {
 };
 
 /* A configuration with these services alone; one with these keys at the top and no service. */
-#define HEAD		 "{'version':1,'hash_seed':'s','interfaces':[{'name':'eth0'}],"
+#define HEAD           "{'version':1,'hash_seed':'s','interfaces':[{'name':'eth0'}],"
 #define SERVICES(list) HEAD "'services':[" list "]}"
-#define TOP(keys)	 HEAD keys ",'services':[]}"
+#define TOP(keys)      HEAD keys ",'services':[]}"
 
 /* JSON with its quotes put right; the caller frees. */
 static inline char *unquote(const char *json)
@@ -40,7 +40,7 @@ static inline char *unquote(const char *json)
 	return text;
 }
 
-static void check_bad(void **state)
+static inline void check_bad(void **state)
 {
 	const struct bad_case *bad = *state;
 	struct lb_config *config = NULL;
