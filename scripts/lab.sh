@@ -61,13 +61,7 @@ lab_die()
 	exit 1
 }
 
-# --- library: names and commands of the lab with prefix $1, or of $LAB_PREFIX ----------------------------------
-
-# Directory of the lab: bpf, www, b1...
-lab_dir()
-{
-	echo "$LAB_ROOT/${1:-$LAB_PREFIX}"
-}
+# --- library: names and commands of the lab $LAB_PREFIX, whose directory is $LAB_ROOT/$LAB_PREFIX ---------
 
 # Runs a command in a namespace, given by its whole name.
 lab_exec()
@@ -108,7 +102,7 @@ lab_up()
 
 lab_down()
 {
-	bash "$LAB_SELF" down --prefix "${1:-$LAB_PREFIX}"
+	bash "$LAB_SELF" down --prefix "$LAB_PREFIX"
 }
 
 # --- up --------------------------------------------------------------------------------------------------------
@@ -248,6 +242,8 @@ topology_build()
 	host_add router net.ipv4.ip_forward=1 net.ipv6.conf.{all,default}.forwarding=1
 	host_add lb
 	host_add sw net.ipv6.conf.{all,default}.disable_ipv6=1
+	# Where the kernel's bridge would hand IP packets to the firewall, it also judges them: it must not.
+	lab_exec "$P-sw" sysctl -qe -w net.bridge.bridge-nf-call-{iptables,ip6tables,arptables}=0
 	ip -n "$P-sw" link add br0 mtu 1600 type bridge stp_state 0 forward_delay 0 mcast_snooping 0
 	ip -n "$P-sw" link set br0 up
 

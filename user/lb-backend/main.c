@@ -3,6 +3,7 @@
  * lb-backend: makes a host a backend of Weir that answers its clients directly, and undoes it. Options and
  * what the verbs share; the verbs are in up.c, down.c and status.c.
  */
+#include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
 #include <stdio.h>
