@@ -165,6 +165,8 @@ static void the_edge_of_what_is_right_is_taken(void **state)
 		TOP("'limits':{},'sweeper':{},'api':{}"),
 		TOP("'limits':{'services':1e2,'backends':1.0,'ring_slots':-0}"),
 		TOP("'api':{'metrics':'[::1]:1'}"),
+		TOP("'\\u0061pi':{'metrics':''}"),
+		"{'version':1,'hash_seed':'\\ud83d\\ude00 \\/\\b','interfaces':[{'name':'e'}],'services':[]}",
 		TOP("'api':{'metrics':'0.0.0.0:65535'}"),
 		"\xef\xbb\xbf " TOP("'api':{}") " \r\n\t",
 	};
@@ -317,6 +319,7 @@ static void near_words_are_suggested_and_far_ones_not(void **state)
 	assert_string_equal(lb_nearest("wieght", words), "weight");
 	assert_string_equal(lb_nearest("Adress", words), "address");
 	assert_string_equal(lb_nearest("nam", words), "name");
+	assert_string_equal(lb_nearest("pi", words), "ip");
 	assert_null(lb_nearest("", words));
 	assert_null(lb_nearest("zone", words));
 	assert_null(lb_nearest("a word that is much longer than any key that is known here", words));

@@ -139,8 +139,6 @@ static int set_add(struct set *set, const void *key, size_t size, size_t index, 
 	return member->hh.tbl ? 0 : -ENOMEM;
 }
 
-#define _set_done_ __attribute__((cleanup(set_done)))
-
 /* --- interfaces ------------------------------------------------------------------------------------------
  */
 
@@ -286,7 +284,7 @@ static int check_server_ids(const struct check *check, size_t index)
 
 static int check_each_service(const struct check *check)
 {
-	_set_done_ struct set names = { 0 }, addresses = { 0 }, server_ids = { 0 };
+	_cleanup_(set_done) struct set names = { 0 }, addresses = { 0 }, server_ids = { 0 };
 	size_t largest = 0;
 	int r;
 
@@ -314,7 +312,7 @@ static int check_each_service(const struct check *check)
 
 static int check_service_names(const struct check *check)
 {
-	_set_done_ struct set names = { 0 };
+	_cleanup_(set_done) struct set names = { 0 };
 	size_t other;
 	int r;
 
@@ -386,7 +384,7 @@ static void free_services(const struct lb_config_service ***list)
 /* Walks the services in order of their first port, with the ranges that are open on a stack. */
 static int check_service_keys(const struct check *check)
 {
-	__attribute__((cleanup(free_services))) const struct lb_config_service **list = NULL, **open = NULL;
+	_cleanup_(free_services) const struct lb_config_service **list = NULL, **open = NULL;
 	size_t n = check->config->n_services, n_open = 0;
 
 	list = calloc(n + 1, sizeof(*list));
@@ -483,7 +481,7 @@ static void vips_done(struct vips *vips)
 
 static int check_vips(const struct check *check)
 {
-	__attribute__((cleanup(vips_done))) struct vips vips = { 0 };
+	_cleanup_(vips_done) struct vips vips = { 0 };
 
 	if (collect_vips(check, &vips) < 0)
 		return -ENOMEM;

@@ -11,6 +11,8 @@
 #include "config.h"
 #include "schema.h"
 
+#define _cleanup_(function) __attribute__((cleanup(function)))
+
 /* --- config-json.c ---------------------------------------------------------------------------------------
  */
 

@@ -72,8 +72,8 @@ static int out_of_memory(struct lb_error *error)
 static int parse_text(const char *text, size_t length, struct lb_config **ret_config, struct spot *spot,
 		      struct lb_error *error)
 {
-	__attribute__((cleanup(lb_config_freep))) struct lb_config *config = NULL;
-	__attribute__((cleanup(free_tree))) cJSON *tree = NULL;
+	_cleanup_(lb_config_freep) struct lb_config *config = NULL;
+	_cleanup_(free_tree) cJSON *tree = NULL;
 	char problem[LB_JSON_PROBLEM_MAX];
 	struct lb_reading reading = { .error = error };
 	size_t offset;
@@ -123,7 +123,7 @@ int lb_config_parse(const char *text, size_t length, struct lb_config **ret_conf
 /* Reads to the end; one byte more than LB_CONFIG_BYTES_MAX at most, which shows that it is too much. */
 static int read_all(int fd, char **ret_text, size_t *ret_length)
 {
-	__attribute__((cleanup(free_bytes))) char *text = NULL;
+	_cleanup_(free_bytes) char *text = NULL;
 	size_t size = 0, length = 0;
 	ssize_t n;
 
@@ -150,8 +150,8 @@ static int read_all(int fd, char **ret_text, size_t *ret_length)
 
 int lb_config_load(const char *path, struct lb_config **ret_config, struct lb_error *error)
 {
-	__attribute__((cleanup(close_fd))) int fd = -1;
-	__attribute__((cleanup(free_bytes))) char *text = NULL;
+	_cleanup_(close_fd) int fd = -1;
+	_cleanup_(free_bytes) char *text = NULL;
 	struct spot spot = { 0 };
 	struct lb_error unused;
 	size_t length = 0;

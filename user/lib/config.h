@@ -129,6 +129,7 @@ __u32 lb_config_ring_size(size_t n_backends);
 
 /*
  * Writes a configuration as JSON, every key with its value, so that parsing it again gives an equal one.
+ * That includes hash_seed, which is a secret.
  * 0, or -EIO when the stream has an error.
  */
 int lb_config_write(const struct lb_config *config, FILE *out);

@@ -3,13 +3,11 @@
  * The JSON schema (draft 2020-12), for editors and other programs, made from the schema table. What holds
  * between keys (config-check.c) cannot be said in it.
  */
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "config.h"
-#include "schema.h"
+#include "config-internal.h"
 
 static cJSON *describe_object(const struct lb_schema_key *keys);
 
@@ -117,7 +115,7 @@ static cJSON *describe(const struct lb_schema_key *key)
 
 static cJSON *describe_object(const struct lb_schema_key *keys)
 {
-	__attribute__((cleanup(free_tree))) cJSON *node = cJSON_CreateObject();
+	_cleanup_(free_tree) cJSON *node = cJSON_CreateObject();
 	cJSON *properties, *required, *taken;
 
 	if (!cJSON_AddStringToObject(node, "type", "object") ||
@@ -145,7 +143,7 @@ static cJSON *describe_object(const struct lb_schema_key *keys)
 
 int lb_config_write_schema(FILE *out)
 {
-	__attribute__((cleanup(free_tree))) cJSON *root = describe_object(lb_schema);
+	_cleanup_(free_tree) cJSON *root = describe_object(lb_schema);
 	char *text;
 
 	if (!root ||
