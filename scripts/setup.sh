@@ -12,7 +12,7 @@ packages=(
 	# checks of the source, unit tests, fuzzing
 	clang-format-14 clang-tidy-14 cppcheck libclang-rt-14-dev libcmocka-dev valgrind shellcheck
 	# lab, demo, end-to-end tests
-	iproute2 procps util-linux ethtool iputils-ping curl nginx-light iperf3 socat jq tcpdump tshark
+	iproute2 procps util-linux ethtool iputils-ping curl nginx-light iperf3 socat jq tcpdump tshark strace
 	python3 python3-scapy man-db
 )
 

@@ -31,7 +31,7 @@ snapshot()
 	in_ns b1 ip -6 route show table all
 	in_ns b1 tc qdisc
 	in_ns b1 tc filter show dev eth0 ingress 2>/dev/null
-	ls "$LAB_DIR/b1"
+	find "$LAB_DIR/b1" ! -name '*.new' ! -path '*/tmp/*'
 }
 
 # One of: ipip_v4, ipip_v6, gue_v4, gue_v6.
@@ -184,7 +184,7 @@ test_others()
 	in_ns b1 sysctl -qw net.ipv4.conf.eth0.arp_announce=1
 	refuse "status tells a sysctl that was changed" "arp_announce = 1, SHOULD BE 2" backend status
 	check "down leaves what others did" backend down
-	check "the VIP stays" in_ns b1 ip -o address show to "$LAB_VIP4" dev lo
+	is "the VIP stays" "$(in_ns b1 ip -o address show to "$LAB_VIP4" dev lo | wc -l)" 1
 	is "the sysctl stays" "$(in_ns b1 sysctl -n net.ipv4.conf.eth0.arp_announce)" 1
 	in_ns b1 ip address del "$LAB_VIP4/32" dev lo
 	in_ns b1 sysctl -qw net.ipv4.conf.eth0.arp_announce=0
@@ -229,30 +229,59 @@ test_xdp_taken()
 	in_ns b1 ip link set dev eth0 xdpdrv off
 }
 
-# Killed at any time, down finds what was done, and so does up.
-test_crash()
+# killed_at CALL NUMBER VERB...: lb-backend on backend 1, killed when it enters this system call for the NUMBERth time.
+killed_at()
 {
-	local before hook i ms bad=0 pid stopped=0
-	before=$(snapshot)
-	for hook in xdp tc; do
-		for i in {0..24}; do
-			printf -v ms '0.%03d' $((i * 2))
-			in_ns b1 "$LAB_BUILD/lb-backend" up "${VIPS[@]}" --dev eth0 --hook "$hook" \
-				--state-dir "$LAB_DIR/b1" >"$TEST_TMP/up" 2>&1 &
-			pid=$!
-			sleep "$ms"
-			kill -KILL "$pid" 2>/dev/null
-			wait "$pid" 2>/dev/null && stopped=$((stopped + 1))
-			((i % 3)) || backend up "${VIPS[@]}" --dev eth0 --hook auto >/dev/null || bad=$((bad + 1))
+	local call=$1 number=$2
+	shift 2
+	in_ns b1 strace -f -qq -o /dev/null -e "trace=$call" -e "inject=$call:signal=KILL:when=$number" \
+		"$LAB_BUILD/lb-backend" "$@" --state-dir "$LAB_DIR/b1" >"$TEST_TMP/killed" 2>&1
+	(($? == 137))
+}
+
+# crash_everywhere HOOK up|down: killed at each call that changes something; each time down must undo all. $killed counts.
+crash_everywhere()
+{
+	local hook=$1 verb=$2 call number bad=0 options
+	killed=0
+	for call in write sendmsg sendto bpf rename unlink fsync; do
+		for number in {1..100}; do
+			options=()
+			if [[ $verb == up ]]; then
+				options=("${VIPS[@]}" --dev eth0 --hook "$hook")
+			else
+				backend up "${VIPS[@]}" --dev eth0 --hook "$hook" >/dev/null || bad=$((bad + 1))
+			fi
+			killed_at "$call" "$number" "$verb" "${options[@]}" || break
+			killed=$((killed + 1))
+			((killed % 4)) || backend up "${VIPS[@]}" --dev eth0 >/dev/null || bad=$((bad + 1))
 			backend down >/dev/null || bad=$((bad + 1))
 			[[ $(snapshot) == "$before" ]] || {
 				bad=$((bad + 1))
-				diag "killed after $ms s ($hook):"
+				diag "$hook: $verb killed at $call number $number:"
 				diff <(echo "$before") <(snapshot) | diag
 			}
 		done
+		backend down >/dev/null
 	done
-	is "killed in the middle of up 50 times ($stopped had ended): down undoes all" "$bad" 0
+	return $((bad > 0))
+}
+
+test_crash()
+{
+	local before hook verb killed
+	before=$(snapshot)
+	for hook in xdp tc; do
+		for verb in up down; do
+			if crash_everywhere "$hook" "$verb"; then
+				ok "$hook: $verb killed at each of $killed calls: down undoes all"
+			else
+				not_ok "$hook: $verb killed at each of $killed calls: down undoes all"
+			fi
+			check "$hook: these are more than 25" test "$killed" -gt 25
+		done
+	done
+	rm -f "$LAB_DIR/b1/lb-backend.json.new"
 }
 
 test_refusals()
