@@ -54,11 +54,15 @@ struct lb_override {
 };
 
 struct lb_desired {
-	const struct lb_config *config;      /* borrowed until the next successful commit replaces it */
+	/* Borrowed until the next successful commit replaces it (that of an empty plan does as well), and not
+	 * to be changed meanwhile: what has the same address is taken to be the same. */
+	const struct lb_config *config;
 	const struct lb_override *overrides; /* may be NULL */
 	size_t n_overrides;
 	bool allow_ring_resize; /* the explicit word for changing ring_size on a live service so that flows
 				   move */
+	bool same_next_hops;    /* promise: no next hop has changed since the last commit. Saves a look-up
+				   for every backend there is; those of new backends are looked up still */
 };
 
 /*
@@ -73,13 +77,19 @@ void lb_engine_free(struct lb_engine *engine);
 
 __u64 lb_engine_generation(const struct lb_engine *engine);
 
-/* What would change; pure: no table is written. -ENOSPC names the full table and the limit to raise. */
+/*
+ * What would change; pure: no table is written. -ENOSPC names the full table and the limit to raise; -EBUSY:
+ * flows would move and the explicit word is missing (a smaller ring), or must not (hash_seed on a live
+ * table); -EINVAL: services that clash, limits that cannot be. Free the plan before the engine; while it
+ * lives, nothing that it may refer to is freed, so do not keep it for long.
+ */
 int lb_engine_plan(struct lb_engine *engine, const struct lb_desired *desired, struct lb_plan **ret_plan,
 		   struct lb_error *error);
 void lb_plan_free(struct lb_plan *plan);
 
 /* Makes a plan visible by one store. The plan must be of the engine's current generation (-ESTALE). An
- * empty plan commits nothing and keeps the generation. After -errno nothing is visible of it. */
+ * empty plan commits nothing and keeps the generation. After -errno nothing is visible of it. A plan can be
+ * committed once; its effects stay readable. */
 int lb_engine_commit(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error);
 
 enum lb_change { LB_CHANGE_NONE, LB_CHANGE_ADD, LB_CHANGE_REMOVE, LB_CHANGE_MODIFY };
@@ -106,10 +116,14 @@ bool lb_plan_is_empty(const struct lb_plan *plan);
 size_t lb_plan_services(const struct lb_plan *plan,
 			const struct lb_plan_service **ret_services); /* changed ones */
 
+/* The coarse clock follows now_s, but after a pause of the agent by no more than this at once: packets were
+ * stamped with the time that stood still, and must not look old for that. */
+#define LB_ENGINE_CLOCK_STEP_MAX_S 2u
+
 /*
- * The sweeper. now_s: monotonic seconds; work: at most this many flow buckets and ring lines are visited.
- * Moves the coarse clock, expires entries, ends learning windows, settles slots, frees retired regions and
- * quarantined indices. Returns the number of units visited.
+ * The sweeper. now_s: monotonic seconds; work: at most this many flow buckets and ring lines are visited
+ * (about). Moves the coarse clock, expires entries, ends learning windows, settles slots, frees retired
+ * regions and quarantined indices. Returns the number of units visited.
  */
 size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work);
 
@@ -128,7 +142,7 @@ struct lb_backend_view {
 };
 struct lb_service_view {
 	const char *name;
-	const struct lb_config_service *config;
+	const struct lb_config_service *config; /* NULL between adoption and the first commit */
 	__u16 id;
 	__u32 ring_line, ring_slots;
 	__u32 backend_first;

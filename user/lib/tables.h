@@ -12,10 +12,10 @@
 
 struct lb_table_sizes {
 	__u32 cpus;
-	__u32 vip_buckets; /* per bank, power of two */
-	__u32 ring_lines;
-	__u32 backends;
-	__u32 counters; /* backend ids */
+	__u32 vip_buckets; /* per bank: LB_VIP_BUCKETS */
+	__u32 ring_lines;  /* multiple of LB_CHUNK_LINES */
+	__u32 backends;    /* records; multiple of LB_CHUNK_LINES */
+	__u32 counters;    /* backend ids */
 	__u32 services;
 	__u32 flow_buckets; /* power of two */
 };
@@ -34,6 +34,9 @@ struct lb_tables {
 	struct lb_service_meta *service_meta;
 	struct lb_backend_meta *backend_meta;
 };
+
+/* Fills the cold part of a zeroed lb_control: what tables of these sizes look like, and the flow mask. */
+void lb_tables_init_control(const struct lb_table_sizes *sizes, struct lb_control *control);
 
 /* Plain zeroed memory of the given sizes, control filled in. 0 or -ENOMEM; free with lb_tables_free_memory.
  */

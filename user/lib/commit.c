@@ -1,0 +1,484 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Making a plan visible. Everything is written beside what packets read: names and counters of new ids,
+ * records, rings, then a whole bank of the VIP table; then one store to lb_control.active. All that can fail
+ * comes before the first write. A process that is killed anywhere in between leaves the old generation, or,
+ * after the store, the new one; adopt.c clears away what the old one does not name.
+ */
+#include "engine_internal.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+
+static void step(const struct lb_engine *engine, const char *name)
+{
+	if (engine->hooks->step)
+		engine->hooks->step(engine->hooks->context, name);
+}
+
+/* --- before the first write ------------------------------------------------------------------------------
+ */
+
+/* Arrays by slot that the sweeper needs while slots are unsettled. */
+static int prepare_settling(struct lb_service_change *change)
+{
+	struct lb_service *next = change->next;
+	__u32 slots = lb_service_slots(next);
+
+	if (!change->target || !change->current)
+		return 0;
+	if (!next->ready)
+		next->ready = calloc(slots, sizeof(*next->ready));
+	if (!next->learning_since_s && next->key.protocol != IPPROTO_TCP)
+		next->learning_since_s = calloc(slots, sizeof(*next->learning_since_s));
+	return next->ready && (next->key.protocol == IPPROTO_TCP || next->learning_since_s) ? 0 : -ENOMEM;
+}
+
+static __u32 other_bank(const struct lb_engine *engine, bool fresh)
+{
+	for (__u32 i = 1; i < LB_BANKS; i++) {
+		__u32 bank = (engine->bank + i) % LB_BANKS;
+
+		if (fresh || !engine->bank_fresh[bank])
+			return bank;
+	}
+	return LB_BANKS;
+}
+
+struct commit {
+	struct lb_engine *engine;
+	struct lb_plan *plan;
+	__u32 bank, log2;
+	bool wildcard;
+	__u64 generation;
+	__u64 flow_key[2];
+	__u32 **gone_ids; /* by change: backend ids of removed services */
+};
+
+static int prepare_gone(struct commit *commit)
+{
+	struct lb_plan *plan = commit->plan;
+
+	commit->gone_ids = calloc(plan->n_changes + 1, sizeof(*commit->gone_ids));
+	if (!commit->gone_ids)
+		return -ENOMEM;
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		if (plan->changes[i].next)
+			continue;
+		commit->gone_ids[i] =
+			calloc(plan->changes[i].current->vip.backend_count + 1u, sizeof(**commit->gone_ids));
+		if (!commit->gone_ids[i])
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int prepare(struct commit *commit, struct lb_error *error)
+{
+	struct lb_engine *engine = commit->engine;
+	struct lb_plan *plan = commit->plan;
+	int r = lb_engine_reserve(engine, plan->n_changes);
+
+	for (size_t i = 0; r == 0 && i < plan->n_changes; i++) {
+		if (plan->changes[i].next)
+			r = prepare_settling(&plan->changes[i]);
+	}
+	if (r == 0)
+		r = prepare_gone(commit);
+	if (r < 0)
+		return lb_error_set(error, -r, "out of memory");
+	if (!engine->tables->control->active &&
+	    getrandom(commit->flow_key, sizeof(commit->flow_key), 0) != sizeof(commit->flow_key))
+		return lb_error_set(error, EIO, "cannot get random bytes for the key of the flow table: %s",
+				    strerror(errno));
+	if (!lb_plan_is_empty(plan) && (plan->needs_grace || other_bank(engine, false) == LB_BANKS)) {
+		r = lb_engine_grace(engine);
+		if (r < 0)
+			return lb_error_set(error, -r, "cannot wait for packets in flight: %s", strerror(-r));
+	}
+	commit->bank = other_bank(engine, false);
+	return 0;
+}
+
+/* --- beside the old --------------------------------------------------------------------------------------
+ */
+
+static void write_meta(struct commit *commit, const struct lb_service_change *change)
+{
+	const struct lb_tables *tables = commit->engine->tables;
+	const struct lb_service *next = change->next;
+
+	if (change->new_id) {
+		struct lb_service_meta meta = { .used = 1, .created_generation = commit->generation };
+
+		memcpy(meta.name, next->name, sizeof(meta.name));
+		tables->service_meta[next->vip.service] = meta;
+	}
+	for (__u32 i = 0; i < next->vip.backend_count; i++) {
+		const struct lb_member *member = &next->members[i];
+		struct lb_backend_meta meta = { .used = 1,
+						.family = member->address.family,
+						.service = next->vip.service,
+						.index = (__u16)i,
+						.created_generation = commit->generation };
+
+		if (!member->added)
+			continue;
+		memcpy(meta.name, member->name, sizeof(meta.name));
+		memcpy(meta.address, member->address.bytes, sizeof(meta.address));
+		tables->backend_meta[member->id] = meta;
+		for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++)
+			tables->counters[(size_t)cpu * tables->sizes.counters + member->id] =
+				(struct lb_counter){};
+	}
+}
+
+/* The ring of a new service: both halves are the target, nothing is unsettled. */
+static void write_new_ring(const struct lb_service_change *change, __u32 *ring)
+{
+	for (__u32 s = 0; s < lb_service_slots(change->next); s++)
+		ring[s] = lb_slot_make(change->target[s], change->target[s], 0);
+}
+
+static void write_ring(struct commit *commit, struct lb_service_change *change)
+{
+	const struct lb_engine *engine = commit->engine;
+	struct lb_service *next = change->next;
+	const struct lb_service *current = change->current;
+	__u32 *ring = lb_engine_ring(engine, lb_vip_ring_line(&next->vip));
+	__u32 *stamps = lb_engine_stamps(engine, lb_vip_ring_line(&next->vip));
+	const __u32 *old_stamps;
+	__u8 dead[LB_BACKENDS_PER_SERVICE_MAX + 1];
+	__u32 now = lb_engine_clock(engine);
+	struct lb_slot_step walk;
+
+	if (!current) {
+		write_new_ring(change, ring);
+		return;
+	}
+	old_stamps = lb_engine_stamps(engine, lb_vip_ring_line(&current->vip));
+	lb_slot_step_init(engine, change, dead, &walk);
+	for (__u32 s = 0; s < walk.slots; s++) {
+		__u32 old = lb_slot_step_old(&walk, s), from = s & (walk.old_slots - 1);
+		__u32 word = lb_slot_next(old, change->target[s], &walk.rules);
+		bool moved = lb_slot_cur(word) != lb_slot_cur(old) || walk.slots < walk.old_slots;
+
+		ring[s] = word;
+		if (lb_slot_settled(word))
+			continue;
+		stamps[s] = moved ? now : __atomic_load_n(&old_stamps[from], __ATOMIC_RELAXED);
+		if (next->learning_since_s)
+			next->learning_since_s[s] =
+				moved || !current->learning_since_s ? now : current->learning_since_s[from];
+		if (word == old && walk.slots == walk.old_slots && current->ready)
+			next->ready[s] = current->ready[s];
+	}
+}
+
+static void write_entry(struct lb_vip *bank, __u32 bucket, const struct lb_service *service,
+			const __u64 key[3])
+{
+	struct lb_vip vip = service->vip;
+
+	memcpy(vip.key, key, sizeof(vip.key));
+	bank[bucket] = vip;
+}
+
+/* A whole bank: from a new layout, or a copy of the visible one with the changed entries. */
+static void write_bank(struct commit *commit)
+{
+	const struct lb_engine *engine = commit->engine;
+	const struct lb_plan *plan = commit->plan;
+	const struct lb_tables *tables = engine->tables;
+	struct lb_vip *bank = &tables->vips[(size_t)commit->bank * tables->sizes.vip_buckets];
+	const struct lb_vip *old = &tables->vips[(size_t)engine->bank * tables->sizes.vip_buckets];
+	__u64 keys[LB_VIP_KEYS_MAX][3];
+
+	if (plan->new_layout) {
+		commit->log2 = plan->layout.log2;
+		commit->wildcard = plan->layout.wildcard;
+		memset(bank, 0, sizeof(*bank) << commit->log2);
+		tables->banks[commit->bank] = plan->layout.bank;
+		for (size_t i = 0; i < plan->layout.n_items; i++)
+			write_entry(bank, plan->items[i].bucket, plan->order[plan->items[i].owner],
+				    plan->items[i].key);
+		return;
+	}
+	commit->log2 = engine->log2;
+	commit->wildcard = engine->wildcard;
+	memcpy(bank, old, sizeof(*bank) << commit->log2);
+	tables->banks[commit->bank] = tables->banks[engine->bank];
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		const struct lb_service_change *change = &plan->changes[i];
+		size_t n = change->visible ? lb_vip_expand(&change->next->key, keys) : 0;
+
+		for (size_t k = 0; k < n; k++)
+			write_entry(bank, lb_vip_lookup(old, engine->log2, keys[k]), change->next, keys[k]);
+	}
+}
+
+static void write_beside(struct commit *commit)
+{
+	struct lb_plan *plan = commit->plan;
+	const struct lb_engine *engine = commit->engine;
+
+	step(engine, "begin");
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		if (plan->changes[i].next) {
+			write_meta(commit, &plan->changes[i]);
+			step(engine, "meta");
+		}
+	}
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		const struct lb_service_change *change = &plan->changes[i];
+
+		if (change->records) {
+			memcpy(&engine->tables->backends[lb_vip_backend_first(&change->next->vip)],
+			       change->records, change->next->vip.backend_count * sizeof(struct lb_backend));
+			step(engine, "records");
+		}
+	}
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		if (plan->changes[i].target) {
+			write_ring(commit, &plan->changes[i]);
+			step(engine, "ring");
+		}
+	}
+	write_bank(commit);
+	step(engine, "bank");
+}
+
+/* The one store. The seed and the keys are only ever written while no service is visible. */
+static void make_visible(struct commit *commit)
+{
+	struct lb_engine *engine = commit->engine;
+	struct lb_control *control = engine->tables->control;
+
+	if (!control->magic)
+		lb_tables_init_control(&engine->tables->sizes, control);
+	if (!control->active) {
+		memcpy(control->flow_key, commit->flow_key, sizeof(control->flow_key));
+		if (!control->clock_s)
+			control->clock_s = 1;
+		step(engine, "key");
+	}
+	if (!engine->n_order) {
+		memcpy(control->hash_seed, commit->plan->hash_seed, sizeof(control->hash_seed));
+		step(engine, "seed");
+	}
+	__atomic_store_n(&control->active,
+			 LB_ACTIVE(commit->bank, commit->log2, commit->wildcard ? LB_ACTIVE_WILDCARD : 0,
+				   commit->generation),
+			 __ATOMIC_RELEASE);
+	engine->bank_fresh[engine->bank] = true;
+	engine->bank = commit->bank;
+	engine->log2 = commit->log2;
+	engine->wildcard = commit->wildcard;
+	engine->generation = commit->generation;
+	engine->dirty = true;
+	step(engine, "visible");
+}
+
+/* --- after: the books ------------------------------------------------------------------------------------
+ */
+
+static void retire(struct lb_engine *engine, const struct lb_service_change *change)
+{
+	const struct lb_service *current = change->current, *next = change->next;
+	__u32 count = current->vip.backend_count ? current->vip.backend_count : 1;
+
+	if (!next || change->target) {
+		struct lb_retired_ring *retired = &engine->retired[engine->n_retired++];
+
+		*retired = (struct lb_retired_ring){ .line = lb_vip_ring_line(&current->vip),
+						     .slots = lb_service_slots(current) };
+		if (next) {
+			retired->next_line = lb_vip_ring_line(&next->vip);
+			retired->next_slots = lb_service_slots(next);
+		}
+		lb_arena_release(&engine->rings, retired->line, retired->slots / LB_SLOTS_PER_LINE, true);
+	}
+	if (!next || change->records)
+		lb_arena_release(&engine->records, lb_vip_backend_first(&current->vip), count, true);
+}
+
+/* What the sweeper counted since the plan was made, and what it settled. */
+static void carry_over(struct lb_engine *engine, struct lb_service_change *change)
+{
+	struct lb_service *current = change->current, *next = change->next;
+	bool same_ring = !change->target;
+	__u32 count = next->vip.backend_count;
+
+	if (count > current->vip.backend_count)
+		count = current->vip.backend_count;
+	next->entries = current->entries;
+	next->unsettled = current->unsettled;
+	next->unsettled_since_s = current->unsettled_since_s;
+	for (__u32 i = 0; i < count; i++) {
+		const struct lb_member *before = &current->members[i];
+		struct lb_member *after = &next->members[i];
+
+		if (!before->used || after->added || after->id != before->id)
+			continue;
+		after->entries = before->entries;
+		after->seen_pass = before->seen_pass;
+		after->slots_cur = before->slots_cur;
+		after->slots_base = before->slots_base;
+		if ((before->leaving || before->ghost) && (after->leaving || after->ghost)) {
+			after->clean_passes = before->clean_passes;
+			after->unnamed = before->unnamed;
+		}
+	}
+	if (same_ring) {
+		next->ready = current->ready;
+		next->learning_since_s = current->learning_since_s;
+		current->ready = NULL;
+		current->learning_since_s = NULL;
+	}
+	if (!next->ring_cache && next->vip.ring_mask == current->vip.ring_mask && current->config &&
+	    current->config->algorithm == next->config->algorithm) {
+		next->ring_cache = current->ring_cache;
+		current->ring_cache = NULL;
+	}
+}
+
+/* Whoever goes down now: the next sweep to begin finds and removes the entries that name it. */
+static void mark_deaths(const struct lb_engine *engine, struct lb_service_change *change)
+{
+	const struct lb_service *current = change->current;
+
+	for (__u32 i = 0; i < change->next->vip.backend_count; i++) {
+		struct lb_member *member = &change->next->members[i];
+		bool was = current && i < current->vip.backend_count && current->members[i].used &&
+			   !member->added && current->members[i].id == member->id &&
+			   lb_member_dead(&current->members[i]);
+
+		if (member->used && lb_member_dead(member) && !was)
+			member->dead_mark = engine->sweep.begun;
+		member->added = false;
+	}
+}
+
+static void replace_service(struct lb_engine *engine, struct lb_service_change *change)
+{
+	struct lb_service *current = change->current, *next = change->next;
+	__u32 unsettled_before = current ? current->unsettled : 0;
+
+	mark_deaths(engine, change);
+	if (current) {
+		carry_over(engine, change);
+		lb_engine_unlink(engine, current);
+		retire(engine, change);
+	}
+	lb_engine_link(engine, next);
+	if (change->target && current)
+		lb_service_count_slots(engine, next);
+	if (next->unsettled && !unsettled_before)
+		next->unsettled_since_s = lb_engine_clock(engine);
+	if (!next->unsettled) {
+		free(next->ready);
+		free(next->learning_since_s);
+		next->ready = NULL;
+		next->learning_since_s = NULL;
+	}
+	lb_service_free(current);
+	change->current = NULL;
+}
+
+static void remove_service(struct lb_engine *engine, struct lb_service_change *change, __u32 *ids)
+{
+	struct lb_service *current = change->current;
+	struct lb_gone *gone = &engine->gone[engine->n_gone++];
+
+	*gone = (struct lb_gone){ .service = current->vip.service, .ids = ids, .mark = engine->sweep.begun };
+	for (__u32 i = 0; i < current->vip.backend_count; i++) {
+		if (current->members[i].used &&
+		    (!current->n_leaving || lb_service_id_index(current, current->members[i].id) == i))
+			ids[gone->n_ids++] = current->members[i].id;
+	}
+	lb_engine_unlink(engine, current);
+	retire(engine, change);
+	lb_service_free(current);
+	change->current = NULL;
+}
+
+/* Ring caches are kept for the services that changed last. */
+#define CACHED_SLOTS_MAX (64ull * LB_RING_MAX)
+
+static void limit_caches(struct lb_engine *engine)
+{
+	__u32 n = engine->tables->sizes.services;
+	__u64 cached = 0;
+
+	for (size_t i = 0; i < engine->n_order; i++)
+		cached += engine->order[i]->ring_cache ? lb_service_slots(engine->order[i]) : 0;
+	for (__u32 i = 0; i < n && cached > CACHED_SLOTS_MAX; i++) {
+		struct lb_service *service = engine->by_id[engine->cache_hand++ % n];
+
+		if (!service || !service->ring_cache)
+			continue;
+		lb_ring_cache_free(service->ring_cache);
+		service->ring_cache = NULL;
+		cached -= lb_service_slots(service);
+	}
+}
+
+/* Nothing in here can fail. */
+static void update_books(struct commit *commit)
+{
+	struct lb_engine *engine = commit->engine;
+	struct lb_plan *plan = commit->plan;
+
+	/* Removals first: a name may come back with another key. */
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		if (plan->changes[i].next)
+			continue;
+		remove_service(engine, &plan->changes[i], commit->gone_ids[i]);
+		commit->gone_ids[i] = NULL;
+	}
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		if (plan->changes[i].next)
+			replace_service(engine, &plan->changes[i]);
+	}
+	for (size_t i = 0; i < plan->config->n_services; i++)
+		plan->order[i]->config = &plan->config->services[i];
+	free(engine->order);
+	engine->order = plan->order;
+	engine->n_order = plan->config->n_services;
+	plan->order = NULL;
+	free(engine->overrides);
+	engine->overrides = plan->overrides;
+	engine->n_overrides = plan->n_overrides;
+	plan->overrides = NULL;
+	engine->config = plan->config;
+	engine->sweep.moved |= plan->n_changes > 0;
+	plan->done = true;
+	limit_caches(engine);
+}
+
+int lb_engine_commit(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error)
+{
+	struct commit commit = { .engine = engine, .plan = plan };
+	int r;
+
+	if (plan->engine != engine || plan->done || plan->generation != engine->generation)
+		return lb_error_set(
+			error, ESTALE,
+			"the plan was made for generation %llu and the tables are at %llu: plan again",
+			plan->generation, engine->generation);
+	commit.generation = engine->generation + 1;
+	r = prepare(&commit, error);
+	if (r == 0 && !lb_plan_is_empty(plan)) {
+		write_beside(&commit);
+		make_visible(&commit);
+	}
+	if (r == 0)
+		update_books(&commit);
+	for (size_t i = 0; commit.gone_ids && i < plan->n_changes; i++)
+		free(commit.gone_ids[i]);
+	free(commit.gone_ids);
+	return r;
+}

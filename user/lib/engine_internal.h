@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The inside of the engine, shared by engine.c, adopt.c, plan*.c, commit.c and sweep*.c and by nobody else.
+ *
+ * A struct lb_service is what the agent knows of a service beside the tables. A plan makes a changed copy
+ * (next) of each service that changes; the commit puts it in the place of the current one. What the sweeper
+ * counts lives in the same structures and is carried over at the commit.
+ */
+#pragma once
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "arena.h"
+#include "engine.h"
+#include "lb/slot.h"
+#include "ring.h"
+#include "vip_table.h"
+
+/* A count of flow entries by passes of the sweeper: the running pass and the one before. */
+struct lb_count {
+	__u64 pass, n;
+	__u64 last_pass, last_n;
+};
+
+static inline void lb_count_add(struct lb_count *count, __u64 pass)
+{
+	if (count->pass != pass) {
+		count->last_pass = count->pass;
+		count->last_n = count->n;
+		count->pass = pass;
+		count->n = 0;
+	}
+	count->n++;
+}
+
+/* As of a complete pass. */
+static inline __u64 lb_count_of(const struct lb_count *count, __u64 pass)
+{
+	if (count->pass == pass)
+		return count->n;
+	return count->last_pass == pass ? count->last_n : 0;
+}
+
+/* A backend of a service, at its index. */
+struct lb_member {
+	char name[LB_NAME_MAX];
+	struct lb_address address;
+	bool used;
+	bool leaving; /* no longer configured */
+	bool ghost; /* index of a backend that returned under another index before its void entries were swept
+		     */
+	bool known; /* weight and state are the configuration's, not guessed at adoption */
+	bool added; /* by the plan: its id is new */
+	bool unnamed; /* no slot named it when the running pass began */
+	__u8 clean_passes;
+	enum lb_state state; /* LB_STATE_DOWN exactly when the record says dead */
+	__u32 id;
+	__u32 weight;
+	struct lb_next_hop next_hop;
+	__u64 dead_mark; /* sweeps begun when it went down: its entries are void and swept by the next one */
+	__u64 seen_pass; /* last pass that met an entry of it */
+	__u32 slots_cur, slots_base;
+	struct lb_count entries;
+};
+
+struct lb_service {
+	struct lb_service *name_next; /* chain of the engine's table of names */
+	char name[LB_NAME_MAX];
+	struct lb_service_key key;
+	const struct lb_config_service *config; /* borrowed; NULL after adoption, before the first commit */
+	struct lb_vip vip;         /* what its VIP entries hold; key zero; backend_count indices */
+	struct lb_member *members; /* vip.backend_count of them, by index */
+	__u32 n_leaving;           /* leaving and ghosts */
+	__u32 unsettled;           /* slots */
+	__u32 unsettled_since_s;   /* coarse clock */
+	__u32 *learning_since_s;   /* by slot, coarse clock; NULL: no slot is learning */
+	__u8 *ready; /* by slot: 1 while the running pass looks for entries that disagree; NULL: none
+			unsettled */
+	struct lb_count entries;
+	struct lb_ring_cache *ring_cache;
+	struct lb_backend_view *views;
+	size_t n_views;
+	__u64 claimed; /* serial of the plan that met it in the desired configuration */
+};
+
+static inline __u32 lb_service_slots(const struct lb_service *service)
+{
+	return service->vip.ring_mask + 1;
+}
+
+static inline bool lb_member_dead(const struct lb_member *member)
+{
+	return !member->used || member->ghost || member->state == LB_STATE_DOWN;
+}
+
+/* A ring region that packets in flight may still stamp, and the one that took its place (slots 0: none). */
+struct lb_retired_ring {
+	__u32 line, slots;
+	__u32 next_line, next_slots;
+};
+
+/* Ids of a removed service, kept until no flow entry can name it. */
+struct lb_gone {
+	__u32 service; /* id, or LB_NO_SERVICE: stray backend ids alone */
+	__u32 *ids;    /* of backends; owned */
+	size_t n_ids;
+	__u64 mark; /* sweeps begun when it went */
+	__u8 clean_passes;
+};
+#define LB_NO_SERVICE LB_SERVICES_MAX
+
+enum lb_phase { LB_PHASE_IDLE, LB_PHASE_RINGS, LB_PHASE_FLOWS, LB_PHASE_FINISH };
+
+struct lb_sweep {
+	enum lb_phase phase;
+	__u64 begun, done;           /* passes */
+	__u32 service, line, bucket; /* cursor */
+	__u32 began_s;               /* coarse clock */
+	bool moved;                  /* something happened since the pass began that asks for another */
+	__u64 entries, embryonic;    /* of the running pass */
+	__u64 tombs;                 /* places that it leaves as such */
+};
+
+struct lb_engine {
+	const struct lb_tables *tables;
+	const struct lb_engine_hooks *hooks;
+	__u64 generation;
+	__u32 bank, log2;
+	bool wildcard;
+	bool bank_fresh[LB_BANKS];
+	bool dirty; /* packets may be deciding by what is no longer visible */
+	struct lb_arena rings, records;
+	struct lb_ids service_ids, backend_ids;
+	struct lb_service **by_id; /* sizes.services of them */
+	struct lb_service **names; /* chains; a power of two of them, so that nothing is allocated later */
+	__u32 names_mask;
+	struct lb_service **order; /* as configured */
+	size_t n_order;
+	const struct lb_config *config; /* of the last commit; NULL after adoption */
+	struct lb_override *overrides;  /* of the last commit, sorted */
+	size_t n_overrides;
+	struct lb_retired_ring *retired;
+	size_t n_retired, retired_capacity;
+	struct lb_gone *gone;
+	size_t n_gone, gone_capacity;
+	__u64 *gone_seen;   /* by service id: last pass that met an entry of a service that is gone */
+	unsigned int plans; /* alive: what they refer to is not freed */
+	__u64 plan_serial;
+	__u64 cached_slots; /* in ring caches */
+	__u32 cache_hand;
+	bool ticked;
+	__u64 now_s;
+	struct lb_sweep sweep;
+	__u64 flow_entries, flow_embryonic; /* of the last complete pass */
+};
+
+/* --- plan ------------------------------------------------------------------------------------------------
+ */
+
+struct lb_service_change {
+	struct lb_service *current; /* NULL: added */
+	struct lb_service *next;    /* NULL: removed; owned until the commit */
+	__u16 *target;              /* owner by slot (index or LB_INDEX_NONE); NULL: the ring stays */
+	struct lb_backend *records; /* by index; NULL: the region stays */
+	bool visible;               /* packets will see it */
+	bool attributes;            /* only the agent will */
+	bool new_ring_region, new_record_region; /* reserved and not yet in use */
+	bool ring_fresh, records_fresh;          /* reserved from what packets may still read */
+	bool new_id;
+	__u32 slots_moved;                /* cur changes */
+	__u32 slots_at_risk;              /* base changes although it is alive: a smaller ring */
+	struct lb_plan_backend *backends; /* effects; owned */
+	char *why;                        /* owned */
+};
+
+struct lb_plan {
+	struct lb_engine *engine;
+	__u64 generation; /* that it was made for */
+	const struct lb_config *config;
+	struct lb_override *overrides; /* sorted */
+	size_t n_overrides;
+	struct lb_service_change *changes;
+	size_t n_changes, changes_capacity;
+	struct lb_service **order;       /* by place in config: current or next */
+	struct lb_plan_service *effects; /* of changes that are not nothing */
+	size_t n_effects;
+	bool new_layout; /* keys came or went */
+	struct lb_vip_layout layout;
+	struct lb_vip_item *items; /* owner: place in config */
+	bool needs_grace;
+	bool done;
+	__u64 hash_seed[2];
+};
+
+/* What a slot becomes. by_index: one byte per index, 1 if flows of that backend are lost anyway. */
+struct lb_slot_rules {
+	const __u8 *dead;
+	__u32 n_dead;
+	bool learns;  /* protocol without SYN, with a learning window */
+	bool forgets; /* protocol without SYN and without learning window: old flows move at once */
+};
+__u32 lb_slot_next(__u32 old, __u32 target, const struct lb_slot_rules *rules);
+/* The old words of slots that become one; n: power of two. */
+__u32 lb_slot_merge(const __u32 *words, __u32 n, __u32 stride, const struct lb_slot_rules *rules);
+
+/* Walks the slots of a ring that changes: old word and new word of each. */
+struct lb_slot_step {
+	const struct lb_service_change *change;
+	const __u32 *old; /* the current ring; NULL: added */
+	__u32 old_slots, slots;
+	struct lb_slot_rules rules;
+};
+int lb_slot_step_init(const struct lb_engine *engine, const struct lb_service_change *change, __u8 *dead,
+		      struct lb_slot_step *ret_step);
+__u32 lb_slot_step_old(const struct lb_slot_step *step, __u32 slot);
+
+int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
+		    const struct lb_config_service *config, const struct lb_desired *desired, size_t number,
+		    struct lb_error *error);
+int lb_plan_next_hops_changed(const struct lb_engine *engine, const struct lb_service *service,
+			      const struct lb_config *config);
+int lb_plan_effects(struct lb_plan *plan, struct lb_error *error);
+const struct lb_override *lb_overrides_of(const struct lb_override *overrides, size_t n, const char *service,
+					  size_t *ret_n);
+
+/* --- shared ----------------------------------------------------------------------------------------------
+ */
+
+struct lb_service *lb_service_new(const char *name, __u32 n_members);
+void lb_service_free(struct lb_service *service);
+/* The first index that has an id; a ghost shares its id with the backend that returned. */
+__u32 lb_service_id_index(const struct lb_service *service, __u32 id);
+void lb_service_count_slots(const struct lb_engine *engine, struct lb_service *service);
+
+static inline __u32 *lb_engine_ring(const struct lb_engine *engine, __u32 line)
+{
+	return engine->tables->rings[line].slot;
+}
+
+static inline __u32 *lb_engine_stamps(const struct lb_engine *engine, __u32 line)
+{
+	return engine->tables->stamps[line].stamp_s;
+}
+
+static inline __u32 lb_engine_clock(const struct lb_engine *engine)
+{
+	return engine->tables->control->clock_s;
+}
+
+struct lb_service *lb_engine_find(const struct lb_engine *engine, const char *name);
+void lb_engine_link(struct lb_engine *engine, struct lb_service *service);
+void lb_engine_unlink(struct lb_engine *engine, struct lb_service *service);
+
+/* Waits for a grace period: afterwards nothing that was given up before can be read any more. */
+int lb_engine_grace(struct lb_engine *engine);
+
+/* Frees an index and its id (unless another index has the same). */
+void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service, __u32 index);
+
+int lb_engine_adopt(struct lb_engine *engine, struct lb_error *error);
+
+/* Room for n more retired rings and gone services, so that a commit cannot fail after the store. */
+int lb_engine_reserve(struct lb_engine *engine, size_t n);
+
+/* sweep_flows.c: one bucket; returns units of work. */
+size_t lb_sweep_bucket(struct lb_engine *engine, __u32 bucket);
+/* sweep_slots.c: one line of a service's ring at the start and at the end of a pass. */
+void lb_sweep_begin_line(struct lb_engine *engine, struct lb_service *service, __u32 line);
+void lb_sweep_finish_line(struct lb_engine *engine, struct lb_service *service, __u32 line);
