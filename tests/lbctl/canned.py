@@ -1,0 +1,114 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""What an agent answers, as docs/api.md has it: one document per path, with counters that no double can hold."""
+
+BIG = 18446744073709551615  # 2^64 - 1
+ODD = 9007199254740993      # 2^53 + 1: the first integer a double cannot hold
+
+SERVICE = {
+    "name": "web", "vip": "203.0.113.10", "protocol": "tcp", "port": 443, "forward": "ipip",
+    "algorithm": "maglev", "affinity": "flow", "ring_size": 65536, "idle_timeout_s": 900,
+    "backends_total": 2, "backends_active": 1, "unsettled_slots": 1200, "unsettled_since_s": 12,
+    "entries": 321, "packets": ODD, "bytes": BIG, "syns": 77,
+}
+SERVICE6 = dict(SERVICE, name="dns", vip="2001:db8::53", protocol="udp", port="any", unsettled_slots=0,
+                unsettled_since_s=None)
+
+
+def backend(name, **more):
+    b = {
+        "service": "web", "name": name, "address": "10.0.1.11", "id": 1, "index": 0, "weight": 100,
+        "state": "active", "leaving": False, "configured": {"weight": 100, "state": "active"},
+        "next_hop": {"resolved": True, "interface": "eth0", "mac": "02:00:00:00:00:11", "mtu": 1500, "action": "tx"},
+        "slots": 32768, "share": 0.5, "slots_base": 32768, "entries": 321, "packets": ODD, "bytes": BIG, "syns": 77,
+    }
+    b.update(more)
+    return b
+
+
+BACKENDS = [
+    backend("web-1"),
+    backend("web-2", state="drain", address="10.0.1.12",
+            next_hop={"resolved": False, "interface": None, "mac": None, "mtu": 0, "action": None}),
+]
+
+PLAN = {
+    "applied": False, "dry_run": True, "generation": 7, "from_generation": 7, "breaks": False,
+    "services": [{
+        "name": "web", "change": "modify", "slots": 65536, "slots_moved": 16384, "slots_moved_percent": 25.0,
+        "entries_at_risk": 0, "breaks": False, "why_breaks": None,
+        "backends": [
+            {"name": "web-1", "change": "none", "slots_before": 32768, "slots_after": 49152,
+             "flows_at_risk": False, "entries_at_risk": 0},
+            {"name": "web-2", "change": "modify", "slots_before": 32768, "slots_after": 16384,
+             "flows_at_risk": False, "entries_at_risk": 0},
+            {"name": "web-3", "change": "none", "slots_before": 9, "slots_after": 9,
+             "flows_at_risk": False, "entries_at_risk": 0}]}],
+}
+BREAKING = dict(PLAN, breaks=True, services=[
+    dict(PLAN["services"][0], breaks=True, why_breaks="web-2 is down: its connections end", entries_at_risk=120)])
+EMPTY = dict(PLAN, services=[])
+
+
+def done(plan, generation=8):
+    return dict(plan, applied=True, dry_run=False, generation=generation)
+
+
+ETHERNET = "020000000011" "0200000000aa" "0800"
+OUTER = "4500003c00000000400400000ac80001" "0a00010b"
+INNER = "4500002800000000400600007f000001cb00710a" "9c4001bb000000010000000050020000ffff0000"
+
+ANSWERS = {
+    "GET /v1/version": {"version": "1.0", "layout": 1, "kernel": "6.1.0", "libbpf": "1.1.2", "libxdp": "1.3.1"},
+    "GET /v1/status": {
+        "version": "1.0", "pid": 4711, "uptime_s": 11520, "generation": 7, "config_file": "/etc/weir/weir.json",
+        "state": "running",
+        "interfaces": [{"name": "eth0", "ifindex": 2, "up": True, "mode": "native", "attach": "exclusive",
+                        "attach_note": "dispatcher refused by the kernel (EPERM): attached exclusively",
+                        "program_id": 42}],
+        "services": 2, "backends": 4, "unsettled_slots": 1200, "unsettled_since_s": 12,
+        "flow_table": {"entries": 321, "embryonic": 5, "capacity": 4194304, "bytes": 67108864},
+        "tables": {"services": {"used": 2, "size": 1024}, "backends": {"used": 4, "size": 4096},
+                   "ring_slots": {"used": 131072, "size": 1048576}},
+        "packets": {"rx": BIG, "tx": ODD, "redirect": 0, "pass": 12, "drop": 3},
+        "last_error": None, "warnings": ["next hop of web-2 is not resolved"]},
+    "GET /v1/generations": {"generations": [
+        {"generation": 7, "time": 1700000000, "cause": "apply", "services": 2, "running": True},
+        {"generation": 6, "time": 1600000000, "cause": "apply", "services": 1, "running": False}]},
+    "GET /v1/config": {"version": 1, "hash_seed": "x", "interfaces": [], "services": []},
+    "GET /v1/services": {"services": [SERVICE, SERVICE6]},
+    "GET /v1/services/web": dict(SERVICE, backends=BACKENDS),
+    "GET /v1/services/web/ring": {
+        "service": "web", "algorithm": "maglev", "size": 64, "generation": 7, "max_over_mean": 1.031,
+        "unsettled_slots": 1,
+        "owners": [{"backend": "web-1", "slots": 33, "share": 0.515625, "expected_share": 0.5},
+                   {"backend": "web-2", "slots": 31, "share": 0.484375, "expected_share": 0.5}],
+        "backends": ["web-1", None, "web-2"]},
+    "GET /v1/backends": {"backends": BACKENDS},
+    "GET /v1/stats": {
+        "time_ms": 1000, "totals": {"rx": BIG, "tx": ODD, "redirect": 0, "pass": 12, "drop": 3, "bytes": BIG},
+        "cpus": [{"cpu": 0, "rx": BIG, "tx": ODD, "redirect": 0, "pass": 12, "drop": 3}],
+        "services": [{"name": "web", "packets": ODD, "bytes": BIG, "syns": 77, "known": 4, "base": 0, "refused": 0,
+                      "backends": [{"name": "web-1", "tx_packets": ODD, "tx_bytes": BIG, "redirect_packets": 0,
+                                    "redirect_bytes": 0, "syns": 77, "known": 4, "base": 0, "refused": 0}]}]},
+    "GET /v1/drops": {"reasons": [
+        {"reason": "ttl", "action": "drop", "help": "TTL or hop limit would reach zero when forwarded",
+         "packets": 1234567, "bytes": BIG},
+        {"reason": "not_ip", "action": "pass", "help": "not IPv4 or IPv6: for the host", "packets": 12, "bytes": 720},
+        {"reason": "egress", "action": "drop", "help": "the egress interface is gone", "packets": 0, "bytes": 0}],
+        "since_s": 3600},
+    "POST /v1/explain": {
+        "generation": 7, "packet": ETHERNET + INNER,
+        "steps": [{"step": "parse", "text": "IPv4, TCP SYN"}, {"step": "slot", "text": "slot 17: cur web-1", "slot": 17}],
+        "service": "web", "slot": 17, "cur": "web-1", "base": "web-1", "settled": True, "flow_entry": None,
+        "backend": "web-1", "verdict": "XDP_TX", "reason": None, "packet_out": ETHERNET + OUTER + INNER, "agrees": True},
+    "GET /v1/flows": {"flows": [{"service": "web", "backend": "web-1", "slot": 17, "state": "established", "idle_s": 3}],
+                      "total": 321, "truncated": True},
+    "GET /v1/events": {"events": [{"id": 1, "time": 1700000000, "kind": "start", "message": "lbd 1.0 started"},
+                                  {"id": 2, "time": 1700000001, "kind": "apply", "message": "generation 7"}]},
+    "POST /v1/apply": PLAN,
+    "POST /v1/diff": PLAN,
+    "POST /v1/rollback": PLAN,
+    "PATCH /v1/services/web/backends/web-1": PLAN,
+}
+DUMP = dict(ANSWERS["GET /v1/services/web/ring"],
+            slots=[[0, 0, 0], [2, 0, 1], [2, 2, 0], [None, None, 0]])
