@@ -132,15 +132,16 @@ wait_for()
 	done
 }
 
-# spawn HOST COMMAND...: in the background, in the lab's namespace of this host; killed at the end. Its pid: $spawned.
-# Output goes to $TEST_TMP/spawn.PID.
+# spawn HOST COMMAND...: in the background, in the lab's namespace of this host; killed at the end. Its pid is in
+# $spawned, the name of the file that its output goes to in $spawned_output.
 spawn()
 {
 	local host=$1
 	shift
-	nsenter --net="/run/netns/$LAB_PREFIX-$host" -- "$@" >"$TEST_TMP/spawn" 2>&1 &
+	spawned_output=$TEST_TMP/spawn.${#test_pids[@]}
+	: >"$spawned_output"
+	nsenter --net="/run/netns/$LAB_PREFIX-$host" -- "$@" >>"$spawned_output" 2>&1 &
 	spawned=$!
-	mv "$TEST_TMP/spawn" "$TEST_TMP/spawn.$spawned"
 	test_pids+=("$spawned")
 }
 

@@ -137,7 +137,7 @@ test_replace_under_load()
 	encap_with ipip_v4
 	backend up "${VIPS[@]}" --dev eth0 >/dev/null
 	spawn client bash -c "while :; do curl -sf --max-time 2 http://$LAB_VIP4/id >/dev/null && echo ok || echo failed; done"
-	wait_for 5 test -s "$TEST_TMP/spawn.$spawned"
+	wait_for 5 grep -q ok "$spawned_output" || not_ok "requests arrive before the program is replaced"
 	for i in {1..10}; do
 		backend up "${VIPS[@]}" --dev eth0 --decap ipip,gue
 		backend up "${VIPS[@]}" --dev eth0 --hook tc
@@ -145,8 +145,8 @@ test_replace_under_load()
 	done >/dev/null
 	kill "$spawned"
 	wait "$spawned" 2>/dev/null
-	failed=$(grep -c failed "$TEST_TMP/spawn.$spawned")
-	is "requests failed while the program was replaced 30 times ($(grep -c ok "$TEST_TMP/spawn.$spawned") went well)" \
+	failed=$(grep -c failed "$spawned_output")
+	is "requests failed while the program was replaced 30 times ($(grep -c ok "$spawned_output") went well)" \
 		"$failed" 0
 	backend down >/dev/null
 }
