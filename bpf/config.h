@@ -7,9 +7,11 @@
 
 #include <linux/types.h>
 
-/* type, name, what it means */
-#define LB_CONFIG(type, name, help) const volatile type name SEC(".rodata")
+/* type, name, default, what it means */
+#define LB_CONFIG(type, name, value, help) const volatile type name SEC(".rodata") = value
 
-LB_CONFIG(__u32, lb_counter_stride, "lines per CPU block of lb_counters, as in lb_control");
-LB_CONFIG(__u8, lb_several_interfaces,
+LB_CONFIG(__u32, lb_counter_stride, 0, "lines per CPU block of lb_counters, as in lb_control");
+LB_CONFIG(__u8, lb_several_interfaces, 0,
 	  "1: the program runs on several interfaces, so a record alone does not tell TX from redirect");
+LB_CONFIG(__u32, lb_echo_rate, 1000, "ICMP echo requests answered per second and CPU");
+LB_CONFIG(__u32, lb_icmp_rate, 100, "ICMP errors sent per second and CPU");

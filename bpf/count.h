@@ -31,20 +31,47 @@ static __always_inline void count_flow(struct lb_counter *counter, bool syn, __u
 		counter->refused_inserts++;
 }
 
-/* One bit per reason that passes; all others drop. */
-#define LB_IS_PASS                          1ull
-#define LB_IS_DROP                          0ull
-#define X(number, name, action, text, help) | LB_IS_##action << number
-#define LB_PASS_REASONS                     (0 LB_REASONS(X))
+/* What becomes of a packet for a reason, as XDP actions, two bits each. */
+#define LB_IS_DROP  ((__u64)XDP_DROP)
+#define LB_IS_PASS  ((__u64)XDP_PASS)
+#define LB_IS_REPLY ((__u64)XDP_TX)
+#define LB_ACTION_BITS(number, name, action, text, help)                                                     \
+	| (number < 32 ? LB_IS_##action << (number & 31) * 2 : 0)
+#define LB_ACTIONS_LOW (0 LB_REASONS(LB_ACTION_BITS))
+_Static_assert(LB_REASON_COUNT <= 32, "one word holds the actions of all reasons");
+
+#define LB_SAMPLE_EVERY 1024u
+
+/* Keeps the beginning of a dropped packet for lbctl drops. */
+static __noinline int sample_drop(struct xdp_md *ctx, __u32 reason)
+{
+	__u32 key = bpf_get_smp_processor_id() * LB_REASONS_MAX + (reason & (LB_REASONS_MAX - 1));
+	struct lb_sample *sample = bpf_map_lookup_elem(&lb_samples, &key);
+	__u64 frame = bpf_xdp_get_buff_len(ctx);
+	__u64 bytes = at_most(frame, LB_SAMPLE_BYTES);
+
+	if (!sample || bytes == 0 || bytes > LB_SAMPLE_BYTES)
+		return 0;
+	sample->taken_ns = 0;
+	if (bpf_xdp_load_bytes(ctx, 0, sample->data, bytes))
+		return 0;
+	sample->frame_bytes = frame;
+	sample->sample_bytes = bytes;
+	LB_STORE(&sample->taken_ns, bpf_ktime_get_coarse_ns());
+	return 0;
+}
 
 /* Counts a packet that is not forwarded and returns the XDP action of its reason. */
 static __always_inline int finish(struct xdp_md *ctx, __u32 reason)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	struct lb_reason_block *block = bpf_map_lookup_elem(&lb_reasons, &cpu);
+	int action = LB_ACTIONS_LOW >> (reason & 31) * 2 & 3;
+	__u64 count = 0;
 
-	reason &= LB_REASONS_MAX - 1;
 	if (block)
-		block->reason[reason].packets++;
-	return LB_PASS_REASONS >> reason & 1 ? XDP_PASS : XDP_DROP;
+		count = block->reason[reason & (LB_REASONS_MAX - 1)].packets++;
+	if (action == XDP_DROP && count % LB_SAMPLE_EVERY == 0)
+		sample_drop(ctx, reason);
+	return action;
 }

@@ -10,13 +10,7 @@
  */
 #pragma once
 
-#include <linux/if_ether.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <bpf/bpf_endian.h>
-
 #include "lb/checksum.h"
-#include "lb/reasons.h"
 #include "config.h"
 #include "maps.h"
 #include "packet.h"
@@ -66,55 +60,102 @@ static __always_inline void write_ethernet(void *data, const struct lb_backend *
 	WORD(data, 6) = WORD(backend->eth, 6);
 }
 
-static __always_inline int forward_ipip_v4(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
+/*
+ * The outer IPv4 header at ip, from the template. inside: bytes that it carries. The template's check holds
+ * the folded sum of the rest; what varies is added here.
+ */
+static __always_inline void write_outer_v4(void *ip, struct inner in, __u32 inside, const struct lb_vip *vip,
 					   const struct lb_backend *backend, __u64 hash)
 {
-	__u16 length = bpf_htons(in.length + sizeof(struct iphdr));
+	__u16 length = bpf_htons(inside + sizeof(struct iphdr));
 	__u32 vary = (hash >> 32) & vip->source_mask_v4;
 	__u64 low = WORD(backend->ip, 0), high = WORD(backend->ip, 8);
-	__u32 sum;
-	void *data;
+	__u32 sum = (__u16)(high >> 16) + ((__u32)in.tos << 8) + length;
 
-	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct iphdr)))
-		return LB_DROP_HEADROOM;
-	data = (void *)(long)ctx->data;
-	if (data + sizeof(struct ethhdr) + sizeof(struct iphdr) > (void *)(long)ctx->data_end)
-		return LB_DROP_INTERNAL;
-	write_ethernet(data, backend);
-	sum = (__u16)(high >> 16) + ((__u32)in.tos << 8) + length;
 	sum = lb_csum_add32(sum, vary);
 	high = (high & ~0xffff0000ull) | (__u64)(__u16)~lb_csum_fold(sum) << 16;
-	WORD(data, 14) = low | (__u32)in.tos << 8 | (__u64)length << 16;
-	WORD(data, 22) = high | (__u64)vary << 32;
-	HALF(data, 30) = HALF(backend->ip, 16);
-	return 0;
+	WORD(ip, 0) = low | (__u32)in.tos << 8 | (__u64)length << 16;
+	WORD(ip, 8) = high | (__u64)vary << 32;
+	HALF(ip, 16) = HALF(backend->ip, 16);
 }
 
-static __always_inline int forward_ipip_v6(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
+static __always_inline void write_outer_v6(void *ip, struct inner in, __u32 inside, const struct lb_vip *vip,
 					   const struct lb_backend *backend, __u64 hash)
 {
 	__u32 vary = (hash >> 32) & vip->source_mask_v6;
 	__u32 label = (hash >> 32) & 0xfffff;
-	__u64 low = WORD(backend->ip, 0);
+	__u64 low = WORD(backend->ip, 0) | bpf_htonl((__u32)in.tos << 20 | label);
+
+	WORD(ip, 0) = low | (__u64)bpf_htons(inside) << 32;
+	WORD(ip, 8) = WORD(backend->ip, 8);
+	WORD(ip, 16) = WORD(backend->ip, 16) | (__u64)vary << 32;
+	WORD(ip, 24) = WORD(backend->ip, 24);
+	WORD(ip, 32) = WORD(backend->ip, 32);
+}
+
+/*
+ * UDP for GUE variant 1 (draft-ietf-intarea-gue, section 3): the packet follows at once, its first bits say
+ * its version. The source port, of the dynamic range (RFC 6335), varies with the flow; no checksum: RFC 768
+ * for IPv4, RFC 6935 and RFC 6936 for a tunnel over IPv6, whose inner packet has its own.
+ */
+static __always_inline void write_udp(void *udp, struct inner in, const struct lb_vip *vip, __u64 hash)
+{
+	__u16 source = bpf_htons(0xc000 | (hash >> 16 & 0x3fff));
+	__u16 length = bpf_htons(in.length + sizeof(struct udphdr));
+
+	WORD(udp, 0) = (__u64)source | (__u64)vip->gue_port << 16 | (__u64)length << 32;
+}
+
+#define OUTER_V4  (sizeof(struct iphdr))
+#define OUTER_V6  (sizeof(struct ipv6hdr))
+#define OUTER_UDP (sizeof(struct udphdr))
+
+/* Makes room in front; the new frame's beginning with Ethernet and outer bytes readable, or NULL. */
+static __always_inline void *grow(struct xdp_md *ctx, int outer, int *reason)
+{
 	void *data;
 
-	if (bpf_xdp_adjust_head(ctx, -(int)sizeof(struct ipv6hdr)))
-		return LB_DROP_HEADROOM;
+	*reason = LB_DROP_HEADROOM;
+	if (bpf_xdp_adjust_head(ctx, -outer))
+		return NULL;
 	data = (void *)(long)ctx->data;
-	if (data + sizeof(struct ethhdr) + sizeof(struct ipv6hdr) > (void *)(long)ctx->data_end)
-		return LB_DROP_INTERNAL;
+	*reason = LB_DROP_INTERNAL;
+	return data + sizeof(struct ethhdr) + outer <= (void *)(long)ctx->data_end ? data : NULL;
+}
+
+static __always_inline int forward_v4(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
+				      const struct lb_backend *backend, __u64 hash, bool gue)
+{
+	int reason;
+	void *data = grow(ctx, OUTER_V4 + (gue ? OUTER_UDP : 0), &reason);
+
+	if (!data)
+		return reason;
 	write_ethernet(data, backend);
-	low |= bpf_htonl((__u32)in.tos << 20 | label);
-	WORD(data, 14) = low | (__u64)bpf_htons(in.length) << 32;
-	WORD(data, 22) = WORD(backend->ip, 8);
-	WORD(data, 30) = WORD(backend->ip, 16) | (__u64)vary << 32;
-	WORD(data, 38) = WORD(backend->ip, 24);
-	WORD(data, 46) = WORD(backend->ip, 32);
+	data += sizeof(struct ethhdr);
+	write_outer_v4(data, in, in.length + (gue ? OUTER_UDP : 0), vip, backend, hash);
+	if (gue)
+		write_udp(data + OUTER_V4, in, vip, hash);
 	return 0;
 }
 
-/* RFC 1812 leaves a router's TTL alone here: a balancer that rewrites addresses of one link acts as a bridge.
- */
+static __always_inline int forward_v6(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
+				      const struct lb_backend *backend, __u64 hash, bool gue)
+{
+	int reason;
+	void *data = grow(ctx, OUTER_V6 + (gue ? OUTER_UDP : 0), &reason);
+
+	if (!data)
+		return reason;
+	write_ethernet(data, backend);
+	data += sizeof(struct ethhdr);
+	write_outer_v6(data, in, in.length + (gue ? OUTER_UDP : 0), vip, backend, hash);
+	if (gue)
+		write_udp(data + OUTER_V6, in, vip, hash);
+	return 0;
+}
+
+/* A balancer that rewrites the addresses of one link acts as a bridge: the TTL stays. */
 static __always_inline int forward_l2(struct xdp_md *ctx, const struct lb_backend *backend)
 {
 	void *data = (void *)(long)ctx->data;
@@ -139,10 +180,16 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, 
 	reason = spend_hop(p);
 	if (reason)
 		return reason;
-	if (backend->method == LB_METHOD_IPIP_V4)
-		return forward_ipip_v4(ctx, in, vip, backend, hash);
-	if (backend->method == LB_METHOD_IPIP_V6)
-		return forward_ipip_v6(ctx, in, vip, backend, hash);
+	switch (backend->method) {
+	case LB_METHOD_IPIP_V4:
+		return forward_v4(ctx, in, vip, backend, hash, false);
+	case LB_METHOD_IPIP_V6:
+		return forward_v6(ctx, in, vip, backend, hash, false);
+	case LB_METHOD_GUE_V4:
+		return forward_v4(ctx, in, vip, backend, hash, true);
+	case LB_METHOD_GUE_V6:
+		return forward_v6(ctx, in, vip, backend, hash, true);
+	}
 	return LB_DROP_NEXT_HOP;
 }
 

@@ -62,3 +62,14 @@ struct {
 /* Written by the agent. Key: lb_backend.port. Value: ifindex, to tell TX from redirect when several
  * interfaces run the program. */
 LB_ARRAY(lb_ports, __u64);
+
+/* Written by packets, each CPU its own block. Key: cpu * LB_REASONS_MAX + reason. */
+LB_ARRAY(lb_samples, struct lb_sample);
+
+/* Written by packets. Key: bucket. Flushed by age alone. */
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LB_FRAGMENT_BUCKETS);
+	__type(key, __u32);
+	__type(value, struct lb_fragment_bucket);
+} lb_fragments SEC(".maps");

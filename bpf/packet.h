@@ -5,10 +5,18 @@
 #pragma once
 
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/in.h>
+#include <linux/ip.h>
+#include <linux/ipv6.h>
+#include <linux/tcp.h>
+#include <linux/udp.h>
 #include <stdbool.h>
+#include <bpf/bpf_endian.h>
 #include <bpf/bpf_helpers.h>
 
 #include "lb/access.h"
+#include "lb/reasons.h"
 #include "lb/types.h"
 
 /* Wide loads and stores at any offset of a packet or record; both architectures do them unaligned. */
@@ -49,3 +57,11 @@ static __always_inline bool pkt_is_syn(const struct pkt *p)
 
 /* Metadata in front of a packet that lbctl explain runs: decide as always, but remember nothing. */
 #define LB_EXPLAIN_MAGIC 0x57656972746d6578ull
+
+/* At most max; hidden from the compiler, which would otherwise compare one register and use another. */
+static __always_inline __u64 at_most(__u64 n, __u64 max)
+{
+	n = n < max ? n : max;
+	asm volatile("" : "+r"(n));
+	return n;
+}

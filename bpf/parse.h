@@ -7,15 +7,6 @@
  */
 #pragma once
 
-#include <linux/if_ether.h>
-#include <linux/in.h>
-#include <linux/ip.h>
-#include <linux/ipv6.h>
-#include <linux/tcp.h>
-#include <linux/udp.h>
-#include <bpf/bpf_endian.h>
-
-#include "lb/reasons.h"
 #include "packet.h"
 
 #define LB_IP_FRAGMENT 0x3fff /* more fragments, or an offset */

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Why a packet passed to the host's stack or was dropped: the one list behind the enum, the counters, the
- * strings of lbctl and the labels of the metrics. Numbers are never reused; new reasons go at the end.
+ * What became of packets that were not forwarded to a backend: the one list behind the enum, the counters,
+ * the strings of lbctl and the labels of the metrics. Numbers are never reused; new reasons go at the end.
+ *
+ * Actions: PASS to the host's stack, DROP, or REPLY: the packet was turned into an answer of our own and sent
+ * back by the interface it came in on (counted as tx).
  *
  * LB_REASONS(X): X(number, NAME, action, "name", "what it means and what to look at")
  */
@@ -12,7 +15,8 @@
 	X(2, PASS_PROTOCOL, PASS, "protocol", "an IP protocol that no service uses: for the host")           \
 	X(3, PASS_NO_SERVICE, PASS, "no_service",                                                            \
 	  "no service has this address, protocol and port: for the host")                                    \
-	X(4, PASS_FRAGMENT, PASS, "fragment", "a fragment, left to the host")                                \
+	X(4, PASS_FRAGMENT, PASS, "fragment",                                                                \
+	  "a fragment of something that is no service of ours: for the host")                                \
 	X(5, PASS_IPV6_EXTENSION, PASS, "ipv6_extension", "an IPv6 extension header, left to the host")      \
 	X(6, PASS_VLAN, PASS, "vlan", "more VLAN tags than we follow: for the host")                         \
 	X(7, PASS_MALFORMED, PASS, "malformed",                                                              \
@@ -31,11 +35,24 @@
 	  "TTL or hop limit would reach zero when forwarded (RFC 2003, RFC 2473)")                           \
 	X(15, DROP_HEADROOM, DROP, "headroom", "the driver left no room for the outer header")               \
 	X(16, DROP_EGRESS, DROP, "egress", "the egress interface is gone")                                   \
-	X(17, DROP_INTERNAL, DROP, "internal", "a table names what does not exist: report this as a bug")
+	X(17, DROP_INTERNAL, DROP, "internal", "a table names what does not exist: report this as a bug")    \
+	X(18, PASS_MULTICAST, PASS, "multicast", "an Ethernet multicast or broadcast frame: for the host")   \
+	X(19, PASS_ICMP, PASS, "icmp", "an ICMP message that is not about a service of ours: for the host")  \
+	X(20, REPLY_ECHO, REPLY, "echo", "an ICMP echo request to a VIP, answered")                          \
+	X(21, DROP_ECHO_LIMIT, DROP, "echo_limit", "more ICMP echo requests than are answered in a second")  \
+	X(22, REPLY_TOO_BIG, REPLY, "reply_too_big",                                                         \
+	  "would not fit the next hop's MTU after encapsulation: the sender was told (RFC 1191, RFC 8201)")  \
+	X(23, DROP_ICMP_MTU, DROP, "icmp_mtu",                                                               \
+	  "a too-big message with an MTU below 576 (IPv4) or 1280 (IPv6): a mistake or an attack")           \
+	X(24, DROP_FRAGMENT, DROP, "fragment_unknown",                                                       \
+	  "a fragment whose first fragment was not seen, to a service with fragments: drop")                 \
+	X(25, PASS_FRAGMENT_UNKNOWN, PASS, "fragment_early",                                                 \
+	  "a fragment whose first fragment was not seen, left to the host")
 
 enum lb_reason {
-	LB_REASON_NONE = 0,
+	LB_REASON_NONE = 0, /* a bug if it is ever counted: dropped */
 #define X(number, name, action, text, help) LB_##name = number,
 	LB_REASONS(X)
 #undef X
+		LB_REASON_COUNT /* one above the highest */
 };

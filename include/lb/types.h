@@ -101,7 +101,8 @@ struct lb_vip {
 	__be32 source_mask_v6; /* the same for the last 32 bits of an outer IPv6 source */
 	__be16 gue_port;       /* destination port of GUE */
 	__u16 backend_count;   /* records in the region; indices are below it */
-	__u32 pad0;
+	__u8 quic[2];          /* QUIC-LB configurations: LB_QUIC(); 0: none */
+	__u16 pad0;
 };
 _Static_assert(sizeof(struct lb_vip) == LB_CACHE_LINE, "a VIP bucket is one line");
 
@@ -130,6 +131,32 @@ static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backe
 #define LB_VIP_ECHO        0x0008u /* answer ICMP echo to the address */
 #define LB_VIP_FRAG_DROP   0x0010u /* fragments whose first was not seen: drop instead of pass */
 #define LB_VIP_FRAG_FOLLOW 0x0020u /* remember first fragments so that later ones follow */
+
+/*
+ * Entries of the VIP table that are not services of packets; they have keys that no packet's own key equals.
+ *
+ * Address record: one per VIP address and protocol (TCP, UDP; ICMP or ICMPv6 for the echo flag), with
+ * address_bits LB_VIP_BITS_ADDRESS and port 0. It speaks for packets that have no port: echo requests
+ * (LB_VIP_ECHO: some service of the address has an active backend) and later fragments whose first was not
+ * seen (LB_VIP_FRAG_DROP: some service says so; LB_VIP_SOURCE: the only service of this protocol balances by
+ * source alone, and ring and backends are its own).
+ *
+ * QUIC record: server id -> backend (index in backend_count), per service and live configuration: key[0] is
+ * lb_quic_key_0() of the configuration and service, key[1] the server id zero-padded to 8 bytes as it lies
+ * in memory, address_bits LB_VIP_BITS_QUIC, port 0, protocol UDP, family 0.
+ */
+#define LB_VIP_BITS_ADDRESS 0xff
+#define LB_VIP_BITS_QUIC    0xfe
+
+/* QUIC-LB (draft-ietf-quic-load-balancers, plain-text): rotation bits 0..6, server id of 1..8 bytes. */
+#define LB_QUIC(rotation, server_id_bytes) (0x80 | (rotation) << 4 | (server_id_bytes))
+#define LB_QUIC_ROTATION(q)                ((q) >> 4 & 7)
+#define LB_QUIC_BYTES(q)                   ((q)&15)
+
+static inline __u64 lb_quic_key_0(__u32 service, __u32 rotation)
+{
+	return (__u64)service << 8 | rotation;
+}
 
 /* key[2] of a VIP: port in network byte order, then protocol, family, and the shape's prefix lengths. */
 #define LB_FAMILY_V4 4
@@ -211,6 +238,29 @@ struct lb_reason_block {
 	struct lb_reason_counter reason[LB_REASONS_MAX];
 };
 _Static_assert(sizeof(struct lb_reason_block) == 1024, "whole lines");
+
+/* Per CPU and reason: the beginning of a packet that was dropped, taken now and then (lbctl drops). */
+#define LB_SAMPLE_BYTES 128
+struct lb_sample {
+	__u64 taken_ns;     /* CLOCK_MONOTONIC_COARSE; 0: none yet. Written last */
+	__u32 frame_bytes;  /* of the whole frame */
+	__u32 sample_bytes; /* valid in data */
+	__u8 data[LB_SAMPLE_BYTES];
+	__u8 pad[48];
+};
+_Static_assert(sizeof(struct lb_sample) == 192, "three lines");
+
+/* First fragments, so that later ones follow: a small set-associative table, the oldest place is overwritten.
+ */
+struct lb_fragment {
+	__u64 tag;  /* hash of source, destination, protocol, id; 0: free */
+	__u64 word; /* bits 0..13 index, 14..28 VIP bucket, 32..47 service, 48..63 coarse time */
+};
+struct lb_fragment_bucket {
+	struct lb_fragment fragment[4];
+};
+#define LB_FRAGMENT_BUCKETS 4096u
+#define LB_FRAGMENT_AGE_S   30u /* RFC 8200: reassembly gives up after 60 s; Linux after 30 s (IPv4) */
 
 /* Four flows to a line; encoding and protocol in flowtable.h. */
 #define LB_FLOWS_PER_BUCKET 4u

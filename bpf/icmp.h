@@ -1,0 +1,282 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * ICMP (RFC 792, RFC 4443). An error about a packet that a backend sent from a VIP carries the beginning of
+ * that packet: turned around, it names the flow, and the error goes where the flow goes. Eight bytes of
+ * transport header are enough. Echo requests to a VIP are answered here. What does not fit a next hop is
+ * answered with fragmentation needed or packet too big (RFC 1191, RFC 8201), never about an ICMP error or a
+ * later fragment (RFC 1122 section 3.2.2).
+ */
+#pragma once
+
+#include "rare_parse.h"
+
+#define LB_MTU_MIN_V4 576
+#define LB_MTU_MIN_V6 1280
+
+/* Reads the embedded packet's addresses and ports, reversed, into the flow. 0 or a reason to pass. */
+static __always_inline int icmp_embedded_v4(struct scratch *s)
+{
+	__u8 *in = head_at(s, s->l4 + ICMP_HEADER_BYTES, sizeof(struct iphdr));
+	__u32 header;
+	__u8 *ports;
+
+	if (!in || in[0] >> 4 != 4)
+		return LB_PASS_ICMP;
+	header = (in[0] & 15) * 4;
+	if (header < sizeof(struct iphdr) || HALF(in, 12) != s->p.daddr[0] ||
+	    SHORT(in, 6) & bpf_htons(LB_FRAGMENT_OFFSET_V4))
+		return LB_PASS_ICMP;
+	ports = head_at(s, s->l4 + ICMP_HEADER_BYTES + header, 4);
+	if (!ports || (in[9] != IPPROTO_TCP && in[9] != IPPROTO_UDP))
+		return LB_PASS_ICMP;
+	s->p.protocol = in[9];
+	s->p.saddr[0] = HALF(in, 16);
+	s->p.sport = SHORT(ports, 2);
+	s->p.dport = SHORT(ports, 0);
+	return 0;
+}
+
+static __always_inline int icmp_embedded_v6(struct scratch *s)
+{
+	__u8 *in = head_at(s, s->l4 + ICMP_HEADER_BYTES, sizeof(struct ipv6hdr));
+	__u8 next, *ports;
+
+	if (!in || in[0] >> 4 != 6 || WORD(in, 8) != s->p.daddr[0] || WORD(in, 16) != s->p.daddr[1])
+		return LB_PASS_ICMP;
+	s->p.saddr[0] = WORD(in, 24);
+	s->p.saddr[1] = WORD(in, 32);
+	next = in[6];
+	s->l4 += ICMP_HEADER_BYTES + sizeof(struct ipv6hdr);
+	for (__u32 i = 0; i < LB_EXTENSIONS; i++) {
+		int more = rare_extension(s, &next);
+
+		if (more < 0)
+			return LB_PASS_ICMP;
+		if (!more)
+			break;
+	}
+	s->first_fragment = 0; /* of the embedded packet, not of this one */
+	ports = head_at(s, s->l4, 4);
+	if (!ports || s->later_fragment || (next != IPPROTO_TCP && next != IPPROTO_UDP))
+		return LB_PASS_ICMP;
+	s->p.protocol = next;
+	s->p.sport = SHORT(ports, 2);
+	s->p.dport = SHORT(ports, 0);
+	return 0;
+}
+
+static __always_inline int rare_icmp_v4(struct scratch *s)
+{
+	__u8 *icmp = head_at(s, s->l4, ICMP_HEADER_BYTES);
+
+	if (!icmp || s->first_fragment || s->lie)
+		return LB_PASS_ICMP;
+	switch (icmp[0]) {
+	case ICMP_ECHO_REQUEST:
+		s->kind = RARE_ECHO;
+		return 0;
+	case ICMP_DEST_UNREACHABLE:
+		/* A router from before RFC 1191 says 0: the host's own business. */
+		if (icmp[1] == ICMP_FRAGMENTATION_NEEDED && SHORT(icmp, 6) &&
+		    bpf_ntohs(SHORT(icmp, 6)) < LB_MTU_MIN_V4)
+			s->silly_mtu = 1;
+		break;
+	case ICMP_TIME_EXCEEDED:
+	case ICMP_PARAMETER_PROBLEM:
+		break;
+	default:
+		return LB_PASS_ICMP;
+	}
+	s->kind = RARE_ICMP_ERROR;
+	return icmp_embedded_v4(s);
+}
+
+static __always_inline int rare_icmp_v6(struct scratch *s)
+{
+	__u8 *icmp = head_at(s, s->l4, ICMP_HEADER_BYTES);
+
+	if (!icmp || s->first_fragment || s->lie)
+		return LB_PASS_ICMP;
+	switch (icmp[0]) {
+	case ICMPV6_ECHO_REQUEST:
+		s->kind = RARE_ECHO;
+		return 0;
+	case ICMPV6_PKT_TOOBIG:
+		if (bpf_ntohl(HALF(icmp, 4)) < LB_MTU_MIN_V6)
+			s->silly_mtu = 1;
+		break;
+	case ICMPV6_DEST_UNREACH:
+	case ICMPV6_TIME_EXCEED:
+	case ICMPV6_PARAMPROB:
+		break;
+	default:
+		return LB_PASS_ICMP;
+	}
+	s->kind = RARE_ICMP_ERROR;
+	return icmp_embedded_v6(s);
+}
+
+/* This CPU's allowance of answers in the current second; coarse, off the fast path. */
+static __always_inline bool within_rate(struct scratch *s, __u32 *used, __u32 limit)
+{
+	__u64 second = bpf_ktime_get_coarse_ns() / 1000000000;
+
+	if (second != s->second) {
+		s->second = second;
+		s->echoes = s->errors = 0;
+	}
+	if (*used >= limit)
+		return false;
+	(*used)++;
+	return true;
+}
+
+static __always_inline void swap_ethernet(__u8 *eth)
+{
+	__u64 low = WORD(eth, 0);
+	__u32 high = HALF(eth, 8);
+
+	/* destination: bytes 0..5, source: 6..11 */
+	HALF(eth, 0) = low >> 48 | (high << 16);
+	SHORT(eth, 4) = high >> 16;
+	SHORT(eth, 6) = low;
+	HALF(eth, 8) = low >> 16;
+}
+
+/* Turns an echo request around in place; everything behind the header stays (RFC 792, RFC 4443 section 4.2).
+ */
+static __noinline int icmp_echo(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch_get();
+	__u32 bytes;
+	__u8 *ip, *icmp;
+
+	if (!s)
+		return LB_DROP_INTERNAL;
+	ip = head_at(s, s->l3, sizeof(struct ipv6hdr));
+	icmp = head_at(s, s->l4, ICMP_HEADER_BYTES);
+	if (!icmp)
+		return LB_DROP_INTERNAL;
+	ip = s->head + (s->l3 & 31);
+	if (!within_rate(s, &s->echoes, lb_echo_rate))
+		return LB_DROP_ECHO_LIMIT;
+	swap_ethernet(s->head);
+	if (s->p.family == LB_FAMILY_V4) {
+		__u16 before = SHORT(ip, 8);
+
+		HALF(ip, 12) = s->p.daddr[0];
+		HALF(ip, 16) = s->p.saddr[0];
+		BYTE(ip, 8) = 64;
+		SHORT(ip, 10) = lb_csum_replace16(SHORT(ip, 10), before, SHORT(ip, 8));
+		icmp[0] = ICMP_ECHO_REPLY;
+		SHORT(icmp, 2) = lb_csum_replace16(SHORT(icmp, 2), ICMP_ECHO_REQUEST, ICMP_ECHO_REPLY);
+	} else {
+		WORD(ip, 8) = s->p.daddr[0];
+		WORD(ip, 16) = s->p.daddr[1];
+		WORD(ip, 24) = s->p.saddr[0];
+		WORD(ip, 32) = s->p.saddr[1];
+		BYTE(ip, 7) = 64;
+		icmp[0] = ICMPV6_ECHO_REPLY;
+		SHORT(icmp, 2) = lb_csum_replace16(SHORT(icmp, 2), ICMPV6_ECHO_REQUEST, ICMPV6_ECHO_REPLY);
+	}
+	bytes = s->l4 + 4;
+	if (bytes < 4 || bytes > LB_HEAD_BYTES || bpf_xdp_store_bytes(ctx, 0, s->head, bytes))
+		return LB_DROP_INTERNAL;
+	return LB_REPLY_ECHO;
+}
+
+/* Internet checksum of bytes (a multiple of 4) in memory, over an unfolded sum. */
+static __always_inline __u16 checksum(void *from, __u32 bytes, __u32 sum)
+{
+	__s64 all = bpf_csum_diff(NULL, 0, from, bytes, sum);
+	__u32 folded = (__u32)all;
+
+	return ~lb_csum_fold((folded & 0xffff) + (folded >> 16));
+}
+
+static __always_inline void write_too_big_v4(struct scratch *s, __u8 *out, const __u8 *in, __u32 mtu)
+{
+	__u64 *quote = (__u64 *)(out + sizeof(struct iphdr) + ICMP_HEADER_BYTES);
+
+	__builtin_memset(out, 0, sizeof(struct iphdr) + ICMP_HEADER_BYTES);
+	out[0] = 0x45;
+	out[1] = 0xc0; /* internetwork control, as RFC 1812 section 4.3.2.5 */
+	SHORT(out, 2) = bpf_htons(sizeof(struct iphdr) + ICMP_HEADER_BYTES + LB_QUOTE_BYTES);
+	SHORT(out, 6) = bpf_htons(0x4000);
+	out[8] = 64;
+	out[9] = IPPROTO_ICMP;
+	HALF(out, 12) = HALF(in, 16);
+	HALF(out, 16) = HALF(in, 12);
+	SHORT(out, 10) = checksum(out, sizeof(struct iphdr), 0);
+	out[20] = ICMP_DEST_UNREACHABLE;
+	out[21] = ICMP_FRAGMENTATION_NEEDED;
+	SHORT(out, 26) = bpf_htons(mtu);
+	LB_UNROLL
+	for (__u32 i = 0; i < LB_QUOTE_BYTES / 8; i++)
+		quote[i] = WORD(in, i * 8);
+	SHORT(out, 22) = checksum(out + sizeof(struct iphdr), ICMP_HEADER_BYTES + LB_QUOTE_BYTES, 0);
+}
+
+static __always_inline void write_too_big_v6(struct scratch *s, __u8 *out, const __u8 *in, __u32 mtu)
+{
+	__u32 length = ICMP_HEADER_BYTES + LB_QUOTE_BYTES;
+	__u64 *quote = (__u64 *)(out + sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES);
+
+	__builtin_memset(out, 0, sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES);
+	out[0] = 0x60;
+	SHORT(out, 4) = bpf_htons(length);
+	out[6] = IPPROTO_ICMPV6;
+	out[7] = 64;
+	WORD(out, 8) = WORD(in, 24);
+	WORD(out, 16) = WORD(in, 32);
+	WORD(out, 24) = WORD(in, 8);
+	WORD(out, 32) = WORD(in, 16);
+	out[40] = ICMPV6_PKT_TOOBIG;
+	HALF(out, 44) = bpf_htonl(mtu);
+	LB_UNROLL
+	for (__u32 i = 0; i < LB_QUOTE_BYTES / 8; i++)
+		quote[i] = WORD(in, i * 8);
+	/* The pseudo-header: both addresses (32 bytes from 8 on), length and protocol. */
+	SHORT(out, 42) = checksum(out + 8, 32 + length, bpf_htons(length) + bpf_htons(IPPROTO_ICMPV6));
+}
+
+/*
+ * Answers a packet that does not fit with the largest that would (bytes of the IP packet). The frame becomes
+ * the answer: its Ethernet header and tags turned around, then IP, ICMP and the quote.
+ */
+static __noinline int icmp_too_big(struct xdp_md *ctx, __u32 mtu)
+{
+	struct scratch *s = scratch_get();
+	__u32 outer, bytes, l3;
+	__u8 *in, *out;
+
+	if (!s)
+		return LB_DROP_INTERNAL;
+	if (rare_load(ctx, s))
+		return LB_DROP_TOO_BIG;
+	l3 = sizeof(struct ethhdr) +
+	     (SHORT(s->head, 12) == bpf_htons(ETH_P_8021Q) || SHORT(s->head, 12) == bpf_htons(ETH_P_8021AD)) *
+		     4;
+	if (l3 > sizeof(struct ethhdr) &&
+	    (SHORT(s->head, 16) == bpf_htons(ETH_P_8021Q) || SHORT(s->head, 16) == bpf_htons(ETH_P_8021AD)))
+		l3 += 4;
+	in = head_at(s, l3, LB_QUOTE_BYTES);
+	if (!in || !within_rate(s, &s->errors, lb_icmp_rate))
+		return LB_DROP_TOO_BIG;
+	out = s->answer;
+	if (in[0] >> 4 == 4) {
+		write_too_big_v4(s, out, in, mtu);
+		outer = sizeof(struct iphdr) + ICMP_HEADER_BYTES;
+	} else {
+		write_too_big_v6(s, out, in, mtu);
+		outer = sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES;
+	}
+	swap_ethernet(s->head);
+	bytes = l3 + outer + LB_QUOTE_BYTES;
+	if (s->frame_bytes < bytes || bpf_xdp_adjust_tail(ctx, (int)bytes - (int)s->frame_bytes))
+		return LB_DROP_TOO_BIG;
+	if (l3 > 22 || bpf_xdp_store_bytes(ctx, 0, s->head, l3) ||
+	    bpf_xdp_store_bytes(ctx, l3, out, outer + LB_QUOTE_BYTES))
+		return LB_DROP_INTERNAL;
+	return LB_REPLY_TOO_BIG;
+}

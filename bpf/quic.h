@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * QUIC by connection ID: the plain-text form of QUIC-LB (draft-ietf-quic-load-balancers, section 5.1; packet
+ * headers by RFC 9000 section 17). A server puts its server ID behind the first octet of the IDs it chooses;
+ * the octet's first three bits name the configuration, so that two can be live while one replaces the other.
+ * IDs that a client chose, or that name nobody, are routed by the flow hash, like any flow.
+ */
+#pragma once
+
+#include "packet.h"
+#include "select.h"
+#include "service.h"
+
+#define QUIC_LONG_HEADER      0x80
+#define QUIC_ID_AT_LONG       6 /* behind first byte, version and length */
+#define QUIC_ID_AT_SHORT      1
+#define QUIC_HEAD_BYTES       (QUIC_ID_AT_LONG + 1 + 8)
+#define QUIC_ROTATION_OF(cid) ((cid) >> 5)
+
+/* The key of the backend that a connection ID names, under one of the service's configurations. 0 or -1. */
+static __always_inline int quic_key(const struct lb_vip *vip, const __u8 *id, __u32 id_bytes, __u64 key[3])
+{
+	__u32 rotation = QUIC_ROTATION_OF(id[0]), bytes = 0;
+
+	if (vip->quic[0] && LB_QUIC_ROTATION(vip->quic[0]) == rotation)
+		bytes = LB_QUIC_BYTES(vip->quic[0]);
+	else if (vip->quic[1] && LB_QUIC_ROTATION(vip->quic[1]) == rotation)
+		bytes = LB_QUIC_BYTES(vip->quic[1]);
+	if (bytes == 0 || bytes > 8 || id_bytes < bytes + 1)
+		return -1;
+	key[0] = lb_quic_key_0(vip->service, rotation);
+	__builtin_memcpy(&key[1], id + 1, 8); /* byte by byte: the stack must not be read unaligned */
+	key[1] &= lb_vip_mask64(bytes * 8);
+	key[2] = lb_vip_tail_word(0, IPPROTO_UDP, 0, LB_VIP_BITS_QUIC, 0);
+	return 0;
+}
+
+/* What the look-up needs; small enough to pass on the stack. */
+struct quic {
+	const struct lb_vip *vip;
+	__u64 active;
+	__u32 payload; /* offset of the UDP payload in the frame */
+	__u32 pad;
+};
+
+/* The backend index that a packet's connection ID names, or LB_INDEX_NONE. */
+static __noinline __u32 quic_backend(struct xdp_md *ctx, const struct quic *q)
+{
+	struct lb_vip_bank *bank = active_bank(q->active);
+	__u8 head[QUIC_HEAD_BYTES + 1] = {};
+	struct lb_vip *record;
+	__u64 key[3];
+	__u32 index;
+	int r;
+
+	if (!bank || bpf_xdp_load_bytes(ctx, q->payload, head, QUIC_HEAD_BYTES))
+		return LB_INDEX_NONE;
+	if (head[0] & QUIC_LONG_HEADER)
+		r = quic_key(q->vip, head + QUIC_ID_AT_LONG, head[QUIC_ID_AT_LONG - 1], key);
+	else
+		r = quic_key(q->vip, head + QUIC_ID_AT_SHORT, QUIC_HEAD_BYTES, key);
+	if (r < 0)
+		return LB_INDEX_NONE;
+	record = vip_find(bank, active_mask(q->active), key[0], key[1], key[2]);
+	if (!record)
+		return LB_INDEX_NONE;
+	index = record->backend_count;
+	return backend_is_alive(q->vip, index) ? index : LB_INDEX_NONE;
+}

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The rare path as a pipeline: load -> parse -> service -> choose -> send -> count.
+ */
+#pragma once
+
+#include "balance.h"
+#include "fragment.h"
+#include "icmp.h"
+#include "rare_send.h"
+
+/* Fills struct scratch. 0 or a reason to pass. */
+static __noinline int rare_parse(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch_get();
+	__be16 type;
+	int reason;
+
+	if (!s)
+		return LB_DROP_INTERNAL;
+	reason = rare_load(ctx, s);
+	if (!reason)
+		reason = rare_vlan(s, &type);
+	if (reason)
+		return reason;
+	if (type == bpf_htons(ETH_P_IP))
+		reason = rare_ipv4(s);
+	else if (type == bpf_htons(ETH_P_IPV6))
+		reason = rare_ipv6(s);
+	else
+		return LB_PASS_NOT_IP;
+	if (reason)
+		return reason;
+	if (s->later_fragment) {
+		s->kind = RARE_LATER_FRAGMENT;
+		s->p.protocol = s->fragment_protocol;
+		return 0;
+	}
+	if (s->p.protocol == IPPROTO_TCP || s->p.protocol == IPPROTO_UDP)
+		return rare_transport(s);
+	if (s->p.protocol == IPPROTO_ICMP && s->p.family == LB_FAMILY_V4)
+		return rare_icmp_v4(s);
+	if (s->p.protocol == IPPROTO_ICMPV6 && s->p.family == LB_FAMILY_V6)
+		return rare_icmp_v6(s);
+	return s->first_fragment ? LB_PASS_FRAGMENT : LB_PASS_PROTOCOL;
+}
+
+/* Sends what scratch describes to a backend. */
+static __always_inline int rare_send(struct xdp_md *ctx, struct scratch *s, const struct lb_vip *vip,
+				     __u32 index, __u64 hash, __u32 how)
+{
+	struct lb_backend *backend = backend_record(vip, index);
+	struct lb_counter *counter;
+	int reason;
+
+	counter = backend ? backend_counter(backend->counter) : NULL;
+	if (!counter)
+		return finish(ctx, LB_DROP_INTERNAL);
+	reason = rare_encapsulate(ctx, s, vip, backend, hash);
+	if (reason == LB_DROP_TOO_BIG && s->kind == RARE_FLOW)
+		reason = icmp_too_big(ctx, backend->max_len);
+	if (reason)
+		return finish(ctx, reason);
+	return leave(ctx, backend, counter, s->length + sizeof(struct ethhdr),
+		     s->kind == RARE_FLOW && pkt_is_syn(&s->p), how);
+}
+
+/* A packet with ports of its own, or an ICMP error with those of the packet it is about. */
+static __noinline int rare_flow(struct xdp_md *ctx, __u64 active)
+{
+	__u32 zero = 0, payload = 0;
+	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	struct scratch *s = scratch_get();
+	struct choice choice;
+	struct lb_vip *vip;
+	struct pkt p;
+	int reason;
+
+	if (!s || !control)
+		return finish(ctx, LB_DROP_INTERNAL);
+	p = s->p;
+	vip = service_find(&p, active);
+	if (!vip)
+		return finish(ctx, s->kind == RARE_ICMP_ERROR ? LB_PASS_ICMP
+				   : s->first_fragment        ? LB_PASS_FRAGMENT
+							      : LB_PASS_NO_SERVICE);
+	if (s->lie)
+		return finish(ctx, s->lie);
+	if (s->silly_mtu)
+		return finish(ctx, LB_DROP_ICMP_MTU);
+	if (s->kind == RARE_FLOW && p.protocol == IPPROTO_UDP)
+		payload = s->l4 + sizeof(struct udphdr);
+	reason = choose(ctx, &p, control, active, vip, payload, &choice);
+	if (reason)
+		return finish(ctx, reason);
+	if (s->first_fragment)
+		fragment_remember(s, control, choice.index, vip_bucket(vip, active), vip->service);
+	return rare_send(ctx, s, vip, choice.index, choice.hash, choice.how);
+}
+
+/* A fragment without ports: after its first, or by its source, or as its address's services want it. */
+static __noinline int rare_fragment(struct xdp_md *ctx, __u64 active)
+{
+	__u32 zero = 0, number, slot, *ring;
+	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	struct lb_vip_bank *bank = active_bank(active);
+	struct scratch *s = scratch_get();
+	struct lb_vip *vip;
+	__u64 tag, word, hash;
+
+	if (!s || !control || !bank)
+		return finish(ctx, LB_DROP_INTERNAL);
+	tag = fragment_tag(s, control);
+	if (fragment_find(tag, LB_LOAD(&control->clock_s), &word) == 0) {
+		vip = &bank->bucket[word >> 14 & (LB_VIP_BUCKETS - 1)];
+		if (vip->flags && vip->service == (word >> 32 & 0xffff) &&
+		    backend_is_alive(vip, word & LB_INDEX_MASK)) {
+			if (s->lie)
+				return finish(ctx, s->lie);
+			return rare_send(ctx, s, vip, word & LB_INDEX_MASK, tag, LB_HOW_SETTLED);
+		}
+	}
+	vip = address_find(&s->p, active);
+	if (!vip)
+		return finish(ctx, LB_PASS_FRAGMENT);
+	if (s->lie)
+		return finish(ctx, s->lie);
+	if (!(vip->flags & LB_VIP_SOURCE))
+		return finish(ctx,
+			      vip->flags & LB_VIP_FRAG_DROP ? LB_DROP_FRAGMENT : LB_PASS_FRAGMENT_UNKNOWN);
+	hash = flow_hash(&s->p, control->hash_seed, LB_VIP_SOURCE);
+	number = hash & vip->ring_mask;
+	ring = ring_slot(vip, number);
+	slot = ring ? LB_LOAD(ring) : 0;
+	if (!ring || lb_slot_base(slot) == LB_INDEX_NONE)
+		return finish(ctx, LB_DROP_NO_BACKEND);
+	return rare_send(ctx, s, vip, lb_slot_base(slot), hash, LB_HOW_SETTLED);
+}
+
+/* Answers if the address is a VIP with an active backend. */
+static __noinline int rare_echo(struct xdp_md *ctx, __u64 active)
+{
+	struct scratch *s = scratch_get();
+	struct lb_vip *vip;
+
+	if (!s)
+		return finish(ctx, LB_DROP_INTERNAL);
+	vip = address_find(&s->p, active);
+	if (!vip || !(vip->flags & LB_VIP_ECHO))
+		return finish(ctx, LB_PASS_ICMP);
+	return finish(ctx, icmp_echo(ctx));
+}
+
+static __noinline int rare_packet(struct xdp_md *ctx)
+{
+	__u32 zero = 0;
+	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	struct scratch *s = scratch_get();
+	__u64 active;
+	int reason;
+
+	if (!control || !s)
+		return finish(ctx, LB_DROP_INTERNAL);
+	active = LB_LOAD(&control->active);
+	reason = rare_parse(ctx);
+	if (reason)
+		return finish(ctx, reason);
+	switch (s->kind) {
+	case RARE_LATER_FRAGMENT:
+		return rare_fragment(ctx, active);
+	case RARE_ECHO:
+		return rare_echo(ctx, active);
+	default:
+		return rare_flow(ctx, active);
+	}
+}
+
+/* Most of what the fast path turns away is for the host and known to be; the rest is worth a closer look. */
+static __always_inline int rare(struct xdp_md *ctx, int reason)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	if (reason == LB_PASS_NOT_IP && data + sizeof(struct ethhdr) <= end &&
+	    SHORT(data, 12) != bpf_htons(ETH_P_8021Q) && SHORT(data, 12) != bpf_htons(ETH_P_8021AD))
+		return finish(ctx, reason);
+	return rare_packet(ctx);
+}
