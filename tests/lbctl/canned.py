@@ -28,7 +28,7 @@ def backend(name, **more):
 BACKENDS = [
     backend("web-1"),
     backend("web-2", state="drain", address="10.0.1.12",
-            next_hop={"resolved": False, "interface": None, "mac": None, "mtu": 0, "action": None}),
+            next_hop={"resolved": False, "interface": None, "mac": None, "mtu": 0, "action": None, "why": "no route"}),
 ]
 
 PLAN = {
@@ -103,7 +103,7 @@ ANSWERS = {
         "backend": "web-1", "verdict": "XDP_TX", "reason": None, "packet_out": ETHERNET + OUTER + INNER, "agrees": True},
     "GET /v1/flows": {"flows": [{"service": "web", "backend": "web-1", "slot": 17, "state": "established", "idle_s": 3}],
                       "total": 321, "truncated": True},
-    "GET /v1/events": {"events": [{"id": 1, "time": 1700000000, "kind": "start", "message": "lbd 1.0 started"},
+    "GET /v1/events": {"events": [{"id": 1, "time": "2023-11-14T22:13:20.123Z", "kind": "start", "message": "lbd 1.0 started"},
                                   {"id": 2, "time": 1700000001, "kind": "apply", "message": "generation 7"}]},
     "POST /v1/apply": PLAN,
     "POST /v1/diff": PLAN,

@@ -24,7 +24,7 @@ static bool state_cell(struct table *table, const cJSON *backend)
 	return overruled;
 }
 
-/* Two cells: how it leaves, and to which MAC. */
+/* Two cells: how it leaves, and to which MAC; or why it cannot. */
 static void next_hop_cells(struct table *table, const cJSON *hop)
 {
 	bool resolved = json_bool(hop, "resolved");
@@ -35,7 +35,7 @@ static void next_hop_cells(struct table *table, const cJSON *hop)
 		table_cell(table, "UNRESOLVED");
 	else
 		table_cell(table, "%s %s", json_text(hop, "action"), json_text(hop, "interface"));
-	table_cell(table, "%s", resolved ? json_text(hop, "mac") : "-");
+	table_cell(table, "%s", json_text(hop, resolved ? "mac" : "why"));
 }
 
 static bool backend_row(struct table *table, const cJSON *backend, bool service)

@@ -10,6 +10,7 @@
 #include "table.h"
 
 #define FOLLOW_INTERVAL_S 1.0
+#define EVENT_INDENT      33 /* columns before the message */
 
 struct following {
 	unsigned long long last_id;
@@ -26,7 +27,7 @@ static void print_event(const struct lbctl *c, const cJSON *event)
 		return;
 	}
 	printf("%s  %-10s  ", time.text, kind);
-	print_folded(c, 23, json_text(event, "message"));
+	print_folded(c, EVENT_INDENT, json_text(event, "message"));
 }
 
 static void remember(struct following *f, const cJSON *event)

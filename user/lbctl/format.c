@@ -58,21 +58,34 @@ struct text format_duration(double s)
 	return t;
 }
 
+/* The agent's form of time: 2026-01-31T12:34:56.789Z. */
+static bool parse_time(const char *text, time_t *ret)
+{
+	struct tm tm = { 0 };
+	const char *end = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+
+	if (!end || !strchr(end, 'Z') || strspn(end, ".0123456789Z") != strlen(end))
+		return false;
+	*ret = timegm(&tm);
+	return true;
+}
+
 struct text format_time(const cJSON *item)
 {
 	struct text t = { "-" };
 	struct tm tm;
-	time_t time;
+	time_t time = 0;
 
-	if (cJSON_IsString(item)) {
+	if (cJSON_IsString(item) && !parse_time(item->valuestring, &time)) {
 		_cleanup_(freep) char *clean = text_clean(item->valuestring);
 
 		snprintf(t.text, sizeof(t.text), "%s", clean);
-	} else if (cJSON_IsNumber(item) && item->valuedouble > 0 && item->valuedouble < 1e12) {
-		time = (time_t)item->valuedouble;
-		if (localtime_r(&time, &tm))
-			strftime(t.text, sizeof(t.text), "%Y-%m-%d %H:%M:%S", &tm);
+		return t;
 	}
+	if (cJSON_IsNumber(item) && item->valuedouble > 0 && item->valuedouble < 1e11)
+		time = (time_t)item->valuedouble;
+	if (time && localtime_r(&time, &tm))
+		strftime(t.text, sizeof(t.text), "%Y-%m-%d %H:%M:%S", &tm);
 	return t;
 }
 

@@ -7,15 +7,17 @@
 int verb_rollback(struct lbctl *c)
 {
 	_cleanup_(freep) char *path = NULL;
-	struct request request = { .method = "POST", .path = "/v1/rollback", .key = "services" };
+	struct request request = { .method = "POST", .key = "services" };
+	bool resize = option_given(c, OPTION_ALLOW_RING_RESIZE);
 	unsigned long long to = 0;
 
-	if (!option_number(c, OPTION_TO, 0, (1ull << 40) - 1, &to))
+	if (!option_number(c, OPTION_TO, 1, (1ull << 40) - 1, &to))
 		return EXIT_WRONG_USAGE;
-	if (option_given(c, OPTION_TO)) {
-		path = lbctl_format("/v1/rollback?to=%llu", to);
-		request.path = path;
-	}
+	if (option_given(c, OPTION_TO))
+		path = lbctl_format("/v1/rollback?to=%llu%s", to, resize ? "&allow_ring_resize=1" : "");
+	else
+		path = lbctl_format("/v1/rollback%s", resize ? "?allow_ring_resize=1" : "");
+	request.path = path;
 	return plan_run(c, &request, "rolled back", lbctl_fail_with);
 }
 
