@@ -47,7 +47,7 @@
  */
 #define LB_BANKS       8u
 #define LB_VIP_BUCKETS 32768u /* per bank; how many are in use is part of lb_control.active */
-#define LB_VIP_PROBES  4u     /* buckets a look-up reads at most; the agent builds tables that satisfy it */
+#define LB_VIP_PROBES  8u     /* buckets a look-up reads at most; the agent builds tables that satisfy it */
 
 /* lb_control.active: one word, one store, one generation. */
 #define LB_ACTIVE_BANK(a)       ((__u32)(a)&0xff)
