@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * GET /v1/version and /v1/status.
+ */
+#include "api.h"
+
+#include <bpf/libbpf.h>
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <xdp/libxdp.h>
+
+#include "stats.h"
+
+#define WARNINGS_MAX 20u /* backends named one by one */
+
+/* libxdp does not say its version; the name of its file does: libxdp.so.1.3.1. */
+static const char *libxdp_version(char text[PATH_MAX])
+{
+	const char *version;
+	Dl_info info;
+
+	if (!dladdr((void *)xdp_program__close, &info) || !info.dli_fname || !realpath(info.dli_fname, text))
+		return NULL;
+	version = strstr(text, ".so.");
+	return version ? version + strlen(".so.") : NULL;
+}
+
+int api_version(struct api_call *call, struct lb_error *error)
+{
+	char text[PATH_MAX];
+	struct utsname name;
+
+	json_string(call->json, "version", LB_VERSION);
+	json_u64(call->json, "layout", LB_LAYOUT_VERSION);
+	json_string(call->json, "kernel", uname(&name) == 0 ? name.release : NULL);
+	json_string(call->json, "libbpf", libbpf_version_string());
+	json_string(call->json, "libxdp", libxdp_version(text));
+	return 0;
+}
+
+static void write_interfaces(const struct lbd *lbd, struct json *json)
+{
+	json_array(json, "interfaces");
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		const struct attachment *attachment = &lbd->attachments[i];
+		const struct lb_link *link = lb_hops_link_by_name(lbd->netlink.hops, attachment->wanted.name);
+		bool attached = attachment->by != ATTACHED_NOT;
+
+		json_object(json, NULL);
+		json_string(json, "name", attachment->wanted.name);
+		json_s64(json, "ifindex", link ? link->ifindex : 0);
+		json_bool(json, "up", link && link->up);
+		json_bool(json, "attached", attached);
+		json_string(json, "mode", attached ? lb_xdp_mode_name(attachment->mode) : NULL);
+		json_string(json, "attach",
+			    !attached                               ? NULL
+			    : attachment->by == ATTACHED_DISPATCHER ? "dispatcher"
+								    : "exclusive");
+		json_string(json, "attach_note",
+			    attachment->error[0]  ? attachment->error
+			    : attachment->note[0] ? attachment->note
+						  : NULL);
+		json_u64(json, "program_id", attachment->program_id);
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
+static void write_table(struct json *json, const char *key, __u64 used, __u64 size)
+{
+	json_object(json, key);
+	json_u64(json, "used", used);
+	json_u64(json, "size", size);
+	json_object_end(json);
+}
+
+static void write_tables(struct lbd *lbd, struct json *json)
+{
+	const struct lb_table_sizes *sizes = &lbd->maps.tables.sizes;
+	struct lb_engine_usage usage;
+
+	lb_engine_get_usage(lbd->engine, &usage);
+	json_object(json, "flow_table");
+	json_u64(json, "entries", usage.flow_entries);
+	json_u64(json, "embryonic", usage.flow_embryonic);
+	json_u64(json, "capacity", (__u64)sizes->flow_buckets * LB_FLOWS_PER_BUCKET);
+	json_u64(json, "bytes", (__u64)sizes->flow_buckets * sizeof(struct lb_flow_bucket));
+	json_u64(json, "sweeps", usage.sweeps);
+	json_object_end(json);
+	json_object(json, "tables");
+	write_table(json, "services", usage.services, sizes->services);
+	write_table(json, "backends", usage.backends, sizes->counters);
+	write_table(json, "ring_slots", (__u64)usage.ring_lines * LB_SLOTS_PER_LINE,
+		    (__u64)sizes->ring_lines * LB_SLOTS_PER_LINE);
+	json_object_end(json);
+	json_object(json, "sweeper");
+	json_double(json, "cpu_permille", lbd->sweeper.last_spent_ns / 1e6);
+	json_u64(json, "cpu_permille_limit", lbd->running.config->sweeper.cpu_permille);
+	json_object_end(json);
+}
+
+struct overview {
+	__u64 backends, unsettled, since_s;
+};
+
+static void look(struct lbd *lbd, struct overview *ret)
+{
+	size_t n = lb_engine_services(lbd->engine);
+
+	*ret = (struct overview){};
+	for (size_t i = 0; i < n; i++) {
+		struct lb_service_view view;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0)
+			continue;
+		ret->backends += view.n_backends;
+		ret->unsettled += view.unsettled_slots;
+		if (view.unsettled_since_s && (!ret->since_s || view.unsettled_since_s < ret->since_s))
+			ret->since_s = view.unsettled_since_s;
+	}
+}
+
+/* Backends that get no packets because nobody knows the way, and why; leaving ones with their old flows too.
+ */
+static void warn_unresolved(struct lbd *lbd, struct json *json)
+{
+	size_t n = lb_engine_services(lbd->engine), told = 0, all = 0;
+
+	if (!lbd->n_unresolved)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct lb_service_view view;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0)
+			continue;
+		for (size_t j = 0; j < view.n_backends; j++) {
+			const struct lb_backend_view *backend = &view.backends[j];
+			char address[LB_ADDRESS_TEXT_MAX];
+			struct lb_hop hop;
+
+			if (backend->next_hop.resolved || backend->leaving || ++all > WARNINGS_MAX)
+				continue;
+			told++;
+			lb_hops_get(lbd->netlink.hops, &backend->address, now_ms(), &hop);
+			json_format(json, NULL, "%s/%s (%s) is unreachable: %s", view.name, backend->name,
+				    lb_address_text(&backend->address, address),
+				    hop.why ? hop.why : "being resolved");
+		}
+	}
+	if (all > told)
+		json_format(json, NULL, "%zu more backends are unreachable", all - told);
+}
+
+static void write_warnings(struct lbd *lbd, struct json *json)
+{
+	const struct lb_config_limits *limits = &lbd->running.config->limits;
+	const struct lb_table_sizes *sizes = &lbd->maps.tables.sizes;
+
+	json_array(json, "warnings");
+	if (lbd->degraded)
+		json_format(json, NULL,
+			    "the configuration file %s could not be used: what ran before is running",
+			    lbd->options.config_file);
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		if (lbd->attachments[i].by == ATTACHED_NOT)
+			json_format(json, NULL, "not attached to %s: %s", lbd->attachments[i].wanted.name,
+				    lbd->attachments[i].error[0] ? lbd->attachments[i].error
+								 : "not tried yet");
+	warn_unresolved(lbd, json);
+	if (lbd->netlink.table_full)
+		json_string(json, NULL,
+			    "the kernel's neighbour table is full: raise net.ipv4.neigh.default.gc_thresh3 "
+			    "and its "
+			    "IPv6 twin");
+	if (limits->flow_entries > (__u64)sizes->flow_buckets * LB_FLOWS_PER_BUCKET)
+		json_string(
+			json, NULL,
+			"limits.flow_entries is larger than the running table: it takes effect when maps are "
+			"made anew (lbd --detach, then start)");
+	json_array_end(json);
+}
+
+int api_status(struct api_call *call, struct lb_error *error)
+{
+	struct lbd *lbd = call->lbd;
+	struct json *json = call->json;
+	struct stats_totals totals;
+	struct overview overview;
+	__u64 now_s = now_ms() / 1000;
+
+	look(lbd, &overview);
+	json_string(json, "version", LB_VERSION);
+	json_s64(json, "pid", getpid());
+	json_u64(json, "uptime_s", (now_ms() - lbd->started_ms) / 1000);
+	json_u64(json, "generation", lb_engine_generation(lbd->engine));
+	json_string(json, "config_file", lbd->options.config_file);
+	json_string(json, "state", "running");
+	write_interfaces(lbd, json);
+	json_u64(json, "services", lb_engine_services(lbd->engine));
+	json_u64(json, "backends", overview.backends);
+	json_u64(json, "overrides", lbd->running.n_overrides);
+	json_u64(json, "unsettled_slots", overview.unsettled);
+	if (overview.since_s)
+		json_u64(json, "unsettled_since_s", now_s > overview.since_s ? now_s - overview.since_s : 0);
+	else
+		json_null(json, "unsettled_since_s");
+	write_tables(lbd, json);
+	stats_all(&lbd->maps.tables, &totals);
+	json_object(json, "packets");
+	stats_write_totals(json, &totals);
+	json_object_end(json);
+	if (lbd->events.error.id) {
+		json_object(json, "last_error");
+		json_time(json, "time", &lbd->events.error.time);
+		json_string(json, "message", lbd->events.error.message);
+		json_object_end(json);
+	} else {
+		json_null(json, "last_error");
+	}
+	write_warnings(lbd, json);
+	return 0;
+}

@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * libxdp's dispatcher. It needs BPF trampolines (freplace), which some kernels refuse; libxdp then attaches a
+ * single program by itself, without a link: we take that back and attach a link of our own.
+ */
+#include "attach-dispatcher.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xdp/libxdp.h>
+
+#include "attach.h"
+#include "cleanup.h"
+#include "maps.h"
+
+#include "lb_ingress.skel.h"
+
+static void multiprog_freep(struct xdp_multiprog **multiprog)
+{
+	xdp_multiprog__close(*multiprog);
+}
+
+static void program_closep(struct xdp_program **program)
+{
+	xdp_program__close(*program);
+}
+
+static void skeleton_freep(struct lb_ingress_bpf **skeleton)
+{
+	lb_ingress_bpf__destroy(*skeleton);
+}
+
+/* libxdp returns errors in pointers. */
+static struct xdp_multiprog *multiprog_get(int ifindex)
+{
+	struct xdp_multiprog *multiprog = xdp_multiprog__get_from_ifindex(ifindex);
+
+	return libxdp_get_error(multiprog) ? NULL : multiprog;
+}
+
+/* A program in the dispatcher that uses our maps, other than the one of the given id. */
+static struct xdp_program *find_ours(const struct xdp_multiprog *multiprog, const struct maps *maps,
+				     __u32 not_id)
+{
+	struct xdp_program *program = NULL;
+
+	while ((program = xdp_multiprog__next_prog(program, multiprog)))
+		if (xdp_program__id(program) != not_id && program_uses(maps, xdp_program__fd(program)))
+			return program;
+	return NULL;
+}
+
+static void attached(struct attachment *attachment, const struct xdp_program *program)
+{
+	attachment->by = ATTACHED_DISPATCHER;
+	attachment->program_id = xdp_program__id(program);
+}
+
+static int make_program(const struct maps *maps, bool several_interfaces, struct lb_ingress_bpf **skeleton,
+			struct xdp_program **program, struct lb_error *error)
+{
+	DECLARE_LIBXDP_OPTS(xdp_program_opts, options);
+	int r = program_open(maps, several_interfaces, skeleton, error);
+
+	if (r < 0)
+		return r;
+	options.obj = (*skeleton)->obj;
+	options.prog_name = "lb_ingress";
+	*program = xdp_program__create(&options);
+	r = libxdp_get_error(*program);
+	if (r) {
+		*program = NULL;
+		return lb_error_set(error, abs(r), "libxdp refuses the program: %s (%s)", strerror(abs(r)),
+				    maps_message());
+	}
+	/* What we pass is for others, then for the host. */
+	xdp_program__set_chain_call_enabled(*program, XDP_PASS, true);
+	return 0;
+}
+
+static int refused(struct attachment *attachment, const char *why)
+{
+	snprintf(attachment->note, sizeof(attachment->note),
+		 "dispatcher refused by the kernel (%s): attached exclusively", why);
+	return -EOPNOTSUPP;
+}
+
+int dispatcher_attach(struct attachment *attachment, const struct maps *maps,
+		      const struct lb_ingress_bpf *program, bool several_interfaces, int ifindex,
+		      struct lb_error *error)
+{
+	enum xdp_attach_mode mode =
+		attachment->wanted.xdp_mode == LB_XDP_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE;
+	_cleanup_(multiprog_freep) struct xdp_multiprog *before = multiprog_get(ifindex), *after = NULL;
+	_cleanup_(skeleton_freep) struct lb_ingress_bpf *skeleton = NULL;
+	_cleanup_(program_closep) struct xdp_program *fresh = NULL;
+	struct xdp_program *old = NULL;
+	int r;
+
+	if (before && !xdp_multiprog__is_legacy(before)) {
+		old = find_ours(before, maps, 0);
+		if (old && program_same(maps, program, xdp_program__fd(old))) {
+			attached(attachment, old);
+			return 0;
+		}
+	}
+	r = make_program(maps, several_interfaces, &skeleton, &fresh, error);
+	if (r < 0)
+		return r;
+	maps_messages_clear();
+	r = xdp_program__attach(fresh, ifindex, mode, 0);
+	if (r < 0) {
+		if (r == -EPERM || r == -EOPNOTSUPP || r == -EINVAL)
+			return refused(attachment, r == -EPERM ? "EPERM" : strerror(-r));
+		return lb_error_set(error, -r, "Failed to attach to %s through the dispatcher: %s (%s)",
+				    attachment->wanted.name, strerror(-r), maps_message());
+	}
+	after = multiprog_get(ifindex);
+	if (!after || xdp_multiprog__is_legacy(after)) {
+		xdp_program__detach(fresh, ifindex, mode, 0);
+		return refused(attachment, "EPERM");
+	}
+	attached(attachment, fresh);
+	attachment->fresh = !old;
+	if (old) {
+		struct xdp_program *gone = find_ours(after, maps, xdp_program__id(fresh));
+
+		if (gone)
+			xdp_program__detach(gone, ifindex, mode, 0);
+	}
+	return 0;
+}
+
+int dispatcher_detach(int ifindex, const struct maps *maps)
+{
+	int n = 0;
+
+	/* Every detach makes another dispatcher, so the list is read again. */
+	for (;;) {
+		_cleanup_(multiprog_freep) struct xdp_multiprog *multiprog = multiprog_get(ifindex);
+		struct xdp_program *program;
+		int r;
+
+		if (!multiprog || xdp_multiprog__is_legacy(multiprog))
+			return n;
+		program = find_ours(multiprog, maps, 0);
+		if (!program)
+			return n;
+		r = xdp_program__detach(program, ifindex, xdp_multiprog__attach_mode(multiprog), 0);
+		if (r < 0)
+			return r;
+		n++;
+	}
+}
+
+int dispatcher_detach_all(const struct maps *maps)
+{
+	struct if_nameindex *interfaces = if_nameindex();
+	int n = 0, r = 0;
+
+	if (maps->fd[MAP_CONTROL] < 0) {
+		if_freenameindex(interfaces);
+		return 0;
+	}
+	for (size_t i = 0; interfaces && interfaces[i].if_index && r >= 0; i++) {
+		r = dispatcher_detach(interfaces[i].if_index, maps);
+		n += r > 0 ? r : 0;
+	}
+	if_freenameindex(interfaces);
+	return r < 0 ? r : n;
+}

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Plan, record, commit. The record is on disk before packets see the generation: a crash in between comes
+ * back as the new state, a crash before as the old one.
+ */
+#include "change.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "change-plan.h"
+#include "cleanup.h"
+
+static void plan_freep(struct lb_plan **plan)
+{
+	lb_plan_free(*plan);
+}
+
+void desired_done(struct desired *desired)
+{
+	if (!desired->borrowed) {
+		lb_config_free(desired->config);
+		free(desired->text);
+	}
+	free(desired->overrides);
+	memset(desired, 0, sizeof(*desired));
+}
+
+const struct lb_config_service *config_find_service(const struct lb_config *config, const char *service)
+{
+	for (size_t i = 0; i < config->n_services; i++)
+		if (strcmp(config->services[i].name, service) == 0)
+			return &config->services[i];
+	return NULL;
+}
+
+const struct lb_config_backend *config_find_backend(const struct lb_config *config, const char *service,
+						    const char *backend)
+{
+	const struct lb_config_service *found = config_find_service(config, service);
+
+	for (size_t i = 0; found && i < found->n_backends; i++)
+		if (strcmp(found->backends[i].name, backend) == 0)
+			return &found->backends[i];
+	return NULL;
+}
+
+struct lb_override *desired_override(const struct desired *desired, const char *service, const char *backend)
+{
+	for (size_t i = 0; i < desired->n_overrides; i++)
+		if (strcmp(desired->overrides[i].service, service) == 0 &&
+		    strcmp(desired->overrides[i].backend, backend) == 0)
+			return &desired->overrides[i];
+	return NULL;
+}
+
+size_t desired_filter_overrides(struct desired *desired)
+{
+	size_t kept = 0, n = desired->n_overrides;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct lb_override *override = &desired->overrides[i];
+
+		if (!config_find_backend(desired->config, override->service, override->backend))
+			log_notice("event=override_dropped service=%s backend=%s", override->service,
+				   override->backend);
+		else
+			desired->overrides[kept++] = *override;
+	}
+	desired->n_overrides = kept;
+	return n - kept;
+}
+
+static int copy_overrides(const struct desired *from, struct desired *to, struct lb_error *error)
+{
+	/* One more: a change adds at most one. */
+	to->overrides = calloc(from->n_overrides + 1, sizeof(*to->overrides));
+	if (!to->overrides)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	if (from->n_overrides)
+		memcpy(to->overrides, from->overrides, from->n_overrides * sizeof(*to->overrides));
+	to->n_overrides = from->n_overrides;
+	return 0;
+}
+
+int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error)
+{
+	struct desired copy = *from;
+	int r = copy_overrides(from, &copy, error);
+
+	if (r < 0)
+		return r;
+	copy.borrowed = true;
+	*ret_desired = copy;
+	return 0;
+}
+
+int desired_from_text(const struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,
+		      struct lb_error *error)
+{
+	struct desired desired = {};
+	int r = lb_config_parse(text, length, &desired.config, error);
+
+	if (r < 0)
+		return r;
+	desired.text = malloc(length + 1);
+	if (!desired.text) {
+		desired_done(&desired);
+		return lb_error_set(error, ENOMEM, "out of memory");
+	}
+	memcpy(desired.text, text, length);
+	desired.text[length] = '\0';
+	desired.length = length;
+	store_digest(text, length, desired.digest);
+	memcpy(desired.file_digest, lbd->running.file_digest, sizeof(desired.file_digest));
+	r = copy_overrides(&lbd->running, &desired, error);
+	if (r < 0) {
+		desired_done(&desired);
+		return r;
+	}
+	desired_filter_overrides(&desired);
+	*ret_desired = desired;
+	return 0;
+}
+
+static bool same_overrides(const struct desired *a, const struct desired *b)
+{
+	if (a->n_overrides != b->n_overrides)
+		return false;
+	for (size_t i = 0; i < a->n_overrides; i++) {
+		const struct lb_override *x = &a->overrides[i], *y = &b->overrides[i];
+
+		if (strcmp(x->service, y->service) != 0 || strcmp(x->backend, y->backend) != 0 ||
+		    x->has_weight != y->has_weight || x->has_state != y->has_state ||
+		    (x->has_weight && x->weight != y->weight) || (x->has_state && x->state != y->state))
+			return false;
+	}
+	return true;
+}
+
+static int record_write(struct lbd *lbd, const struct desired *next, const char *cause, __u64 generation,
+			struct lb_error *error)
+{
+	struct record record = {
+		.generation = generation,
+		.time_s = time(NULL),
+		.services = next->config->n_services,
+		.overrides = next->overrides,
+		.n_overrides = next->n_overrides,
+	};
+
+	snprintf(record.cause, sizeof(record.cause), "%s", cause);
+	memcpy(record.config, next->digest, sizeof(record.config));
+	memcpy(record.file_digest, next->file_digest, sizeof(record.file_digest));
+	return store_put_record(&lbd->store, &record, error);
+}
+
+/* Writes down what is about to be made visible. *ret_generation: number of the record; 0: none was needed. */
+static int record_next(struct lbd *lbd, const struct desired *next, const struct change *change, bool empty,
+		       __u64 *ret_generation, struct lb_error *error)
+{
+	__u64 generation = lb_engine_generation(lbd->engine) + !empty;
+	int r;
+
+	*ret_generation = 0;
+	if (lbd->recorded_generation && same_overrides(next, &lbd->running) &&
+	    strcmp(next->digest, lbd->recorded_config) == 0 &&
+	    strcmp(next->file_digest, lbd->running.file_digest) == 0)
+		return 0;
+	r = store_put_config(&lbd->store, next->text, next->length, next->digest, error);
+	lbd_step(lbd, "config_stored");
+	if (r == 0)
+		r = record_write(lbd, next, change->cause, generation, error);
+	lbd_step(lbd, "recorded");
+	if (r == 0)
+		*ret_generation = generation;
+	return r;
+}
+
+static int commit(struct lbd *lbd, const struct desired *next, const struct change *change,
+		  struct lb_plan *plan, struct lb_error *error)
+{
+	bool empty = lb_plan_is_empty(plan);
+	__u64 recorded, generation;
+	int r = record_next(lbd, next, change, empty, &recorded, error);
+
+	if (r < 0)
+		return r;
+	r = lb_engine_commit(lbd->engine, plan, error);
+	lbd_step(lbd, "committed");
+	if (r < 0) {
+		if (recorded && recorded != lbd->recorded_generation)
+			store_remove_record(&lbd->store, recorded);
+		return r;
+	}
+	if (!recorded)
+		return 0;
+	generation = lb_engine_generation(lbd->engine);
+	if (generation != recorded && record_write(lbd, next, change->cause, generation, NULL) == 0)
+		store_remove_record(&lbd->store, recorded);
+	lbd->recorded_generation = generation;
+	memcpy(lbd->recorded_config, next->digest, sizeof(lbd->recorded_config));
+	store_prune(&lbd->store);
+	return 0;
+}
+
+/* next becomes what runs; the engine no longer refers to what ran. */
+static void take_over(struct lbd *lbd, struct desired *next)
+{
+	if (next->borrowed) {
+		free(lbd->running.overrides);
+		lbd->running.overrides = next->overrides;
+		lbd->running.n_overrides = next->n_overrides;
+		memcpy(lbd->running.file_digest, next->file_digest, sizeof(next->file_digest));
+	} else {
+		desired_done(&lbd->running);
+		lbd->running = *next;
+	}
+	memset(next, 0, sizeof(*next));
+}
+
+static int check(struct lbd *lbd, const struct desired *next, const struct change *change,
+		 struct lb_error *error)
+{
+	int r;
+
+	if (next->borrowed && !change->starting)
+		return 0;
+	r = netlink_check_vips(next->config, error);
+	if (r == 0 && !change->starting)
+		r = interfaces_check(lbd, next->config, error);
+	return r;
+}
+
+static int plan_next(struct lbd *lbd, const struct desired *next, const struct change *change,
+		     struct lb_plan **ret_plan, struct lb_error *error)
+{
+	struct lb_desired desired = {
+		.config = next->config,
+		.overrides = next->overrides,
+		.n_overrides = next->n_overrides,
+		.allow_ring_resize = change->allow_ring_resize,
+		.same_next_hops = next->borrowed && !change->starting && !lbd->replan_due_ms,
+	};
+
+	lbd->planning = next->config;
+	return lb_engine_plan(lbd->engine, &desired, ret_plan, error);
+}
+
+int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
+		struct lb_error *error)
+{
+	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
+	__u64 from = lb_engine_generation(lbd->engine);
+	bool interfaces = !next->borrowed && !change->starting;
+	struct plan_summary summary;
+	int r = check(lbd, next, change, error);
+
+	if (r == 0 && (!next->borrowed || change->starting))
+		r = netlink_want(&lbd->netlink, next->config, lbd->running.config, error);
+	if (r == 0)
+		r = plan_next(lbd, next, change, &plan, error);
+	if (r < 0)
+		return r;
+	plan_summarise(plan, &summary);
+	if (plan_json) {
+		plan_write(plan, change->dry_run, from, from + !lb_plan_is_empty(plan), &summary, plan_json);
+		if (plan_json->failed)
+			return lb_error_set(error, ENOMEM, "out of memory");
+	}
+	if (change->dry_run)
+		return 0;
+	if (interfaces)
+		r = interfaces_attach(lbd, next->config, error);
+	if (r == 0)
+		r = commit(lbd, next, change, plan, error);
+	if (r < 0) {
+		if (interfaces)
+			interfaces_trim(lbd, lbd->running.config);
+		return r;
+	}
+	take_over(lbd, next);
+	if (interfaces)
+		interfaces_trim(lbd, lbd->running.config);
+	netlink_want(&lbd->netlink, lbd->running.config, NULL, NULL);
+	netlink_keep(&lbd->netlink);
+	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
+		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s",
+		   change->cause, lb_engine_generation(lbd->engine), from, summary.services,
+		   summary.slots_moved, summary.breaks ? "yes" : "no");
+	hops_report(lbd);
+	return 0;
+}
+
+int change_next_hops(struct lbd *lbd, struct lb_error *error)
+{
+	static const struct change change = { .cause = "next hops" };
+	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
+	int r;
+
+	/* What runs is not borrowed: every next hop is looked at. */
+	r = plan_next(lbd, &lbd->running, &change, &plan, error);
+	if (r < 0)
+		return r;
+	if (lb_plan_is_empty(plan))
+		return 0;
+	r = lb_engine_commit(lbd->engine, plan, error);
+	if (r < 0)
+		return r;
+	hops_report(lbd);
+	return 1;
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Between netlink and the engine: next hops for the engine's plans, egress ports (slots of lb_devmap and
+ * lb_ports), and one new plan for a burst of changes.
+ */
+#include "lbd.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include "change.h"
+
+#define DEBOUNCE_MS     20u
+#define DEBOUNCE_MAX_MS 2000u
+#define COST_FACTOR     5u /* plan for at most a fifth of the time */
+#define REPORTED_MAX    8u /* backends named in one event */
+
+/* The kernel ends the update of a map of maps with an RCU grace period, for the sake of just such users. */
+static int grace_by_map(struct lbd *lbd)
+{
+	LIBBPF_OPTS(bpf_map_create_opts, options);
+	__u32 zero = 0;
+
+	if (lbd->grace_inner <= 0)
+		lbd->grace_inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "lb_grace", 4, 4, 1, NULL);
+	if (lbd->grace_inner < 0)
+		return -errno;
+	options.inner_map_fd = lbd->grace_inner;
+	if (lbd->grace_outer <= 0)
+		lbd->grace_outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "lb_grace", 4, 4, 1, &options);
+	if (lbd->grace_outer < 0 ||
+	    bpf_map_update_elem(lbd->grace_outer, &zero, &lbd->grace_inner, BPF_ANY) < 0)
+		return -errno;
+	return 0;
+}
+
+/* MEMBARRIER_CMD_GLOBAL is synchronize_rcu() in the kernel; it is refused with nohz_full and by some
+ * sandboxes. */
+static int grace(void *context)
+{
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0)
+		return 0;
+	return grace_by_map(context);
+}
+
+/* The port of an egress interface, made if need be; -ENOSPC when all are taken. */
+static int port_of(struct lbd *lbd, __u32 ifindex)
+{
+	__u64 *ports = lbd->maps.ports;
+	int free_port = -1;
+
+	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
+		if (ports[i] == ifindex)
+			return i;
+		if (!ports[i] && free_port < 0)
+			free_port = i;
+	}
+	if (free_port < 0)
+		return -ENOSPC;
+	if (bpf_map_update_elem(lbd->maps.fd[MAP_DEVMAP], &free_port, &ifindex, BPF_ANY) < 0)
+		return -errno;
+	__atomic_store_n(&ports[free_port], ifindex, __ATOMIC_RELEASE);
+	return free_port;
+}
+
+/* Packets come in by this interface alone. */
+static bool is_only_interface(const struct lb_config *config, const struct lb_link *link)
+{
+	return config && link && config->n_interfaces == 1 &&
+	       strcmp(config->interfaces[0].name, link->name) == 0;
+}
+
+static void next_hop(void *context, const struct lb_address *to, struct lb_next_hop *ret)
+{
+	struct lbd *lbd = context;
+	struct lb_hop hop;
+	int port;
+
+	memset(ret, 0, sizeof(*ret));
+	lb_hops_get(lbd->netlink.hops, to, now_ms(), &hop);
+	if (!hop.resolved)
+		return;
+	port = port_of(lbd, hop.ifindex);
+	if (port < 0)
+		return;
+	ret->resolved = true;
+	ret->same_interface = is_only_interface(lbd->planning, lb_hops_link(lbd->netlink.hops, hop.ifindex));
+	ret->port = port;
+	ret->mtu = hop.mtu > UINT16_MAX ? UINT16_MAX : hop.mtu;
+	memcpy(ret->destination, hop.destination, sizeof(ret->destination));
+	memcpy(ret->source, hop.source, sizeof(ret->source));
+	ret->source_address = hop.source_address;
+}
+
+void lbd_step(void *context, const char *step)
+{
+	struct lbd *lbd = context;
+
+	if (lbd->crash_at && strcmp(lbd->crash_at, step) == 0) {
+		log_warning("event=crash step=%s reason=LBD_CRASH_AT_STEP", step);
+		kill(getpid(), SIGKILL);
+	}
+}
+
+void hops_init(struct lbd *lbd)
+{
+	lbd->hooks = (struct lb_engine_hooks){
+		.context = lbd,
+		.grace = grace,
+		.next_hop = next_hop,
+		.step = lbd_step,
+	};
+	/* The kernel empties a slot whose interface goes away; it may have done so while no agent ran. */
+	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
+		__u32 ifindex = lbd->maps.ports[i];
+
+		if (ifindex && lb_hops_link(lbd->netlink.hops, ifindex))
+			bpf_map_update_elem(lbd->maps.fd[MAP_DEVMAP], &i, &ifindex, BPF_ANY);
+	}
+}
+
+void hops_sweep_ports(struct lbd *lbd)
+{
+	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
+		__u64 ifindex = lbd->maps.ports[i];
+
+		if (!ifindex || lb_hops_link(lbd->netlink.hops, ifindex))
+			continue;
+		bpf_map_delete_elem(lbd->maps.fd[MAP_DEVMAP], &i);
+		__atomic_store_n(&lbd->maps.ports[i], 0, __ATOMIC_RELEASE);
+	}
+}
+
+void hops_report(struct lbd *lbd)
+{
+	size_t n = lb_engine_services(lbd->engine), unresolved = 0;
+	char names[REPORTED_MAX * 64] = "";
+	size_t at = 0, named = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct lb_service_view view;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0)
+			continue;
+		for (size_t j = 0; j < view.n_backends; j++) {
+			if (view.backends[j].next_hop.resolved || view.backends[j].leaving)
+				continue;
+			unresolved++;
+			if (named++ < REPORTED_MAX && at < sizeof(names))
+				at += snprintf(names + at, sizeof(names) - at, "%s%s/%s", at ? " " : "",
+					       view.name, view.backends[j].name);
+		}
+	}
+	if (unresolved > lbd->n_unresolved)
+		events_add(&lbd->events, LOG_LEVEL_WARNING, "next_hop", "unresolved=%zu backends=\"%s%s\"",
+			   unresolved, names, unresolved > REPORTED_MAX ? " ..." : "");
+	else if (unresolved < lbd->n_unresolved)
+		events_add(&lbd->events, LOG_LEVEL_INFO, "next_hop", "unresolved=%zu", unresolved);
+	lbd->n_unresolved = unresolved;
+}
+
+static int on_replan(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct lbd *lbd = context;
+	struct lb_error error = {};
+	__u64 begin = now_ms();
+	int r = 0;
+
+	lbd->replan_due_ms = 0;
+	if (lbd->routes_stale) {
+		lbd->routes_stale = false;
+		lb_hops_routes_stale(lbd->netlink.hops);
+		r = netlink_query_routes(&lbd->netlink, &error);
+	}
+	netlink_keep(&lbd->netlink);
+	if (r >= 0)
+		r = change_next_hops(lbd, &error);
+	if (r < 0)
+		events_add(&lbd->events, LOG_LEVEL_ERROR, "next_hop", "%s", error.text);
+	else if (r > 0)
+		events_add(&lbd->events, LOG_LEVEL_INFO, "next_hop", "generation=%llu",
+			   lb_engine_generation(lbd->engine));
+	if (r >= 0)
+		hops_sweep_ports(lbd);
+	lbd->replan_cost_ms = now_ms() - begin;
+	return 0;
+}
+
+/* Has on_replan() called in so many milliseconds, or earlier if it already is to be. */
+static void schedule(struct lbd *lbd, __u64 delay_ms)
+{
+	__u64 due = now_ms() + delay_ms;
+	int r;
+
+	if (lbd->replan_due_ms && lbd->replan_due_ms <= due)
+		return;
+	lbd->replan_due_ms = due;
+	if (!lbd->replan) {
+		r = sd_event_add_time(lbd->event, &lbd->replan, CLOCK_MONOTONIC, due * 1000, 1000, on_replan,
+				      lbd);
+	} else {
+		r = sd_event_source_set_time(lbd->replan, due * 1000);
+		if (r >= 0)
+			r = sd_event_source_set_enabled(lbd->replan, SD_EVENT_ONESHOT);
+	}
+	if (r < 0)
+		log_error("event=timer error=\"%s\"", strerror(-r));
+}
+
+void hops_changed(void *context, int mask)
+{
+	struct lbd *lbd = context;
+	__u64 delay = lbd->replan_cost_ms * COST_FACTOR;
+
+	if (delay < DEBOUNCE_MS)
+		delay = DEBOUNCE_MS;
+	if (delay > DEBOUNCE_MAX_MS)
+		delay = DEBOUNCE_MAX_MS;
+	if (mask & LB_HOPS_LINK)
+		interfaces_update(lbd);
+	if (mask & LB_HOPS_ROUTE)
+		lbd->routes_stale = true;
+	if (mask & (LB_HOPS_CHANGED | LB_HOPS_ROUTE))
+		schedule(lbd, delay);
+	else if (mask & LB_HOPS_LOST)
+		schedule(lbd, LB_HOPS_HOLD_MS + DEBOUNCE_MS);
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The configured interfaces and their attachments: at start, when the configuration changes, and when links
+ * come and go.
+ */
+#include "lbd.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "lb_ingress.skel.h"
+
+#define RETRY_MS 5000u
+
+static struct attachment *find(struct lbd *lbd, const char *name)
+{
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		if (strcmp(lbd->attachments[i].wanted.name, name) == 0)
+			return &lbd->attachments[i];
+	return NULL;
+}
+
+static const struct lb_config_interface *find_wanted(const struct lb_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n_interfaces; i++)
+		if (strcmp(config->interfaces[i].name, name) == 0)
+			return &config->interfaces[i];
+	return NULL;
+}
+
+int interfaces_check(const struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
+{
+	for (size_t i = 0; i < config->n_interfaces; i++) {
+		const char *name = config->interfaces[i].name;
+		char path[64], value[IF_NAMESIZE + 2];
+
+		if (lb_hops_link_by_name(lbd->netlink.hops, name) ||
+		    (lbd->running.config && find_wanted(lbd->running.config, name)))
+			continue;
+		snprintf(path, sizeof(path), "interfaces[%zu].name", i);
+		snprintf(value, sizeof(value), "\"%s\"", name);
+		return lb_error_at(error, ENODEV, path, value, "there is no interface %s on this host", name);
+	}
+	return 0;
+}
+
+/* Loads the program for one or several interfaces, unless the loaded one is of that kind. */
+static int ensure_program(struct lbd *lbd, bool several, struct lb_error *error)
+{
+	struct lb_ingress_bpf *program;
+	int r;
+
+	if (lbd->program && lbd->several_interfaces == several)
+		return 0;
+	r = program_open(&lbd->maps, several, &program, error);
+	if (r < 0)
+		return r;
+	r = program_load(program, error);
+	if (r < 0) {
+		program_free(program);
+		return r;
+	}
+	program_free(lbd->program);
+	lbd->program = program;
+	lbd->several_interfaces = several;
+	return 0;
+}
+
+static void tell(struct lbd *lbd, const struct attachment *attachment)
+{
+	events_add(&lbd->events, attachment->note[0] ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "attach",
+		   "interface=%s mode=%s attach=%s program=%u %s%s%s%s", attachment->wanted.name,
+		   lb_xdp_mode_name(attachment->mode),
+		   attachment->by == ATTACHED_DISPATCHER ? "dispatcher" : "exclusive", attachment->program_id,
+		   attachment->fresh ? "fresh=yes" : "adopted=yes", attachment->note[0] ? " note=\"" : "",
+		   attachment->note, attachment->note[0] ? "\"" : "");
+}
+
+static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error *error)
+{
+	bool before = attachment->by != ATTACHED_NOT;
+	int r = attachment_make(attachment, &lbd->maps, lbd->program, lbd->several_interfaces,
+				lbd->options.generic_ok, error);
+
+	if (r == 0 && !before)
+		tell(lbd, attachment);
+	return r;
+}
+
+/* Adds attachments for interfaces that have none yet, and takes over what is wanted of them now. */
+static int extend(struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
+{
+	struct attachment *attachments = realloc(
+		lbd->attachments, (lbd->n_attachments + config->n_interfaces + 1) * sizeof(*attachments));
+
+	if (!attachments)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	lbd->attachments = attachments;
+	for (size_t i = 0; i < config->n_interfaces; i++) {
+		const struct lb_config_interface *wanted = &config->interfaces[i];
+		struct attachment *attachment = find(lbd, wanted->name);
+
+		if (attachment)
+			attachment->wanted = *wanted;
+		else
+			attachment_init(&lbd->attachments[lbd->n_attachments++], wanted);
+	}
+	return 0;
+}
+
+static void undo(struct lbd *lbd, size_t from)
+{
+	while (lbd->n_attachments > from) {
+		struct attachment *attachment = &lbd->attachments[--lbd->n_attachments];
+
+		if (attachment->by != ATTACHED_NOT && attachment->fresh)
+			attachment_remove(attachment, &lbd->maps);
+		attachment_close(attachment);
+	}
+}
+
+int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
+{
+	size_t had = lbd->n_attachments;
+	/* While old interfaces are still there the program must be able to tell them apart. */
+	bool several = config->n_interfaces > 1 || (had > 0 && !find(lbd, config->interfaces[0].name));
+	int r = ensure_program(lbd, several || (had > 1), error);
+
+	if (r == 0)
+		r = extend(lbd, config, error);
+	for (size_t i = 0; r == 0 && i < lbd->n_attachments; i++) {
+		r = make(lbd, &lbd->attachments[i], error);
+		if (r == -ENODEV) {
+			events_add(&lbd->events, LOG_LEVEL_WARNING, "link",
+				   "interface=%s missing=yes action=\"attach when it comes\"",
+				   lbd->attachments[i].wanted.name);
+			r = 0;
+		}
+	}
+	if (r < 0)
+		undo(lbd, had);
+	return r;
+}
+
+void interfaces_trim(struct lbd *lbd, const struct lb_config *config)
+{
+	struct lb_error error = {};
+	size_t kept = 0;
+
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		struct attachment *attachment = &lbd->attachments[i];
+
+		if (find_wanted(config, attachment->wanted.name)) {
+			lbd->attachments[kept++] = *attachment;
+			continue;
+		}
+		if (attachment->by != ATTACHED_NOT) {
+			attachment_remove(attachment, &lbd->maps);
+			events_add(&lbd->events, LOG_LEVEL_INFO, "attach", "interface=%s detached=yes",
+				   attachment->wanted.name);
+		}
+		attachment_close(attachment);
+	}
+	lbd->n_attachments = kept;
+	if (lbd->several_interfaces == (config->n_interfaces > 1))
+		return;
+	if (ensure_program(lbd, config->n_interfaces > 1, &error) < 0) {
+		events_add(&lbd->events, LOG_LEVEL_ERROR, "attach", "%s", error.text);
+		return;
+	}
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		make(lbd, &lbd->attachments[i], NULL);
+}
+
+void interfaces_update(struct lbd *lbd)
+{
+	bool missing = false;
+
+	if (!lbd->program)
+		return;
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		struct attachment *attachment = &lbd->attachments[i];
+		const struct lb_link *link = lb_hops_link_by_name(lbd->netlink.hops, attachment->wanted.name);
+		struct lb_error error = {};
+		int r;
+
+		if (attachment->by != ATTACHED_NOT && link && link->ifindex == attachment->ifindex)
+			continue;
+		if (attachment->by != ATTACHED_NOT) {
+			events_add(&lbd->events, LOG_LEVEL_WARNING, "link", "interface=%s gone=yes",
+				   attachment->wanted.name);
+			attachment_remove(attachment, &lbd->maps);
+		}
+		if (!link) {
+			snprintf(attachment->error, sizeof(attachment->error), "there is no interface %s",
+				 attachment->wanted.name);
+			continue;
+		}
+		r = make(lbd, attachment, &error);
+		if (r < 0 && r != -ENODEV) {
+			missing = true;
+			events_add(&lbd->events, LOG_LEVEL_ERROR, "attach", "%s", error.text);
+		}
+	}
+	lbd->attach_retry_ms = missing ? now_ms() + RETRY_MS : 0;
+}
+
+void interfaces_close(struct lbd *lbd)
+{
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		attachment_close(&lbd->attachments[i]);
+	free(lbd->attachments);
+	lbd->attachments = NULL;
+	lbd->n_attachments = 0;
+	program_free(lbd->program);
+	lbd->program = NULL;
+}

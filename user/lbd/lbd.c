@@ -1,0 +1,323 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The life of the agent: what to run at start (the file, or what ran before), in which order things are taken
+ * and given back.
+ */
+#include "lbd.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/sysinfo.h>
+#include <unistd.h>
+
+#include "api.h"
+#include "change.h"
+#include "cleanup.h"
+#include "metrics.h"
+
+static void desired_donep(struct desired *desired)
+{
+	desired_done(desired);
+}
+
+/* --- what to run -----------------------------------------------------------------------------------------
+ */
+
+/* The configuration file: its text, read once, so that what is parsed is what is kept. */
+static int read_config(const char *path, char **ret_text, size_t *ret_length, struct lb_error *error)
+{
+	_cleanup_(fclosep) FILE *file = fopen(path, "re");
+	_cleanup_(freep) char *text = NULL;
+	size_t length = 0, capacity = 0;
+
+	if (!file)
+		return lb_error_set(error, errno, "Failed to open %s: %m", path);
+	for (;;) {
+		size_t n;
+
+		if (length == capacity) {
+			char *more;
+
+			capacity = capacity ? 2 * capacity : 65536;
+			more = realloc(text, capacity);
+			if (!more)
+				return lb_error_set(error, ENOMEM, "out of memory");
+			text = more;
+		}
+		n = fread(text + length, 1, capacity - length, file);
+		length += n;
+		if (length > LB_CONFIG_BYTES_MAX)
+			return lb_error_set(error, E2BIG, "%s is larger than %u bytes", path,
+					    LB_CONFIG_BYTES_MAX);
+		if (n == 0)
+			break;
+	}
+	if (ferror(file))
+		return lb_error_set(error, EIO, "Failed to read %s: %m", path);
+	*ret_text = text;
+	*ret_length = length;
+	text = NULL;
+	return 0;
+}
+
+static int desired_from_file(struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,
+			     struct lb_error *error)
+{
+	int r = desired_from_text(lbd, text, length, ret_desired, error);
+
+	if (r == -EINVAL) {
+		struct lb_config *config = NULL;
+		struct lb_error placed = {};
+
+		/* The same again, for the message with file, line and column. */
+		if (lb_config_load(lbd->options.config_file, &config, &placed) == -EINVAL)
+			*error = placed;
+		lb_config_free(config);
+	}
+	if (r == 0)
+		memcpy(ret_desired->file_digest, ret_desired->digest, sizeof(ret_desired->digest));
+	return r;
+}
+
+static int desired_from_record(struct lbd *lbd, const struct record *record, struct desired *ret_desired,
+			       struct lb_error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t length;
+	int r = store_get_config(&lbd->store, record->config, &text, &length, error);
+
+	if (r < 0)
+		return r;
+	r = desired_from_text(lbd, text, length, ret_desired, error);
+	if (r < 0)
+		return r;
+	free(ret_desired->overrides);
+	ret_desired->n_overrides = 0;
+	ret_desired->overrides = calloc(record->n_overrides + 1, sizeof(*ret_desired->overrides));
+	if (!ret_desired->overrides) {
+		desired_done(ret_desired);
+		return lb_error_set(error, ENOMEM, "out of memory");
+	}
+	if (record->n_overrides)
+		memcpy(ret_desired->overrides, record->overrides,
+		       record->n_overrides * sizeof(*record->overrides));
+	ret_desired->n_overrides = record->n_overrides;
+	memcpy(ret_desired->file_digest, record->file_digest, sizeof(record->file_digest));
+	return 0;
+}
+
+/* The newest record becomes what "runs", for what is taken over from it (overrides). */
+static int choose(struct lbd *lbd, const struct record *newest, struct desired *ret_desired,
+		  const char **ret_why, struct lb_error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+	struct lb_error stored = {};
+	char digest[STORE_DIGEST] = "";
+	size_t length;
+	int file = read_config(lbd->options.config_file, &text, &length, error), r;
+
+	if (file == 0)
+		store_digest(text, length, digest);
+	if (newest) {
+		r = desired_from_record(lbd, newest, &lbd->running, &stored);
+		if (r < 0) {
+			*error = stored;
+			return r;
+		}
+	}
+	if (file == 0 && newest && strcmp(digest, newest->file_digest) == 0) {
+		*ret_why = "as it ran before";
+		return desired_copy(&lbd->running, ret_desired, error);
+	}
+	if (file == 0)
+		file = desired_from_file(lbd, text, length, ret_desired, error);
+	if (file == 0) {
+		*ret_why = newest ? "configuration file, which has changed" : "configuration file";
+		return 0;
+	}
+	if (!newest)
+		return file;
+	events_add(&lbd->events, LOG_LEVEL_ERROR, "start", "%s%s%s; going on with what ran before",
+		   error->text, error->path[0] ? " at " : "", error->path);
+	lbd->degraded = true;
+	*ret_why = "as it ran before, because the configuration file cannot be used";
+	return desired_copy(&lbd->running, ret_desired, error);
+}
+
+/* --- start -----------------------------------------------------------------------------------------------
+ */
+
+static int open_tables(struct lbd *lbd, const struct lb_config *config, __u64 generation,
+		       struct lb_error *error)
+{
+	struct lb_table_sizes sizes;
+	struct sysinfo info;
+	int cpus = libbpf_num_possible_cpus(), r;
+
+	if (cpus < 0 || sysinfo(&info) < 0)
+		return lb_error_set(error, EIO, "Failed to learn about the machine's CPUs and memory");
+	lb_engine_sizes(config, cpus, (__u64)info.totalram * info.mem_unit, &sizes);
+	r = maps_open(&lbd->maps, &sizes, generation, error);
+	if (r < 0)
+		return r;
+	hops_init(lbd);
+	r = lb_engine_new(&lbd->maps.tables, &lbd->hooks, &lbd->engine, error);
+	if (r < 0)
+		return r;
+	memset(lbd->maps.tables.control->version, 0, sizeof(lbd->maps.tables.control->version));
+	snprintf(lbd->maps.tables.control->version, sizeof(lbd->maps.tables.control->version), "%s",
+		 LB_VERSION);
+	return 0;
+}
+
+/* New maps: tables first, then packets. Adopted ones: packets flow already, so the program is brought up to
+ * date before tables say what only it understands. */
+static int first_commit(struct lbd *lbd, struct desired *next, const char *why, struct lb_error *error)
+{
+	struct change change = { .cause = why, .kind = "start", .starting = true };
+	int r = 0;
+
+	if (!lbd->maps.created)
+		r = interfaces_attach(lbd, next->config, error);
+	if (r == 0)
+		r = change_make(lbd, next, &change, NULL, error);
+	if (r == 0 && lbd->maps.created)
+		r = interfaces_attach(lbd, lbd->running.config, error);
+	if (r == 0)
+		interfaces_trim(lbd, lbd->running.config);
+	return r;
+}
+
+static int open_api(struct lbd *lbd, struct lb_error *error)
+{
+	const char *path = lbd->options.socket ? lbd->options.socket : lbd->running.config->api.socket;
+	struct http_handler handler;
+	int fd = http_listen_unix(path, error);
+
+	if (fd < 0)
+		return fd;
+	snprintf(lbd->socket_path, sizeof(lbd->socket_path), "%s", path);
+	api_handler(lbd, &handler);
+	return http_new(lbd->event, fd, &handler, &lbd->api, error);
+}
+
+static int start(struct lbd *lbd, const struct record *newest, struct lb_error *error)
+{
+	_cleanup_(desired_donep) struct desired next = {};
+	const char *why;
+	int r = choose(lbd, newest, &next, &why, error);
+
+	if (newest) {
+		lbd->recorded_generation = newest->generation;
+		memcpy(lbd->recorded_config, newest->config, sizeof(lbd->recorded_config));
+	}
+	if (r == 0)
+		r = netlink_open(&lbd->netlink, lbd->event, hops_changed, lbd, error);
+	if (r == 0)
+		r = open_tables(lbd, next.config, newest ? newest->generation : 0, error);
+	if (r == 0)
+		r = first_commit(lbd, &next, why, error);
+	if (r == 0)
+		r = open_api(lbd, error);
+	if (r < 0)
+		return r;
+	metrics_update(lbd);
+	r = sweeper_start(lbd);
+	if (r < 0)
+		return lb_error_set(error, -r, "Failed to start the clock: %s", strerror(-r));
+	return 0;
+}
+
+int lbd_start(struct lbd *lbd, struct lb_error *error)
+{
+	struct record *records = NULL;
+	size_t n = 0;
+	int r;
+
+	lbd->started_ms = now_ms();
+	lbd->store.fd = lbd->store.lock_fd = lbd->maps.directory_fd = -1;
+	lbd->crash_at = getenv("LBD_CRASH_AT_STEP");
+	lbd->store.step = lbd_step;
+	lbd->store.context = lbd;
+	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	r = maps_lock(&lbd->maps, lbd->options.bpffs, error);
+	if (r == 0)
+		r = store_open(&lbd->store, lbd->options.state_directory, error);
+	if (r == 0)
+		r = store_list(&lbd->store, &records, &n, error);
+	if (r == 0)
+		r = start(lbd, n ? &records[0] : NULL, error);
+	records_free(records, n);
+	return r;
+}
+
+void lbd_reload(struct lbd *lbd)
+{
+	_cleanup_(desired_donep) struct desired next = {};
+	_cleanup_(freep) char *text = NULL;
+	static const struct change change = { .cause = "reload of the configuration file", .kind = "reload" };
+	struct lb_error error = {};
+	size_t length;
+	int r = read_config(lbd->options.config_file, &text, &length, &error);
+
+	if (r == 0)
+		r = desired_from_file(lbd, text, length, &next, &error);
+	if (r == 0)
+		r = change_make(lbd, &next, &change, NULL, &error);
+	if (r < 0) {
+		events_add(&lbd->events, LOG_LEVEL_ERROR, "reload", "%s%s%s; nothing was changed", error.text,
+			   error.path[0] ? " at " : "", error.path);
+		return;
+	}
+	lbd->degraded = false;
+	metrics_update(lbd);
+}
+
+void lbd_stop(struct lbd *lbd, bool detach)
+{
+	struct lb_error error = {};
+
+	sweeper_stop(lbd);
+	http_free(lbd->api);
+	if (lbd->socket_path[0])
+		unlink(lbd->socket_path);
+	metrics_close(lbd);
+	lbd->replan = sd_event_source_disable_unref(lbd->replan);
+	interfaces_close(lbd);
+	lb_engine_free(lbd->engine);
+	if (detach && (attachments_remove_all(&lbd->maps, &error) < 0 || maps_unpin(&lbd->maps, &error) < 0))
+		log_error("event=detach error=\"%s\"", error.text);
+	if (lbd->netlink.hops)
+		netlink_close(&lbd->netlink);
+	if (lbd->grace_outer > 0)
+		close(lbd->grace_outer);
+	if (lbd->grace_inner > 0)
+		close(lbd->grace_inner);
+	maps_close(&lbd->maps);
+	desired_done(&lbd->running);
+	store_close(&lbd->store);
+	events_done(&lbd->events);
+}
+
+int lbd_detach(const struct lbd_options *options, struct lb_error *error)
+{
+	char path[PATH_MAX + 16];
+	struct maps maps;
+	int r = maps_lock(&maps, options->bpffs, error);
+
+	if (r < 0)
+		return r;
+	snprintf(path, sizeof(path), "%s/lb_control", options->bpffs);
+	maps.fd[MAP_CONTROL] = bpf_obj_get(path);
+	r = attachments_remove_all(&maps, error);
+	if (r >= 0) {
+		log_info("event=detach interfaces=%d bpffs=%s", r, options->bpffs);
+		r = maps_unpin(&maps, error);
+	}
+	maps_close(&maps);
+	return r;
+}

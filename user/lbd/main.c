@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lbd: options, signals, the loop.
+ */
+#include <errno.h>
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-daemon.h>
+
+#include "lbd.h"
+
+enum {
+	OPTION_BPFFS = 256,
+	OPTION_STATE_DIR,
+	OPTION_SOCKET,
+	OPTION_DETACH,
+	OPTION_DETACH_ON_STOP,
+	OPTION_GENERIC_OK,
+	OPTION_JOURNAL,
+	OPTION_DEBUG,
+	OPTION_VERSION,
+};
+
+static const struct option long_options[] = {
+	{ "config", required_argument, NULL, 'c' },
+	{ "bpffs", required_argument, NULL, OPTION_BPFFS },
+	{ "state-dir", required_argument, NULL, OPTION_STATE_DIR },
+	{ "socket", required_argument, NULL, OPTION_SOCKET },
+	{ "detach", no_argument, NULL, OPTION_DETACH },
+	{ "detach-on-stop", no_argument, NULL, OPTION_DETACH_ON_STOP },
+	{ "generic-ok", no_argument, NULL, OPTION_GENERIC_OK },
+	{ "journal", no_argument, NULL, OPTION_JOURNAL },
+	{ "debug", no_argument, NULL, OPTION_DEBUG },
+	{ "version", no_argument, NULL, OPTION_VERSION },
+	{ "help", no_argument, NULL, 'h' },
+	{ NULL, 0, NULL, 0 },
+};
+
+static const char help[] =
+	"usage: lbd [-c FILE] [OPTION...]\n"
+	"Runs the packet path and keeps it as configured. SIGHUP reads the file again; SIGTERM stops the "
+	"agent, not\n"
+	"the packet path.\n"
+	"\n"
+	"  -c, --config FILE   configuration (" LBD_CONFIG_DEFAULT ")\n"
+	"  --bpffs DIR         where maps and links are pinned, on a bpf file system (" LBD_BPFFS_DEFAULT
+	")\n"
+	"  --state-dir DIR     where generations are kept (" LBD_STATE_DEFAULT ")\n"
+	"  --socket PATH       UNIX socket of the API (as configured: api.socket)\n"
+	"  --detach            take the packet path off all interfaces, remove its pins in --bpffs, and "
+	"exit\n"
+	"  --detach-on-stop    do that when stopped by SIGTERM or SIGINT\n"
+	"  --generic-ok        use generic XDP where a driver has no native XDP\n"
+	"  --journal           prefix lines with their level for the journal\n"
+	"  --debug             say more\n"
+	"  --version, --help\n";
+
+static int usage(const char *text, const char *value)
+{
+	if (text)
+		fprintf(stderr, "lbd: %s%s\n", text, value ? value : "");
+	fprintf(stderr,
+		"usage: lbd [-c FILE] [--bpffs DIR] [--state-dir DIR] [--socket PATH] [--detach | "
+		"--detach-on-stop]\n           [--generic-ok] [--journal] [--debug] [--version] [--help]\n");
+	return 2;
+}
+
+/* -1: go on; otherwise the exit status. */
+static int parse_options(int argc, char **argv, struct lbd_options *options)
+{
+	int option;
+
+	*options = (struct lbd_options){
+		.config_file = LBD_CONFIG_DEFAULT,
+		.bpffs = LBD_BPFFS_DEFAULT,
+		.state_directory = LBD_STATE_DEFAULT,
+	};
+	while ((option = getopt_long(argc, argv, "c:h", long_options, NULL)) != -1) {
+		switch (option) {
+		case 'c':
+			options->config_file = optarg;
+			break;
+		case OPTION_BPFFS:
+			options->bpffs = optarg;
+			break;
+		case OPTION_STATE_DIR:
+			options->state_directory = optarg;
+			break;
+		case OPTION_SOCKET:
+			options->socket = optarg;
+			break;
+		case OPTION_DETACH:
+			options->detach = true;
+			break;
+		case OPTION_DETACH_ON_STOP:
+			options->detach_on_stop = true;
+			break;
+		case OPTION_GENERIC_OK:
+			options->generic_ok = true;
+			break;
+		case OPTION_JOURNAL:
+			options->journal = true;
+			break;
+		case OPTION_DEBUG:
+			options->debug = true;
+			break;
+		case OPTION_VERSION:
+			printf("lbd %s\n", LB_VERSION);
+			return 0;
+		case 'h':
+			fputs(help, stdout);
+			return 0;
+		default:
+			return usage(NULL, NULL);
+		}
+	}
+	if (optind < argc)
+		return usage("what is this: ", argv[optind]);
+	return -1;
+}
+
+static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
+{
+	sd_event *event = sd_event_source_get_event(source);
+
+	log_info("event=signal signal=%u pid=%u", info->ssi_signo, info->ssi_pid);
+	return sd_event_exit(event, 0);
+}
+
+static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
+{
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", now_ms() * 1000);
+	lbd_reload(context);
+	sd_notify(0, "READY=1");
+	return 0;
+}
+
+static int watch_signals(struct lbd *lbd)
+{
+	sigset_t signals;
+	int r;
+
+	sigemptyset(&signals);
+	sigaddset(&signals, SIGTERM);
+	sigaddset(&signals, SIGINT);
+	sigaddset(&signals, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &signals, NULL) < 0)
+		return -errno;
+	signal(SIGPIPE, SIG_IGN);
+	r = sd_event_add_signal(lbd->event, NULL, SIGTERM, on_stop, lbd);
+	if (r >= 0)
+		r = sd_event_add_signal(lbd->event, NULL, SIGINT, on_stop, lbd);
+	if (r >= 0)
+		r = sd_event_add_signal(lbd->event, NULL, SIGHUP, on_reload, lbd);
+	if (r >= 0)
+		r = sd_event_set_watchdog(lbd->event, true);
+	return r;
+}
+
+static void say(const struct lb_error *error)
+{
+	log_error("%s%s%s%s%s", error->text, error->path[0] ? " at " : "", error->path,
+		  error->value[0] ? " value=" : "", error->value);
+}
+
+static int run(struct lbd *lbd)
+{
+	struct lb_error error = {};
+	int r = sd_event_new(&lbd->event);
+
+	if (r >= 0)
+		r = watch_signals(lbd);
+	if (r < 0) {
+		log_error("Failed to make the event loop: %s", strerror(-r));
+		return r;
+	}
+	r = lbd_start(lbd, &error);
+	if (r < 0) {
+		say(&error);
+		return r;
+	}
+	log_notice("event=ready version=%s pid=%d generation=%llu services=%zu socket=%s start_ms=%llu",
+		   LB_VERSION, getpid(), lb_engine_generation(lbd->engine), lb_engine_services(lbd->engine),
+		   lbd->socket_path, now_ms() - lbd->started_ms);
+	sd_notifyf(0, "READY=1\nSTATUS=generation %llu, %zu services", lb_engine_generation(lbd->engine),
+		   lb_engine_services(lbd->engine));
+	r = sd_event_loop(lbd->event);
+	sd_notify(0, "STOPPING=1");
+	if (r < 0)
+		log_error("Failed in the event loop: %s", strerror(-r));
+	return r;
+}
+
+int main(int argc, char **argv)
+{
+	static struct lbd lbd;
+	struct lb_error error = {};
+	int r = parse_options(argc, argv, &lbd.options);
+	bool started;
+
+	if (r >= 0)
+		return r;
+	log_open(lbd.options.journal, lbd.options.debug);
+	maps_messages_open();
+	if (lbd.options.detach) {
+		r = lbd_detach(&lbd.options, &error);
+		if (r < 0)
+			say(&error);
+		return r < 0 ? 1 : 0;
+	}
+	r = run(&lbd);
+	started = r >= 0;
+	lbd_stop(&lbd, started && lbd.options.detach_on_stop);
+	sd_event_unref(lbd.event);
+	return started ? 0 : 1;
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Whether what is pinned has the layout that this build knows.
+ */
+#pragma once
+
+#include <bpf/libbpf.h>
+
+#include "error.h"
+
+/* A pinned map against the map of the object that is to use it: type, sizes, flags, and its value's structure
+ * by BTF where the kernel has it. 0 or -EPROTO. */
+int map_layout_check(int fd, const struct bpf_object *object, const struct bpf_map *map,
+		     struct lb_error *error);

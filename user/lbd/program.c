@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The packet path's program: opening it over the agent's maps, loading it, and telling whether a program that
+ * is already in the kernel is the same one.
+ */
+#include "maps.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <xdp/libxdp.h>
+
+#include "cleanup.h"
+#include "log.h"
+
+#include "lb_ingress.skel.h"
+
+#define PROGRAM_MAPS_MAX 64
+
+static char last_message[512];
+
+const char *maps_message(void)
+{
+	return last_message;
+}
+
+void maps_messages_clear(void)
+{
+	last_message[0] = '\0';
+}
+
+static void keep_message(bool worth, const char *format, va_list ap)
+{
+	char text[512];
+	size_t n;
+
+	vsnprintf(text, sizeof(text), format, ap);
+	n = strlen(text);
+	while (n && (text[n - 1] == '\n' || text[n - 1] == ' '))
+		text[--n] = '\0';
+	if (worth)
+		memcpy(last_message, text, sizeof(text));
+	log_debug("%s", text);
+}
+
+static int libbpf_message(enum libbpf_print_level level, const char *format, va_list ap)
+{
+	if (level != LIBBPF_DEBUG)
+		keep_message(level == LIBBPF_WARN, format, ap);
+	return 0;
+}
+
+static int libxdp_message(enum libxdp_print_level level, const char *format, va_list ap)
+{
+	if (level != LIBXDP_DEBUG)
+		keep_message(level == LIBXDP_WARN, format, ap);
+	return 0;
+}
+
+void maps_messages_open(void)
+{
+	libbpf_set_print(libbpf_message);
+	libxdp_set_print(libxdp_message);
+}
+
+static int reuse_maps(const struct maps *maps, struct bpf_object *object, struct lb_error *error)
+{
+	for (size_t i = 0; i < maps->n; i++) {
+		struct bpf_map *map = bpf_object__find_map_by_name(object, maps->name[i]);
+		int r = map ? bpf_map__reuse_fd(map, maps->fd[i]) : -ENOENT;
+
+		if (r < 0)
+			return lb_error_set(error, -r, "Failed to give the program the map %s: %s",
+					    maps->name[i], strerror(-r));
+	}
+	return 0;
+}
+
+int program_open(const struct maps *maps, bool several_interfaces, struct lb_ingress_bpf **ret_program,
+		 struct lb_error *error)
+{
+	struct lb_ingress_bpf *program = lb_ingress_bpf__open();
+	int r;
+
+	if (!program)
+		return lb_error_set(error, errno, "Failed to open the packet path's object: %m");
+	program->rodata->lb_counter_stride = maps->tables.sizes.counters;
+	program->rodata->lb_several_interfaces = several_interfaces;
+	r = reuse_maps(maps, program->obj, error);
+	if (r < 0) {
+		lb_ingress_bpf__destroy(program);
+		return r;
+	}
+	*ret_program = program;
+	return 0;
+}
+
+int program_load(struct lb_ingress_bpf *program, struct lb_error *error)
+{
+	int r;
+
+	maps_messages_clear();
+	r = lb_ingress_bpf__load(program);
+	if (r < 0)
+		return lb_error_set(error, -r, "the kernel refuses the packet path's program: %s (%s)",
+				    strerror(-r), maps_message());
+	return 0;
+}
+
+void program_free(struct lb_ingress_bpf *program)
+{
+	lb_ingress_bpf__destroy(program);
+}
+
+static int program_info(int fd, struct bpf_prog_info *info, __u32 *map_ids)
+{
+	__u32 length = sizeof(*info);
+
+	memset(info, 0, sizeof(*info));
+	info->nr_map_ids = map_ids ? PROGRAM_MAPS_MAX : 0;
+	info->map_ids = (__u64)(uintptr_t)map_ids;
+	if (bpf_obj_get_info_by_fd(fd, info, &length) < 0)
+		return -errno;
+	if (info->nr_map_ids > PROGRAM_MAPS_MAX)
+		info->nr_map_ids = PROGRAM_MAPS_MAX;
+	return 0;
+}
+
+static __u32 map_id_of(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &length) < 0 ? 0 : info.id;
+}
+
+bool program_uses(const struct maps *maps, int program_fd)
+{
+	__u32 ids[PROGRAM_MAPS_MAX], wanted = map_id_of(maps->fd[MAP_CONTROL]);
+	struct bpf_prog_info info;
+
+	if (program_info(program_fd, &info, ids) < 0 || !wanted)
+		return false;
+	for (__u32 i = 0; i < info.nr_map_ids; i++)
+		if (ids[i] == wanted)
+			return true;
+	return false;
+}
+
+/* The constants of a program: the one frozen map among its maps that is not ours. */
+static bool same_constants(const struct lb_ingress_bpf *program, const __u32 *ids, __u32 n)
+{
+	size_t size;
+	const void *own = bpf_map__initial_value(program->maps.rodata, &size);
+
+	for (__u32 i = 0; i < n; i++) {
+		_cleanup_(closep) int fd = bpf_map_get_fd_by_id(ids[i]);
+		_cleanup_(freep) void *value = NULL;
+		struct bpf_map_info info = {};
+		__u32 length = sizeof(info), zero = 0;
+
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
+			return false;
+		if (!strstr(info.name, ".rodata"))
+			continue;
+		value = calloc(1, info.value_size);
+		return value && info.value_size == size && bpf_map_lookup_elem(fd, &zero, value) == 0 &&
+		       memcmp(value, own, size) == 0;
+	}
+	return false;
+}
+
+bool program_same(const struct maps *maps, const struct lb_ingress_bpf *program, int other_fd)
+{
+	int own_fd = bpf_program__fd(program->progs.lb_ingress);
+	struct bpf_prog_info own, other;
+	__u32 ids[PROGRAM_MAPS_MAX];
+
+	if (program_info(own_fd, &own, NULL) < 0 || program_info(other_fd, &other, ids) < 0)
+		return false;
+	return memcmp(own.tag, other.tag, sizeof(own.tag)) == 0 && program_uses(maps, other_fd) &&
+	       same_constants(program, ids, other.nr_map_ids);
+}

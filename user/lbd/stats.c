@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Counter sums.
+ */
+#include "stats.h"
+
+#include "lb/reasons.h"
+
+const struct reason_text reason_texts[] = {
+#define X(number, name, action, text, help) { number, REASON_##action, text, help },
+	LB_REASONS(X)
+#undef X
+		{ 0, REASON_PASS, NULL, NULL },
+};
+
+const char *reason_action_name(enum reason_action action)
+{
+	return action == REASON_DROP ? "drop" : action == REASON_REPLY ? "reply" : "pass";
+}
+
+const struct reason_text *reason_find(__u32 number)
+{
+	for (const struct reason_text *text = reason_texts; text->name; text++)
+		if (text->number == number)
+			return text;
+	return NULL;
+}
+
+static __u64 word(const __u64 *from)
+{
+	return __atomic_load_n(from, __ATOMIC_RELAXED);
+}
+
+static void add_line(struct lb_counter *sum, const struct lb_counter *line)
+{
+	sum->tx_packets += word(&line->tx_packets);
+	sum->tx_bytes += word(&line->tx_bytes);
+	sum->redirect_packets += word(&line->redirect_packets);
+	sum->redirect_bytes += word(&line->redirect_bytes);
+	sum->syn_packets += word(&line->syn_packets);
+	sum->known_packets += word(&line->known_packets);
+	sum->base_packets += word(&line->base_packets);
+	sum->refused_inserts += word(&line->refused_inserts);
+}
+
+void stats_add(struct lb_counter *sum, const struct lb_counter *more)
+{
+	add_line(sum, more);
+}
+
+void stats_backend(const struct lb_tables *tables, __u32 id, struct lb_counter *ret_sum)
+{
+	struct lb_counter sum = {};
+
+	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++)
+		add_line(&sum, &tables->counters[(size_t)cpu * tables->sizes.counters + id]);
+	*ret_sum = sum;
+}
+
+void stats_cpu(const struct lb_tables *tables, __u32 cpu, struct stats_totals *ret_totals)
+{
+	const struct lb_counter *lines = &tables->counters[(size_t)cpu * tables->sizes.counters];
+	const struct lb_reason_block *block = &tables->reasons[cpu];
+	struct stats_totals totals = {};
+
+	for (__u32 id = 0; id < tables->sizes.counters; id++) {
+		totals.tx += word(&lines[id].tx_packets);
+		totals.redirect += word(&lines[id].redirect_packets);
+		totals.bytes += word(&lines[id].tx_bytes) + word(&lines[id].redirect_bytes);
+	}
+	for (const struct reason_text *text = reason_texts; text->name; text++) {
+		__u64 packets = word(&block->reason[text->number].packets);
+
+		if (text->action == REASON_DROP)
+			totals.drop += packets;
+		else if (text->action == REASON_REPLY)
+			totals.tx += packets;
+		else
+			totals.pass += packets;
+	}
+	totals.rx = totals.tx + totals.redirect + totals.pass + totals.drop;
+	*ret_totals = totals;
+}
+
+void stats_all(const struct lb_tables *tables, struct stats_totals *ret_totals)
+{
+	struct stats_totals sum = {};
+
+	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
+		struct stats_totals one;
+
+		stats_cpu(tables, cpu, &one);
+		sum.rx += one.rx;
+		sum.tx += one.tx;
+		sum.redirect += one.redirect;
+		sum.pass += one.pass;
+		sum.drop += one.drop;
+		sum.bytes += one.bytes;
+	}
+	*ret_totals = sum;
+}
+
+void stats_reason(const struct lb_tables *tables, __u32 reason, struct lb_reason_counter *ret_sum)
+{
+	struct lb_reason_counter sum = {};
+
+	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
+		sum.packets += word(&tables->reasons[cpu].reason[reason].packets);
+		sum.bytes += word(&tables->reasons[cpu].reason[reason].bytes);
+	}
+	*ret_sum = sum;
+}
+
+void stats_write_totals(struct json *json, const struct stats_totals *totals)
+{
+	json_u64(json, "rx", totals->rx);
+	json_u64(json, "tx", totals->tx);
+	json_u64(json, "redirect", totals->redirect);
+	json_u64(json, "pass", totals->pass);
+	json_u64(json, "drop", totals->drop);
+}

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The clock of the agent: once a second, and more often while there is something to settle, the engine's
+ * sweeper does as much work as its share of a processor allows.
+ */
+#include "lbd.h"
+
+#include <string.h>
+#include <time.h>
+
+#define TICK_MS      1000u
+#define BUSY_TICK_MS 100u
+#define WORK_MIN     64u
+#define WORK_MAX     (1u << 22)
+#define WORK_START   4096u
+#define KEEP_EVERY   5u /* seconds between looks at the neighbours */
+
+static __u64 thread_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (__u64)now.tv_sec * 1000000000 + now.tv_nsec;
+}
+
+/* Work for the next tick, so that it takes what a tick may take; at most twice as much as last time. */
+static size_t next_work(size_t work, __u64 spent_ns, __u64 allowed_ns)
+{
+	__u64 next;
+
+	next = spent_ns ? (__u64)work * allowed_ns / spent_ns : 2 * work;
+	if (next > 2 * work)
+		next = 2 * work;
+	return next < WORK_MIN ? WORK_MIN : next > WORK_MAX ? WORK_MAX : next;
+}
+
+static void housekeeping(struct lbd *lbd, __u64 second)
+{
+	if (second % KEEP_EVERY == 0) {
+		netlink_keep(&lbd->netlink);
+		netlink_probe(&lbd->netlink);
+	}
+	if (lbd->attach_retry_ms && now_ms() >= lbd->attach_retry_ms)
+		interfaces_update(lbd);
+}
+
+static int on_tick(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct lbd *lbd = context;
+	struct sweeper *sweeper = &lbd->sweeper;
+	__u64 second = now_ms() / 1000, begin = thread_ns(), spent;
+	/* permille of a core for so many milliseconds is as many microseconds. */
+	__u64 allowed_ns = (__u64)lbd->running.config->sweeper.cpu_permille * BUSY_TICK_MS * 1000;
+	size_t visited = lb_engine_tick(lbd->engine, second, sweeper->work);
+	bool busy;
+
+	spent = thread_ns() - begin;
+	/* Less than it was allowed to: there was no more to do, and nothing is learnt of what work costs. */
+	busy = visited >= sweeper->work / 2;
+	if (busy)
+		sweeper->work = next_work(sweeper->work, spent, allowed_ns);
+	sweeper->ticks++;
+	if (second != sweeper->second) {
+		sweeper->last_spent_ns = sweeper->spent_ns;
+		sweeper->spent_ns = 0;
+		sweeper->second = second;
+		housekeeping(lbd, second);
+	}
+	sweeper->spent_ns += spent;
+	sd_event_source_set_time(source, (now_ms() + (busy ? BUSY_TICK_MS : TICK_MS)) * 1000);
+	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
+}
+
+int sweeper_start(struct lbd *lbd)
+{
+	lbd->sweeper.work = WORK_START;
+	return sd_event_add_time(lbd->event, &lbd->sweeper.timer, CLOCK_MONOTONIC, now_ms() * 1000, 1000,
+				 on_tick, lbd);
+}
+
+void sweeper_stop(struct lbd *lbd)
+{
+	lbd->sweeper.timer = sd_event_source_disable_unref(lbd->sweeper.timer);
+}
