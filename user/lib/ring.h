@@ -32,7 +32,9 @@ struct lb_ring_builder {
 	 * depends on the set alone). size: power of two, LB_RING_MIN..LB_RING_MAX. n_members may be 0:
 	 * every owner is then LB_RING_NONE. previous may be NULL; otherwise it is what an earlier build by
 	 * the same builder with the same seed and size left in *ret_cache, used to be quicker, never to get a
-	 * different result. ret_cache may be NULL. 0, -ENOMEM, -EINVAL.
+	 * different result. ret_cache may be NULL. 0, -ENOMEM, or -EINVAL for a wrong size, more than
+	 * LB_BACKENDS_PER_SERVICE_MAX members, a weight of 0, or two members of one id; on failure owner and
+	 * *ret_cache are untouched.
 	 */
 	int (*build)(__u64 seed, const struct lb_ring_member *members, size_t n_members, __u32 size,
 		     const struct lb_ring_cache *previous, __u32 *owner, struct lb_ring_cache **ret_cache);

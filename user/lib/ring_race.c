@@ -24,7 +24,10 @@
 
 /* Slack of `bounded`, see capacity_of(). Fractions of 2^20. */
 #define SLACK_BITS 20
-#define SLACK_MAX  ((1u << SLACK_BITS) / 20)
+#define SLACK_MAX  ((3u << SLACK_BITS) / 64)
+
+/* A lap's arrivals are sorted into so many buckets, power of two. */
+#define BUCKETS_MAX 4096u
 
 struct runner {
 	__u64 pace;     /* 2^64 / weight */
@@ -32,15 +35,15 @@ struct runner {
 	__u32 position; /* steps done */
 	__u32 capacity; /* slots it may still take */
 	__u32 start, shift_by;
-	__u32 factor[3]; /* odd */
+	__u32 factor[3];  /* odd */
+	__u32 inverse[3]; /* of factor, modulo 2^32 */
 	__u16 rank;
 };
 
 struct arrival {
 	__u64 time;
 	__u16 slot;
-	__u16 rank;
-	__u32 runner; /* in race.runner */
+	__u16 runner; /* in race.runner, which is in order of rank */
 };
 
 struct race {
@@ -53,8 +56,13 @@ struct race {
 	__u32 n_clock;
 	struct arrival *arrival, *sorted;
 	size_t n_arrivals, arrivals_max;
-	__u32 bucket[(1u << 12) + 1];
+	__u32 bucket[BUCKETS_MAX + 1];
 };
+
+static inline int half_of(__u32 size)
+{
+	return (__builtin_ctz(size) + 1) / 2;
+}
 
 /* The k-th slot of a runner's permutation: each step is a bijection of size slots. */
 static inline __u32 slot_at(const struct runner *runner, __u32 k, __u32 mask, int half)
@@ -68,23 +76,48 @@ static inline __u32 slot_at(const struct runner *runner, __u32 k, __u32 mask, in
 	return slot ^ slot >> half;
 }
 
-/* When the runner gets to its k-th slot. Needs clock[k + 1]. */
-static inline __u64 time_at(const struct race *race, const struct runner *runner, __u32 k)
+/* The k with slot_at(k) == slot. x ^ x >> half undoes itself, for half is at least half of the bits. */
+static inline __u32 steps_to(const struct runner *runner, __u32 slot, __u32 mask, int half)
 {
-	__u64 tick = race->clock[k + 1] - race->clock[k];
-
-	return ring_scale(race->clock[k] + ring_scale(tick, runner->phase), runner->pace);
+	slot ^= slot >> half;
+	slot = (slot * runner->inverse[2]) & mask;
+	slot ^= slot >> half;
+	slot = ((slot - runner->shift_by) * runner->inverse[1]) & mask;
+	slot ^= slot >> half;
+	return ((slot * runner->inverse[0]) & mask) ^ runner->start;
 }
 
-/* Rényi: the gaps between the order statistics of m exponential clocks are 1/m, 1/(m-1), ..., 1. */
-static inline void wind_clock(struct race *race, __u32 k)
+/* When the runner gets to its k-th slot. Needs clock[k + 1]. */
+static inline __u64 time_at(const __u64 *clock, const struct runner *runner, __u32 k)
 {
-	while (race->n_clock <= k) {
-		__u64 gap = (1ull << TIME_BITS) / (race->pool->size - race->n_clock + 1);
+	return ring_scale(clock[k] + ring_scale(clock[k + 1] - clock[k], runner->phase), runner->pace);
+}
+
+/*
+ * Fills the clock as far as the runner gets before the limit. Rényi: the gaps between the order statistics
+ * of m exponential clocks are on average 1/m, 1/(m-1), ..., 1.
+ */
+static void wind_clock(struct race *race, const struct runner *runner, __u64 limit)
+{
+	__u32 size = race->pool->size;
+
+	while (race->n_clock <= size &&
+	       (race->n_clock < 2 || time_at(race->clock, runner, race->n_clock - 2) < limit)) {
+		__u64 gap = (1ull << TIME_BITS) / (size - race->n_clock + 1);
 
 		race->clock[race->n_clock] = race->clock[race->n_clock - 1] + gap;
 		race->n_clock++;
 	}
+}
+
+/* Newton: every round doubles the number of right bits; x is its own inverse in the lowest three. */
+static __u32 odd_inverse(__u32 odd)
+{
+	__u32 x = odd;
+
+	for (int i = 0; i < 4; i++)
+		x *= 2 - odd * x;
+	return x;
 }
 
 static struct runner runner_make(const struct ring_pool *pool, __u32 rank, __u32 capacity)
@@ -94,7 +127,7 @@ static struct runner runner_make(const struct ring_pool *pool, __u32 rank, __u32
 	__u64 b = ring_hash(pool->seed, backend->id, RING_STREAM_RACE + 1);
 	__u64 c = ring_hash(pool->seed, backend->id, RING_STREAM_RACE + 2);
 
-	return (struct runner){
+	struct runner runner = {
 		.pace = UINT64_MAX / backend->weight,
 		.phase = a,
 		.capacity = capacity,
@@ -103,45 +136,72 @@ static struct runner runner_make(const struct ring_pool *pool, __u32 rank, __u32
 		.factor = { (__u32)c | 1, (__u32)(c >> 32) | 1, (__u32)(b >> 16) | 1 },
 		.rank = (__u16)rank,
 	};
+
+	for (int i = 0; i < 3; i++)
+		runner.inverse[i] = odd_inverse(runner.factor[i]);
+	return runner;
+}
+
+static int make_room(struct race *race, size_t n)
+{
+	struct arrival *grown;
+
+	if (n <= race->arrivals_max)
+		return 0;
+	grown = realloc(race->arrival, 2 * n * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	race->arrival = grown;
+	grown = realloc(race->sorted, 2 * n * sizeof(*grown));
+	if (!grown)
+		return -ENOMEM;
+	race->sorted = grown;
+	race->arrivals_max = 2 * n;
+	return 0;
+}
+
+/*
+ * The runner's arrivals at free slots before the limit, to arrival[0..]. Returns how many. The compiler is to
+ * keep everything in registers, and the processor not to guess whether a slot is free: hence the copies, and
+ * an arrival at a taken slot is written and then overwritten.
+ */
+static size_t advance(const struct race *race, struct runner *runner, __u16 number, __u64 limit,
+		      struct arrival *restrict arrival)
+{
+	const struct runner self = *runner;
+	const __u64 *restrict clock = race->clock;
+	const __u16 *restrict rank = race->rank;
+	__u32 size = race->pool->size, k = self.position;
+	int half = half_of(size);
+	size_t n = 0;
+
+	for (; k < size; k++) {
+		__u32 slot = slot_at(&self, k, size - 1, half);
+		__u64 time = time_at(clock, &self, k);
+
+		if (time >= limit)
+			break;
+		arrival[n] = (struct arrival){ time, (__u16)slot, number };
+		n += rank[slot] == NOBODY;
+	}
+	runner->position = k;
+	return n;
 }
 
 /* Collects, by rank, who reaches a slot that is still free before the limit. */
 static int collect(struct race *race, __u64 limit)
 {
-	__u32 size = race->pool->size, mask = size - 1;
-	int half = __builtin_ctz(size) / 2;
+	__u32 size = race->pool->size;
 
 	race->n_arrivals = 0;
 	for (__u32 i = 0; i < race->n_runners; i++) {
 		struct runner *runner = &race->runner[i];
+		int r = make_room(race, race->n_arrivals + size - runner->position);
 
-		for (; runner->position < size; runner->position++) {
-			__u64 time;
-			__u32 slot;
-
-			wind_clock(race, runner->position + 1);
-			time = time_at(race, runner, runner->position);
-			if (time >= limit)
-				break;
-			slot = slot_at(runner, runner->position, mask, half);
-			if (race->rank[slot] != NOBODY)
-				continue;
-			if (race->n_arrivals == race->arrivals_max) {
-				size_t max = race->arrivals_max * 2;
-				struct arrival *grown = realloc(race->arrival, max * sizeof(*grown));
-
-				if (!grown)
-					return -ENOMEM;
-				race->arrival = grown;
-				grown = realloc(race->sorted, max * sizeof(*grown));
-				if (!grown)
-					return -ENOMEM;
-				race->sorted = grown;
-				race->arrivals_max = max;
-			}
-			race->arrival[race->n_arrivals++] =
-				(struct arrival){ time, (__u16)slot, runner->rank, i };
-		}
+		if (r < 0)
+			return r;
+		wind_clock(race, runner, limit);
+		race->n_arrivals += advance(race, runner, (__u16)i, limit, &race->arrival[race->n_arrivals]);
 	}
 	return 0;
 }
@@ -149,12 +209,14 @@ static int collect(struct race *race, __u64 limit)
 /* race->sorted: the arrivals by time, then rank. All are within [from, from + span). */
 static void sort_arrivals(struct race *race, __u64 from, __u64 span)
 {
-	const __u32 buckets = sizeof(race->bucket) / sizeof(race->bucket[0]) - 1;
+	__u32 buckets = BUCKETS_MAX;
 	int shift = 0;
 
+	while (buckets > 16 && buckets > race->n_arrivals)
+		buckets /= 2;
 	while (span >> shift >= buckets)
 		shift++;
-	memset(race->bucket, 0, sizeof(race->bucket));
+	memset(race->bucket, 0, (buckets + 1) * sizeof(race->bucket[0]));
 	for (size_t i = 0; i < race->n_arrivals; i++)
 		race->bucket[((race->arrival[i].time - from) >> shift) + 1]++;
 	for (__u32 i = 0; i < buckets; i++)
@@ -182,7 +244,7 @@ static void claim(struct race *race)
 
 		if (race->rank[arrival->slot] != NOBODY || !runner->capacity)
 			continue;
-		race->rank[arrival->slot] = arrival->rank;
+		race->rank[arrival->slot] = runner->rank;
 		runner->capacity--;
 		race->left--;
 	}
@@ -206,18 +268,97 @@ static __u64 retire(struct race *race)
 	return weight;
 }
 
+/* The earliest arrival at a free slot among the runners that still want slots. False if there is none. */
+static bool first_arrival(const struct race *race, __u32 slot, struct arrival *ret_first)
+{
+	__u32 mask = race->pool->size - 1;
+	int half = half_of(race->pool->size);
+	struct arrival first = { .time = UINT64_MAX };
+
+	for (__u32 i = 0; i < race->n_runners; i++) {
+		const struct runner *runner = &race->runner[i];
+		__u64 time = time_at(race->clock, runner, steps_to(runner, slot, mask, half));
+
+		if (time < first.time && runner->capacity)
+			first = (struct arrival){ time, (__u16)slot, (__u16)i };
+	}
+	*ret_first = first;
+	return first.time != UINT64_MAX;
+}
+
+static bool is_earlier(const struct arrival *a, const struct arrival *b)
+{
+	return a->time != b->time ? a->time < b->time : a->runner < b->runner;
+}
+
+static void sift_down(struct arrival *heap, size_t n, size_t i)
+{
+	struct arrival moving = heap[i];
+
+	for (;;) {
+		size_t child = 2 * i + 1;
+
+		if (child >= n)
+			break;
+		if (child + 1 < n && is_earlier(&heap[child + 1], &heap[child]))
+			child++;
+		if (!is_earlier(&heap[child], &moving))
+			break;
+		heap[i] = heap[child];
+		i = child;
+	}
+	heap[i] = moving;
+}
+
+/*
+ * The last slots take as long as all before, for most of what the runners pass is taken. So these look for
+ * their runners instead: a heap of free slots by first arrival; who finds that runner full looks again.
+ */
+static void finish(struct race *race)
+{
+	struct arrival *heap = race->arrival;
+	size_t n = 0;
+
+	wind_clock(race, &race->runner[0], UINT64_MAX);
+	for (__u32 slot = 0; slot < race->pool->size; slot++) {
+		if (race->rank[slot] == NOBODY && first_arrival(race, slot, &heap[n]))
+			n++;
+	}
+	for (size_t i = n / 2; i-- > 0;)
+		sift_down(heap, n, i);
+	while (n) {
+		struct runner *runner = &race->runner[heap[0].runner];
+
+		if (runner->capacity) {
+			race->rank[heap[0].slot] = runner->rank;
+			runner->capacity--;
+			race->left--;
+			heap[0] = heap[--n];
+		} else if (!first_arrival(race, heap[0].slot, &heap[0]))
+			heap[0] = heap[--n];
+		sift_down(heap, n, 0);
+	}
+}
+
 /*
  * Runs in laps, so that what was claimed in one is final and only arrivals at free slots need sorting. A lap
- * lasts while a quarter of the ring is walked; where laps end has no influence on the result.
+ * yields about size / 16 of them, so that all stays in the cache. Neither where laps end nor when finish()
+ * takes over has any influence on the result.
  */
 static int run(struct race *race)
 {
 	__u64 now = 0, weight = retire(race);
 
 	while (race->left && weight) {
-		__u64 span = (1ull << (TIME_BITS - 2)) / weight + 1;
-		int r = collect(race, now + span);
+		/* No overflow: every runner weighs 1 or more, and a slot is left for half of them. */
+		__u64 span = (1ull << (TIME_BITS - 4)) / weight * (race->pool->size / race->left) + 1;
+		int r;
 
+		if ((__u64)race->left * race->n_runners <= 2 * race->pool->size) {
+			finish(race);
+			break;
+		}
+		r = collect(race, now + span);
 		if (r < 0)
 			return r;
 		sort_arrivals(race, now, span);
@@ -241,7 +382,7 @@ static __u64 square_root(__u64 value)
 
 /*
  * Slack: half the relative standard deviation 1 / sqrt(slots per backend) of a random placement, at most
- * 5 %. As fraction of 2^SLACK_BITS.
+ * 4.7 %. As fraction of 2^SLACK_BITS.
  */
 static __u64 slack_of(const struct ring_pool *pool)
 {
@@ -267,7 +408,7 @@ static int fill(const struct ring_pool *pool, bool bounded, __u16 *rank)
 	__u64 slack = slack_of(pool);
 	int r = -ENOMEM;
 
-	race.arrivals_max = pool->size;
+	race.arrivals_max = 2 * (size_t)pool->size;
 	race.runner = malloc(pool->n * sizeof(*race.runner));
 	race.clock = malloc((pool->size + 1) * sizeof(*race.clock));
 	race.arrival = malloc(race.arrivals_max * sizeof(*race.arrival));
