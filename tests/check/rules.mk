@@ -1,0 +1,14 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# make check-built: builds what the tests need and runs them all (scripts/run-tests.sh; ONLY=REGEX runs a part). A
+# folder of tests adds what it needs built to CHECK_PROGRAMS in its own rules.mk.
+CHECK_PROGRAMS += all unit $(foreach p,$(PROGRAMS),$(if $(call prog_src,$(p)),$(B)/san/$(p)))
+
+.PHONY: check-built
+check-built:
+	+$(Q)$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) $(CHECK_PROGRAMS)
+	$(Q)scripts/run-tests.sh
+
+# How C is compiled, for the static checks.
+.PHONY: print-cflags
+print-cflags:
+	@echo $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS)
