@@ -1,200 +1,313 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * make bench: nanoseconds per packet of the loaded packet path, next to its floors (a program that does nothing, a
- * constant encapsulation), in the same run and through the same wrapper. Rounds interleave, so that what
- * disturbs the machine disturbs all; the median over rounds is reported.
+ * make bench: nanoseconds per packet of the loaded packet path, next to its floors (a program that does
+ * nothing, a constant encapsulation), in the same run and through the same wrapper. Rounds interleave, so
+ * that what disturbs the machine disturbs all; medians over rounds are reported, and a run whose floors are
+ * unstable says so.
+ *
+ * QUICK=1: fewer rounds. ONLY=text: workloads whose name holds it. Writes build/bench/packet-path.json.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fnmatch.h>
 #include <netinet/in.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
+#include <sys/stat.h>
 
-#include "lb/hash.h"
-#include "lb/slot.h"
+#include "bench_tables.h"
 #include "bench_wrap.h"
 #include "bench_wrap.skel.h"
-#include "lb_ingress.skel.h"
-#include "packet_path.h"
 
-#define BACKENDS 100
-#define RING 65536
-#define MAX_ROUNDS 64
+#include "lb_ingress.skel.h"
+
+#define ROUNDS_MAX 64
+#define PACKETS    200000u
+#define UNSTABLE   1.25 /* third quartile over first of a floor: say that the machine is busy */
 
 struct workload {
 	const char *name;
-	int family;
-	int protocol;
+	int family, protocol;
 	__u32 flows;
-	int syn;
-	int for_us;
-	double *subject, *noop, *encap; /* of each round */
+	__u32 vip, vip_mask;
+	int grown; /* bytes that the path adds; its undoing is part of the wrapper */
+	bool syn;
+	bool pass;                      /* not for us */
+	__u32 fill;                     /* flows that the table is filled with first (unsettled) */
+	bool lru;                       /* the subject is the LRU hash, not the path */
+	double *subject, *noop, *encap; /* by round */
 };
+
+#define TCP IPPROTO_TCP
+#define UDP IPPROTO_UDP
+#define M   1000000u
 
 static struct workload workloads[] = {
-	{ "tcp4_1_flow", 4, IPPROTO_TCP, 1, 0, 1 },	{ "tcp6_1_flow", 6, IPPROTO_TCP, 1, 0, 1 },
-	{ "udp4_1_flow", 4, IPPROTO_UDP, 1, 0, 1 },	{ "tcp4_1k_flows", 4, IPPROTO_TCP, 1000, 0, 1 },
-	{ "tcp4_100k_flows", 4, IPPROTO_TCP, 100000, 0, 1 }, { "tcp4_1m_flows", 4, IPPROTO_TCP, 1000000, 0, 1 },
-	{ "tcp4_4m_flows", 4, IPPROTO_TCP, 4000000, 0, 1 },  { "tcp6_4m_flows", 6, IPPROTO_TCP, 4000000, 0, 1 },
-	{ "syn4_random", 4, IPPROTO_TCP, 4000000, 1, 1 },    { "not_for_us", 4, IPPROTO_TCP, 4000000, 0, 0 },
+	{ "tcp4_1_flow", 4, TCP, 1, BENCH_VIP_IPIP, 0, 20 },
+	{ "tcp6_1_flow", 6, TCP, 1, BENCH_VIP_IPIP, 0, 40 },
+	{ "udp4_1_flow", 4, UDP, 1, BENCH_VIP_IPIP, 0, 20 },
+	{ "tcp4_1k_flows", 4, TCP, 1000, BENCH_VIP_IPIP, 0, 20 },
+	{ "tcp4_100k_flows", 4, TCP, 100000, BENCH_VIP_IPIP, 0, 20 },
+	{ "tcp4_1m_flows", 4, TCP, M, BENCH_VIP_IPIP, 0, 20 },
+	{ "tcp4_4m_flows", 4, TCP, 4 * M, BENCH_VIP_IPIP, 0, 20 },
+	{ "tcp6_4m_flows", 6, TCP, 4 * M, BENCH_VIP_IPIP, 0, 40 },
+	{ "udp4_4m_flows", 4, UDP, 4 * M, BENCH_VIP_IPIP, 0, 20 },
+	{ "syn4_random", 4, TCP, 4 * M, BENCH_VIP_IPIP, 0, 20, .syn = true },
+	{ "not_for_us", 4, TCP, 4 * M, BENCH_NOT_A_VIP, 0xffff, 0, .pass = true },
+	{ "gue4_1m_flows", 4, TCP, M, BENCH_VIP_GUE, 0, 28 },
+	{ "gue6_1m_flows", 6, TCP, M, BENCH_VIP_GUE, 0, 48 },
+	{ "l2_1m_flows", 4, TCP, M, BENCH_VIP_L2, 0, 0 },
+	{ "any_port_1m_flows", 4, TCP, M, BENCH_VIP_ANY_PORT, 0, 20 },
+	{ "many_services_4m_flows", 4, TCP, 4 * M, BENCH_VIP_MANY, BENCH_MANY_SERVICES - 1, 20 },
+	{ "unsettled_1k_known", 4, TCP, 1000, BENCH_VIP_UNSETTLED, 0, 20, .fill = 1000 },
+	{ "unsettled_1m_known", 4, TCP, M, BENCH_VIP_UNSETTLED, 0, 20, .fill = M },
+	{ "unsettled_10m_known", 4, TCP, 10 * M, BENCH_VIP_UNSETTLED, 0, 20, .fill = 10 * M },
+	{ "lru_1k_known", 4, TCP, 1000, BENCH_VIP_UNSETTLED, 0, 20, .fill = 1000, .lru = true },
+	{ "lru_1m_known", 4, TCP, M, BENCH_VIP_UNSETTLED, 0, 20, .fill = M, .lru = true },
 };
+#define N_WORKLOADS (sizeof(workloads) / sizeof(workloads[0]))
 
-static void fill_service(struct lb_tables *t, __u32 n, int family, int protocol)
+static size_t make_packet(const struct workload *w, bool syn, __u8 frame[128])
 {
-	struct lb_vip vip = { .flags = LB_VIP_USED, .service = n, .ring_mask = RING - 1,
-			      .backend_count = BACKENDS,
-			      .source_mask_v4 = htonl(0xffff), .source_mask_v6 = htonl(0xffffffff) };
-	__u32 bucket;
-
-	lb_vip_place(&vip, n * RING / 16, n * BACKENDS);
-
-	if (family == 4) {
-		vip.key[0] = htonl(0xcb00710a);
-	} else {
-		vip.key[0] = 0x000000000000b80d0120ull & 0;
-		__u8 a[16] = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xcb, 0, 0x71, 0xa };
-		memcpy(vip.key, a, 16);
-	}
-	vip.key[2] = (__u64)htons(80) | (__u64)protocol << 16 | (__u64)family << 24;
-	bucket = lb_hash_vip(vip.key[0], vip.key[1], vip.key[2]) & 255;
-	while (t->vips[bucket].flags)
-		bucket = (bucket + 1) & 255;
-	t->vips[bucket] = vip;
-	for (__u32 i = 0; i < RING; i++)
-		t->rings[n * RING / 16 + i / 16].slot[i % 16] = lb_slot_make(i % BACKENDS, i % BACKENDS, 0);
-	for (__u32 i = 0; i < BACKENDS; i++) {
-		struct lb_backend *b = &t->backends[n * BACKENDS + i];
-		b->counter = n * BACKENDS + i;
-		b->max_len = 1580;
-		b->method = family == 4 ? LB_METHOD_IPIP_V4 : LB_METHOD_IPIP_V6;
-		b->flags = LB_BACKEND_USED | LB_BACKEND_TX;
-		memset(b->eth, 2, 12);
-		b->ip[0] = family == 4 ? 0x45 : 0x60;
-		b->ip[9] = 4;
-	}
-}
-
-static size_t make_packet(const struct workload *w, __u8 *frame)
-{
-	size_t l4 = 14 + (w->family == 4 ? 20 : 40);
-	size_t length = l4 + 20 + 10;
+	size_t ip = 14, l4 = ip + (w->family == 4 ? 20 : 40), length = l4 + 30;
+	const __u8 prefix[8] = { 0x20, 0x01, 0x0d, 0xb8 };
 
 	memset(frame, 0, 128);
+	frame[0] = frame[6] = 2;
 	frame[12] = w->family == 4 ? 0x08 : 0x86;
 	frame[13] = w->family == 4 ? 0x00 : 0xdd;
 	if (w->family == 4) {
-		__u8 ip[20] = { 0x45, 0, 0, length - 14, 0, 0, 0x40, 0, 64, w->protocol };
-		memcpy(frame + 14, ip, 20);
+		const __u8 header[] = {
+			0x45, 0, 0, (__u8)(length - ip), 0, 0, 0x40, 0, 64, (__u8)w->protocol
+		};
+
+		memcpy(frame + ip, header, sizeof(header));
 	} else {
-		__u8 ip[40] = { 0x60, 0, 0, 0, 0, length - 54, w->protocol, 64, 0x20, 1, 0xd, 0xb8 };
-		memcpy(frame + 14, ip, 40);
-		__u8 a[16] = { 0x20, 1, 0xd, 0xb8, 0, 0, 0, 0, 0, 0, 0, 0, 0xcb, 0, 0x71, 0xa };
-		memcpy(frame + 14 + 24, a, 16);
+		const __u8 header[] = { 0x60, 0, 0, 0, 0, (__u8)(length - l4), (__u8)w->protocol, 64 };
+
+		memcpy(frame + ip, header, sizeof(header));
+		memcpy(frame + ip + 8, prefix, sizeof(prefix));
+		memcpy(frame + ip + 24, prefix, sizeof(prefix));
 	}
 	frame[l4 + 3] = 80;
-	if (w->protocol == IPPROTO_TCP) {
+	if (w->protocol == TCP) {
 		frame[l4 + 12] = 0x50;
-		frame[l4 + 13] = w->syn ? 0x02 : 0x10;
+		frame[l4 + 13] = syn ? 0x02 : 0x10;
 	} else {
-		frame[l4 + 5] = 30;
+		frame[l4 + 5] = (__u8)(length - l4);
 	}
 	return length;
 }
 
-static double run(struct bench_wrap_bpf *wrap, const struct workload *w, enum bench_target target, __u32 packets)
+/* Runs packets of a workload through a target; nanoseconds per packet, or exits: a bench must not guess. */
+static double run(struct bench_wrap_bpf *wrap, const struct workload *w, enum bench_target target,
+		  __u32 packets, bool fill)
 {
 	struct bench_control *bench = &wrap->bss->bench;
+	bool path = target == BENCH_SUBJECT;
+	int expected = path && w->pass ? XDP_PASS : XDP_TX;
 	__u8 frame[128];
-	size_t length = make_packet(w, frame);
-	int outer = w->family == 4 ? 20 : 40;
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = length, .repeat = packets);
+	size_t length = make_packet(w, w->syn || fill, frame);
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (__u32)length,
+		    .repeat = (int)packets);
 
 	memset(bench, 0, sizeof(*bench));
 	bench->random = 1;
 	bench->total = packets;
 	bench->flows = w->flows;
-	bench->grown = target == BENCH_NOOP || (target == BENCH_SUBJECT && !w->for_us) ? 0 : outer;
-	bench->source = 0x0a000000;
-	bench->destination = w->for_us ? 0xcb00710a : 0xc0a80001;
-	bench->service_mask = w->for_us ? 0 : 0xffff;
+	bench->sequential = fill;
+	bench->grown = target == BENCH_NOOP ? 0 : path ? w->grown : w->family == 4 ? 20 : 40;
+	bench->source = 0x0b000000;
+	bench->destination = w->vip;
+	bench->service_mask = w->vip_mask;
 	bench->target = target;
 	bench->eth_type = htons(w->family == 4 ? 0x0800 : 0x86dd);
 	bench->family = w->family;
+	memcpy(bench->eth, frame, 12);
 	memcpy(&bench->ip_word, frame + 14, 8);
 	memcpy(&bench->ttl_word, frame + 22, 4);
-	memcpy(&bench->prefix, frame + 14 + 24, 8);
+	memcpy(&bench->prefix, frame + 38, 8);
 	memcpy(&bench->port, frame + 14 + (w->family == 4 ? 20 : 40) + 2, 2);
 	if (bpf_prog_test_run_opts(bpf_program__fd(wrap->progs.bench_wrap), &opts) < 0) {
-		fprintf(stderr, "Failed to run: %s\n", strerror(errno));
+		fprintf(stderr, "Failed to run %s: %s\n", w->name, strerror(errno));
 		exit(1);
 	}
-	int expected = target == BENCH_SUBJECT && !w->for_us ? XDP_PASS : XDP_TX;
 	if ((int)opts.retval != expected) {
-		fprintf(stderr, "%s: verdict %u\n", w->name, opts.retval);
+		fprintf(stderr, "%s: verdict %u where %d is right\n", w->name, opts.retval, expected);
 		exit(1);
 	}
 	return (double)(bench->last_ns - bench->first_ns) / (packets - 1);
 }
 
+/* Fills the table under test with a workload's flows. */
+static void fill(struct bench_wrap_bpf *wrap, struct bench_tables *tables, struct workload *w)
+{
+	struct lb_tables *t = &tables->path.tables;
+
+	if (!w->lru) {
+		memset(t->flows, 0, (size_t)t->sizes.flow_buckets * sizeof(*t->flows));
+		bench_tables_unsettle(tables, "unsettled");
+	}
+	run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, w->fill, true);
+}
+
+static void check_known(struct bench_wrap_bpf *wrap, const struct workload *w)
+{
+	if (w->lru && wrap->bss->bench.known < PACKETS * 95ull / 100)
+		fprintf(stderr, "%s: only %llu of %u look-ups hit\n", w->name, wrap->bss->bench.known,
+			PACKETS);
+}
+
+static void round_of(struct bench_wrap_bpf *wrap, struct workload *w, int round)
+{
+	w->noop[round] = run(wrap, w, BENCH_NOOP, PACKETS, false);
+	w->encap[round] = run(wrap, w, w->family == 4 ? BENCH_ENCAP_V4 : BENCH_ENCAP_V6, PACKETS, false);
+	w->subject[round] = run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, PACKETS, false);
+	check_known(wrap, w);
+}
+
 static int compare(const void *a, const void *b)
 {
 	double x = *(const double *)a, y = *(const double *)b;
+
 	return (x > y) - (x < y);
+}
+
+static double median(double *values, int n)
+{
+	qsort(values, n, sizeof(*values), compare);
+	return values[n / 2];
+}
+
+static void report(int rounds, FILE *json)
+{
+	bool unstable = false, first = true;
+
+	printf("%-24s %9s %9s %9s %9s %9s %9s\n", "workload", "median ns", "min ns", "no-op ns", "encap ns",
+	       "/ encap", "/ no-op");
+	fputs("[", json);
+	for (size_t i = 0; i < N_WORKLOADS; i++) {
+		struct workload *w = &workloads[i];
+		double subject, noop, encap;
+
+		if (!w->subject)
+			continue;
+		subject = median(w->subject, rounds);
+		noop = median(w->noop, rounds);
+		encap = median(w->encap, rounds);
+		unstable |= w->encap[rounds * 3 / 4] > UNSTABLE * w->encap[rounds / 4];
+		printf("%-24s %9.1f %9.1f %9.1f %9.1f %9.2f %9.2f\n", w->name, subject, w->subject[0], noop,
+		       encap, subject / encap, subject / noop);
+		fprintf(json,
+			"%s\n  { \"workload\": \"%s\", \"median_ns\": %.1f, \"min_ns\": %.1f, "
+			"\"noop_median_ns\": %.1f, \"encap_median_ns\": %.1f, \"rounds\": %d }",
+			first ? "" : ",", w->name, subject, w->subject[0], noop, encap, rounds);
+		first = false;
+	}
+	fputs("\n]\n", json);
+	if (unstable)
+		printf("The floors themselves vary by more than %.0f %% within this run: the machine is "
+		       "busy, "
+		       "trust no ratio to better than that.\n",
+		       (UNSTABLE - 1) * 100);
+}
+
+static int load_targets(struct bench_wrap_bpf *wrap, int subject_fd)
+{
+	int fds[BENCH_TARGETS] = { bpf_program__fd(wrap->progs.bench_noop),
+				   bpf_program__fd(wrap->progs.bench_encap_v4),
+				   bpf_program__fd(wrap->progs.bench_encap_v6), subject_fd,
+				   bpf_program__fd(wrap->progs.bench_lru) };
+
+	for (__u32 i = 0; i < BENCH_TARGETS; i++) {
+		if (bpf_map_update_elem(bpf_map__fd(wrap->maps.bench_targets), &i, &fds[i], BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+/* Settled workloads interleave round by round; those with a table to fill run all their rounds after filling.
+ */
+static void measure(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int rounds)
+{
+	const char *only = getenv("ONLY");
+
+	for (size_t i = 0; i < N_WORKLOADS; i++) {
+		struct workload *w = &workloads[i];
+
+		if (only && !strstr(w->name, only))
+			continue;
+		w->subject = calloc(ROUNDS_MAX, sizeof(double));
+		w->noop = calloc(ROUNDS_MAX, sizeof(double));
+		w->encap = calloc(ROUNDS_MAX, sizeof(double));
+		if (!w->subject || !w->noop || !w->encap)
+			exit(1);
+	}
+	for (int r = 0; r < rounds; r++) {
+		for (size_t i = 0; i < N_WORKLOADS; i++) {
+			if (workloads[i].subject && !workloads[i].fill)
+				round_of(wrap, &workloads[i], r);
+		}
+	}
+	for (size_t i = 0; i < N_WORKLOADS; i++) {
+		if (!workloads[i].subject || !workloads[i].fill)
+			continue;
+		fill(wrap, tables, &workloads[i]);
+		for (int r = 0; r < rounds; r++)
+			round_of(wrap, &workloads[i], r);
+	}
+}
+
+/* The last CPU: interrupts and housekeeping tend to be on the first. */
+static void pin(void)
+{
+	cpu_set_t allowed, one;
+
+	CPU_ZERO(&one);
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		return;
+	for (int cpu = CPU_SETSIZE - 1; cpu >= 0; cpu--) {
+		if (CPU_ISSET(cpu, &allowed)) {
+			CPU_SET(cpu, &one);
+			sched_setaffinity(0, sizeof(one), &one);
+			return;
+		}
+	}
 }
 
 int main(void)
 {
-	struct lb_table_sizes sizes = { .cpus = libbpf_num_possible_cpus(), .vip_buckets = LB_VIP_BUCKETS, .ring_lines = 65536,
-					.backends = 16384, .counters = 4096, .services = 64, .flow_buckets = 1 << 16 };
-	struct packet_path path;
-	struct bench_wrap_bpf *wrap;
-	cpu_set_t cpu;
 	int rounds = getenv("QUICK") ? 7 : 21;
+	struct bench_tables tables;
+	struct bench_wrap_bpf *wrap;
+	FILE *json;
 
-	CPU_ZERO(&cpu);
-	CPU_SET(1, &cpu);
-	sched_setaffinity(0, sizeof(cpu), &cpu);
-	if (packet_path_open(&sizes, 0, &path) < 0)
+	pin();
+	if (bench_tables_open(&tables, 1) < 0)
 		return 1;
 	wrap = bench_wrap_bpf__open_and_load();
-	if (!wrap)
+	if (!wrap || load_targets(wrap, tables.path.program_fd) < 0)
 		return 1;
-	int fds[] = { bpf_program__fd(wrap->progs.bench_noop), bpf_program__fd(wrap->progs.bench_encap_v4),
-		      bpf_program__fd(wrap->progs.bench_encap_v6), path.program_fd };
-	for (__u32 i = 0; i < 4; i++)
-		bpf_map_update_elem(bpf_map__fd(wrap->maps.bench_targets), &i, &fds[i], 0);
-	fill_service(&path.tables, 0, 4, IPPROTO_TCP);
-	fill_service(&path.tables, 1, 6, IPPROTO_TCP);
-	fill_service(&path.tables, 2, 4, IPPROTO_UDP);
-	path.tables.control->hash_seed[0] = 0x1234567890abcdefull;
-	path.tables.control->hash_seed[1] = 0xfedcba0987654321ull;
-	path.tables.control->active = LB_ACTIVE(0, 8, 0, 1);
-	size_t n = sizeof(workloads) / sizeof(workloads[0]);
-	for (size_t i = 0; i < n; i++) {
-		workloads[i].noop = calloc(rounds, 8);
-		workloads[i].encap = calloc(rounds, 8);
-		workloads[i].subject = calloc(rounds, 8);
+	measure(wrap, &tables, rounds);
+	mkdir("build", 0777);
+	mkdir("build/bench", 0777);
+	json = fopen("build/bench/packet-path.json", "we");
+	if (!json) {
+		fprintf(stderr, "Failed to open build/bench/packet-path.json: %s\n", strerror(errno));
+		return 1;
 	}
-	for (int r = 0; r < rounds; r++)
-		for (size_t i = 0; i < n; i++) {
-			struct workload *w = &workloads[i];
-			w->noop[r] = run(wrap, w, BENCH_NOOP, 300000);
-			w->encap[r] = run(wrap, w, w->family == 4 ? BENCH_ENCAP_V4 : BENCH_ENCAP_V6, 300000);
-			w->subject[r] = run(wrap, w, BENCH_SUBJECT, 300000);
-		}
-	for (size_t i = 0; i < n; i++) {
-		struct workload *w = &workloads[i];
-		qsort(w->noop, rounds, 8, compare);
-		qsort(w->encap, rounds, 8, compare);
-		qsort(w->subject, rounds, 8, compare);
-		double s = w->subject[rounds / 2], e = w->encap[rounds / 2], o = w->noop[rounds / 2];
-		printf("%-18s %7.1f (min %6.1f)  noop %6.1f  encap %6.1f   x%.2f encap  x%.2f noop\n", w->name, s,
-		       w->subject[0], o, e, s / e, s / o);
+	report(rounds, json);
+	fclose(json);
+	for (size_t i = 0; i < N_WORKLOADS; i++) {
+		free(workloads[i].subject);
+		free(workloads[i].noop);
+		free(workloads[i].encap);
 	}
-	packet_path_close(&path);
+	bench_wrap_bpf__destroy(wrap);
+	bench_tables_close(&tables);
 	return 0;
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The bench's wrapper and its floors. BPF_PROG_TEST_RUN does not restore the packet between repetitions, so the
- * wrapper undoes what the program under test did (shrinks the head again), writes the next packet's headers,
- * and tail-calls it. Time is taken in the kernel at the first and the last packet. The floors run through
- * the very same wrapper.
+ * The bench's wrapper and its floors. BPF_PROG_TEST_RUN does not restore the packet between repetitions, so
+ * the wrapper undoes what the program under test did (shrinks the head again), writes the next packet's
+ * headers, and tail-calls it. Time is taken in the kernel at the first and the last packet. The floors run
+ * through the very same wrapper.
  */
 #include <linux/bpf.h>
 #include <linux/if_ether.h>
@@ -25,16 +25,19 @@ struct {
 	__type(value, __u32);
 } bench_targets SEC(".maps");
 
-/* The next flow's number: in random order over all flows, the same for every target. */
+/* The next flow's number: in random order over all flows, the same for every target; or one after the other.
+ */
 static __always_inline __u32 next_flow(void)
 {
+	if (bench.sequential)
+		return bench.count;
 	bench.random = bench.random * 6364136223846793005ull + 1442695040888963407ull;
 	return (bench.random >> 32) * bench.flows >> 32;
 }
 
 /*
- * Headers are written in words as wide as any that the path reads: a load that spans two younger stores would stall
- * on store forwarding, which packets that come from a NIC never do.
+ * Headers are written in words as wide as any that the path reads: a load that spans two younger stores would
+ * stall on store forwarding, which packets that come from a NIC never do.
  */
 static __always_inline void write_ipv4(void *ip, __u32 flow)
 {
@@ -95,9 +98,7 @@ int bench_noop(struct xdp_md *ctx)
 	return XDP_TX;
 }
 
-/* Floor 2: encapsulates in constant headers without looking at anything. */
-SEC("xdp.frags")
-int bench_encap_v4(struct xdp_md *ctx)
+static __always_inline int encap_v4(struct xdp_md *ctx)
 {
 	__u64 *out;
 
@@ -112,6 +113,13 @@ int bench_encap_v4(struct xdp_md *ctx)
 	out[3] = 0x0b010a0100100000ull;
 	*(__u16 *)(out + 4) = 0x0101;
 	return XDP_TX;
+}
+
+/* Floor 2: encapsulates in constant headers without looking at anything. */
+SEC("xdp.frags")
+int bench_encap_v4(struct xdp_md *ctx)
+{
+	return encap_v4(ctx);
 }
 
 SEC("xdp.frags")
@@ -133,6 +141,41 @@ int bench_encap_v6(struct xdp_md *ctx)
 	*(__u32 *)(out + 6) = 0;
 	*(__u16 *)((void *)out + 52) = 0x0100;
 	return XDP_TX;
+}
+
+/* A known way of remembering flows, for comparison: an LRU hash per CPU, keyed by addresses, ports and
+ * protocol. */
+struct lru_key {
+	__u32 saddr, daddr, ports, protocol;
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 1 << 22);
+	__uint(map_flags, BPF_F_NO_COMMON_LRU);
+	__type(key, struct lru_key);
+	__type(value, __u64);
+} bench_lru_flows SEC(".maps");
+
+/* The constant encapsulation with one look-up in front of it; SYNs insert. */
+SEC("xdp.frags")
+int bench_lru(struct xdp_md *ctx)
+{
+	void *data = (void *)(long)ctx->data;
+	struct lru_key key = {};
+	__u64 one = 1, *known;
+
+	if (data + 54 > (void *)(long)ctx->data_end)
+		return XDP_ABORTED;
+	key.saddr = *(__u32 *)(data + 26);
+	key.daddr = *(__u32 *)(data + 30);
+	key.ports = *(__u32 *)(data + 34);
+	key.protocol = *(__u8 *)(data + 23);
+	known = bpf_map_lookup_elem(&bench_lru_flows, &key);
+	if (!known && *(__u8 *)(data + 47) & 2)
+		bpf_map_update_elem(&bench_lru_flows, &key, &one, BPF_ANY);
+	bench.known += !!known;
+	return encap_v4(ctx);
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -4,7 +4,7 @@
 
 #include <linux/types.h>
 
-enum bench_target { BENCH_NOOP, BENCH_ENCAP_V4, BENCH_ENCAP_V6, BENCH_SUBJECT, BENCH_OTHER, BENCH_TARGETS };
+enum bench_target { BENCH_NOOP, BENCH_ENCAP_V4, BENCH_ENCAP_V6, BENCH_SUBJECT, BENCH_LRU, BENCH_TARGETS };
 
 struct bench_control {
 	__u64 eth[2]; /* 12 bytes of addresses */
@@ -13,15 +13,17 @@ struct bench_control {
 	__u64 total; /* packets of this run */
 	__u64 first_ns, last_ns;
 	__u32 flows;
-	__u32 grown; /* bytes the target adds in front */
+	__u32 grown;               /* bytes the target adds in front */
 	__u32 source, destination; /* first addresses, host order; IPv6: the last 32 bits */
-	__u32 service_mask;	   /* destinations - 1: flows spread over so many services */
+	__u32 service_mask;        /* destinations - 1: flows spread over so many services */
 	__u32 target;
-	__u64 ip_word;	/* first 8 bytes of the IP header */
+	__u64 ip_word;  /* first 8 bytes of the IP header */
 	__u64 ttl_word; /* IPv4: TTL, protocol, checksum (nobody on the path looks at it) */
-	__u64 prefix;	/* IPv6: first 8 bytes of both addresses */
-	__u32 port;	/* destination port, network order */
+	__u64 prefix;   /* IPv6: first 8 bytes of both addresses */
+	__u32 port;     /* destination port, network order */
 	__u16 eth_type; /* network order */
 	__u16 pad;
 	__u32 family;
+	__u32 sequential; /* flows one after the other: to fill tables */
+	__u64 known;      /* of the LRU target: flows found */
 };
