@@ -328,10 +328,10 @@ lab_processes()
 cmd_down()
 {
 	local namespaces pids try
-	mapfile -t namespaces < <(lab_namespaces)
+	read -ra namespaces <<<"$(lab_namespaces | tr '\n' ' ')"
 	if ((${#namespaces[@]})); then
 		for try in {1..60}; do
-			mapfile -t pids < <(lab_processes "${namespaces[@]}")
+			read -ra pids <<<"$(lab_processes "${namespaces[@]}" | tr '\n' ' ')"
 			((${#pids[@]})) || break
 			if ((try == 1)); then
 				kill -TERM "${pids[@]}" 2>/dev/null || true
@@ -354,7 +354,7 @@ cmd_down()
 cmd_status()
 {
 	local namespaces
-	mapfile -t namespaces < <(lab_namespaces)
+	read -ra namespaces <<<"$(lab_namespaces | tr '\n' ' ')"
 	((${#namespaces[@]})) || {
 		echo "no lab with the prefix $P"
 		return 1
