@@ -12,6 +12,8 @@
 #include "change-plan.h"
 #include "cleanup.h"
 
+#define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
+
 static void plan_freep(struct lb_plan **plan)
 {
 	lb_plan_free(*plan);
@@ -259,6 +261,10 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 
 	if (r == 0 && (!next->borrowed || change->starting))
 		r = netlink_want(&lbd->netlink, next->config, lbd->running.config, error);
+	if (r == 0 && !change->dry_run) {
+		netlink_keep(&lbd->netlink);
+		netlink_settle(&lbd->netlink, SETTLE_MS);
+	}
 	if (r == 0)
 		r = plan_next(lbd, next, change, &plan, error);
 	if (r < 0)

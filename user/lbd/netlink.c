@@ -9,6 +9,7 @@
 #include <netinet/in.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -468,6 +469,17 @@ static int on_events(sd_event_source *source, int fd, uint32_t revents, void *co
 	if (draining.mask)
 		netlink->changed(netlink->context, draining.mask);
 	return 0;
+}
+
+void netlink_settle(struct netlink *netlink, __u64 at_most_ms)
+{
+	struct pollfd poll_fd = { .fd = nl_socket_get_fd(netlink->events), .events = POLLIN };
+	__u64 end = now_ms() + at_most_ms, now;
+
+	while ((now = now_ms()) < end && lb_hops_fresh(netlink->hops, false) > 0)
+		if (poll(&poll_fd, 1, end - now) > 0)
+			on_events(NULL, poll_fd.fd, POLLIN, netlink);
+	lb_hops_fresh(netlink->hops, true);
 }
 
 static bool kernel_keeps_neighbors(void)

@@ -33,6 +33,7 @@ struct neighbor {
 	__u8 mac[6];             /* last usable one */
 	bool usable;             /* mac may be used: usable now, or lost a moment ago */
 	bool asked;              /* we asked the kernel to keep it */
+	bool fresh;              /* wanted anew and not usable since */
 	__u64 lost_ms;           /* when it stopped being usable; 0: it did not */
 	unsigned int wanted;     /* destinations that go this way */
 	unsigned int seen;
@@ -170,6 +171,7 @@ static int apply_neighbor(struct lb_hops *hops, const struct lb_neighbor *messag
 		return neighbor_lost(neighbor, now_ms);
 	changed = !neighbor->usable || memcmp(neighbor->mac, message->mac, sizeof(neighbor->mac)) != 0;
 	neighbor->usable = true;
+	neighbor->fresh = false;
 	neighbor->lost_ms = 0;
 	memcpy(neighbor->mac, message->mac, sizeof(neighbor->mac));
 	return changed && neighbor->wanted ? LB_HOPS_CHANGED : 0;
@@ -384,8 +386,8 @@ bool lb_hops_set_route(struct lb_hops *hops, const struct lb_address *to, const 
 	destination->route = *route;
 	if (route->type == RTN_UNICAST && route->ifindex)
 		neighbor = neighbor_get(hops, route->ifindex, route->gateway.family ? &route->gateway : to);
-	if (neighbor)
-		neighbor->wanted++;
+	if (neighbor && !neighbor->wanted++)
+		neighbor->fresh = !neighbor->usable;
 	destination_unhook(destination);
 	destination->neighbor = neighbor;
 	return changed;
@@ -424,6 +426,19 @@ void lb_hops_visit(struct lb_hops *hops, enum lb_neighbor_request what,
 		if (visit_wants(neighbor, what))
 			visit(context, neighbor->key.ifindex, &neighbor->key.address);
 	}
+}
+
+size_t lb_hops_fresh(struct lb_hops *hops, bool forget)
+{
+	struct neighbor *neighbor;
+	size_t n = 0;
+
+	for (neighbor = hops->neighbors; neighbor; neighbor = neighbor->hh.next) {
+		n += neighbor->fresh && neighbor->wanted && neighbor->last.state != NUD_FAILED;
+		if (forget)
+			neighbor->fresh = false;
+	}
+	return n;
 }
 
 static const char *route_error_text(const struct destination *destination)

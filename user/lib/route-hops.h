@@ -68,6 +68,10 @@ void lb_hops_visit(struct lb_hops *hops, enum lb_neighbor_request what,
 		   void (*visit)(void *context, int ifindex, const struct lb_address *address),
 		   void *context);
 
+/* Neighbours that destinations came to need since the last call with forget, and that are not usable yet:
+ * worth a moment's wait. */
+size_t lb_hops_fresh(struct lb_hops *hops, bool forget);
+
 struct lb_hop {
 	bool resolved;
 	const char *why; /* static text when not resolved: "no route", ... */
