@@ -191,7 +191,8 @@ static inline struct lb_config_backend *fixture_backend(struct lb_config_service
 }
 
 /* One service "web" with backends b0, b1, ... of the given weights; negative: not there; 1000: down. */
-static inline struct lb_config *fixture_pool_of(struct fixture *f, __u8 protocol, size_t n, const int *weights)
+static inline struct lb_config *fixture_pool_of(struct fixture *f, __u8 protocol, size_t n,
+						const int *weights)
 {
 	struct lb_config *config = fixture_config(f);
 	struct lb_config_service *service = fixture_service(config, "web", "203.0.113.10", 80);
@@ -306,8 +307,8 @@ static inline struct lb_flow *fixture_remember(struct fixture *f, __u64 tag, __u
 			     lb_flow_word(0, 0, hash, service, 0), now, &place);
 	assert_int_equal(found, 0);
 	assert_int_not_equal(place.number, LB_FLOW_NOWHERE);
-	assert_int_equal(lb_flow_claim(f->tables.flows, &place, tag,
-				       lb_flow_word(index, state, hash, service, now)),
-			 1);
+	assert_int_equal(
+		lb_flow_claim(f->tables.flows, &place, tag, lb_flow_word(index, state, hash, service, now)),
+		1);
 	return lb_flow_at(f->tables.flows, place.number);
 }

@@ -86,10 +86,11 @@ static void check_sum(const struct lb_backend *record, __u8 tos, __u16 length, _
 
 static void test_ipv4(void **state)
 {
-	static const __u8 expected[20] = { 0x45, 0, 0,  0, 0,  0,  0x40, 0, 64, 4,
-					   0x67, 0x3d, 172, 16, 0, 0, 10, 0, 1, 11 };
+	static const __u8 expected[20] = { 0x45, 0,    0,   0,  0, 0, 0x40, 0, 64, 4,
+					   0x67, 0x3d, 172, 16, 0, 0, 10,   0, 1,  11 };
 	const struct lb_prefix source = prefix("172.16.0.0/16"), none = {};
-	struct lb_backend record = make(LB_FORWARD_IPIP, LB_FAMILY_V4, "10.0.1.11", "10.9.9.9", &source, &none);
+	struct lb_backend record =
+		make(LB_FORWARD_IPIP, LB_FAMILY_V4, "10.0.1.11", "10.9.9.9", &source, &none);
 	__u32 sum = 0x4500 + 0x4000 + 0x4004 + 0xac10 + 0x0a00 + 0x010b;
 
 	(void)state;
@@ -122,9 +123,9 @@ static void test_ipv4(void **state)
 
 static void test_ipv6(void **state)
 {
-	static const __u8 expected[40] = { 0x60, 0,    0,    0,	   0, 0, 41,   64,   0xfd, 0x00, 0, 0x77, 0, 0,
-					   0,	 0,    0,    0,	   0, 0, 0,    0,    0,	   0,	 0x20, 0x01, 0x0d, 0xb8,
-					   0,	 0,    0,    0,	   0, 0, 0,    0,    0,	   0,	 0, 0x11 };
+	static const __u8 expected[40] = { 0x60, 0, 0, 0, 0, 0, 41, 64, 0xfd, 0x00, 0,    0x77, 0,    0,
+					   0,    0, 0, 0, 0, 0, 0,  0,  0,    0,    0x20, 0x01, 0x0d, 0xb8,
+					   0,    0, 0, 0, 0, 0, 0,  0,  0,    0,    0,    0x11 };
 	const struct lb_prefix source = prefix("fd00:77::/64"), none = {};
 	struct lb_backend record =
 		make(LB_FORWARD_IPIP, LB_FAMILY_V6, "2001:db8::11", "2001:db8::99", &none, &source);
@@ -193,8 +194,12 @@ static void test_source_masks(void **state)
 	static const struct {
 		const char *text;
 		__u32 mask;
-	} rows[] = { { "172.16.0.0/16", 0xffff }, { "10.0.0.1", 0 },	      { "0.0.0.0/0", 0xffffffff },
-		     { "fd00::/64", 0xffffffff }, { "fd00::/96", 0xffffffff }, { "fd00::/120", 0xff },
+	} rows[] = { { "172.16.0.0/16", 0xffff },
+		     { "10.0.0.1", 0 },
+		     { "0.0.0.0/0", 0xffffffff },
+		     { "fd00::/64", 0xffffffff },
+		     { "fd00::/96", 0xffffffff },
+		     { "fd00::/120", 0xff },
 		     { "fd00::1", 0 } };
 
 	(void)state;
@@ -209,8 +214,8 @@ static void test_source_masks(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ipv4),       cmocka_unit_test(test_ipv6),
-		cmocka_unit_test(test_l2),         cmocka_unit_test(test_unresolved),
+		cmocka_unit_test(test_ipv4),         cmocka_unit_test(test_ipv6),
+		cmocka_unit_test(test_l2),           cmocka_unit_test(test_unresolved),
 		cmocka_unit_test(test_source_masks),
 	};
 

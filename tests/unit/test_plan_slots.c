@@ -75,7 +75,8 @@ static void test_transitions(void **state)
 	(void)state;
 	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
 		const struct row *row = &rows[i];
-		__u32 got = lb_slot_next(lb_slot_make(row->cur, row->base, row->flags), row->target, row->rules);
+		__u32 got =
+			lb_slot_next(lb_slot_make(row->cur, row->base, row->flags), row->target, row->rules);
 		__u32 expected = lb_slot_make(row->new_cur, row->new_base, row->new_flags);
 
 		if (got != expected)
@@ -103,14 +104,14 @@ static void check_laws(__u32 old, __u32 target, const struct lb_slot_rules *rule
 	assert_true(lb_slot_base(new) == target || alive(lb_slot_base(new)));
 	/* Entries that disagree may exist until the sweeper says otherwise. */
 	if (old & U)
-		assert_true(new & U);
+		assert_true(new &U);
 	if (lb_slot_cur(new) != lb_slot_base(new))
-		assert_true(new & U);
-	if (new & L)
+		assert_true(new &U);
+	if (new &L)
 		assert_true(lb_slot_cur(new) != lb_slot_base(new) && rules->learns);
 	/* Doing it twice is doing it once. */
 	assert_int_equal(lb_slot_next(new, target, rules), new);
-	assert_int_equal(lb_slot_settled(new), !(new & U));
+	assert_int_equal(lb_slot_settled(new), !(new &U));
 }
 
 static void test_laws(void **state)

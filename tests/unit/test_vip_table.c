@@ -23,7 +23,8 @@ struct bank {
 	struct lb_vip_layout layout;
 };
 
-static int build(struct bank *bank, const struct lb_service_key *keys, size_t n, __u32 max_buckets, __u32 clash[2])
+static int build(struct bank *bank, const struct lb_service_key *keys, size_t n, __u32 max_buckets,
+		 __u32 clash[2])
 {
 	__u64 words[LB_VIP_KEYS_MAX][3];
 	size_t n_items = 0;
@@ -63,8 +64,8 @@ static void done(struct bank *bank)
 static int find(const struct bank *bank, const char *address, __u16 port)
 {
 	struct lb_address parsed = fixture_address(address);
-	const struct lb_vip *vip = lb_vip_resolve(bank->buckets, bank->layout.log2, &bank->layout.bank, &parsed,
-						  IPPROTO_TCP, port);
+	const struct lb_vip *vip = lb_vip_resolve(bank->buckets, bank->layout.log2, &bank->layout.bank,
+						  &parsed, IPPROTO_TCP, port);
 
 	return vip ? vip->service : -1;
 }
@@ -82,14 +83,15 @@ static void test_words(void **state)
 	key = key_of("2001:db8:1:2:3:4:5:6", 80, 80);
 	assert_int_equal(lb_vip_expand(&key, keys), 1);
 	memcpy(bytes, keys[0], sizeof(bytes));
-	assert_memory_equal(bytes,
-			    ((__u8[24]){ 0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 80, 6, 6 }),
-			    24);
+	assert_memory_equal(
+		bytes,
+		((__u8[24]){ 0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2, 0, 3, 0, 4, 0, 5, 0, 6, 0, 80, 6, 6 }), 24);
 	/* A prefix is masked in memory order. */
 	key = key_of("2001:db8:1:2::/63", 0, 65535);
 	assert_int_equal(lb_vip_expand(&key, keys), 1);
 	memcpy(bytes, keys[0], sizeof(bytes));
-	assert_memory_equal(bytes, ((__u8[24]){ 0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2, [18] = 6, 6, 63, 0 }), 24);
+	assert_memory_equal(bytes, ((__u8[24]){ 0x20, 0x01, 0x0d, 0xb8, 0, 1, 0, 2, [18] = 6, 6, 63, 0 }),
+			    24);
 }
 
 static void test_masks(void **state)
@@ -109,8 +111,8 @@ static void test_masks(void **state)
 	lb_vip_mask(&v6, words[0], words[1], htons(0x1234), IPPROTO_TCP, masked);
 	memcpy(out, masked, sizeof(out));
 	assert_memory_equal(out,
-			    ((__u8[24]){ 255, 255, 255, 255, 255, 255, 255, 255, 255, 0xf8, [16] = 0x12, 0x34, 6, 6,
-					 77, 16 }),
+			    ((__u8[24]){ 255, 255, 255, 255, 255, 255, 255, 255, 255, 0xf8, [16] = 0x12, 0x34,
+					 6, 6, 77, 16 }),
 			    24);
 	for (unsigned int bits = 0; bits <= 64; bits++) {
 		__u64 mask = lb_vip_mask64(bits);
@@ -132,21 +134,24 @@ static void test_thousands(void **state)
 	(void)state;
 	assert_non_null(keys);
 	for (int i = 0; i < SERVICES; i++) {
-		/* Regular, as people number their services: one address with many ports, and the other way. */
+		/* Regular, as people number their services: one address with many ports, and the other way.
+		 */
 		if (i % 3 == 0)
 			snprintf(text, sizeof(text), "198.51.%d.%d", i / 256 % 256, i % 256);
 		else if (i % 3 == 1)
 			snprintf(text, sizeof(text), "203.0.113.10");
 		else
 			snprintf(text, sizeof(text), "2001:db8::%x", i);
-		keys[i] = key_of(text, (__u16)(i % 3 == 1 ? 1000 + i : 443), (__u16)(i % 3 == 1 ? 1000 + i : 443));
+		keys[i] = key_of(text, (__u16)(i % 3 == 1 ? 1000 + i : 443),
+				 (__u16)(i % 3 == 1 ? 1000 + i : 443));
 	}
 	assert_int_equal(build(&bank, keys, SERVICES, LB_VIP_BUCKETS, clash), 0);
 	assert_true(bank.layout.log2 >= 14);
 	assert_false(bank.layout.wildcard);
 	print_message("# %d services in 2^%u buckets\n", SERVICES, bank.layout.log2);
 	for (int i = 0; i < SERVICES; i++) {
-		assert_int_equal(find(&bank, lb_address_text(&keys[i].vip.address, text), keys[i].port_first), i);
+		assert_int_equal(find(&bank, lb_address_text(&keys[i].vip.address, text), keys[i].port_first),
+				 i);
 		assert_int_equal(find(&bank, text, 7), -1);
 	}
 	assert_int_equal(find(&bank, "192.0.2.1", 443), -1);
@@ -158,7 +163,8 @@ static void test_thousands(void **state)
 		assert_true(r == 0 || (r == -ENOSPC && n > 32));
 		for (int i = 0; r == 0 && i < n; i++)
 			assert_int_equal(
-				find(&bank, lb_address_text(&keys[i].vip.address, text), keys[i].port_first), i);
+				find(&bank, lb_address_text(&keys[i].vip.address, text), keys[i].port_first),
+				i);
 		done(&bank);
 	}
 	free(keys);
@@ -167,10 +173,10 @@ static void test_thousands(void **state)
 static void test_wildcards(void **state)
 {
 	const struct lb_service_key keys[] = {
-		key_of("203.0.113.10", 443, 443),     key_of("203.0.113.10", 0, 65535),
-		key_of("203.0.113.0/24", 443, 443),   key_of("203.0.113.0/24", 1000, 2999),
-		key_of("203.0.0.0/16", 0, 65535),     key_of("2001:db8::/32", 80, 80),
-		key_of("2001:db8:0:1::/64", 80, 81),  key_of("2001:db8::5", 80, 80),
+		key_of("203.0.113.10", 443, 443),    key_of("203.0.113.10", 0, 65535),
+		key_of("203.0.113.0/24", 443, 443),  key_of("203.0.113.0/24", 1000, 2999),
+		key_of("203.0.0.0/16", 0, 65535),    key_of("2001:db8::/32", 80, 80),
+		key_of("2001:db8:0:1::/64", 80, 81), key_of("2001:db8::5", 80, 80),
 		key_of("192.0.2.1", 5000, 5002),
 	};
 	struct bank bank;
@@ -197,14 +203,16 @@ static void test_wildcards(void **state)
 		assert_int_equal(find(&bank, "192.0.2.1", port), 8);
 	assert_int_equal(find(&bank, "192.0.2.1", 5003), -1);
 	for (size_t i = 1; bank.layout.bank.shape[i].used; i++)
-		assert_true(bank.layout.bank.shape[i - 1].address_bits >= bank.layout.bank.shape[i].address_bits);
+		assert_true(bank.layout.bank.shape[i - 1].address_bits >=
+			    bank.layout.bank.shape[i].address_bits);
 	done(&bank);
 }
 
 static void test_ranges(void **state)
 {
-	static const __u16 ranges[][2] = { { 1, 65534 }, { 0, 0 }, { 65535, 65535 }, { 1, 2 },  { 1000, 1999 },
-					   { 0, 32767 }, { 3, 3 }, { 1023, 1025 },   { 0, 65535 } };
+	static const __u16 ranges[][2] = { { 1, 65534 }, { 0, 0 },       { 65535, 65535 },
+					   { 1, 2 },     { 1000, 1999 }, { 0, 32767 },
+					   { 3, 3 },     { 1023, 1025 }, { 0, 65535 } };
 	__u64 keys[LB_VIP_KEYS_MAX][3];
 
 	(void)state;
@@ -249,8 +257,9 @@ static void test_refused(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_words),     cmocka_unit_test(test_masks),  cmocka_unit_test(test_thousands),
-		cmocka_unit_test(test_wildcards), cmocka_unit_test(test_ranges), cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_words),     cmocka_unit_test(test_masks),
+		cmocka_unit_test(test_thousands), cmocka_unit_test(test_wildcards),
+		cmocka_unit_test(test_ranges),    cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

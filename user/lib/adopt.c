@@ -108,6 +108,7 @@ static int adopt_member(struct lb_engine *engine, struct lb_service *service, __
 		.id = record->counter,
 		.address.family = meta->family,
 		.state = record->flags & LB_BACKEND_DEAD ? LB_STATE_DOWN : LB_STATE_ACTIVE,
+		.left_s = lb_engine_clock(engine),
 	};
 	memcpy(member->name, meta->name, sizeof(member->name));
 	memcpy(member->address.bytes, meta->address, sizeof(member->address.bytes));
@@ -229,6 +230,24 @@ static int check_keys(const struct lb_engine *engine, __u32 entries, struct lb_e
 	return 0;
 }
 
+/* Leaving backends have their QUIC server ids nowhere else. */
+static void adopt_server_id(struct lb_engine *engine, const struct lb_vip *vip)
+{
+	struct lb_vip_tail tail;
+	struct lb_service *service;
+	struct lb_member *member;
+
+	memcpy(&tail, &vip->key[2], sizeof(tail));
+	if (!(vip->flags & LB_VIP_USED) || tail.address_bits != LB_VIP_BITS_QUIC)
+		return;
+	service = vip->service < engine->tables->sizes.services ? engine->by_id[vip->service] : NULL;
+	if (!service || vip->backend_count >= service->vip.backend_count)
+		return;
+	member = &service->members[vip->backend_count];
+	memcpy(member->server_id, &vip->key[1], sizeof(member->server_id));
+	member->server_id_bytes = LB_QUIC_BYTES(service->vip.quic[0]);
+}
+
 static int adopt_services(struct lb_engine *engine, struct lb_error *error)
 {
 	const struct lb_vip *bank = &engine->tables->vips[(size_t)engine->bank * LB_VIP_BUCKETS];
@@ -238,7 +257,7 @@ static int adopt_services(struct lb_engine *engine, struct lb_error *error)
 	for (__u32 bucket = 0; bucket < 1u << engine->log2; bucket++) {
 		const struct lb_vip *vip = &bank[bucket];
 
-		if (!(vip->flags & LB_VIP_USED))
+		if (!(vip->flags & LB_VIP_USED) || !lb_vip_is_service(vip))
 			continue;
 		entries++;
 		r = check_entry(engine, vip, bucket, error);
@@ -251,6 +270,8 @@ static int adopt_services(struct lb_engine *engine, struct lb_error *error)
 		if (r < 0)
 			return r;
 	}
+	for (__u32 bucket = 0; bucket < 1u << engine->log2; bucket++)
+		adopt_server_id(engine, &bank[bucket]);
 	return check_keys(engine, entries, error);
 }
 

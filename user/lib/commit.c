@@ -178,16 +178,7 @@ static void write_ring(struct commit *commit, struct lb_service_change *change)
 	}
 }
 
-static void write_entry(struct lb_vip *bank, __u32 bucket, const struct lb_service *service,
-			const __u64 key[3])
-{
-	struct lb_vip vip = service->vip;
-
-	memcpy(vip.key, key, sizeof(vip.key));
-	bank[bucket] = vip;
-}
-
-/* A whole bank: from a new layout, or a copy of the visible one with the changed entries. */
+/* A whole bank: from a new layout, or a copy of the visible one with the entries of changed services. */
 static void write_bank(struct commit *commit)
 {
 	const struct lb_engine *engine = commit->engine;
@@ -195,7 +186,6 @@ static void write_bank(struct commit *commit)
 	const struct lb_tables *tables = engine->tables;
 	struct lb_vip *bank = &tables->vips[(size_t)commit->bank * tables->sizes.vip_buckets];
 	const struct lb_vip *old = &tables->vips[(size_t)engine->bank * tables->sizes.vip_buckets];
-	__u64 keys[LB_VIP_KEYS_MAX][3];
 
 	if (plan->new_layout) {
 		commit->log2 = plan->layout.log2;
@@ -203,20 +193,22 @@ static void write_bank(struct commit *commit)
 		memset(bank, 0, sizeof(*bank) << commit->log2);
 		tables->banks[commit->bank] = plan->layout.bank;
 		for (size_t i = 0; i < plan->layout.n_items; i++)
-			write_entry(bank, plan->items[i].bucket, plan->order[plan->items[i].owner],
-				    plan->items[i].key);
+			lb_vip_entry(&plan->items[i], &plan->order[plan->items[i].owner]->vip,
+				     &bank[plan->items[i].bucket]);
 		return;
 	}
 	commit->log2 = engine->log2;
 	commit->wildcard = engine->wildcard;
 	memcpy(bank, old, sizeof(*bank) << commit->log2);
 	tables->banks[commit->bank] = tables->banks[engine->bank];
-	for (size_t i = 0; i < plan->n_changes; i++) {
-		const struct lb_service_change *change = &plan->changes[i];
-		size_t n = change->visible ? lb_vip_expand(&change->next->key, keys) : 0;
+	for (size_t i = 0; i < plan->n_changes; i++)
+		plan->changes[i].current->replacement = plan->changes[i].next;
+	for (size_t i = 0; i < engine->n_items; i++) {
+		const struct lb_service *service = engine->by_id[engine->items[i].owner];
 
-		for (size_t k = 0; k < n; k++)
-			write_entry(bank, lb_vip_lookup(old, engine->log2, keys[k]), change->next, keys[k]);
+		if (service->replacement)
+			lb_vip_entry(&engine->items[i], &service->replacement->vip,
+				     &bank[engine->items[i].bucket]);
 	}
 }
 
@@ -358,6 +350,8 @@ static void mark_deaths(const struct lb_engine *engine, struct lb_service_change
 
 		if (member->used && lb_member_dead(member) && !was)
 			member->dead_mark = engine->sweep.begun;
+		if (member->used && member->leaving && !(current && current->members[i].leaving))
+			member->left_s = lb_engine_clock(engine);
 		member->added = false;
 	}
 }
@@ -445,6 +439,14 @@ static void update_books(struct commit *commit)
 	}
 	for (size_t i = 0; i < plan->config->n_services; i++)
 		plan->order[i]->config = &plan->config->services[i];
+	if (plan->new_layout) {
+		for (size_t i = 0; i < plan->layout.n_items; i++)
+			plan->items[i].owner = plan->order[plan->items[i].owner]->vip.service;
+		free(engine->items);
+		engine->items = plan->items;
+		engine->n_items = plan->layout.n_items;
+		plan->items = NULL;
+	}
 	free(engine->order);
 	engine->order = plan->order;
 	engine->n_order = plan->config->n_services;

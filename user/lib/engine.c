@@ -274,6 +274,7 @@ void lb_engine_free(struct lb_engine *engine)
 	free(engine->retired);
 	free(engine->overrides);
 	free(engine->order);
+	free(engine->items);
 	free(engine->by_id);
 	free(engine->names);
 	lb_ids_done(&engine->service_ids);

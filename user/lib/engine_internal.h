@@ -59,6 +59,9 @@ struct lb_member {
 	__u32 id;
 	__u32 weight;
 	struct lb_next_hop next_hop;
+	__u8 server_id[LB_QUIC_SERVER_ID_MAX]; /* QUIC; zero-padded */
+	__u8 server_id_bytes;
+	__u32 left_s;    /* coarse clock when it became leaving */
 	__u64 dead_mark; /* sweeps begun when it went down: its entries are void and swept by the next one */
 	__u64 seen_pass; /* last pass that met an entry of it */
 	__u32 slots_cur, slots_base;
@@ -82,7 +85,9 @@ struct lb_service {
 	struct lb_ring_cache *ring_cache;
 	struct lb_backend_view *views;
 	size_t n_views;
-	__u64 claimed; /* serial of the plan that met it in the desired configuration */
+	__u64 claimed;                  /* serial of the plan that met it in the desired configuration */
+	struct lb_service *replacement; /* while a commit writes: what comes in its place */
+	__u64 records; /* digest of what the bank holds for it besides its own entries; 0: not known */
 };
 
 static inline __u32 lb_service_slots(const struct lb_service *service)
@@ -138,6 +143,8 @@ struct lb_engine {
 	__u32 names_mask;
 	struct lb_service **order; /* as configured */
 	size_t n_order;
+	struct lb_vip_item *items; /* the visible bank's; owner: service id; NULL after adoption */
+	size_t n_items;
 	const struct lb_config *config; /* of the last commit; NULL after adoption */
 	struct lb_override *overrides;  /* of the last commit, sorted */
 	size_t n_overrides;
@@ -186,9 +193,9 @@ struct lb_plan {
 	struct lb_service **order;       /* by place in config: current or next */
 	struct lb_plan_service *effects; /* of changes that are not nothing */
 	size_t n_effects;
-	bool new_layout; /* keys came or went */
+	bool new_layout; /* keys or records came, went or changed */
 	struct lb_vip_layout layout;
-	struct lb_vip_item *items; /* owner: place in config */
+	struct lb_vip_item *items; /* owner: place in order; NULL unless new_layout */
 	bool needs_grace;
 	bool done;
 	__u64 hash_seed[2];
@@ -221,6 +228,8 @@ int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 		    struct lb_error *error);
 int lb_plan_next_hops_changed(const struct lb_engine *engine, const struct lb_service *service,
 			      const struct lb_config *config);
+int lb_plan_layout(struct lb_plan *plan, struct lb_error *error);
+__u64 lb_plan_records_digest(const struct lb_service *service);
 int lb_plan_effects(struct lb_plan *plan, struct lb_error *error);
 const struct lb_override *lb_overrides_of(const struct lb_override *overrides, size_t n, const char *service,
 					  size_t *ret_n);

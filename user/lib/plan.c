@@ -235,7 +235,6 @@ static int plan_one(struct lb_plan *plan, const struct lb_desired *desired, bool
 	change->current = current;
 	r = lb_plan_service(plan, change, config, desired, i, error);
 	plan->order[i] = change->next;
-	plan->new_layout |= !current;
 	return r;
 }
 
@@ -256,69 +255,8 @@ static int plan_removals(struct lb_plan *plan, struct lb_error *error)
 			return lb_error_set(error, ENOMEM, "out of memory");
 		change->current = engine->order[i];
 		change->visible = true;
-		plan->new_layout = true;
 	}
 	return 0;
-}
-
-static int layout_failed(const struct lb_plan *plan, int r, const __u32 clash[2], struct lb_error *error)
-{
-	char path[64];
-
-	switch (r) {
-	case -EEXIST:
-		snprintf(path, sizeof(path), "services[%u].vip", clash[1]);
-		return lb_error_at(error, EINVAL, path, NULL,
-				   "services %s and %s answer to the same address, protocol and port",
-				   plan->config->services[clash[0]].name,
-				   plan->config->services[clash[1]].name);
-	case -E2BIG:
-		return lb_error_at(
-			error, ENOSPC, "services", NULL,
-			"address prefixes and port ranges have more than %u different shapes; use "
-			"fewer different prefix lengths, and ranges that are aligned powers of two",
-			LB_SHAPES_MAX);
-	case -ENOSPC:
-		return lb_error_at(error, ENOSPC, "services", NULL,
-				   "the service table is full: %zu keys do not fit its %u buckets",
-				   plan->layout.n_items, plan->engine->tables->sizes.vip_buckets);
-	default:
-		return lb_error_set(error, -r, "out of memory");
-	}
-}
-
-/* Where each key lies in the next bank. */
-static int plan_layout(struct lb_plan *plan, struct lb_error *error)
-{
-	size_t n = plan->config->n_services, n_items = 0, capacity = n + LB_VIP_KEYS_MAX;
-	__u64 keys[LB_VIP_KEYS_MAX][3];
-	__u32 clash[2] = {};
-	int r;
-
-	plan->items = calloc(capacity, sizeof(*plan->items));
-	if (!plan->items)
-		return lb_error_set(error, ENOMEM, "out of memory");
-	for (size_t i = 0; i < n; i++) {
-		size_t k, n_keys = lb_vip_expand(&plan->order[i]->key, keys);
-
-		if (n_items + n_keys > capacity) {
-			struct lb_vip_item *items;
-
-			capacity = 2 * (n_items + n_keys);
-			items = realloc(plan->items, capacity * sizeof(*items));
-			if (!items)
-				return lb_error_set(error, ENOMEM, "out of memory");
-			plan->items = items;
-		}
-		for (k = 0; k < n_keys; k++, n_items++) {
-			memcpy(plan->items[n_items].key, keys[k], sizeof(keys[k]));
-			plan->items[n_items].owner = (__u32)i;
-		}
-	}
-	plan->layout.n_items = n_items;
-	r = lb_vip_layout_build(plan->items, n_items, plan->engine->tables->sizes.vip_buckets, &plan->layout,
-				clash);
-	return r < 0 ? layout_failed(plan, r, clash, error) : 0;
 }
 
 static int no_room(struct lb_engine *engine, int r, bool rings, __u32 need, struct lb_error *error)
@@ -382,12 +320,12 @@ static int plan_all(struct lb_plan *plan, const struct lb_desired *desired, stru
 		r = plan_one(plan, desired, sources_same, i, error);
 	if (r == 0)
 		r = plan_removals(plan, error);
-	if (r == 0 && plan->new_layout)
-		r = plan_layout(plan, error);
 	for (size_t i = 0; r == 0 && i < plan->n_changes; i++) {
 		if (plan->changes[i].next)
 			r = reserve_regions(plan, &plan->changes[i], error);
 	}
+	if (r == 0)
+		r = lb_plan_layout(plan, error);
 	if (r == 0)
 		r = lb_plan_effects(plan, error);
 	return r;
@@ -470,7 +408,7 @@ void lb_plan_free(struct lb_plan *plan)
 
 bool lb_plan_is_empty(const struct lb_plan *plan)
 {
-	return plan->n_effects == 0;
+	return plan->n_effects == 0 && !plan->new_layout;
 }
 
 size_t lb_plan_services(const struct lb_plan *plan, const struct lb_plan_service **ret_services)

@@ -225,6 +225,8 @@ static int fill_members(struct build *build, const struct names *names, bool *wa
 		if (r < 0)
 			return r;
 		wanted[index] = true;
+		memcpy(members[index].server_id, backend->server_id, sizeof(members[index].server_id));
+		members[index].server_id_bytes = backend->server_id_bytes;
 	}
 	for (__u32 i = 0; i < had; i++) {
 		struct lb_member *member = &members[i];
@@ -529,6 +531,8 @@ static void build_vip(struct build *build)
 	}
 	if (service->forward == LB_FORWARD_GUE)
 		vip->gue_port = htons(service->gue_port);
+	for (size_t i = 0; i < service->n_quic; i++)
+		vip->quic[i] = (__u8)LB_QUIC(service->quic[i].rotation, service->quic[i].server_id_bytes);
 	if (current &&
 	    (vip->flags != current->vip.flags || vip->source_mask_v4 != current->vip.source_mask_v4 ||
 	     vip->source_mask_v6 != current->vip.source_mask_v6 || vip->gue_port != current->vip.gue_port))
@@ -587,6 +591,7 @@ int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 	if (r < 0)
 		return r;
 	build_vip(&build);
+	change->next->records = lb_plan_records_digest(change->next);
 	change->visible |= !change->current;
 	change->attributes |= change->current && attributes_differ(change->current, config);
 	return 0;

@@ -80,6 +80,15 @@ static void begin_service(struct lb_engine *engine, struct lb_service *service)
 	}
 }
 
+/* QUIC connections are known by their IDs, not by flow entries: the backend that left keeps them for a while.
+ */
+static bool may_have_connections(const struct lb_engine *engine, const struct lb_service *service,
+				 const struct lb_member *member)
+{
+	return service->config && member->leaving && member->server_id_bytes &&
+	       lb_engine_clock(engine) - member->left_s <= service->config->idle_timeout_s;
+}
+
 /* End of a pass. */
 static void finish_service(struct lb_engine *engine, struct lb_service *service)
 {
@@ -99,7 +108,8 @@ static void finish_service(struct lb_engine *engine, struct lb_service *service)
 		if (!member->leaving && !member->ghost)
 			continue;
 		engine->sweep.moved = true;
-		if (!member->unnamed || member->seen_pass == pass)
+		if (!member->unnamed || member->seen_pass == pass ||
+		    may_have_connections(engine, service, member))
 			member->clean_passes = 0;
 		else if (member->clean_passes < CLEAN_PASSES)
 			member->clean_passes++;

@@ -81,7 +81,38 @@ static struct lb_shape shape_of(const __u64 key[3])
 	return (struct lb_shape){ .family = tail.family,
 				  .address_bits = tail.address_bits,
 				  .port_bits = tail.port_bits,
-				  .used = tail.address_bits || tail.port_bits };
+				  .used = (tail.address_bits || tail.port_bits) &&
+					  tail.address_bits < LB_VIP_BITS_QUIC };
+}
+
+void lb_vip_address_key(const struct lb_address *address, __u8 protocol, __u64 ret_key[3])
+{
+	address_words(address, ret_key);
+	ret_key[2] = lb_vip_tail_word(0, protocol, address->family, LB_VIP_BITS_ADDRESS, 0);
+}
+
+void lb_vip_entry(const struct lb_vip_item *item, const struct lb_vip *service, struct lb_vip *ret_entry)
+{
+	struct lb_vip entry = { .service = service->service, .flags = item->flags };
+
+	if (item->kind == LB_VIP_SERVICE) {
+		entry = *service;
+	} else if (item->kind == LB_VIP_QUIC_RECORD) {
+		entry.backend_count = item->index;
+	} else if (item->flags & LB_VIP_SOURCE) {
+		entry = *service;
+		entry.flags = item->flags;
+	}
+	memcpy(entry.key, item->key, sizeof(entry.key));
+	*ret_entry = entry;
+}
+
+bool lb_vip_is_service(const struct lb_vip *vip)
+{
+	struct lb_vip_tail tail;
+
+	memcpy(&tail, &vip->key[2], sizeof(tail));
+	return tail.address_bits < LB_VIP_BITS_QUIC;
 }
 
 /* The longer address prefix first (IPv4 counts as in IPv6), then the longer port prefix. */

@@ -29,12 +29,28 @@ bool lb_service_key_equal(const struct lb_service_key *a, const struct lb_servic
 /* The table keys of a service, in port order; returns how many. */
 size_t lb_vip_expand(const struct lb_service_key *key, __u64 ret_keys[LB_VIP_KEYS_MAX][3]);
 
+/* What an entry of a bank is (types.h): a service's key, or a record that no packet's own key equals. */
+enum lb_vip_kind { LB_VIP_SERVICE, LB_VIP_ADDRESS, LB_VIP_ECHO_RECORD, LB_VIP_QUIC_RECORD };
+
 /* One entry of a bank before it has a place. */
 struct lb_vip_item {
 	__u64 key[3];
 	__u32 owner;  /* the caller's number of the service */
 	__u32 bucket; /* out */
+	__u16 flags;  /* of a record */
+	__u16 index;  /* of the backend that a QUIC record names */
+	__u8 kind;    /* enum lb_vip_kind */
 };
+
+/* An address and a protocol as the key of the record that speaks for it; IPPROTO_ICMP or IPPROTO_ICMPV6:
+ * echo. */
+void lb_vip_address_key(const struct lb_address *address, __u8 protocol, __u64 ret_key[3]);
+
+/* What the bank holds for an item. service: what the VIP entries of its service hold. */
+void lb_vip_entry(const struct lb_vip_item *item, const struct lb_vip *service, struct lb_vip *ret_entry);
+
+/* Whether a bucket in use is a service's key. */
+bool lb_vip_is_service(const struct lb_vip *vip);
 
 struct lb_vip_layout {
 	struct lb_vip_item *items; /* the caller's */
