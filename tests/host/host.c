@@ -52,7 +52,15 @@ struct run {
 	__u8 *hard_start, *end, *hard_end;
 };
 
-static struct host *bound;
+/* What the program keeps beside struct lb_tables. */
+static struct {
+	__u64 ports[LB_PORTS_MAX];
+	struct lb_fragment_bucket fragments[LB_FRAGMENT_BUCKETS];
+	struct lb_sample samples[HOST_CPUS_MAX * LB_REASONS_MAX];
+	struct scratch scratch[HOST_CPUS_MAX];
+} beside;
+
+static const struct lb_tables *bound;
 static __thread struct host *current;
 
 /* --- life ------------------------------------------------------------------------------------------------
@@ -104,7 +112,7 @@ void host_free(struct host *host)
 {
 	if (!host)
 		return;
-	if (bound == host)
+	if (bound == host->tables)
 		bound = NULL;
 	if (host->buffer && host->buffer->memory) {
 		ASAN_UNPOISON_MEMORY_REGION(host->buffer->memory, BUFFER_BYTES);
@@ -139,12 +147,14 @@ static void set_constant(const volatile void *constant, const void *value, size_
 		(map).max_entries_set = (entries);                                                           \
 	} while (0)
 
-/* Points the maps at the host's tables. */
-static void bind(struct host *host)
+/* Points the maps at tables, and forgets what is kept beside them. */
+static void bind(const struct lb_tables *t)
 {
-	const struct lb_tables *t = host->tables;
 	const struct lb_table_sizes *s = &t->sizes;
 
+	if (s->cpus > HOST_CPUS_MAX)
+		abort();
+	memset(&beside, 0, sizeof(beside));
 	BIND(lb_control, t->control, 1);
 	BIND(lb_vips, t->vips, LB_BANKS);
 	BIND(lb_banks, t->banks, LB_BANKS);
@@ -156,10 +166,12 @@ static void bind(struct host *host)
 	BIND(lb_flows, t->flows, s->flow_buckets);
 	BIND(lb_service_meta, t->service_meta, s->services);
 	BIND(lb_backend_meta, t->backend_meta, s->counters);
-	BIND(lb_devmap, host->devmap, LB_PORTS_MAX);
-	BIND(lb_ports, host->ports, LB_PORTS_MAX);
+	BIND(lb_ports, beside.ports, LB_PORTS_MAX);
+	BIND(lb_fragments, beside.fragments, LB_FRAGMENT_BUCKETS);
+	BIND(lb_samples, beside.samples, (__u64)s->cpus * LB_REASONS_MAX);
+	BIND(lb_scratch, beside.scratch, 1);
 	SET_CONSTANT(lb_counter_stride, s->counters);
-	bound = host;
+	bound = t;
 }
 
 /* --- packets ---------------------------------------------------------------------------------------------
@@ -219,9 +231,11 @@ int host_packet(struct host *host, __u8 *frame, size_t *length, size_t capacity)
 	struct run run = {};
 	int action;
 
-	if (bound != host)
-		bind(host);
+	if (bound != host->tables)
+		bind(host->tables);
 	SET_CONSTANT(lb_several_interfaces, host->several);
+	if (host->several)
+		memcpy(beside.ports, host->ports, sizeof(beside.ports));
 	if (*length > HOST_FRAME_MAX)
 		abort();
 	current = host;

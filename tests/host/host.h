@@ -16,7 +16,8 @@
  *
  * The maps of the packet path are global: hosts with different tables may exist beside each other, and
  * host_packet() switches between them, but threads may run at the same time only over the same tables, each
- * with its own host and its own cpu (make the hosts first, and let each run one packet before threads start).
+ * with its own host and its own cpu (run one packet before they start). What the program remembers outside of
+ * struct lb_tables (fragments, rate limits, samples) is forgotten at each switch.
  */
 #pragma once
 
@@ -30,6 +31,7 @@
 #define HOST_HEADROOM  256u /* bytes in front of a packet, as drivers leave (XDP_PACKET_HEADROOM) */
 #define HOST_FRAME_MAX 65536u
 #define HOST_TAILROOM  320u
+#define HOST_CPUS_MAX  64u
 
 struct host_buffer; /* host.c */
 

@@ -57,6 +57,7 @@ static void set_sizes(struct lb_ingress_bpf *skeleton, const struct lb_table_siz
 	bpf_map__set_max_entries(skeleton->maps.lb_service_meta, s->services);
 	bpf_map__set_max_entries(skeleton->maps.lb_backend_meta, s->counters);
 	bpf_map__set_max_entries(skeleton->maps.lb_ports, LB_PORTS_MAX);
+	bpf_map__set_max_entries(skeleton->maps.lb_samples, s->cpus * LB_REASONS_MAX);
 	skeleton->rodata->lb_counter_stride = s->counters;
 }
 

@@ -39,6 +39,15 @@
 #define HOST_IS_ARRAY(map)                                                                                   \
 	(HOST_MAP_TYPE(map) == BPF_MAP_TYPE_ARRAY || HOST_MAP_TYPE(map) == BPF_MAP_TYPE_PERCPU_ARRAY)
 
+/* A value of an array, or NULL. Those of a per-CPU array lie CPU after CPU. */
+#define HOST_ARRAY_VALUE(map, key)                                                                           \
+	((key) < (map)->max_entries_set                                                                      \
+		 ? (void *)&(map)                                                                            \
+			   ->value[(key) + (HOST_MAP_TYPE(map) == BPF_MAP_TYPE_PERCPU_ARRAY                  \
+						    ? bpf_get_smp_processor_id() * (map)->max_entries_set    \
+						    : 0)]                                                    \
+		 : NULL)
+
 /* Every map that is not an array: by comparing keys, see host.c. */
 void *host_hash_lookup(void *map, size_t key_bytes, const void *key, size_t value_bytes);
 long host_hash_update(void *map, size_t key_bytes, const void *key, size_t value_bytes, const void *value,
@@ -46,12 +55,9 @@ long host_hash_update(void *map, size_t key_bytes, const void *key, size_t value
 long host_hash_delete(void *map, size_t key_bytes, const void *key);
 
 #define bpf_map_lookup_elem(map, key_of)                                                                     \
-	((__typeof__((map)->value))(HOST_IS_ARRAY(map)                                                       \
-					    ? (*(const __u32 *)(key_of) < (map)->max_entries_set             \
-						       ? (void *)&(map)->value[*(const __u32 *)(key_of)]     \
-						       : NULL)                                               \
-					    : host_hash_lookup((map), sizeof(*(map)->key), (key_of),         \
-							       sizeof(*(map)->value))))
+	((__typeof__((map)->value))(HOST_IS_ARRAY(map) ? HOST_ARRAY_VALUE((map), *(const __u32 *)(key_of))   \
+						       : host_hash_lookup((map), sizeof(*(map)->key),        \
+									  (key_of), sizeof(*(map)->value))))
 #define bpf_map_update_elem(map, key_of, value_of, flags)                                                    \
 	host_hash_update((map), sizeof(*(map)->key), (key_of), sizeof(*(map)->value), (value_of), (flags))
 #define bpf_map_delete_elem(map, key_of) host_hash_delete((map), sizeof(*(map)->key), (key_of))
