@@ -57,10 +57,9 @@ services_release()
 }
 
 type dpkg-query >/dev/null 2>&1 || die "this installs Debian packages, and dpkg is not here. Needed: ${packages[*]}"
-mapfile -t need < <(missing)
-if ((${#need[@]} == 0)); then
-	exit 0
-fi
+absent=$(missing)
+[[ -n $absent ]] || exit 0
+mapfile -t need <<<"$absent"
 
 [[ $EUID -eq 0 ]] || die "must be root to install: ${need[*]} (sudo $0)"
 # shellcheck disable=SC1091
@@ -79,9 +78,10 @@ apt=(apt-get -qq -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0)
 	die "apt-get could not install: ${need[*]}"
 
 # Our nginx is started by the lab, never at boot.
-if [[ " ${need[*]} " == *" nginx-light "* ]] && type systemctl >/dev/null 2>&1; then
-	systemctl --quiet disable nginx.service 2>/dev/null || true
+if [[ " ${need[*]} " == *" nginx-light "* ]]; then
+	deb-systemd-helper disable nginx.service >/dev/null 2>&1 || true
+	update-rc.d nginx disable >/dev/null 2>&1 || true
 fi
-mapfile -t need < <(missing)
-((${#need[@]} == 0)) || die "still missing: ${need[*]}"
+absent=$(missing)
+[[ -z $absent ]] || die "still missing: $absent"
 echo "setup: done"
