@@ -77,6 +77,12 @@ static void set_control(struct lb_control *control, const struct lb_table_sizes 
 
 int packet_path_open(const struct lb_table_sizes *sizes, int several, struct packet_path *ret_path)
 {
+	return packet_path_open_rates(sizes, several, NULL, ret_path);
+}
+
+int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
+			   const struct packet_path_rates *rates, struct packet_path *ret_path)
+{
 	struct packet_path path = { .tables.sizes = *sizes };
 	int r;
 
@@ -86,6 +92,10 @@ int packet_path_open(const struct lb_table_sizes *sizes, int several, struct pac
 		return -errno;
 	set_sizes(path.skeleton, sizes);
 	path.skeleton->rodata->lb_several_interfaces = several;
+	if (rates) {
+		path.skeleton->rodata->lb_echo_rate = rates->echo;
+		path.skeleton->rodata->lb_icmp_rate = rates->icmp;
+	}
 	r = lb_ingress_bpf__load(path.skeleton);
 	if (r == 0)
 		r = map_tables(path.skeleton, &path.tables);

@@ -19,4 +19,11 @@ struct packet_path {
 
 /* 0 or a negative errno; messages of libbpf go to stderr. several: load for several interfaces. */
 int packet_path_open(const struct lb_table_sizes *sizes, int several, struct packet_path *ret_path);
+
+/* The same with other rates of echo replies and ICMP errors, per second and CPU. */
+struct packet_path_rates {
+	__u32 echo, icmp;
+};
+int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
+			   const struct packet_path_rates *rates, struct packet_path *ret_path);
 void packet_path_close(struct packet_path *path);
