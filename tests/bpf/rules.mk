@@ -1,0 +1,16 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Byte-exact tests of the loaded packet path, one cmocka program per theme; each runs every packet through the
+# host-compiled path as well. Root, at run time.
+BPF_TESTS := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(filter-out %.bpf.c,$(wildcard tests/bpf/test_*.c)))
+RIG_OBJ := $(addprefix $(B)/san/tests/lib/,rig.o frame.o packet_path.o)
+CHECK_PROGRAMS += $(BPF_TESTS)
+
+$(B)/san/tests/lib/rig.o $(BPF_TESTS:$(B)/%=$(B)/san/%.o): CPPFLAGS += -Itests/host
+
+$(B)/tests/bpf/%: $(B)/san/tests/bpf/%.o $(RIG_OBJ) $(B)/san/host/host.o $(B)/san/liblb.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ -lcmocka -lbpf $(LDLIBS_LIB)
+
+.PHONY: bpf-tests
+bpf-tests: $(BPF_TESTS)
