@@ -26,6 +26,7 @@ static inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index
 }
 
 #include "lb/flowtable.h"
+#include "lb/vip.h"
 
 #define FIXTURE_CONFIGS 256
 

@@ -1,9 +1,50 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The engine's commits on plain memory: what packets see after each, what stays as it is, banks and grace
- * periods, rings that grow and shrink, errors and their texts.
+ * periods, rings that grow and shrink, identities, errors and their texts.
  */
 #include "engine_fixture.h"
+
+#include <arpa/inet.h>
+
+static const struct lb_vip *find(struct fixture *f, const char *address, __u8 protocol, __u16 port)
+{
+	__u64 active = f->tables.control->active;
+	struct lb_address parsed = fixture_address(address);
+
+	return lb_vip_resolve(&f->tables.vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS],
+			      LB_ACTIVE_LOG2(active), &f->tables.banks[LB_ACTIVE_BANK(active)], &parsed,
+			      protocol, port);
+}
+
+/* The record of an address and protocol, or NULL. */
+static const struct lb_vip *find_key(struct fixture *f, const __u64 key[3])
+{
+	__u64 active = f->tables.control->active;
+	const struct lb_vip *bank = &f->tables.vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS];
+	__u32 bucket = lb_vip_lookup(bank, LB_ACTIVE_LOG2(active), key);
+
+	return bucket == LB_VIP_NOWHERE ? NULL : &bank[bucket];
+}
+
+static const struct lb_vip *find_address(struct fixture *f, const char *address, __u8 protocol)
+{
+	struct lb_address parsed = fixture_address(address);
+	__u64 key[3];
+
+	lb_vip_address_key(&parsed, protocol, key);
+	return find_key(f, key);
+}
+
+static unsigned int count_slots(struct fixture *f, __u32 word)
+{
+	struct lb_service_view view = fixture_view(f, "web");
+	unsigned int n = 0;
+
+	for (__u32 s = 0; s < view.ring_slots; s++)
+		n += f->tables.rings[view.ring_line].slot[s] == word;
+	return n;
+}
 
 static void test_first_commit(void **state)
 {
@@ -25,9 +66,7 @@ static void test_first_commit(void **state)
 	assert_int_equal(LB_ACTIVE_LOG2(active), 6);
 	assert_true(f.tables.control->clock_s >= 1);
 	assert_true(f.tables.control->flow_key[0] && f.tables.control->flow_key[1]);
-	vip = lb_vip_resolve(&f.tables.vips[LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS], LB_ACTIVE_LOG2(active),
-			     &f.tables.banks[LB_ACTIVE_BANK(active)], &config->services[0].vip.address,
-			     IPPROTO_TCP, 80);
+	vip = find(&f, "203.0.113.10", IPPROTO_TCP, 80);
 	assert_non_null(vip);
 	assert_int_equal(vip->flags, LB_VIP_USED);
 	assert_int_equal(vip->ring_mask, 63);
@@ -50,10 +89,594 @@ static void test_first_commit(void **state)
 	fixture_done(&f);
 }
 
+/* What does not change keeps its region; what changes gets another, and the old one stays as it was. */
+static void test_copy_on_write(void **state)
+{
+	struct fixture f;
+	struct lb_service_view before, other, after;
+	struct lb_config *config;
+	__u32 old[64];
+	__u64 bank;
+
+	(void)state;
+	fixture_init(&f);
+	config = POOL(&f, IPPROTO_TCP, 100, 100);
+	fixture_backend(fixture_service(config, "dns", "203.0.113.11", 53), "d0", "10.1.0.1", 1);
+	fixture_apply(&f, config);
+	before = fixture_view(&f, "web");
+	other = fixture_view(&f, "dns");
+	memcpy(old, fixture_ring(&f, "web"), sizeof(old));
+	bank = LB_ACTIVE_BANK(f.tables.control->active);
+	config = POOL(&f, IPPROTO_TCP, 100, 100, 100);
+	fixture_backend(fixture_service(config, "dns", "203.0.113.11", 53), "d0", "10.1.0.1", 1);
+	fixture_apply(&f, config);
+	assert_int_equal(lb_engine_generation(f.engine), 2);
+	assert_int_not_equal(LB_ACTIVE_BANK(f.tables.control->active), bank);
+	after = fixture_view(&f, "web");
+	assert_int_not_equal(before.ring_line, after.ring_line);
+	assert_int_not_equal(before.backend_first, after.backend_first);
+	assert_memory_equal(f.tables.rings[before.ring_line].slot, old, sizeof(old));
+	assert_int_equal(fixture_view(&f, "dns").ring_line, other.ring_line);
+	assert_int_equal(fixture_view(&f, "dns").backend_first, other.backend_first);
+	assert_ptr_equal(fixture_view(&f, "dns").config, &config->services[1]);
+	assert_int_equal(f.graces, 0);
+	/* Only the weight: the records stay. */
+	before = after;
+	config = POOL(&f, IPPROTO_TCP, 100, 100, 10);
+	fixture_backend(fixture_service(config, "dns", "203.0.113.11", 53), "d0", "10.1.0.1", 1);
+	fixture_apply(&f, config);
+	after = fixture_view(&f, "web");
+	assert_int_not_equal(before.ring_line, after.ring_line);
+	assert_int_equal(before.backend_first, after.backend_first);
+	/* Only the next hops: the rings stay. */
+	f.hop_salt = 1;
+	before = after;
+	assert_false(fixture_is_empty(&f, config));
+	fixture_apply(&f, config);
+	after = fixture_view(&f, "web");
+	assert_int_equal(before.ring_line, after.ring_line);
+	assert_int_not_equal(before.backend_first, after.backend_first);
+	assert_int_equal(f.tables.backends[after.backend_first].eth[2], 1);
+	assert_true(fixture_is_empty(&f, config));
+	/* The promise that no next hop changed: none is looked up. */
+	f.same_next_hops = true;
+	f.hop_salt = 2;
+	f.lookups = 0;
+	assert_true(fixture_is_empty(&f, config));
+	assert_int_equal(f.lookups, 0);
+	fixture_done(&f);
+}
+
+/* Seven commits share a grace period, and no region is written while packets may read it. */
+static void test_banks_and_grace(void **state)
+{
+	struct fixture f;
+	struct lb_table_sizes sizes = fixture_sizes();
+
+	(void)state;
+	fixture_init_sizes(&f, &sizes);
+	f.same_next_hops = true;
+	for (int i = 0; i < 100; i++)
+		fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, i % 2 ? 50 : 100));
+	assert_int_equal(lb_engine_generation(f.engine), 100);
+	assert_in_range(f.graces, 100 / 7 - 2, 100 / 7 + 1);
+	/* A grace period that cannot be had: the commit fails and nothing is visible of it. */
+	f.grace_result = -EINTR;
+	for (int i = 0; i < 10; i++) {
+		__u64 active = f.tables.control->active;
+		int r = fixture_try(&f, POOL(&f, IPPROTO_TCP, 100, i % 2 ? 50 : 100));
+
+		if (r == 0)
+			continue;
+		assert_int_equal(r, -EINTR);
+		assert_int_equal(f.tables.control->active, active);
+		break;
+	}
+	f.grace_result = 0;
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 70));
+	fixture_done(&f);
+}
+
+/* Rings that leave no room beside them: the freshly retired region serves, after a grace period. */
+static void test_tight_ring_table(void **state)
+{
+	struct fixture f;
+	struct lb_config *config;
+	struct lb_service_view view;
+	__u32 line = UINT32_MAX;
+
+	(void)state;
+	fixture_init(&f);
+	for (int i = 0; i < 5; i++) {
+		unsigned int graces = f.graces;
+
+		config = POOL(&f, IPPROTO_TCP, 100, i % 2 ? 50 : 100);
+		config->services[0].ring_size = 65536;
+		/* 4 x 4096 lines in the table: one in use, one being written, two for "big". */
+		fixture_service(config, "big", "203.0.113.20", 80)->ring_size = 65536;
+		fixture_service(config, "bigger", "203.0.113.21", 80)->ring_size = 65536;
+		fixture_apply(&f, config);
+		view = fixture_view(&f, "web");
+		assert_int_not_equal(view.ring_line, line);
+		line = view.ring_line;
+		assert_int_equal(f.graces - graces, i > 1);
+	}
+	config = POOL(&f, IPPROTO_TCP, 100, 10);
+	config->services[0].ring_size = 65536;
+	fixture_service(config, "big", "203.0.113.20", 80)->ring_size = 65536;
+	fixture_service(config, "bigger", "203.0.113.21", 80)->ring_size = 65536;
+	fixture_service(config, "biggest", "203.0.113.22", 80)->ring_size = 65536;
+	assert_int_equal(fixture_try(&f, config), -ENOSPC);
+	assert_string_equal(f.error.path, "limits.ring_slots");
+	assert_non_null(strstr(f.error.text, "the ring table is full"));
+	/* What a failed plan reserved is free again. */
+	config = POOL(&f, IPPROTO_TCP, 100, 30);
+	config->services[0].ring_size = 65536;
+	fixture_service(config, "big", "203.0.113.20", 80)->ring_size = 65536;
+	fixture_service(config, "bigger", "203.0.113.21", 80)->ring_size = 65536;
+	fixture_apply(&f, config);
+	fixture_done(&f);
+}
+
+static void test_growth_moves_nothing(void **state)
+{
+	struct fixture f;
+	struct lb_config *config;
+	__u32 old[64], *ring, *stamps;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100, 100));
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 0, 100));
+	memcpy(old, fixture_ring(&f, "web"), sizeof(old));
+	stamps = fixture_stamps(&f, "web");
+	for (int s = 0; s < 64; s++)
+		stamps[s] = (__u32)s + 1000;
+	config = POOL(&f, IPPROTO_TCP, 100, 0, 100);
+	config->services[0].ring_size = 256;
+	fixture_apply(&f, config);
+	ring = fixture_ring(&f, "web");
+	stamps = fixture_stamps(&f, "web");
+	assert_int_equal(fixture_view(&f, "web").ring_slots, 256);
+	for (__u32 s = 0; s < 256; s++) {
+		assert_int_equal(lb_slot_base(ring[s]), lb_slot_base(old[s % 64]));
+		if (old[s % 64] & LB_SLOT_UNSETTLED)
+			assert_true(ring[s] & LB_SLOT_UNSETTLED);
+		if (ring[s] == old[s % 64] && !lb_slot_settled(ring[s]))
+			assert_int_equal(stamps[s], s % 64 + 1000);
+		else if (!lb_slot_settled(ring[s]))
+			assert_int_equal(stamps[s], f.tables.control->clock_s);
+	}
+	fixture_done(&f);
+}
+
+static void test_shrinking_needs_the_word(void **state)
+{
+	struct fixture f;
+	struct lb_config *large = NULL, *small = NULL;
+	const struct lb_plan_service *services;
+	struct lb_plan *plan;
+	unsigned int at_risk = 0;
+
+	(void)state;
+	fixture_init(&f);
+	large = POOL(&f, IPPROTO_TCP, 100, 100);
+	large->services[0].ring_size = 256;
+	fixture_apply(&f, large);
+	small = POOL(&f, IPPROTO_TCP, 100, 100);
+	assert_int_equal(fixture_try(&f, small), -EBUSY);
+	assert_string_equal(f.error.path, "services[0].ring_size");
+	assert_string_equal(f.error.value, "64");
+	assert_non_null(strstr(f.error.text, "--allow-ring-resize"));
+	assert_int_equal(sscanf(strstr(f.error.text, "flows of "), "flows of %u slots", &at_risk), 1);
+	assert_in_range(at_risk, 1, 192);
+	/* Automatic size: it stays larger. */
+	small->services[0].ring_size = 0;
+	large = POOL(&f, IPPROTO_TCP, 100, 100);
+	large->services[0].ring_size = 65536;
+	fixture_apply(&f, large);
+	fixture_apply(&f, small);
+	assert_int_equal(fixture_view(&f, "web").ring_slots, 65536);
+	small = POOL(&f, IPPROTO_TCP, 100, 100);
+	f.allow_ring_resize = true;
+	assert_int_equal(fixture_plan(&f, small, &plan), 0);
+	assert_int_equal(lb_plan_services(plan, &services), 1);
+	assert_true(services[0].breaks);
+	assert_non_null(strstr(services[0].why_breaks, "smaller ring"));
+	assert_int_equal(lb_engine_commit(f.engine, plan, &f.error), 0);
+	lb_plan_free(plan);
+	assert_int_equal(fixture_view(&f, "web").ring_slots, 64);
+	fixture_done(&f);
+}
+
+static void test_identity(void **state)
+{
+	struct fixture f;
+	struct lb_config *config;
+	const struct lb_backend_view *view;
+	__u32 id, index;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100, 100));
+	view = fixture_find_backend(&f, "b1");
+	id = view->id;
+	index = view->index;
+	f.tables.counters[id].tx_packets = 7;
+	/* Out, and back while it is leaving: the same. */
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, -1, 100));
+	view = fixture_find_backend(&f, "b1");
+	assert_true(view->leaving);
+	assert_int_equal(view->slots_cur, 0);
+	assert_int_not_equal(view->slots_base, 0);
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100, 100));
+	view = fixture_find_backend(&f, "b1");
+	assert_false(view->leaving);
+	assert_int_equal(view->id, id);
+	assert_int_equal(view->index, index);
+	assert_int_equal(f.tables.counters[id].tx_packets, 7);
+	/* Another address: another backend beside the old one, which leaves. */
+	config = POOL(&f, IPPROTO_TCP, 100, 100, 100);
+	config->services[0].backends[1].address = fixture_address("10.0.0.99");
+	fixture_apply(&f, config);
+	{
+		struct lb_service_view service = fixture_view(&f, "web");
+		unsigned int leaving = 0, staying = 0;
+
+		for (size_t i = 0; i < service.n_backends; i++) {
+			if (strcmp(service.backends[i].name, "b1") != 0)
+				continue;
+			leaving += service.backends[i].leaving && service.backends[i].id == id;
+			staying += !service.backends[i].leaving && service.backends[i].id != id;
+		}
+		assert_int_equal(leaving, 1);
+		assert_int_equal(staying, 1);
+	}
+	/* And back again: the first one, which had not gone yet. */
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100, 100));
+	assert_int_equal(f.tables.backends[fixture_view(&f, "web").backend_first + index].counter, id);
+	assert_int_equal(fixture_view(&f, "web").backends[index].leaving, 0);
+	fixture_done(&f);
+}
+
+static void test_death_and_return(void **state)
+{
+	struct fixture f;
+	const struct lb_backend_view *view;
+	__u32 id, index, record;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100));
+	view = fixture_find_backend(&f, "b1");
+	id = view->id;
+	index = view->index;
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 1000));
+	record = fixture_view(&f, "web").backend_first + index;
+	assert_int_equal(f.tables.backends[record].flags & LB_BACKEND_DEAD, LB_BACKEND_DEAD);
+	assert_int_equal(count_slots(&f, lb_slot_make(0, 0, 0)), 64);
+	assert_int_equal(fixture_find_backend(&f, "b1")->state, LB_STATE_DOWN);
+	/* Back before the sweeper came by: entries that name the old index must stay void. */
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100));
+	view = fixture_find_backend(&f, "b1");
+	assert_int_equal(view->id, id);
+	assert_int_not_equal(view->index, index);
+	assert_int_equal(fixture_view(&f, "web").n_backends, 2);
+	record = fixture_view(&f, "web").backend_first + index;
+	assert_int_equal(f.tables.backends[record].flags & LB_BACKEND_DEAD, LB_BACKEND_DEAD);
+	assert_true(fixture_is_empty(&f, POOL(&f, IPPROTO_TCP, 100, 100)));
+	/* The ghost goes after two clean passes, the id stays. */
+	fixture_pass(&f, 5);
+	assert_int_equal(f.engine->by_id[0]->n_leaving, 0);
+	assert_int_equal(f.tables.backend_meta[id].used, 1);
+	/* Back after a pass: the same index. */
+	index = fixture_find_backend(&f, "b1")->index;
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 1000));
+	fixture_pass(&f, 3);
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100));
+	assert_int_equal(fixture_find_backend(&f, "b1")->index, index);
+	assert_int_equal(fixture_find_backend(&f, "b1")->id, id);
+	fixture_done(&f);
+}
+
+static void test_key_change_is_another_service(void **state)
+{
+	struct fixture f;
+	struct lb_config *config;
+	const struct lb_plan_service *services;
+	struct lb_plan *plan;
+	__u16 id;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100));
+	id = fixture_view(&f, "web").id;
+	config = POOL(&f, IPPROTO_TCP, 100, 100);
+	config->services[0].port_first = config->services[0].port_last = 81;
+	assert_int_equal(fixture_plan(&f, config, &plan), 0);
+	assert_int_equal(lb_plan_services(plan, &services), 2);
+	assert_int_equal(services[0].change, LB_CHANGE_ADD);
+	assert_int_equal(services[1].change, LB_CHANGE_REMOVE);
+	assert_true(services[1].breaks);
+	assert_int_equal(lb_engine_commit(f.engine, plan, &f.error), 0);
+	lb_plan_free(plan);
+	assert_int_not_equal(fixture_view(&f, "web").id, id);
+	assert_null(find(&f, "203.0.113.10", IPPROTO_TCP, 80));
+	assert_int_equal(find(&f, "203.0.113.10", IPPROTO_TCP, 81)->service, fixture_view(&f, "web").id);
+	/* The old id waits until no flow can name it. */
+	assert_int_equal(f.tables.service_meta[id].used, 1);
+	fixture_pass(&f, 4);
+	assert_int_equal(f.tables.service_meta[id].used, 0);
+	fixture_done(&f);
+}
+
+static void test_vip_fields(void **state)
+{
+	struct fixture f;
+	struct lb_config *config = NULL;
+	struct lb_config_service *service;
+	const struct lb_vip *vip;
+
+	(void)state;
+	fixture_init(&f);
+	config = fixture_config(&f);
+	assert_int_equal(lb_prefix_parse("172.16.0.0/16", &config->tunnel_source_v4), 0);
+	service = fixture_service(config, "gue", "2001:db8::10", 443);
+	service->forward = LB_FORWARD_GUE;
+	service->gue_port = 6080;
+	service->affinity = LB_AFFINITY_SOURCE;
+	service->echo = true;
+	service->fragments = LB_FRAGMENTS_DROP;
+	fixture_backend(service, "g0", "10.0.0.1", 1);
+	fixture_service(config, "l2", "203.0.113.10", 443)->forward = LB_FORWARD_L2;
+	service = fixture_service(config, "range", "198.51.100.0/24", 1000);
+	service->port_last = 1999;
+	fixture_apply(&f, config);
+	assert_true(f.tables.control->active & LB_ACTIVE_WILDCARD);
+	vip = find(&f, "2001:db8::10", IPPROTO_TCP, 443);
+	assert_int_equal(vip->flags, LB_VIP_USED | LB_VIP_SOURCE | LB_VIP_ECHO | LB_VIP_FRAG_DROP);
+	assert_int_equal(vip->gue_port, htons(6080));
+	assert_int_equal(vip->source_mask_v4, htonl(0xffff));
+	assert_int_equal(vip->source_mask_v6, 0);
+	assert_int_equal(f.tables.backends[lb_vip_backend_first(vip)].method, LB_METHOD_GUE_V4);
+	vip = find(&f, "203.0.113.10", IPPROTO_TCP, 443);
+	assert_int_equal(vip->source_mask_v4, 0);
+	assert_int_equal(vip->backend_count, 0);
+	for (__u32 s = 0; s < 64; s++)
+		assert_int_equal(f.tables.rings[lb_vip_ring_line(vip)].slot[s],
+				 lb_slot_make(LB_INDEX_NONE, LB_INDEX_NONE, 0));
+	for (__u32 port = 990; port < 2010; port++)
+		assert_int_equal(find(&f, "198.51.100.77", IPPROTO_TCP, (__u16)port) != NULL,
+				 port >= 1000 && port <= 1999);
+	fixture_done(&f);
+}
+
+/* Records for packets without ports, and for QUIC connection IDs. */
+static struct lb_config *record_config(struct fixture *f, bool drained, bool drop)
+{
+	struct lb_config *config = fixture_config(f);
+	struct lb_config_service *service = fixture_service(config, "web", "203.0.113.10", 80);
+
+	service->echo = true;
+	fixture_backend(service, "b0", "10.0.0.1", drained ? 0 : 100);
+	service = fixture_service(config, "web2", "203.0.113.10", 81);
+	service->fragments = drop ? LB_FRAGMENTS_DROP : LB_FRAGMENTS_PASS;
+	service = fixture_service(config, "dns", "203.0.113.10", 53);
+	service->protocol = IPPROTO_UDP;
+	service->affinity = LB_AFFINITY_SOURCE;
+	fixture_backend(service, "d0", "10.0.0.9", 100);
+	service = fixture_service(config, "quic", "2001:db8::10", 443);
+	service->protocol = IPPROTO_UDP;
+	service->affinity = LB_AFFINITY_QUIC;
+	service->n_quic = 2;
+	service->quic[0] = (struct lb_config_quic){ 1, 4 };
+	service->quic[1] = (struct lb_config_quic){ 2, 4 };
+	for (int i = 0; i < 3; i++) {
+		char name[16], address[32];
+		struct lb_config_backend *backend;
+
+		snprintf(name, sizeof(name), "q%d", i);
+		snprintf(address, sizeof(address), "10.0.1.%d", i);
+		backend = fixture_backend(service, name, address, 100);
+		backend->server_id_bytes = 4;
+		backend->server_id[3] = (__u8)(i + 1);
+	}
+	return config;
+}
+
+static void test_records(void **state)
+{
+	struct fixture f;
+	struct lb_config *config;
+	const struct lb_vip *record, *vip;
+	__u64 key[3] = { 0, 0, 0 };
+	__u32 line;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_apply(&f, record_config(&f, false, false));
+	assert_int_equal(find_address(&f, "203.0.113.10", IPPROTO_ICMP)->flags, LB_VIP_USED | LB_VIP_ECHO);
+	assert_int_equal(find_address(&f, "203.0.113.10", IPPROTO_TCP)->flags, LB_VIP_USED);
+	assert_null(find_address(&f, "2001:db8::10", IPPROTO_ICMPV6));
+	assert_null(find_address(&f, "203.0.113.11", IPPROTO_TCP));
+	record = find_address(&f, "203.0.113.10", IPPROTO_UDP);
+	vip = find(&f, "203.0.113.10", IPPROTO_UDP, 53);
+	assert_int_equal(record->flags, LB_VIP_USED | LB_VIP_SOURCE);
+	assert_int_equal(lb_vip_ring_line(record), lb_vip_ring_line(vip));
+	assert_int_equal(record->ring_mask, vip->ring_mask);
+	/* A record follows its service. */
+	line = lb_vip_ring_line(vip);
+	config = record_config(&f, false, false);
+	config->services[2].backends[0].state = LB_STATE_DRAIN;
+	fixture_apply(&f, config);
+	vip = find(&f, "203.0.113.10", IPPROTO_UDP, 53);
+	assert_int_not_equal(lb_vip_ring_line(vip), line);
+	assert_int_equal(lb_vip_ring_line(find_address(&f, "203.0.113.10", IPPROTO_UDP)),
+			 lb_vip_ring_line(vip));
+	assert_true(fixture_is_empty(&f, config));
+	/* Nobody is left to answer for; one service drops fragments. */
+	fixture_apply(&f, record_config(&f, true, true));
+	assert_null(find_address(&f, "203.0.113.10", IPPROTO_ICMP));
+	assert_int_equal(find_address(&f, "203.0.113.10", IPPROTO_TCP)->flags,
+			 LB_VIP_USED | LB_VIP_FRAG_DROP);
+	/* QUIC server ids, under both configurations. */
+	vip = find(&f, "2001:db8::10", IPPROTO_UDP, 443);
+	assert_int_equal(vip->quic[0], LB_QUIC(1, 4));
+	key[2] = lb_vip_tail_word(0, IPPROTO_UDP, 0, LB_VIP_BITS_QUIC, 0);
+	for (int i = 0; i < 3; i++) {
+		__u8 id[8] = { 0, 0, 0, (__u8)(i + 1) };
+
+		memcpy(&key[1], id, sizeof(id));
+		for (__u32 rotation = 0; rotation < 4; rotation++) {
+			key[0] = lb_quic_key_0(vip->service, rotation);
+			record = find_key(&f, key);
+			assert_int_equal(record != NULL, rotation == 1 || rotation == 2);
+			if (record)
+				assert_int_equal(record->backend_count, i);
+		}
+	}
+	/* One that leaves is still found, until it has gone. */
+	config = record_config(&f, true, true);
+	config->services[3].n_backends = 2;
+	fixture_apply(&f, config);
+	key[0] = lb_quic_key_0(vip->service, 1);
+	record = find_key(&f, key);
+	assert_non_null(record);
+	assert_int_equal(record->backend_count, 2);
+	assert_int_equal(fixture_restart(&f), 0);
+	assert_true(fixture_is_empty(&f, config));
+	fixture_done(&f);
+}
+
+static void test_refused(void **state)
+{
+	struct fixture f;
+	struct lb_config *config;
+	struct lb_plan *first, *second;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100));
+	/* Another seed on a live table. */
+	config = POOL(&f, IPPROTO_TCP, 100, 100);
+	strcpy(config->hash_seed, "other");
+	assert_int_equal(fixture_try(&f, config), -EBUSY);
+	assert_string_equal(f.error.path, "hash_seed");
+	/* Two services with one key. */
+	config = POOL(&f, IPPROTO_TCP, 100, 100);
+	fixture_service(config, "web2", "203.0.113.10", 80);
+	assert_int_equal(fixture_try(&f, config), -EINVAL);
+	assert_string_equal(f.error.path, "services[1].vip");
+	/* One service twice. */
+	config = POOL(&f, IPPROTO_TCP, 100, 100);
+	fixture_service(config, "web", "203.0.113.10", 80);
+	assert_int_equal(fixture_try(&f, config), -EINVAL);
+	/* A flow table smaller than a bucket per CPU. */
+	config = POOL(&f, IPPROTO_TCP, 100, 100);
+	config->limits.flow_entries = 7;
+	assert_int_equal(fixture_try(&f, config), -EINVAL);
+	assert_string_equal(f.error.path, "limits.flow_entries");
+	/* A plan that another commit overtook; a plan twice. */
+	assert_int_equal(fixture_plan(&f, POOL(&f, IPPROTO_TCP, 100, 50), &first), 0);
+	assert_int_equal(fixture_plan(&f, POOL(&f, IPPROTO_TCP, 100, 20), &second), 0);
+	assert_int_equal(lb_engine_commit(f.engine, second, &f.error), 0);
+	assert_int_equal(lb_engine_commit(f.engine, second, &f.error), -ESTALE);
+	assert_int_equal(lb_engine_commit(f.engine, first, &f.error), -ESTALE);
+	lb_plan_free(first);
+	lb_plan_free(second);
+	/* Once nothing is live, the seed may change. */
+	config = fixture_config(&f);
+	strcpy(config->hash_seed, "seed");
+	fixture_apply(&f, config);
+	config = POOL(&f, IPPROTO_TCP, 100, 100);
+	strcpy(config->hash_seed, "other");
+	fixture_apply(&f, config);
+	fixture_done(&f);
+}
+
+static void test_full_tables(void **state)
+{
+	struct lb_table_sizes sizes = fixture_sizes();
+	struct lb_engine_usage before, after;
+	struct lb_config *config;
+	struct fixture f;
+
+	(void)state;
+	sizes.services = 2;
+	sizes.counters = 4;
+	fixture_init_sizes(&f, &sizes);
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100));
+	lb_engine_get_usage(f.engine, &before);
+	assert_int_equal(fixture_try(&f, POOL(&f, IPPROTO_TCP, 1, 1, 1, 1, 1)), -ENOSPC);
+	assert_string_equal(f.error.path, "limits.backends");
+	config = POOL(&f, IPPROTO_TCP, 100, 100);
+	fixture_service(config, "s1", "203.0.113.11", 80);
+	fixture_service(config, "s2", "203.0.113.12", 80);
+	assert_int_equal(fixture_try(&f, config), -ENOSPC);
+	assert_string_equal(f.error.path, "limits.services");
+	lb_engine_get_usage(f.engine, &after);
+	assert_memory_equal(&before, &after, sizeof(before));
+	fixture_done(&f);
+	/* More CPUs than buckets. */
+	sizes.flow_buckets = 1;
+	assert_int_equal(lb_tables_new_memory(&sizes, &f.tables), 0);
+	assert_int_equal(lb_engine_new(&f.tables, &f.hooks, &f.engine, &f.error), -EINVAL);
+	assert_string_equal(f.error.path, "limits.flow_entries");
+	lb_tables_free_memory(&f.tables);
+}
+
+static void test_sizes(void **state)
+{
+	struct fixture f;
+	struct lb_config *config;
+	struct lb_table_sizes sizes;
+
+	(void)state;
+	fixture_init(&f);
+	config = POOL(&f, IPPROTO_TCP, 1, 1);
+	lb_engine_sizes(config, 4, 8ull << 30, &sizes);
+	assert_int_equal(sizes.cpus, 4);
+	assert_int_equal(sizes.flow_buckets, 1u << 21);
+	assert_int_equal(sizes.vip_buckets, LB_VIP_BUCKETS);
+	assert_int_equal(sizes.ring_lines % LB_CHUNK_LINES, 0);
+	assert_int_equal(sizes.backends % LB_CHUNK_LINES, 0);
+	lb_engine_sizes(config, 4, 1, &sizes);
+	assert_int_equal(sizes.flow_buckets, 1u << 14);
+	lb_engine_sizes(config, 4, 1ull << 50, &sizes);
+	assert_int_equal(sizes.flow_buckets, 1u << 22);
+	config->limits.flow_entries = 10000000;
+	lb_engine_sizes(config, 4, 1, &sizes);
+	assert_true((__u64)sizes.flow_buckets * sizeof(struct lb_flow_bucket) <= 256ull << 20);
+	config->limits.flow_entries = 4;
+	lb_engine_sizes(config, 4, 1, &sizes);
+	assert_true(sizes.flow_buckets < 4);
+	config->limits.ring_slots = 100u << 20;
+	config->limits.backends = 100000;
+	config->limits.services = 5000;
+	lb_engine_sizes(config, 4, 1, &sizes);
+	assert_true(sizes.ring_lines >= 2 * (100u << 20) / LB_SLOTS_PER_LINE);
+	assert_true(sizes.backends >= 200000);
+	assert_true(sizes.services >= 5000 && sizes.counters >= 100000);
+	fixture_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_first_commit),
+		cmocka_unit_test(test_copy_on_write),
+		cmocka_unit_test(test_banks_and_grace),
+		cmocka_unit_test(test_tight_ring_table),
+		cmocka_unit_test(test_growth_moves_nothing),
+		cmocka_unit_test(test_shrinking_needs_the_word),
+		cmocka_unit_test(test_identity),
+		cmocka_unit_test(test_death_and_return),
+		cmocka_unit_test(test_key_change_is_another_service),
+		cmocka_unit_test(test_vip_fields),
+		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_full_tables),
+		cmocka_unit_test(test_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
