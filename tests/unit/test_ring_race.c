@@ -28,6 +28,11 @@ static int compare_plain(const void *left, const void *right)
 	return a->rank < b->rank ? -1 : a->rank > b->rank;
 }
 
+static __u32 slot_at(const struct runner *runner, __u32 k, __u32 size)
+{
+	return slots_at(runner, k & ~7u, (__u16)(size - 1), half_of(size))[k & 7];
+}
+
 static __u64 *plain_clock(__u32 size)
 {
 	__u64 *clock = malloc((size + 1) * sizeof(*clock));
@@ -56,7 +61,7 @@ static void plain_fill(const struct ring_pool *pool, bool bounded, __u16 *rank)
 			arrival[(size_t)i * pool->size + k] = (struct plain_arrival){
 				time_at(clock, &runner, k),
 				i,
-				slot_at(&runner, k, pool->size - 1, half_of(pool->size)),
+				slot_at(&runner, k, pool->size),
 			};
 	}
 	qsort(arrival, n, sizeof(*arrival), compare_plain);
@@ -127,7 +132,7 @@ static void test_permutations(void **state)
 		int half = half_of(size);
 
 		for (__u32 k = 0; k < size; k++) {
-			__u32 slot = slot_at(&runner, k, size - 1, half);
+			__u32 slot = slot_at(&runner, k, size);
 
 			assert_true(slot < size);
 			assert_int_equal(steps_to(&runner, slot, size - 1, half), k);

@@ -9,6 +9,8 @@
 #include <linux/types.h>
 #include <stddef.h>
 
+/* Read by memcpy: the packed unions that xxhash would use break the aliasing rules, seen on arm64. */
+#define XXH_FORCE_MEMORY_ACCESS 0
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 

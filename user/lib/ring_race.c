@@ -34,9 +34,10 @@ struct runner {
 	__u64 phase;    /* where between two ticks this runner arrives, fraction of 2^64 */
 	__u32 position; /* steps done */
 	__u32 capacity; /* slots it may still take */
-	__u32 start, shift_by;
-	__u32 factor[3];  /* odd */
-	__u32 inverse[3]; /* of factor, modulo 2^32 */
+	/* The permutation. */
+	__u16 start, shift_by;
+	__u16 factor[3];  /* odd */
+	__u16 inverse[3]; /* of factor, modulo 2^16 */
 	__u16 rank;
 };
 
@@ -64,19 +65,25 @@ static inline int half_of(__u32 size)
 	return (__builtin_ctz(size) + 1) / 2;
 }
 
-/* The k-th slot of a runner's permutation: each step is a bijection of size slots. */
-static inline __u32 slot_at(const struct runner *runner, __u32 k, __u32 mask, int half)
-{
-	__u32 slot = ((k ^ runner->start) * runner->factor[0]) & mask;
+/* Steps are taken eight at a time. */
+#define STRIDE 8
+typedef __u16 slots_t __attribute__((vector_size(STRIDE * sizeof(__u16))));
 
-	slot ^= slot >> half;
-	slot = (slot * runner->factor[1] + runner->shift_by) & mask;
-	slot ^= slot >> half;
-	slot = (slot * runner->factor[2]) & mask;
-	return slot ^ slot >> half;
+/* The slots of steps k to k + 7 of a runner's permutation. Each line is a bijection of 0..mask. */
+static inline slots_t slots_at(const struct runner *runner, __u32 k, __u16 mask, int half)
+{
+	slots_t slots = (slots_t){ 0, 1, 2, 3, 4, 5, 6, 7 } + (__u16)k;
+
+	slots = ((slots ^ runner->start) * runner->factor[0]) & mask;
+	slots ^= slots >> half;
+	slots = (slots * runner->factor[1] + runner->shift_by) & mask;
+	slots ^= slots >> half;
+	slots = (slots * runner->factor[2]) & mask;
+	return slots ^ slots >> half;
 }
 
-/* The k with slot_at(k) == slot. x ^ x >> half undoes itself, for half is at least half of the bits. */
+/* The step at which a runner gets to a slot. x ^ x >> half undoes itself: half is half of the bits or more.
+ */
 static inline __u32 steps_to(const struct runner *runner, __u32 slot, __u32 mask, int half)
 {
 	slot ^= slot >> half;
@@ -111,13 +118,13 @@ static void wind_clock(struct race *race, const struct runner *runner, __u64 lim
 }
 
 /* Newton: every round doubles the number of right bits; x is its own inverse in the lowest three. */
-static __u32 odd_inverse(__u32 odd)
+static __u16 odd_inverse(__u16 odd)
 {
 	__u32 x = odd;
 
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 3; i++)
 		x *= 2 - odd * x;
-	return x;
+	return (__u16)x;
 }
 
 static struct runner runner_make(const struct ring_pool *pool, __u32 rank, __u32 capacity)
@@ -131,9 +138,9 @@ static struct runner runner_make(const struct ring_pool *pool, __u32 rank, __u32
 		.pace = UINT64_MAX / backend->weight,
 		.phase = a,
 		.capacity = capacity,
-		.start = (__u32)b & (pool->size - 1),
-		.shift_by = (__u32)(b >> 32),
-		.factor = { (__u32)c | 1, (__u32)(c >> 32) | 1, (__u32)(b >> 16) | 1 },
+		.start = (__u16)b & (pool->size - 1),
+		.shift_by = (__u16)(b >> 32),
+		.factor = { (__u16)c | 1, (__u16)(c >> 32) | 1, (__u16)(b >> 16) | 1 },
 		.rank = (__u16)rank,
 	};
 
@@ -160,48 +167,64 @@ static int make_room(struct race *race, size_t n)
 	return 0;
 }
 
+/* The first step that a runner does not make before the limit. */
+static __u32 steps_before(const __u64 *clock, const struct runner *runner, __u32 size, __u64 limit)
+{
+	__u32 low = runner->position, stride = STRIDE;
+
+	while (low + stride <= size && time_at(clock, runner, low + stride - 1) < limit) {
+		low += stride;
+		stride *= 2;
+	}
+	for (; stride; stride /= 2) {
+		if (low + stride <= size && time_at(clock, runner, low + stride - 1) < limit)
+			low += stride;
+	}
+	return low;
+}
+
 /*
- * The runner's arrivals at free slots before the limit, to arrival[0..]. Returns how many. The compiler is to
- * keep everything in registers, and the processor not to guess whether a slot is free: hence the copies, and
- * an arrival at a taken slot is written and then overwritten.
+ * The runner's arrivals at free slots on its way to a step, to arrival[0..]. Returns how many. An arrival at
+ * a taken slot is written and then overwritten: the processor could not guess which slots are free.
  */
-static size_t advance(const struct race *race, struct runner *runner, __u16 number, __u64 limit,
+static size_t advance(const struct race *race, struct runner *runner, __u16 number, __u32 end,
 		      struct arrival *restrict arrival)
 {
-	const struct runner self = *runner;
-	const __u64 *restrict clock = race->clock;
 	const __u16 *restrict rank = race->rank;
-	__u32 size = race->pool->size, k = self.position;
+	__u32 size = race->pool->size;
 	int half = half_of(size);
 	size_t n = 0;
 
-	for (; k < size; k++) {
-		__u32 slot = slot_at(&self, k, size - 1, half);
-		__u64 time = time_at(clock, &self, k);
+	for (__u32 k = runner->position; k < end; k += STRIDE) {
+		__u32 steps = end - k < STRIDE ? end - k : STRIDE;
+		slots_t slots = slots_at(runner, k, (__u16)(size - 1), half);
 
-		if (time >= limit)
-			break;
-		arrival[n] = (struct arrival){ time, (__u16)slot, number };
-		n += rank[slot] == NOBODY;
+		for (__u32 i = 0; i < steps; i++) {
+			arrival[n] = (struct arrival){ k + i, slots[i], number };
+			n += rank[slots[i]] == NOBODY;
+		}
 	}
-	runner->position = k;
+	for (size_t i = 0; i < n; i++)
+		arrival[i].time = time_at(race->clock, runner, (__u32)arrival[i].time);
+	runner->position = end;
 	return n;
 }
 
 /* Collects, by rank, who reaches a slot that is still free before the limit. */
 static int collect(struct race *race, __u64 limit)
 {
-	__u32 size = race->pool->size;
-
 	race->n_arrivals = 0;
 	for (__u32 i = 0; i < race->n_runners; i++) {
 		struct runner *runner = &race->runner[i];
-		int r = make_room(race, race->n_arrivals + size - runner->position);
+		__u32 end;
+		int r;
 
+		wind_clock(race, runner, limit);
+		end = steps_before(race->clock, runner, race->n_clock - 1, limit);
+		r = make_room(race, race->n_arrivals + end - runner->position + 1);
 		if (r < 0)
 			return r;
-		wind_clock(race, runner, limit);
-		race->n_arrivals += advance(race, runner, (__u16)i, limit, &race->arrival[race->n_arrivals]);
+		race->n_arrivals += advance(race, runner, (__u16)i, end, &race->arrival[race->n_arrivals]);
 	}
 	return 0;
 }
@@ -350,14 +373,15 @@ static int run(struct race *race)
 	__u64 now = 0, weight = retire(race);
 
 	while (race->left && weight) {
-		/* No overflow: every runner weighs 1 or more, and a slot is left for half of them. */
-		__u64 span = (1ull << (TIME_BITS - 4)) / weight * (race->pool->size / race->left) + 1;
+		__u64 span;
 		int r;
 
 		if ((__u64)race->left * race->n_runners <= 2 * race->pool->size) {
 			finish(race);
 			break;
 		}
+		/* No overflow: size / left < n_runners / 2, and n_runners <= weight. */
+		span = (1ull << (TIME_BITS - 4)) / weight * (race->pool->size / race->left) + 1;
 		r = collect(race, now + span);
 		if (r < 0)
 			return r;
