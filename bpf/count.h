@@ -50,7 +50,8 @@ static __noinline int sample_drop(struct xdp_md *ctx, __u32 reason)
 	__u64 frame = bpf_xdp_get_buff_len(ctx);
 	__u64 bytes = at_most(frame, LB_SAMPLE_BYTES);
 
-	if (!sample || bytes == 0 || bytes > LB_SAMPLE_BYTES)
+	/* Not "== 0": from that, kernels before 6.3 do not learn that a number is positive. */
+	if (!sample || bytes < sizeof(struct ethhdr) || bytes > LB_SAMPLE_BYTES)
 		return 0;
 	sample->taken_ns = 0;
 	if (bpf_xdp_load_bytes(ctx, 0, sample->data, bytes))

@@ -19,6 +19,7 @@ static __always_inline struct lb_flow_bucket *lb_flow_bucket_get(__u64 table, __
 #include "lb/flowtable.h"
 
 #define LB_CLAIM_TURNS 3
+#define LB_CLAIM_LOST  0xffffu /* no index */
 
 /* The flow's hash under a key: ports and addresses, or the client alone. */
 static __always_inline __u64 flow_hash(const struct pkt *p, const __u64 key[2], __u32 flags)
@@ -101,52 +102,61 @@ static __always_inline int remember(const struct unsettled *u, __u64 identity, _
 	return place->number != LB_FLOW_NOWHERE && lb_flow_claim(0, place, u->tag, word);
 }
 
-/*
- * The backend index of a packet whose slot is unsettled. Another CPU may take the place found for an
- * insertion while we look: a few turns, then do without (base), which is consistent for as long as nothing is
- * remembered.
- */
-static __noinline __u32 select_unsettled(struct unsettled *u)
+/* One attempt of select_unsettled(); LB_CLAIM_LOST when another CPU took the place found for the flow. */
+static __noinline __u32 select_attempt(struct unsettled *u)
 {
 	__u32 cur = lb_slot_cur(u->slot), base = lb_slot_base(u->slot);
 	__u64 identity = lb_flow_word(0, 0, u->hash, u->vip->service, 0);
 	__u32 now_s = LB_LOAD(&u->control->clock_s);
 	bool learning = u->slot & LB_SLOT_LEARNING;
 	__u32 owner = u->syn ? cur : base;
+	struct lb_flow_place place;
 
-	for (int turn = 0; turn < LB_CLAIM_TURNS; turn++) {
-		struct lb_flow_place place;
+	if (lb_flow_find(0, u->control->flow_mask, u->tag, identity, now_s, &place)) {
+		__u32 index = lb_flow_backend(place.word);
 
-		if (lb_flow_find(0, u->control->flow_mask, u->tag, identity, now_s, &place)) {
-			__u32 index = lb_flow_backend(place.word);
-
-			if (backend_is_alive(u->vip, index)) {
-				if (!u->forget)
-					lb_flow_touch(0, &place,
-						      lb_flow_next_state(lb_flow_state(place.word), u->syn,
-									 u->closing),
-						      now_s);
-				u->how = LB_HOW_KNOWN;
-				return index;
-			}
+		if (backend_is_alive(u->vip, index)) {
+			if (!u->forget)
+				lb_flow_touch(
+					0, &place,
+					lb_flow_next_state(lb_flow_state(place.word), u->syn, u->closing),
+					now_s);
+			u->how = LB_HOW_KNOWN;
+			return index;
 		}
-		if (cur == base || !(u->syn || learning)) {
-			u->how = u->syn ? LB_HOW_NEW : LB_HOW_BASE;
-			if (!u->syn && cur != base)
-				stamp_slot(u, now_s);
-			return base;
-		}
-		if (owner == LB_INDEX_NONE)
-			return LB_INDEX_NONE;
-		if (remember(u, identity, owner, now_s, &place)) {
-			u->how = u->syn ? LB_HOW_NEW : LB_HOW_BASE;
-			return owner;
-		}
-		if (place.number == LB_FLOW_NOWHERE)
-			break;
+	}
+	if (cur == base || !(u->syn || learning)) {
+		u->how = u->syn ? LB_HOW_NEW : LB_HOW_BASE;
+		if (!u->syn && cur != base)
+			stamp_slot(u, now_s);
+		return base;
+	}
+	if (owner == LB_INDEX_NONE)
+		return LB_INDEX_NONE;
+	if (remember(u, identity, owner, now_s, &place)) {
+		u->how = u->syn ? LB_HOW_NEW : LB_HOW_BASE;
+		return owner;
 	}
 	u->how = LB_HOW_REFUSED;
-	return base;
+	return place.number == LB_FLOW_NOWHERE ? base : LB_CLAIM_LOST;
+}
+
+/*
+ * The backend index of a packet whose slot is unsettled. Another CPU may take the place found for an
+ * insertion while we look: a few turns, then do without (base), which is consistent for as long as nothing is
+ * remembered. Unrolled calls, not a loop: kernels before 6.8 refuse a loop that a compiler closes by falling
+ * through to its head, as clang does with this one.
+ */
+static __always_inline __u32 select_unsettled(struct unsettled *u)
+{
+	LB_UNROLL
+	for (int turn = 0; turn < LB_CLAIM_TURNS; turn++) {
+		__u32 index = select_attempt(u);
+
+		if (index != LB_CLAIM_LOST)
+			return index;
+	}
+	return lb_slot_base(u->slot);
 }
 
 static __always_inline bool is_explain(struct xdp_md *ctx)
