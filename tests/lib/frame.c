@@ -133,6 +133,7 @@ static void put_ip4(__u8 *at, const struct layer *l, const struct layer *next, s
 	at[1] = (__u8)or_default(l->tos, 0);
 	put16(at + 2, or_default(l->length, (unsigned int)length));
 	put16(at + 4, or_default(l->id, 0));
+	put16(at + 10, 0);
 	put16(at + 6, (l->df ? 0x4000u : 0) | (l->mf ? 0x2000u : 0) | offset);
 	at[8] = (__u8)or_default(l->ttl, 64);
 	at[9] = (__u8)or_default(l->type, protocol_of(next, 4));
@@ -324,10 +325,13 @@ struct frame *frame_cut(const struct frame *from, size_t length)
 	return f;
 }
 
-static void show(const char *name, const struct frame *f)
+/* The beginning, and what lies around a place. */
+static void show(const char *name, const struct frame *f, size_t place)
 {
 	printf("# %s, %zu bytes:", name, f->length);
-	for (size_t i = 0; i < f->length && i < 320; i++) {
+	for (size_t i = 0; i < f->length; i++) {
+		if (i >= 96 && (i + 32 < place || i > place + 32))
+			continue;
 		if (i % 16 == 0)
 			printf("\n#   %04zx ", i);
 		printf("%s%02x", i % 2 ? "" : " ", f->bytes[i]);
@@ -341,7 +345,7 @@ void frame_show_difference(const struct frame *got, const struct frame *want)
 
 	while (i < got->length && i < want->length && got->bytes[i] == want->bytes[i])
 		i++;
-	show("got", got);
-	show("wanted", want);
+	show("got", got, i);
+	show("wanted", want, i);
 	printf("# first difference at %#zx\n", i);
 }

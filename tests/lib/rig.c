@@ -223,8 +223,10 @@ static struct lb_config *parse(const struct rig *rig, const char *services)
 		if (*c == '\'')
 			*c = '"';
 	if (lb_config_parse(text, strlen(text), &config, &error) < 0)
-		fail_msg("%s: %s", text, error.text);
+		printf("# %s\n", text);
 	free(text);
+	if (!config)
+		fail_msg("configuration: %s", error.text);
 	return config;
 }
 
