@@ -8,9 +8,10 @@
 #include "choose.h"
 #include "count.h"
 #include "forward.h"
+#include "parse.h"
 #include "service.h"
 
-static __noinline int icmp_too_big(struct xdp_md *ctx, __u32 mtu);
+LB_SUBPROGRAM int icmp_too_big(struct xdp_md *ctx, __u32 mtu);
 
 /* Counts a packet that is ready to leave for its backend, and says how it leaves. */
 static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *backend,
@@ -33,8 +34,9 @@ static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *ba
 	return action;
 }
 
+/* Encapsulates, counts and sends. */
 static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
-				const struct lb_backend *backend, const struct choice *choice)
+				const struct lb_backend *backend, __u64 hash, __u32 how)
 {
 	struct lb_counter *counter = backend_counter(backend->counter);
 	struct inner in = read_inner(p);
@@ -42,12 +44,12 @@ static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const s
 
 	if (!counter)
 		return finish(ctx, LB_DROP_INTERNAL);
-	reason = encapsulate(ctx, p, in, vip, backend, choice->hash);
+	reason = encapsulate(ctx, p, in, vip, backend, hash);
 	if (reason == LB_DROP_TOO_BIG)
 		reason = icmp_too_big(ctx, backend->max_len);
 	if (reason)
 		return finish(ctx, reason);
-	return leave(ctx, backend, counter, in.length + sizeof(struct ethhdr), pkt_is_syn(p), choice->how);
+	return leave(ctx, backend, counter, in.length + sizeof(struct ethhdr), pkt_is_syn(p), how);
 }
 
 /* Where the payload of a UDP packet begins in the frame. */
@@ -60,28 +62,82 @@ static __always_inline __u32 udp_payload(const struct pkt *p)
 	return sizeof(struct ethhdr) + (LB_LOAD(&BYTE(p->ip, 0)) & 15) * 4 + sizeof(struct udphdr);
 }
 
-/* From a parsed packet to its verdict; made once per family, so that each has only its own. */
-static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
+/* The whole decision, for packets of which balance() found that they need it. */
+static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p)
 {
 	__u32 zero = 0;
 	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
 	struct lb_backend *backend;
-	struct choice choice;
+	struct choice choice = {};
 	struct lb_vip *vip;
+	__u32 bucket;
 	__u64 active;
 	int reason;
 
 	if (!control)
 		return finish(ctx, LB_DROP_INTERNAL);
 	active = LB_LOAD(&control->active);
-	vip = service_find(p, active);
+	bucket = service_of(p, active);
+	vip = vip_at(active, bucket);
 	if (!vip)
 		return finish(ctx, LB_PASS_NO_SERVICE);
-	reason = choose(ctx, p, control, active, vip, udp_payload(p), &choice);
+	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), &choice);
 	if (reason)
 		return finish(ctx, reason);
 	backend = backend_record(vip, choice.index);
 	if (!backend)
 		return finish(ctx, LB_DROP_INTERNAL);
-	return send(ctx, p, vip, backend, &choice);
+	return send(ctx, p, vip, backend, choice.hash, choice.how);
+}
+
+/*
+ * Starts over, with the packet's fields at hand: an unsettled slot, a wildcard service, QUIC. The fast path
+ * reads the packet once and keeps only the hash, so that it fits the machine's registers; what it leaves to
+ * this function decides anew, in one generation of its own.
+ */
+LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
+{
+	struct cursor c = { (void *)(long)ctx->data + sizeof(struct ethhdr), (void *)(long)ctx->data_end };
+	struct pkt p = {};
+
+	if (c.pos > c.end)
+		return finish(ctx, LB_DROP_INTERNAL);
+	if (SHORT(c.pos, -2) == bpf_htons(ETH_P_IP))
+		return parse_ipv4(ctx, &c, &p) ? finish(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
+	return parse_ipv6(ctx, &c, &p) ? finish(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
+}
+
+/*
+ * From a parsed packet to its verdict, as long as all is settled; made once per family, so that each has only
+ * its own. The active word is read once: the whole decision is made in one generation.
+ */
+static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
+{
+	__u32 zero = 0, slot, *ring;
+	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	struct lb_backend *backend;
+	struct lb_vip *vip;
+	__u64 active, hash;
+
+	if (!control)
+		return finish(ctx, LB_DROP_INTERNAL);
+	hash = flow_hash(p, control->hash_seed, 0);
+	active = LB_LOAD(&control->active);
+	vip = service_exact(p, active);
+	if (!vip)
+		return active & LB_ACTIVE_WILDCARD ? balance_again(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
+	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC))
+		return balance_again(ctx);
+	ring = ring_slot(vip, hash & vip->ring_mask);
+	if (!ring)
+		return finish(ctx, LB_DROP_INTERNAL);
+	slot = LB_LOAD(ring);
+	if (!lb_slot_settled(slot))
+		return balance_again(ctx);
+	if (lb_slot_cur(slot) == LB_INDEX_NONE)
+		return finish(ctx, LB_DROP_NO_BACKEND);
+	backend = backend_record(vip, lb_slot_cur(slot));
+	if (!backend)
+		return finish(ctx, LB_DROP_INTERNAL);
+	return send(ctx, p, vip, backend, hash, LB_HOW_SETTLED);
 }

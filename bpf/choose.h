@@ -10,31 +10,29 @@
 
 /* One packet's decision. */
 struct choice {
-	__u64 hash;  /* of the flow under the service's affinity: picks the slot, varies the outer header */
-	__u32 index; /* in the service's backends; LB_INDEX_NONE */
-	__u32 how;   /* enum lb_how */
+	__u64 hash;   /* of the flow under the service's affinity: picks the slot, varies the outer header */
+	__u32 index;  /* in the service's backends; LB_INDEX_NONE */
+	__u16 how;    /* enum lb_how */
+	__u16 forget; /* in: an ICMP error, which says nothing about its flow's life: remember nothing */
 };
 
-/* Off the fast path: gathers what select_unsettled() needs. */
-static __always_inline __u32 choose_unsettled(struct xdp_md *ctx, const struct pkt *p,
-					      const struct lb_control *control, const struct lb_vip *vip,
-					      __u32 slot, __u32 number, struct choice *choice)
+/* Off the fast path: asks the flow table. */
+static __always_inline void choose_unsettled(struct xdp_md *ctx, const struct pkt *p,
+					     const struct lb_control *control, __u64 active, __u32 bucket,
+					     __u32 slot, struct choice *choice)
 {
-	struct unsettled u = {
-		.control = control,
-		.vip = vip,
-		.tag = lb_flow_tag(flow_hash(p, control->flow_key, 0)),
-		.slot = slot,
-		.slot_number = number,
-		.hash = choice->hash,
-		.syn = pkt_is_syn(p),
-		.closing = p->tcp_flags & (LB_TCP_FIN | LB_TCP_RST),
-		.forget = is_explain(ctx),
-	};
-	__u32 index = select_unsettled(&u);
+	__u64 tag = lb_flow_tag(flow_hash(p, control->flow_key, 0));
+	__u32 flags = 0, selected;
 
-	choice->how = u.how;
-	return index;
+	if (pkt_is_syn(p))
+		flags |= LB_FLOW_IS_SYN;
+	if (p->tcp_flags & (LB_TCP_FIN | LB_TCP_RST))
+		flags |= LB_FLOW_IS_CLOSING;
+	if (choice->forget || is_explain(ctx))
+		flags |= LB_FLOW_EXPLAIN;
+	selected = select_unsettled(active, bucket, tag, choice->hash, flags, slot);
+	choice->index = LB_SELECTED_INDEX(selected);
+	choice->how = LB_SELECTED_HOW(selected);
 }
 
 /*
@@ -42,27 +40,24 @@ static __always_inline __u32 choose_unsettled(struct xdp_md *ctx, const struct p
  * 0: there is none to look at.
  */
 static __always_inline int choose(struct xdp_md *ctx, const struct pkt *p, const struct lb_control *control,
-				  __u64 active, const struct lb_vip *vip, __u32 payload,
+				  __u64 active, __u32 bucket, const struct lb_vip *vip, __u32 payload,
 				  struct choice *choice)
 {
-	__u32 number, slot, *ring;
+	__u32 slot, *ring;
 
 	choice->how = LB_HOW_SETTLED;
 	choice->hash = flow_hash(p, control->hash_seed, vip->flags);
 	if (vip->flags & LB_VIP_QUIC && payload) {
-		struct quic q = { vip, active, payload, 0 };
-
-		choice->index = quic_backend(ctx, &q);
+		choice->index = quic_backend(ctx, active, bucket, payload);
 		if (choice->index != LB_INDEX_NONE)
 			return 0;
 	}
-	number = choice->hash & vip->ring_mask;
-	ring = ring_slot(vip, number);
+	ring = ring_slot(vip, choice->hash & vip->ring_mask);
 	if (!ring)
 		return LB_DROP_INTERNAL;
 	slot = LB_LOAD(ring);
 	choice->index = lb_slot_cur(slot);
 	if (!lb_slot_settled(slot))
-		choice->index = choose_unsettled(ctx, p, control, vip, slot, number, choice);
+		choose_unsettled(ctx, p, control, active, bucket, slot, choice);
 	return choice->index == LB_INDEX_NONE ? LB_DROP_NO_BACKEND : 0;
 }

@@ -43,7 +43,7 @@ _Static_assert(LB_REASON_COUNT <= 32, "one word holds the actions of all reasons
 #define LB_SAMPLE_EVERY 1024u
 
 /* Keeps the beginning of a dropped packet for lbctl drops. */
-static __noinline int sample_drop(struct xdp_md *ctx, __u32 reason)
+LB_SUBPROGRAM int sample_drop(struct xdp_md *ctx, __u32 reason)
 {
 	__u32 key = bpf_get_smp_processor_id() * LB_REASONS_MAX + (reason & (LB_REASONS_MAX - 1));
 	struct lb_sample *sample = bpf_map_lookup_elem(&lb_samples, &key);
@@ -67,8 +67,13 @@ static __always_inline int finish(struct xdp_md *ctx, __u32 reason)
 {
 	__u32 cpu = bpf_get_smp_processor_id();
 	struct lb_reason_block *block = bpf_map_lookup_elem(&lb_reasons, &cpu);
-	int action = LB_ACTIONS_LOW >> (reason & 31) * 2 & 3;
 	__u64 count = 0;
+	int action;
+
+	/* The compiler may know the reasons that a subprogram returns; the verifier wants to see the bound.
+	 */
+	asm volatile("" : "+r"(reason));
+	action = LB_ACTIONS_LOW >> (reason & 31) * 2 & 3;
 
 	if (block)
 		count = block->reason[reason & (LB_REASONS_MAX - 1)].packets++;

@@ -65,9 +65,27 @@ static __always_inline int icmp_embedded_v6(struct scratch *s)
 	return 0;
 }
 
+/* The ICMP header, or NULL. The message ends with its packet: what a frame holds behind is not part of it. */
+static __always_inline __u8 *icmp_message(struct scratch *s)
+{
+	if (s->head_bytes > s->l3 + s->length)
+		s->head_bytes = s->l3 + s->length;
+	return head_at(s, s->l4, ICMP_HEADER_BYTES);
+}
+
+/* Whether a source is one host, which may be answered (RFC 1122 section 3.2.2, RFC 4443 section 2.4). */
+static __always_inline bool is_one_host(const __u8 *source, __u32 family)
+{
+	if (family == LB_FAMILY_V4)
+		return source[0] != 0 && source[0] != 127 && source[0] < 224;
+	if (WORD(source, 0) == 0 && (WORD(source, 8) & ~bpf_cpu_to_be64(1)) == 0)
+		return false;
+	return source[0] != 0xff;
+}
+
 static __always_inline int rare_icmp_v4(struct scratch *s)
 {
-	__u8 *icmp = head_at(s, s->l4, ICMP_HEADER_BYTES);
+	__u8 *icmp = icmp_message(s);
 
 	if (!icmp || s->first_fragment || s->lie)
 		return LB_PASS_ICMP;
@@ -93,7 +111,7 @@ static __always_inline int rare_icmp_v4(struct scratch *s)
 
 static __always_inline int rare_icmp_v6(struct scratch *s)
 {
-	__u8 *icmp = head_at(s, s->l4, ICMP_HEADER_BYTES);
+	__u8 *icmp = icmp_message(s);
 
 	if (!icmp || s->first_fragment || s->lie)
 		return LB_PASS_ICMP;
@@ -145,7 +163,7 @@ static __always_inline void swap_ethernet(__u8 *eth)
 
 /* Turns an echo request around in place; everything behind the header stays (RFC 792, RFC 4443 section 4.2).
  */
-static __noinline int icmp_echo(struct xdp_md *ctx)
+LB_SUBPROGRAM int icmp_echo(struct xdp_md *ctx)
 {
 	struct scratch *s = scratch_get();
 	__u32 bytes;
@@ -153,7 +171,6 @@ static __noinline int icmp_echo(struct xdp_md *ctx)
 
 	if (!s)
 		return LB_DROP_INTERNAL;
-	ip = head_at(s, s->l3, sizeof(struct ipv6hdr));
 	icmp = head_at(s, s->l4, ICMP_HEADER_BYTES);
 	if (!icmp)
 		return LB_DROP_INTERNAL;
@@ -180,7 +197,7 @@ static __noinline int icmp_echo(struct xdp_md *ctx)
 		SHORT(icmp, 2) = lb_csum_replace16(SHORT(icmp, 2), ICMPV6_ECHO_REQUEST, ICMPV6_ECHO_REPLY);
 	}
 	bytes = s->l4 + 4;
-	if (bytes < 4 || bytes > LB_HEAD_BYTES || bpf_xdp_store_bytes(ctx, 0, s->head, bytes))
+	if (bytes < 4 || bytes > LB_HEAD_LOAD || bpf_xdp_store_bytes(ctx, 0, s->head, bytes))
 		return LB_DROP_INTERNAL;
 	return LB_REPLY_ECHO;
 }
@@ -244,11 +261,12 @@ static __always_inline void write_too_big_v6(struct scratch *s, __u8 *out, const
  * Answers a packet that does not fit with the largest that would (bytes of the IP packet). The frame becomes
  * the answer: its Ethernet header and tags turned around, then IP, ICMP and the quote.
  */
-static __noinline int icmp_too_big(struct xdp_md *ctx, __u32 mtu)
+LB_SUBPROGRAM int icmp_too_big(struct xdp_md *ctx, __u32 mtu)
 {
 	struct scratch *s = scratch_get();
 	__u32 outer, bytes, l3;
 	__u8 *in, *out;
+	bool v4;
 
 	if (!s)
 		return LB_DROP_INTERNAL;
@@ -261,10 +279,14 @@ static __noinline int icmp_too_big(struct xdp_md *ctx, __u32 mtu)
 	    (SHORT(s->head, 16) == bpf_htons(ETH_P_8021Q) || SHORT(s->head, 16) == bpf_htons(ETH_P_8021AD)))
 		l3 += 4;
 	in = head_at(s, l3, LB_QUOTE_BYTES);
-	if (!in || !within_rate(s, &s->errors, lb_icmp_rate))
+	if (!in)
+		return LB_DROP_TOO_BIG;
+	v4 = in[0] >> 4 == 4;
+	if (!is_one_host(in + (v4 ? 12 : 8), v4 ? LB_FAMILY_V4 : LB_FAMILY_V6) ||
+	    !within_rate(s, &s->errors, lb_icmp_rate))
 		return LB_DROP_TOO_BIG;
 	out = s->answer;
-	if (in[0] >> 4 == 4) {
+	if (v4) {
 		write_too_big_v4(s, out, in, mtu);
 		outer = sizeof(struct iphdr) + ICMP_HEADER_BYTES;
 	} else {

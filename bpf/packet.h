@@ -19,6 +19,16 @@
 #include "lb/reasons.h"
 #include "lb/types.h"
 
+/*
+ * A function off the fast path. In the kernel it is a global one: the verifier checks it once, by itself,
+ * whoever calls it. Hence arguments are numbers or the context.
+ */
+#ifdef __bpf__
+#define LB_SUBPROGRAM __attribute__((noinline))
+#else
+#define LB_SUBPROGRAM static __attribute__((noinline, unused))
+#endif
+
 /* Wide loads and stores at any offset of a packet or record; both architectures do them unaligned. */
 #define WORD(base, offset)  (*(__u64 *)((void *)(base) + (offset)))
 #define HALF(base, offset)  (*(__u32 *)((void *)(base) + (offset)))

@@ -35,35 +35,42 @@ static __always_inline int quic_key(const struct lb_vip *vip, const __u8 *id, __
 	return 0;
 }
 
-/* What the look-up needs; small enough to pass on the stack. */
-struct quic {
-	const struct lb_vip *vip;
-	__u64 active;
-	__u32 payload; /* offset of the UDP payload in the frame */
-	__u32 pad;
-};
-
-/* The backend index that a packet's connection ID names, or LB_INDEX_NONE. */
-static __noinline __u32 quic_backend(struct xdp_md *ctx, const struct quic *q)
+/* The datagram's own beginning, which its length must cover: what a frame holds behind is not part of it. */
+static __always_inline bool quic_load(struct xdp_md *ctx, __u32 payload, __u8 head[QUIC_HEAD_BYTES + 1])
 {
-	struct lb_vip_bank *bank = active_bank(q->active);
+	__be16 length;
+
+	if (bpf_xdp_load_bytes(ctx, payload - 4, &length, sizeof(length)) ||
+	    bpf_ntohs(length) < sizeof(struct udphdr) + QUIC_HEAD_BYTES)
+		return false;
+	return !bpf_xdp_load_bytes(ctx, payload, head, QUIC_HEAD_BYTES);
+}
+
+/*
+ * The backend index that a packet's connection ID names, or LB_INDEX_NONE. active, bucket: name the service's
+ * VIP entry; payload: offset of the UDP payload in the frame.
+ */
+LB_SUBPROGRAM __u32 quic_backend(struct xdp_md *ctx, __u64 active, __u32 bucket, __u32 payload)
+{
+	struct lb_vip_bank *bank = active_bank(active);
 	__u8 head[QUIC_HEAD_BYTES + 1] = {};
-	struct lb_vip *record;
+	struct lb_vip *vip, *record;
 	__u64 key[3];
 	__u32 index;
 	int r;
 
-	if (!bank || bpf_xdp_load_bytes(ctx, q->payload, head, QUIC_HEAD_BYTES))
+	if (!bank || !quic_load(ctx, payload, head))
 		return LB_INDEX_NONE;
+	vip = &bank->bucket[bucket & (LB_VIP_BUCKETS - 1)];
 	if (head[0] & QUIC_LONG_HEADER)
-		r = quic_key(q->vip, head + QUIC_ID_AT_LONG, head[QUIC_ID_AT_LONG - 1], key);
+		r = quic_key(vip, head + QUIC_ID_AT_LONG, head[QUIC_ID_AT_LONG - 1], key);
 	else
-		r = quic_key(q->vip, head + QUIC_ID_AT_SHORT, QUIC_HEAD_BYTES, key);
+		r = quic_key(vip, head + QUIC_ID_AT_SHORT, QUIC_HEAD_BYTES, key);
 	if (r < 0)
 		return LB_INDEX_NONE;
-	record = vip_find(bank, active_mask(q->active), key[0], key[1], key[2]);
+	record = vip_find(bank, active_mask(active), key[0], key[1], key[2]);
 	if (!record)
 		return LB_INDEX_NONE;
 	index = record->backend_count;
-	return backend_is_alive(q->vip, index) ? index : LB_INDEX_NONE;
+	return backend_is_alive(vip, index) ? index : LB_INDEX_NONE;
 }

@@ -26,12 +26,13 @@
 #define ICMP_PARAMETER_PROBLEM    12
 #define ICMP_HEADER_BYTES         8u /* both versions */
 
-#define LB_HEAD_BYTES      256u /* of the frame that are looked at */
-#define LB_HEAD_SLACK      72u  /* so that a header at any offset stays inside the array */
-#define LB_VLAN_TAGS       2u   /* followed */
-#define LB_EXTENSIONS      6u   /* followed */
-#define LB_OUTER_BYTES     96u  /* Ethernet, two tags, IPv6, UDP fit */
-#define LB_OUTER_TAGS_ROOM 8u   /* tags go in front of the Ethernet header's place in outer[] */
+#define LB_HEAD_BYTES      256u /* of the frame in which headers may begin */
+#define LB_HEAD_SLACK      72u  /* so that a header that begins there can be read */
+#define LB_HEAD_LOAD       (LB_HEAD_BYTES + LB_HEAD_SLACK)
+#define LB_VLAN_TAGS       2u  /* followed */
+#define LB_EXTENSIONS      6u  /* followed */
+#define LB_OUTER_BYTES     96u /* Ethernet, two tags, IPv6, UDP fit */
+#define LB_OUTER_TAGS_ROOM 8u  /* tags go in front of the Ethernet header's place in outer[] */
 
 #define LB_QUOTE_BYTES                                                                                       \
 	72u /* of the packet an ICMP error is about: the longest IP header and 8 more (RFC 792) */
@@ -40,7 +41,7 @@
 enum rare_kind { RARE_FLOW, RARE_ICMP_ERROR, RARE_ECHO, RARE_LATER_FRAGMENT };
 
 struct scratch {
-	__u8 head[LB_HEAD_BYTES + LB_HEAD_SLACK];
+	__u8 head[LB_HEAD_LOAD];
 	__u8 outer[LB_OUTER_BYTES];
 	__u8 answer[LB_ANSWER_BYTES]; /* an ICMP error being built: IP, ICMP, quote */
 	struct pkt p;
@@ -96,7 +97,7 @@ static __always_inline void *head_at(struct scratch *s, __u64 offset, __u32 n)
 static __always_inline int rare_load(struct xdp_md *ctx, struct scratch *s)
 {
 	__u64 frame = bpf_xdp_get_buff_len(ctx);
-	__u64 bytes = at_most(frame, LB_HEAD_BYTES);
+	__u64 bytes = at_most(frame, LB_HEAD_LOAD);
 
 	s->frame_bytes = frame;
 	s->head_bytes = bytes;
@@ -104,7 +105,7 @@ static __always_inline int rare_load(struct xdp_md *ctx, struct scratch *s)
 	s->lie = 0;
 	s->explain = is_explain(ctx);
 	__builtin_memset(&s->p, 0, sizeof(s->p));
-	if (bytes < sizeof(struct ethhdr) || bytes > LB_HEAD_BYTES ||
+	if (bytes < sizeof(struct ethhdr) || bytes > LB_HEAD_LOAD ||
 	    bpf_xdp_load_bytes(ctx, 0, s->head, bytes))
 		return LB_PASS_MALFORMED;
 	return 0;

@@ -69,6 +69,13 @@ static __always_inline int rare_ipv4(struct scratch *s)
 	return 0;
 }
 
+/* Why a header of n bytes at l4 cannot be read: the frame ends before, or it begins further on than we look.
+ */
+static __always_inline int rare_out_of_reach(const struct scratch *s, __u32 n)
+{
+	return s->l4 + n > s->frame_bytes ? LB_PASS_MALFORMED : LB_PASS_IPV6_EXTENSION;
+}
+
 /* Steps over one extension header (RFC 8200 section 4). 1: there may be more; 0: next is the transport. */
 static __always_inline int rare_extension(struct scratch *s, __u8 *next)
 {
@@ -80,13 +87,13 @@ static __always_inline int rare_extension(struct scratch *s, __u8 *next)
 	case IPPROTO_ROUTING:
 	case IPPROTO_DSTOPTS:
 		if (!header)
-			return -LB_PASS_MALFORMED;
+			return -rare_out_of_reach(s, 8);
 		*next = header[0];
 		s->l4 += 8 + header[1] * 8;
 		return 1;
 	case IPPROTO_FRAGMENT:
 		if (!header)
-			return -LB_PASS_MALFORMED;
+			return -rare_out_of_reach(s, 8);
 		*next = header[0];
 		fragment = bpf_ntohs(SHORT(header, 2));
 		s->fragment_id = HALF(header, 4);
@@ -145,7 +152,7 @@ static __always_inline int rare_transport(struct scratch *s)
 	__u32 header;
 
 	if (!ports)
-		return LB_PASS_MALFORMED;
+		return rare_out_of_reach(s, 4);
 	if (s->l4 > s->l3 + s->length) {
 		rare_lie(s, LB_DROP_IP_HEADER);
 		room = 0;

@@ -10,7 +10,7 @@
 #include "rare_send.h"
 
 /* Fills struct scratch. 0 or a reason to pass. */
-static __noinline int rare_parse(struct xdp_md *ctx)
+LB_SUBPROGRAM int rare_parse(struct xdp_md *ctx)
 {
 	struct scratch *s = scratch_get();
 	__be16 type;
@@ -66,20 +66,22 @@ static __always_inline int rare_send(struct xdp_md *ctx, struct scratch *s, cons
 }
 
 /* A packet with ports of its own, or an ICMP error with those of the packet it is about. */
-static __noinline int rare_flow(struct xdp_md *ctx, __u64 active)
+LB_SUBPROGRAM int rare_flow(struct xdp_md *ctx, __u64 active)
 {
 	__u32 zero = 0, payload = 0;
 	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
 	struct scratch *s = scratch_get();
-	struct choice choice;
+	struct choice choice = {};
 	struct lb_vip *vip;
 	struct pkt p;
+	__u32 bucket;
 	int reason;
 
 	if (!s || !control)
 		return finish(ctx, LB_DROP_INTERNAL);
 	p = s->p;
-	vip = service_find(&p, active);
+	bucket = service_of(&p, active);
+	vip = vip_at(active, bucket);
 	if (!vip)
 		return finish(ctx, s->kind == RARE_ICMP_ERROR ? LB_PASS_ICMP
 				   : s->first_fragment        ? LB_PASS_FRAGMENT
@@ -90,16 +92,17 @@ static __noinline int rare_flow(struct xdp_md *ctx, __u64 active)
 		return finish(ctx, LB_DROP_ICMP_MTU);
 	if (s->kind == RARE_FLOW && p.protocol == IPPROTO_UDP)
 		payload = s->l4 + sizeof(struct udphdr);
-	reason = choose(ctx, &p, control, active, vip, payload, &choice);
+	choice.forget = s->kind == RARE_ICMP_ERROR;
+	reason = choose(ctx, &p, control, active, bucket, vip, payload, &choice);
 	if (reason)
 		return finish(ctx, reason);
 	if (s->first_fragment)
-		fragment_remember(s, control, choice.index, vip_bucket(vip, active), vip->service);
+		fragment_remember(s, control, choice.index, bucket, vip->service);
 	return rare_send(ctx, s, vip, choice.index, choice.hash, choice.how);
 }
 
 /* A fragment without ports: after its first, or by its source, or as its address's services want it. */
-static __noinline int rare_fragment(struct xdp_md *ctx, __u64 active)
+LB_SUBPROGRAM int rare_fragment(struct xdp_md *ctx, __u64 active)
 {
 	__u32 zero = 0, number, slot, *ring;
 	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
@@ -120,7 +123,7 @@ static __noinline int rare_fragment(struct xdp_md *ctx, __u64 active)
 			return rare_send(ctx, s, vip, word & LB_INDEX_MASK, tag, LB_HOW_SETTLED);
 		}
 	}
-	vip = address_find(&s->p, active);
+	vip = vip_at(active, address_of(&s->p, active));
 	if (!vip)
 		return finish(ctx, LB_PASS_FRAGMENT);
 	if (s->lie)
@@ -138,20 +141,20 @@ static __noinline int rare_fragment(struct xdp_md *ctx, __u64 active)
 }
 
 /* Answers if the address is a VIP with an active backend. */
-static __noinline int rare_echo(struct xdp_md *ctx, __u64 active)
+LB_SUBPROGRAM int rare_echo(struct xdp_md *ctx, __u64 active)
 {
 	struct scratch *s = scratch_get();
 	struct lb_vip *vip;
 
 	if (!s)
 		return finish(ctx, LB_DROP_INTERNAL);
-	vip = address_find(&s->p, active);
-	if (!vip || !(vip->flags & LB_VIP_ECHO))
+	vip = vip_at(active, address_of(&s->p, active));
+	if (!vip || !(vip->flags & LB_VIP_ECHO) || !is_one_host((const __u8 *)s->p.saddr, s->p.family))
 		return finish(ctx, LB_PASS_ICMP);
 	return finish(ctx, icmp_echo(ctx));
 }
 
-static __noinline int rare_packet(struct xdp_md *ctx)
+LB_SUBPROGRAM int rare_packet(struct xdp_md *ctx)
 {
 	__u32 zero = 0;
 	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);

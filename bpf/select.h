@@ -19,7 +19,7 @@ static __always_inline struct lb_flow_bucket *lb_flow_bucket_get(__u64 table, __
 #include "lb/flowtable.h"
 
 #define LB_CLAIM_TURNS 3
-#define LB_CLAIM_LOST  0xffffu /* no index */
+#define LB_CLAIM_LOST  0xffffffffu
 
 /* The flow's hash under a key: ports and addresses, or the client alone. */
 static __always_inline __u64 flow_hash(const struct pkt *p, const __u64 key[2], __u32 flags)
@@ -37,22 +37,18 @@ static __always_inline __u64 flow_hash(const struct pkt *p, const __u64 key[2], 
 	return lb_hash_v6(key, p->saddr, (__u64[2]){ daddr_0, daddr_1 }, ports, protocol);
 }
 
-/* What the slow path needs, small enough to pass on the stack. */
-struct unsettled {
-	const struct lb_control *control;
-	const struct lb_vip *vip;
-	__u64 tag;
-	__u32 slot;
-	__u32 slot_number;
-	__u32 hash;
-	__u8 syn;
-	__u8 closing;
-	__u8 forget; /* explain: change nothing */
-	__u8 how;    /* out: enum lb_how */
-};
-
 /* How a backend was chosen. */
 enum lb_how { LB_HOW_SETTLED, LB_HOW_NEW, LB_HOW_KNOWN, LB_HOW_BASE, LB_HOW_REFUSED };
+
+/* What a packet is to select_unsettled(). */
+#define LB_FLOW_IS_SYN     1u
+#define LB_FLOW_IS_CLOSING 2u
+#define LB_FLOW_EXPLAIN    4u /* change nothing */
+
+/* select_unsettled()'s answer: index, and how it was found. */
+#define LB_SELECTED(index, how) ((index) | (__u32)(how) << 16)
+#define LB_SELECTED_INDEX(s)    ((s)&0xffff)
+#define LB_SELECTED_HOW(s)      ((s) >> 16)
 
 /* The slot's word, by reference; NULL only if the tables are broken. */
 static __always_inline __u32 *ring_slot(const struct lb_vip *vip, __u32 number)
@@ -78,85 +74,88 @@ static __always_inline bool backend_is_alive(const struct lb_vip *vip, __u32 ind
 }
 
 /* Tells the sweeper that a flow from before the move still lives in this slot. */
-static __always_inline void stamp_slot(const struct unsettled *u, __u32 now_s)
+static __always_inline void stamp_slot(const struct lb_vip *vip, __u32 number, __u32 now_s)
 {
-	struct lb_stamp_chunk *chunk = bpf_map_lookup_elem(&lb_stamps, &u->vip->ring_chunk);
-	__u32 slot = u->vip->ring_offset * LB_SLOTS_PER_LINE + u->slot_number;
+	struct lb_stamp_chunk *chunk = bpf_map_lookup_elem(&lb_stamps, &vip->ring_chunk);
+	__u32 slot = vip->ring_offset * LB_SLOTS_PER_LINE + number;
 	__u32 *stamp;
 
-	if (!chunk || u->forget)
+	if (!chunk)
 		return;
 	stamp = &chunk->stamp_s[slot & (LB_CHUNK_LINES * LB_SLOTS_PER_LINE - 1)];
 	if (LB_LOAD(stamp) != now_s)
 		LB_STORE(stamp, now_s);
 }
 
-/* Remembers flow -> index, or overwrites an entry that names a dead backend. 1 if it is remembered. */
-static __always_inline int remember(const struct unsettled *u, __u64 identity, __u32 index, __u32 now_s,
-				    struct lb_flow_place *place)
+/*
+ * The backend of a packet whose slot is unsettled, as LB_SELECTED(); LB_CLAIM_LOST when another CPU took the
+ * place found for an insertion. active, bucket: name the service's VIP entry; tag, hash: of the flow; flags:
+ * LB_FLOW_*.
+ */
+LB_SUBPROGRAM __u32 select_attempt(__u64 active, __u32 bucket, __u64 tag, __u32 hash, __u32 flags)
 {
-	__u64 word = identity | lb_flow_word(index, LB_FLOW_EMBRYONIC, 0, 0, now_s);
-
-	if (u->forget)
-		return 1;
-	return place->number != LB_FLOW_NOWHERE && lb_flow_claim(0, place, u->tag, word);
-}
-
-/* One attempt of select_unsettled(); LB_CLAIM_LOST when another CPU took the place found for the flow. */
-static __noinline __u32 select_attempt(struct unsettled *u)
-{
-	__u32 cur = lb_slot_cur(u->slot), base = lb_slot_base(u->slot);
-	__u64 identity = lb_flow_word(0, 0, u->hash, u->vip->service, 0);
-	__u32 now_s = LB_LOAD(&u->control->clock_s);
-	bool learning = u->slot & LB_SLOT_LEARNING;
-	__u32 owner = u->syn ? cur : base;
+	__u32 zero = 0, bank_key = LB_ACTIVE_BANK(active);
+	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	struct lb_vip_bank *bank = bpf_map_lookup_elem(&lb_vips, &bank_key);
+	__u32 now_s, number, slot, cur, base, owner, *ring;
+	bool syn = flags & LB_FLOW_IS_SYN;
 	struct lb_flow_place place;
+	struct lb_vip *vip;
+	__u64 identity;
 
-	if (lb_flow_find(0, u->control->flow_mask, u->tag, identity, now_s, &place)) {
+	if (!control || !bank)
+		return LB_INDEX_NONE;
+	vip = &bank->bucket[bucket & (LB_VIP_BUCKETS - 1)];
+	number = hash & vip->ring_mask;
+	ring = ring_slot(vip, number);
+	if (!ring)
+		return LB_INDEX_NONE;
+	slot = LB_LOAD(ring);
+	cur = lb_slot_cur(slot);
+	base = lb_slot_base(slot);
+	owner = syn ? cur : base;
+	now_s = LB_LOAD(&control->clock_s);
+	identity = lb_flow_word(0, 0, hash, vip->service, 0);
+	if (lb_flow_find(0, control->flow_mask, tag, identity, now_s, &place)) {
 		__u32 index = lb_flow_backend(place.word);
+		__u32 state = lb_flow_next_state(lb_flow_state(place.word), syn, flags & LB_FLOW_IS_CLOSING);
 
-		if (backend_is_alive(u->vip, index)) {
-			if (!u->forget)
-				lb_flow_touch(
-					0, &place,
-					lb_flow_next_state(lb_flow_state(place.word), u->syn, u->closing),
-					now_s);
-			u->how = LB_HOW_KNOWN;
-			return index;
+		if (backend_is_alive(vip, index)) {
+			if (!(flags & LB_FLOW_EXPLAIN))
+				lb_flow_touch(0, &place, state, now_s);
+			return LB_SELECTED(index, LB_HOW_KNOWN);
 		}
 	}
-	if (cur == base || !(u->syn || learning)) {
-		u->how = u->syn ? LB_HOW_NEW : LB_HOW_BASE;
-		if (!u->syn && cur != base)
-			stamp_slot(u, now_s);
-		return base;
+	if (cur == base || !(syn || slot & LB_SLOT_LEARNING)) {
+		if (!syn && cur != base && !(flags & LB_FLOW_EXPLAIN))
+			stamp_slot(vip, number, now_s);
+		return LB_SELECTED(base, syn ? LB_HOW_NEW : LB_HOW_BASE);
 	}
 	if (owner == LB_INDEX_NONE)
 		return LB_INDEX_NONE;
-	if (remember(u, identity, owner, now_s, &place)) {
-		u->how = u->syn ? LB_HOW_NEW : LB_HOW_BASE;
-		return owner;
-	}
-	u->how = LB_HOW_REFUSED;
-	return place.number == LB_FLOW_NOWHERE ? base : LB_CLAIM_LOST;
+	if (flags & LB_FLOW_EXPLAIN ||
+	    (place.number != LB_FLOW_NOWHERE &&
+	     lb_flow_claim(0, &place, tag, identity | lb_flow_word(owner, LB_FLOW_EMBRYONIC, 0, 0, now_s))))
+		return LB_SELECTED(owner, syn ? LB_HOW_NEW : LB_HOW_BASE);
+	return place.number == LB_FLOW_NOWHERE ? LB_SELECTED(base, LB_HOW_REFUSED) : LB_CLAIM_LOST;
 }
 
 /*
- * The backend index of a packet whose slot is unsettled. Another CPU may take the place found for an
- * insertion while we look: a few turns, then do without (base), which is consistent for as long as nothing is
- * remembered. Unrolled calls, not a loop: kernels before 6.8 refuse a loop that a compiler closes by falling
- * through to its head, as clang does with this one.
+ * The same, with a few turns when another CPU is quicker; then it does without (base), which is consistent
+ * for as long as nothing is remembered. Unrolled calls, not a loop: kernels before 6.8 refuse a loop that a
+ * compiler closes by falling through to its head, as clang does with this one.
  */
-static __always_inline __u32 select_unsettled(struct unsettled *u)
+static __always_inline __u32 select_unsettled(__u64 active, __u32 bucket, __u64 tag, __u32 hash, __u32 flags,
+					      __u32 slot)
 {
 	LB_UNROLL
 	for (int turn = 0; turn < LB_CLAIM_TURNS; turn++) {
-		__u32 index = select_attempt(u);
+		__u32 selected = select_attempt(active, bucket, tag, hash, flags);
 
-		if (index != LB_CLAIM_LOST)
-			return index;
+		if (selected != LB_CLAIM_LOST)
+			return selected;
 	}
-	return lb_slot_base(u->slot);
+	return LB_SELECTED(lb_slot_base(slot), LB_HOW_REFUSED);
 }
 
 static __always_inline bool is_explain(struct xdp_md *ctx)

@@ -41,87 +41,85 @@ static __always_inline struct lb_vip_bank *active_bank(__u64 active)
 	return bpf_map_lookup_elem(&lb_vips, &key);
 }
 
-/* What the search for a wildcard service needs; small enough to pass on the stack. */
-struct wildcard {
-	__u64 active;
-	__u64 address[2];
-	__be16 port;
-	__u8 protocol;
-	__u8 family;
-	__u32 pad;
-};
-
-/*
- * Services that are not exact matches: all ports of an address, port ranges, address prefixes. Tuple space
- * search (Srinivasan, Suri, Varghese 1999): one look-up for each shape in use, most specific first. NULL:
- * none.
- */
-static __noinline struct lb_vip *find_wildcard(const struct wildcard *w)
-{
-	__u32 key = LB_ACTIVE_BANK(w->active);
-	struct lb_bank *shapes = bpf_map_lookup_elem(&lb_banks, &key);
-	struct lb_vip_bank *bank = active_bank(w->active);
-
-	if (!shapes || !bank)
-		return NULL;
-	for (__u32 i = 0; i < LB_SHAPES_MAX; i++) {
-		struct lb_shape shape = shapes->shape[i];
-		struct lb_vip *vip;
-		__u64 masked[3];
-
-		if (!shape.used)
-			break;
-		if (shape.family != w->family)
-			continue;
-		lb_vip_mask(&shape, w->address[0], w->address[1], w->port, w->protocol, masked);
-		vip = vip_find(bank, active_mask(w->active), masked[0], masked[1], masked[2]);
-		if (vip)
-			return vip;
-	}
-	return NULL;
-}
-
-/* The service of a packet. active: lb_control.active, read once. */
-static __always_inline struct lb_vip *service_find(const struct pkt *p, __u64 active)
-{
-	__u64 tail = lb_vip_tail_word(p->dport, p->protocol, p->family, 0, 0);
-	struct lb_vip_bank *bank = active_bank(active);
-	struct lb_vip *vip;
-
-	if (!bank)
-		return NULL;
-	vip = vip_find(bank, active_mask(active), p->daddr[0], p->daddr[1], tail);
-	if (vip || !(active & LB_ACTIVE_WILDCARD))
-		return vip;
-	struct wildcard w = { active, { p->daddr[0], p->daddr[1] }, p->dport, p->protocol, p->family, 0 };
-
-	return find_wildcard(&w);
-}
-
-/* The record that speaks for an address where there is no port: echo, later fragments. NULL: not a VIP of
- * ours. */
-static __always_inline struct lb_vip *address_find(const struct pkt *p, __u64 active)
+/* The service whose address, protocol and port are the packet's. active: lb_control.active, read once. */
+static __always_inline struct lb_vip *service_exact(const struct pkt *p, __u64 active)
 {
 	struct lb_vip_bank *bank = active_bank(active);
 
 	if (!bank)
 		return NULL;
 	return vip_find(bank, active_mask(active), p->daddr[0], p->daddr[1],
-			lb_vip_tail_word(0, p->protocol, p->family, LB_VIP_BITS_ADDRESS, 0));
+			lb_vip_tail_word(p->dport, p->protocol, p->family, 0, 0));
 }
 
-/* Number of an entry in its bank, to find it again. */
-static __always_inline __u32 vip_bucket(const struct lb_vip *vip, __u64 active)
+#define LB_BUCKET_NONE 0xffffffffu
+
+static __always_inline __u32 bucket_of(const struct lb_vip_bank *bank, const struct lb_vip *vip)
 {
-	__u64 tail = vip->key[2];
-	__u32 hash = lb_hash_vip(vip->key[0], vip->key[1], tail);
+	return ((const void *)vip - (const void *)bank) / sizeof(*vip);
+}
+
+/*
+ * Services that are not exact matches: all ports of an address, port ranges, address prefixes. Tuple space
+ * search (Srinivasan, Suri, Varghese 1999): one look-up for each shape in use, most specific first.
+ */
+static __always_inline struct lb_vip *find_wildcard(struct lb_vip_bank *bank, __u64 active, __u64 address_0,
+						    __u64 address_1, __u64 tail)
+{
+	__u32 key = LB_ACTIVE_BANK(active);
+	struct lb_bank *shapes = bpf_map_lookup_elem(&lb_banks, &key);
+
+	for (__u32 i = 0; shapes && i < LB_SHAPES_MAX; i++) {
+		struct lb_shape shape = shapes->shape[i];
+		struct lb_vip *vip;
+		__u64 masked[3];
+
+		if (!shape.used)
+			break;
+		if (shape.family != (tail >> 24 & 0xff))
+			continue;
+		lb_vip_mask(&shape, address_0, address_1, tail & 0xffff, tail >> 16 & 0xff, masked);
+		vip = vip_find(bank, active_mask(active), masked[0], masked[1], masked[2]);
+		if (vip)
+			return vip;
+	}
+	return NULL;
+}
+
+/*
+ * The bucket of the service of a packet, an exact one or the most specific other, or LB_BUCKET_NONE. active:
+ * lb_control.active, read once; the rest: the packet's key.
+ */
+LB_SUBPROGRAM __u32 service_bucket(__u64 active, __u64 address_0, __u64 address_1, __u64 tail)
+{
+	struct lb_vip_bank *bank = active_bank(active);
+	struct lb_vip *vip;
+
+	if (!bank)
+		return LB_BUCKET_NONE;
+	vip = vip_find(bank, active_mask(active), address_0, address_1, tail);
+	if (!vip && active & LB_ACTIVE_WILDCARD)
+		vip = find_wildcard(bank, active, address_0, address_1, tail);
+	return vip ? bucket_of(bank, vip) : LB_BUCKET_NONE;
+}
+
+static __always_inline __u32 service_of(const struct pkt *p, __u64 active)
+{
+	return service_bucket(active, p->daddr[0], p->daddr[1],
+			      lb_vip_tail_word(p->dport, p->protocol, p->family, 0, 0));
+}
+
+/* The entry in a bucket of the active bank; NULL for LB_BUCKET_NONE. */
+static __always_inline struct lb_vip *vip_at(__u64 active, __u32 bucket)
+{
 	struct lb_vip_bank *bank = active_bank(active);
 
-	for (__u32 i = 0; bank && i < LB_VIP_PROBES; i++) {
-		struct lb_vip *here = &bank->bucket[(hash + i) & active_mask(active) & (LB_VIP_BUCKETS - 1)];
+	return bank && bucket != LB_BUCKET_NONE ? &bank->bucket[bucket & (LB_VIP_BUCKETS - 1)] : NULL;
+}
 
-		if (here->key[0] == vip->key[0] && here->key[2] == tail && here->key[1] == vip->key[1])
-			return (hash + i) & active_mask(active);
-	}
-	return 0;
+/* The record that speaks for an address where there is no port: echo, later fragments; or LB_BUCKET_NONE. */
+static __always_inline __u32 address_of(const struct pkt *p, __u64 active)
+{
+	return service_bucket(active & ~LB_ACTIVE_WILDCARD, p->daddr[0], p->daddr[1],
+			      lb_vip_tail_word(0, p->protocol, p->family, LB_VIP_BITS_ADDRESS, 0));
 }
