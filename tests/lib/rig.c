@@ -111,8 +111,9 @@ int rig_teardown(void **state)
 	return 0;
 }
 
-static void set_port(struct rig *rig, __u32 port, __u32 ifindex)
+void rig_plug(struct rig *rig, __u32 port, int index)
 {
+	__u32 ifindex = (__u32)index;
 	__u64 wide = ifindex;
 
 	if (ifindex)
@@ -160,8 +161,8 @@ int rig_reset(void **state)
 
 	clear_tables(rig);
 	for (__u32 port = 0; port < LB_PORTS_MAX; port++)
-		set_port(rig, port, 0);
-	set_port(rig, RIG_PORT, (__u32)rig->peer_ifindex);
+		rig_plug(rig, port, 0);
+	rig_plug(rig, RIG_PORT, rig->peer_ifindex);
 	rig->hop = (struct lb_next_hop){
 		.resolved = true, .same_interface = true, .port = RIG_PORT, .mtu = 1500
 	};

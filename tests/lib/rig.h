@@ -41,6 +41,10 @@
 #define MAC_HOP(n)      "02:00:00:00:be:0" #n
 #define ETH_OUT(n, ...) ETH(.from = MAC_LB, .to = MAC_HOP(n), ##__VA_ARGS__)
 
+/* The last byte of the MAC that the packet left for: n of MAC_HOP(n), which is that of the backend's address.
+ */
+#define rig_backend_taken(rig) ((rig)->last.out.bytes[5])
+
 /* What came of a packet. */
 struct result {
 	int action;  /* XDP_* */
@@ -109,6 +113,9 @@ void rig_expect(struct rig *rig, const struct frame *in, int action, int reason,
 		const char *file, int line);
 void rig_expect_same(struct rig *rig, const struct frame *in, int action, int reason, const char *file,
 		     int line);
+
+/* Plugs an interface into a port of the device map; 0: pulls it out. */
+void rig_plug(struct rig *rig, __u32 port, int ifindex);
 
 /* The service's VIP entry in the active bank, its ring and records: to break them, or to set slots by hand.
  */

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Why packets to a service are dropped: no backend, no next hop, no room, no interface, broken tables,
+ * limits; and the sample that lbctl drops shows. Headers that lie are in test_lies.c.
+ */
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+
+#include "lb_ingress.skel.h"
+#include "low_headroom.skel.h"
+#include "lb/slot.h"
+#include "tunnel.h"
+
+static const struct frame *web(void)
+{
+	return frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80), DATA(4));
+}
+
+static void no_backend(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_services(rig, "{'name':'web','vip':'" VIP4 "','protocol':'tcp','port':80,'ring_size':64,"
+			  "'backends':[{'name':'a','address':'10.0.1.1','state':'down'}]}");
+	expect_drop(rig, web(), NO_BACKEND);
+	rig_services(rig, "{'name':'web','vip':'" VIP4
+			  "','protocol':'tcp','port':80,'ring_size':64,'backends':[]}");
+	expect_drop(rig, web(), NO_BACKEND);
+}
+
+static void unresolved_next_hop(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->hop.resolved = false;
+	for (const struct way *w = all_ways; w < all_ways + N_WAYS; w++) {
+		way_service(rig, w, "tcp", NULL);
+		expect_drop(rig, frame(ETH(), way_ip(w), TCP(4000, 80), DATA(4)), NEXT_HOP);
+		expect_drop(rig, frame(ETH(), VLAN(9), way_ip(w), TCP(4000, 80), DATA(4)), NEXT_HOP);
+	}
+}
+
+static void egress_is_gone(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->hop.same_interface = false;
+	rig_plug(rig, RIG_PORT, 0);
+	for (const struct way *w = all_ways; w < all_ways + N_WAYS; w++) {
+		way_service(rig, w, "tcp", NULL);
+		expect_drop(rig, frame(ETH(), way_ip(w), TCP(4000, 80), DATA(4)), EGRESS);
+		expect_drop(rig, frame(ETH(), VLAN(9), way_ip(w), TCP(4000, 80), DATA(4)), EGRESS);
+	}
+	rig_plug(rig, RIG_PORT, rig->peer_ifindex);
+	expect_redirect(rig, frame(ETH(), way_ip(&all_ways[N_WAYS - 1]), TCP(4000, 80)), NULL);
+}
+
+/* A reply of ours is itself limited; beyond, the packet is dropped in silence. */
+static void too_big_beyond_the_rate(void **state)
+{
+	struct rig *rig = *state;
+	int drops = 0;
+
+	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
+	rig->alone = true; /* the other one's second may be another */
+	for (int i = 0; i < 2000 && drops < 10; i++) {
+		rig_run(rig, frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80), DATA(1441)));
+		if (rig->last.action == XDP_DROP) {
+			assert_int_equal(rig->last.reason, LB_DROP_TOO_BIG);
+			drops++;
+		} else {
+			assert_int_equal(rig->last.reason, LB_REPLY_TOO_BIG);
+		}
+	}
+	assert_int_equal(drops, 10);
+}
+
+static void echo_beyond_the_rate(void **state)
+{
+	struct rig *rig = *state;
+	int drops = 0;
+
+	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
+	rig->alone = true;
+	for (int i = 0; i < 20000 && drops < 10; i++) {
+		rig_run(rig, frame(ETH(), IP4(CLIENT4, VIP4), ICMP(8, 0, .word = (__u32)i), DATA(8)));
+		if (rig->last.action == XDP_DROP) {
+			assert_int_equal(rig->last.reason, LB_DROP_ECHO_LIMIT);
+			drops++;
+		} else {
+			assert_int_equal(rig->last.reason, LB_REPLY_ECHO);
+		}
+	}
+	assert_int_equal(drops, 10);
+}
+
+/* Nobody tells the sender of an ICMP error, or of a later fragment (RFC 1122). */
+static void too_big_without_a_reply(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
+	expect_drop(rig,
+		    frame(ETH(), IP4("192.0.2.99", VIP4), ICMP(3, 1), IP4(VIP4, CLIENT4), TCP(80, 4000),
+			  DATA(1440)),
+		    TOO_BIG);
+	expect_tx(rig, frame(ETH(), IP4(CLIENT4, VIP4, .mf = 1, .id = 8), TCP(4000, 80), DATA(8)), NULL);
+	expect_drop(rig, frame(ETH(), IP4(CLIENT4, VIP4, .offset = 32, .id = 8, .type = 6), DATA(1464)),
+		    TOO_BIG);
+}
+
+static void no_headroom(void **state)
+{
+	struct rig *rig = *state;
+	struct low_headroom_bpf *low = low_headroom_bpf__open_and_load();
+	const __u32 zero = 0;
+
+	assert_non_null(low);
+	assert_int_equal(bpf_map_update_elem(bpf_map__fd(low->maps.low_headroom_next), &zero,
+					     &rig->path.program_fd, 0),
+			 0);
+	rig->program_fd = bpf_program__fd(low->progs.low_headroom);
+	rig->alone = true;
+	for (const struct way *w = all_ways; w < all_ways + N_WAYS; w++) {
+		int room = way_overhead(w);
+
+		way_service(rig, w, "udp", NULL);
+		/* 256 bytes are there, of which the kernel keeps 40 to itself. */
+		for (int spare = -2; spare <= 1; spare++) {
+			const struct frame *in = frame(ETH(), way_ip(w), UDP(4000, 80), DATA(40));
+			const struct frame *tagged =
+				frame(ETH(), VLAN(4), way_ip(w), UDP(4000, 80), DATA(40));
+
+			low->bss->low_headroom_taken = 216 - room - spare;
+			if (low->bss->low_headroom_taken > 216)
+				continue;
+			if (spare < 0) {
+				expect_drop(rig, in, HEADROOM);
+				expect_drop(rig, tagged, HEADROOM);
+			} else {
+				expect_tx(rig, in, NULL);
+				expect_tx(rig, tagged, NULL);
+			}
+		}
+	}
+	low_headroom_bpf__destroy(low);
+
+	/* The same, host-compiled. */
+	rig->host->headroom = 40 + 19;
+	way_service(rig, &all_ways[2], "udp", NULL);
+	struct frame *in = frame(ETH(), way_ip(&all_ways[2]), UDP(4000, 80), DATA(40));
+	assert_int_equal(host_packet(rig->host, in->bytes, &in->length, FRAME_MAX), XDP_DROP);
+	rig->host->headroom = HOST_HEADROOM;
+}
+
+static void tables_that_name_nothing(void **state)
+{
+	struct rig *rig = *state;
+	struct lb_vip kept, *vip;
+
+	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
+	vip = rig_vip(rig, "web");
+	kept = *vip;
+	vip->ring_chunk = 999;
+	expect_drop(rig, web(), INTERNAL);
+	*vip = kept;
+	vip->backend_chunk = 999;
+	expect_drop(rig, web(), INTERNAL);
+	*vip = kept;
+	rig_backend(rig, "web", 0)->counter = 1u << 30;
+	expect_drop(rig, web(), INTERNAL);
+}
+
+/* A method that no version knows is as good as no next hop. */
+static void unknown_method(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
+	rig_backend(rig, "web", 0)->method = 99;
+	expect_drop(rig, web(), NEXT_HOP);
+}
+
+static void sample_of_a_drop(void **state)
+{
+	struct rig *rig = *state;
+	const struct frame *in = frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80), DATA(300));
+	int fd = bpf_map__fd(rig->path.skeleton->maps.lb_samples);
+	struct lb_sample sample;
+	bool found = false;
+
+	rig_services(rig, "{'name':'web','vip':'" VIP4 "','protocol':'tcp','port':80,'ring_size':64,"
+			  "'backends':[{'name':'a','address':'10.0.1.1','state':'down'}]}");
+	expect_drop(rig, in, NO_BACKEND);
+	for (__u32 cpu = 0; cpu < rig->path.tables.sizes.cpus; cpu++) {
+		__u32 key = cpu * LB_REASONS_MAX + LB_DROP_NO_BACKEND;
+
+		assert_int_equal(bpf_map_lookup_elem(fd, &key, &sample), 0);
+		if (!sample.taken_ns || sample.frame_bytes != in->length)
+			continue;
+		found = true;
+		assert_int_equal(sample.sample_bytes, LB_SAMPLE_BYTES);
+		assert_memory_equal(sample.data, in->bytes, LB_SAMPLE_BYTES);
+	}
+	assert_true(found);
+}
+
+static const struct CMUnitTest tests[] = {
+	RIG_TEST(no_backend),
+	RIG_TEST(unresolved_next_hop),
+	RIG_TEST(egress_is_gone),
+	RIG_TEST(too_big_beyond_the_rate),
+	RIG_TEST(echo_beyond_the_rate),
+	RIG_TEST(too_big_without_a_reply),
+	RIG_TEST(no_headroom),
+	RIG_TEST(unknown_method),
+	RIG_TEST(tables_that_name_nothing),
+	RIG_TEST(sample_of_a_drop),
+};
+
+RIG_MAIN(tests, rig_setup)
