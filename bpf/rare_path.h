@@ -90,7 +90,8 @@ LB_SUBPROGRAM int rare_flow(struct xdp_md *ctx, __u64 active)
 		return finish(ctx, s->lie);
 	if (s->silly_mtu)
 		return finish(ctx, LB_DROP_ICMP_MTU);
-	if (s->kind == RARE_FLOW && p.protocol == IPPROTO_UDP)
+	if (s->kind == RARE_FLOW && p.protocol == IPPROTO_UDP &&
+	    s->l4 + sizeof(struct udphdr) + QUIC_HEAD_BYTES <= s->l3 + s->length)
 		payload = s->l4 + sizeof(struct udphdr);
 	choice.forget = s->kind == RARE_ICMP_ERROR;
 	reason = choose(ctx, &p, control, active, bucket, vip, payload, &choice);
