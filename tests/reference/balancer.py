@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""
+A slow and obvious balancer: what must become of a packet, decided from the documentation and the RFCs, to judge the
+packet path by. It shares no code with bpf/, and what is not written down somewhere else is in
+docs/reference-balancer.md. `Balancer.decide()` returns an Opinion.
+"""
+
+import ipaddress
+from collections import namedtuple
+
+from flow_hash import flow_hash, ports_word
+from headers import (
+    Ends, HEAD_BYTES, ICMP, ICMPV6, TCP, UDP, ip_packet, ipv4_checksum_after_hop, outer_ipv4, outer_ipv6,
+    outer_udp, replaced_checksum, tags_of, too_big_answer, transport_ports, walk_extensions,
+)
+
+EMBRYONIC, ESTABLISHED, CLOSING = 1, 2, 3  # states of a remembered flow
+NONE = 0x3FFF  # a ring slot's word for "no backend"
+FRAGMENT_AGE_S = 30
+QUIC_BYTES = 15  # of a datagram that can be QUIC: type, version, length, eight bytes of ID and more
+TX_PACKETS, TX_BYTES, REDIRECT_PACKETS, REDIRECT_BYTES, SYN, KNOWN, BASE = range(7)  # of struct lb_counter
+
+# action: "PASS", "DROP", "TX", "REDIRECT"; reason: "" for forwarded packets; frame: what leaves, or None where it does
+# not matter; counters: {number: increment} as the runner numbers them; note: for people
+Opinion = namedtuple("Opinion", "action reason frame counters note")
+Flow = namedtuple("Flow", "source destination source_port destination_port protocol")
+
+
+class Backend:
+    def __init__(self, service, data, config):
+        self.name, self.id, self.index = data["name"], data["id"], data["index"]
+        self.dead = data["dead"]
+        self.port, self.mtu = data["port"], data["mtu"]
+        self.same_interface = data["same_interface"]
+        self.address = ipaddress.ip_address(data["address"])
+        self.ethernet = bytes.fromhex(data["destination"]) + bytes.fromhex(data["source"])
+        self.resolved = data["resolved"]
+        self.eligible = data["state"] == "active" and data["weight"] > 0 and not data["leaving"]
+        self.l2 = service["forward"] == "l2"
+        self.gue = service["forward"] == "gue"
+        self.gue_port = service["gue_port"]
+        self.overhead = 0 if self.l2 else (20 if self.address.version == 4 else 40) + (8 if self.gue else 0)
+        self.max_len = self.mtu - self.overhead
+        # The outer source: tunnel_source with host bits that follow the flow, or the route's own.
+        prefix = config.get("tunnel_source", {}).get(f"ipv{self.address.version}")
+        if prefix:
+            network = ipaddress.ip_network(prefix)
+            self.outer_source = int(network.network_address)
+            self.vary = int(network.hostmask) & 0xFFFFFFFF
+        else:
+            self.outer_source = int(ipaddress.ip_address(data["source_address"]))
+            self.vary = 0
+
+
+class Service:
+    def __init__(self, config, service, tables):
+        self.name, self.id, self.ring = service["name"], tables["id"], tables["ring"]
+        self.network = ipaddress.ip_network(service["vip"])
+        self.one_address = self.network.num_addresses == 1
+        self.protocol = {"tcp": TCP, "udp": UDP}[service["protocol"]]
+        port = str(service["port"])
+        first, _, last = ("0-65535" if port == "any" else port).partition("-")
+        self.first, self.last = int(first), int(last or first)
+        self.affinity = service["affinity"]
+        self.echo = service["echo"]
+        self.drops_fragments = service["fragments"] == "drop"
+        self.backends = {b["index"]: Backend(service, b, config) for b in tables["backends"]}
+        self.has_eligible = any(b.eligible for b in self.backends.values())
+        # QUIC-LB: server ID -> backend, by rotation bits.
+        self.quic_bytes = {q["rotation"]: q["server_id_bytes"] for q in service.get("quic", {}).get("configs", [])}
+        by_name = {b.name: b for b in self.backends.values()}
+        self.server_ids = {bytes.fromhex(b["server_id"]): by_name[b["name"]]
+                           for b in service["backends"] if "server_id" in b}
+
+    def alive(self, index):
+        backend = self.backends.get(index)
+        return backend is not None and not backend.dead
+
+
+class Balancer:
+    def __init__(self, tables):
+        config = tables["config"]
+        by_name = {s["name"]: s for s in tables["services"]}
+        self.services = [Service(config, s, by_name[s["name"]]) for s in config["services"]]
+        self.seed, self.flow_key = tables["hash_seed"], tables["flow_key"]
+        self.clock_s, self.several = tables["clock_s"], tables["several"]
+        self.interfaces = {int(port): number for port, number in tables["ports"].items()}
+        self.reasons = tables["reasons"]
+        self.flows = {}  # (service, flow) -> [backend index, state], while the slot is unsettled
+        self.fragments = {}  # (source, destination, protocol, id) -> (service, backend index, when)
+        self.remembered = 0  # grows when something is remembered
+        self._services = {}  # a cache: (destination, protocol, port) -> service
+
+    # --- what to do with a frame ------------------------------------------------------------------------------
+
+    def decide(self, frame, ingress=0, explain=False):
+        self.ingress, self.explain = self.interfaces[ingress], explain
+        try:
+            return self.judge(frame)
+        except Ends as end:
+            action, _, reason = end.reason.partition(" ")
+            return Opinion(action, reason, frame if action == "PASS" else None, {self.reasons[end.reason]: 1},
+                           end.note)
+
+    def judge(self, frame):
+        if frame[0] & 1:
+            raise Ends("PASS multicast")
+        kind, l3 = tags_of(frame)
+        if kind not in (0x0800, 0x86DD):
+            raise Ends("PASS not_ip")
+        ip = ip_packet(frame, l3, kind)
+        if ip.later_fragment:
+            return self.later_fragment(ip)
+        if ip.protocol in (TCP, UDP):
+            return self.transport(ip)
+        if ip.protocol == (ICMP if ip.version == 4 else ICMPV6):
+            return self.icmp(ip)
+        raise Ends("PASS fragment" if ip.first_fragment else "PASS protocol")
+
+    # --- packets with ports -----------------------------------------------------------------------------------
+
+    def transport(self, ip):
+        source_port, destination_port, flags, lie = transport_ports(ip)
+        flow = Flow(ip.source, ip.destination, source_port, destination_port, ip.protocol)
+        service = self.service_of(flow)
+        if not service:
+            raise Ends("PASS fragment" if ip.first_fragment else "PASS no_service")
+        if lie:
+            raise Ends("DROP " + lie, service.name)
+        syn, closing = flags & 0x12 == 0x02, bool(flags & 0x05)
+        backend = self.by_connection_id(service, ip) if service.affinity == "quic" else None
+        hash_ = self.hash_of(service, flow)
+        how = "settled"
+        if not backend:
+            backend, how = self.by_slot(service, flow, hash_, syn, closing)
+        if ip.first_fragment and not self.explain:
+            self.fragments[self.fragment_key(ip)] = (service, backend.index, self.clock_s)
+            self.remembered += 1
+        return self.send(ip, service, backend, hash_, how, syn, answer_too_big=True)
+
+    def service_of(self, flow):
+        key = (flow.destination, flow.protocol, flow.destination_port)
+        if key not in self._services:
+            address = ipaddress.ip_address(flow.destination)
+            matching = [s for s in self.services
+                        if s.protocol == flow.protocol and s.network.version == address.version
+                        and address in s.network and s.first <= flow.destination_port <= s.last]
+            # The longest prefix first, then the narrowest range.
+            matching.sort(key=lambda s: (-s.network.prefixlen, s.last - s.first))
+            self._services[key] = matching[0] if matching else None
+        return self._services[key]
+
+    def hash_of(self, service, flow):
+        if service.affinity == "source":
+            return flow_hash(self.seed, flow.source, bytes(len(flow.source)), 0, 0)
+        ports = ports_word(flow.source_port, flow.destination_port)
+        return flow_hash(self.seed, flow.source, flow.destination, ports, flow.protocol)
+
+    def by_connection_id(self, service, ip):
+        """The backend that a QUIC datagram's destination connection ID names, if any."""
+        datagram = ip.frame[ip.l4 + 8 : min(ip.l4 + int.from_bytes(ip.frame[ip.l4 + 4 : ip.l4 + 6], "big"), ip.end)]
+        if len(datagram) < QUIC_BYTES:
+            return None
+        if datagram[0] & 0x80:
+            connection_id = datagram[6 : 6 + datagram[5]]
+        else:
+            connection_id = datagram[1:]
+        if not connection_id:
+            return None
+        size = service.quic_bytes.get(connection_id[0] >> 5)
+        if not size or len(connection_id) < 1 + size:
+            return None
+        backend = service.server_ids.get(connection_id[1 : 1 + size])
+        return backend if backend and not backend.dead else None
+
+    def by_slot(self, service, flow, hash_, syn, closing=False, remember=True):
+        """Transition-only state (DESIGN section 4)."""
+        slot = service.ring[hash_ & (len(service.ring) - 1)]
+        current, base = slot & 0x3FFF, slot >> 16 & 0x3FFF
+        learning, unsettled = slot >> 30 & 1, slot >> 31
+        key = (service.id, flow)
+        how = "settled"
+        index = current
+        if unsettled or current != base:
+            known = self.flows.get(key)
+            if known and service.alive(known[0]):
+                index, how = known[0], "known"
+                if remember and not self.explain:
+                    known[1] = self.next_state(known[1], syn, closing)
+            elif current == base or not (syn or learning):
+                index, how = base, "new" if syn else "base"
+            else:
+                index, how = (current, "new") if syn else (base, "base")
+                if index != NONE and remember and not self.explain:
+                    self.flows[key] = [index, EMBRYONIC]
+                    self.remembered += 1
+        if index == NONE:
+            raise Ends("DROP no_backend", service.name)
+        return service.backends[index], how
+
+    @staticmethod
+    def next_state(state, syn, closing):
+        """A handshake is established by the client's next packet, and over with a FIN or RST."""
+        if closing:
+            return CLOSING
+        return ESTABLISHED if state == EMBRYONIC and not syn else state
+
+    def flow_states(self):
+        """The number of flows by state."""
+        counts = {EMBRYONIC: 0, ESTABLISHED: 0, CLOSING: 0}
+        for _, state in self.flows.values():
+            counts[state] += 1
+        return counts
+
+    # --- fragments --------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def fragment_key(ip):
+        return (ip.source, ip.destination, ip.fragment_protocol, ip.fragment_id)
+
+    def later_fragment(self, ip):
+        protocol = ip.fragment_protocol
+        seen = self.fragments.get(self.fragment_key(ip))
+        if seen and self.clock_s - seen[2] <= FRAGMENT_AGE_S and seen[0].alive(seen[1]):
+            if ip.lie:
+                raise Ends("DROP " + ip.lie)
+            identification = int.from_bytes(ip.fragment_id, "little")
+            hash_ = flow_hash(self.flow_key, ip.source, ip.destination, identification, protocol) | 1
+            return self.send(ip, seen[0], seen[0].backends[seen[1]], hash_, "settled")
+        here = [s for s in self.services
+                if s.one_address and s.network.network_address.packed == ip.destination]
+        if protocol in (TCP, UDP):
+            here = [s for s in here if s.protocol == protocol]
+        elif protocol == (ICMP if ip.version == 4 else ICMPV6):
+            here = [s for s in here if s.echo and s.has_eligible]
+        else:
+            here = []
+        if not here:
+            raise Ends("PASS fragment")
+        if ip.lie:
+            raise Ends("DROP " + ip.lie)
+        if len(here) == 1 and here[0].affinity == "source" and protocol in (TCP, UDP):
+            service = here[0]
+            hash_ = self.hash_of(service, Flow(ip.source, ip.destination, 0, 0, protocol))
+            index = service.ring[hash_ & (len(service.ring) - 1)] >> 16 & 0x3FFF
+            if index == NONE:
+                raise Ends("DROP no_backend", service.name)
+            return self.send(ip, service, service.backends[index], hash_, "settled")
+        if protocol in (TCP, UDP) and any(s.drops_fragments for s in here):
+            raise Ends("DROP fragment_unknown")
+        raise Ends("PASS fragment_early")
+
+    # --- ICMP -------------------------------------------------------------------------------------------------
+
+    def icmp(self, ip):
+        message = ip.frame[ip.l4 : ip.end]
+        if ip.lie or ip.first_fragment or len(message) < 8 or ip.l4 > HEAD_BYTES:
+            raise Ends("PASS icmp")
+        kind, code = message[0], message[1]
+        if kind == (8 if ip.version == 4 else 128):
+            return self.echo(ip)
+        if kind not in ((3, 11, 12) if ip.version == 4 else (1, 2, 3, 4)):
+            raise Ends("PASS icmp")
+        flow = self.embedded_flow(ip, message[8:])
+        service = self.service_of(flow) if flow else None
+        if not service:
+            raise Ends("PASS icmp")
+        if ip.version == 4:
+            mtu = int.from_bytes(message[6:8], "big")
+            silly = kind == 3 and code == 4 and 0 < mtu < 576  # 0: a router from before RFC 1191
+        else:
+            silly = kind == 2 and int.from_bytes(message[4:8], "big") < 1280
+        if silly:
+            raise Ends("DROP icmp_mtu", service.name)
+        hash_ = self.hash_of(service, flow)
+        # An error is no sign of life of its flow: nothing is remembered for it.
+        backend, how = self.by_slot(service, flow, hash_, False, remember=False)
+        return self.send(ip, service, backend, hash_, how)
+
+    def embedded_flow(self, ip, packet):
+        """The flow that the embedded packet, sent from the VIP to the client, is the other half of."""
+        if ip.version == 4:
+            if len(packet) < 20 or packet[0] >> 4 != 4 or packet[0] & 15 < 5:
+                return None
+            vip, client, protocol, at = packet[12:16], packet[16:20], packet[9], (packet[0] & 15) * 4
+            if int.from_bytes(packet[6:8], "big") & 0x1FFF:
+                return None
+        else:
+            if len(packet) < 40 or packet[0] >> 4 != 6 or ip.l4 + 8 > HEAD_BYTES:
+                return None
+            vip, client = packet[8:24], packet[24:40]
+            try:
+                chain = walk_extensions(packet, 40, packet[6], ip.l4 + 8)
+            except Ends:
+                return None
+            if chain.later_fragment:
+                return None
+            protocol, at = chain.protocol, chain.at
+        if vip != ip.destination or protocol not in (TCP, UDP) or len(packet) < at + 4 or \
+                ip.l4 + 8 + at > HEAD_BYTES:
+            return None
+        port = lambda i: int.from_bytes(packet[at + i : at + i + 2], "big")
+        return Flow(client, vip, port(2), port(0), protocol)
+
+    def echo(self, ip):
+        vip = any(s.one_address and s.network.network_address.packed == ip.destination and s.echo and s.has_eligible
+                  for s in self.services)
+        if not vip or not ip.source_is_one_host():
+            raise Ends("PASS icmp")
+        frame, l3, l4 = bytearray(ip.frame), ip.l3, ip.l4
+        frame[0:12] = frame[6:12] + frame[0:6]
+        request, reply = (8, 0) if ip.version == 4 else (128, 129)
+        if ip.version == 4:
+            before = bytes(frame[l3 + 8 : l3 + 10])
+            frame[l3 + 8] = 64
+            frame[l3 + 10 : l3 + 12] = replaced_checksum(frame[l3 + 10 : l3 + 12], before, frame[l3 + 8 : l3 + 10])
+            frame[l3 + 12 : l3 + 20] = ip.destination + ip.source
+        else:
+            frame[l3 + 7] = 64
+            frame[l3 + 8 : l3 + 40] = ip.destination + ip.source
+        code = frame[l4 + 1]
+        frame[l4] = reply
+        frame[l4 + 2 : l4 + 4] = replaced_checksum(frame[l4 + 2 : l4 + 4], bytes([request, code]), bytes([reply, code]))
+        return Opinion("TX", "echo", bytes(frame), {self.reasons["REPLY echo"]: 1}, "echo reply")
+
+    # --- sending ----------------------------------------------------------------------------------------------
+
+    def send(self, ip, service, backend, hash_, how, syn=False, answer_too_big=False):
+        note = f"{service.name} {backend.name} {how}"
+        if not backend.resolved:
+            raise Ends("DROP next_hop", note)
+        if ip.length > backend.max_len:
+            if not answer_too_big or not ip.source_is_one_host():
+                raise Ends("DROP too_big", note)
+            return Opinion("TX", "reply_too_big", too_big_answer(ip, backend.max_len),
+                           {self.reasons["REPLY reply_too_big"]: 1}, note)
+        frame = self.rewritten(ip, backend, hash_)
+        device = self.interfaces.get(backend.port)
+        same = device is not None and device == self.ingress if self.several else backend.same_interface
+        if not same and device is None:
+            raise Ends("DROP egress", note)
+        first = 1000 + 8 * backend.id
+        packets, size = (TX_PACKETS, TX_BYTES) if same else (REDIRECT_PACKETS, REDIRECT_BYTES)
+        counters = {first + packets: 1, first + size: ip.length + 14}
+        if syn:
+            counters[first + SYN] = 1
+        if how in ("known", "base"):
+            counters[first + (KNOWN if how == "known" else BASE)] = 1
+        return Opinion("TX" if same else "REDIRECT", "", frame, counters, note)
+
+    def rewritten(self, ip, backend, hash_):
+        frame, l3 = ip.frame, ip.l3
+        if backend.l2:
+            return backend.ethernet + frame[12:]
+        inner = bytearray(frame[l3:])  # with what the sender put behind the packet
+        hop = 8 if ip.version == 4 else 7
+        if inner[hop] <= 1:
+            raise Ends("DROP ttl", backend.name)
+        inner[hop] -= 1
+        if ip.version == 4:
+            inner[10:12] = ipv4_checksum_after_hop(frame[l3 : l3 + 20])
+        # The bits that vary are those of the hash's upper half, as it lies in memory.
+        vary = int.from_bytes((hash_ >> 32).to_bytes(4, "little"), "big") & backend.vary
+        source, destination = backend.outer_source | vary, backend.address
+        udp = outer_udp(0xC000 | hash_ >> 16 & 0x3FFF, backend.gue_port, ip.length) if backend.gue else b""
+        size = ip.length + len(udp)
+        if backend.gue:
+            protocol = UDP
+        else:
+            protocol = 4 if ip.version == 4 else 41
+        if destination.version == 4:
+            outer = outer_ipv4(ip.tos, size, protocol, source, int(destination))
+        else:
+            outer = outer_ipv6(ip.tos, hash_ >> 32 & 0xFFFFF, size, protocol, source, int(destination))
+        ether_type = b"\x08\x00" if destination.version == 4 else b"\x86\xdd"
+        return backend.ethernet + frame[12 : l3 - 2] + ether_type + outer + udp + bytes(inner)

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * See runner_tables.h. Next hops are pure functions of the backend's address, so that a configuration file
+ * says it all: the byte before the last picks the MTU, the last one the port, with three values of their own
+ * below.
+ */
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <net/if.h>
+#include <sched.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lb/reasons.h"
+#include "runner_tables.h"
+
+#include "lb_ingress.skel.h"
+
+#define LAST_UNRESOLVED 250 /* no next hop */
+#define LAST_NO_DEVICE  251 /* its port has no interface */
+#define PORTS           3
+
+static const __u16 mtus[] = { 1500, 9000, 1400, 1320, 600 };
+
+static void next_hop(void *context, const struct lb_address *to, struct lb_next_hop *ret)
+{
+	const __u8 *end = to->bytes + (to->family == LB_FAMILY_V4 ? 4 : 16);
+	__u8 last = end[-1];
+	struct lb_next_hop hop = {
+		.resolved = last != LAST_UNRESOLVED,
+		.port = last == LAST_NO_DEVICE ? PORTS : last % PORTS,
+		.mtu = mtus[end[-2] % (sizeof(mtus) / sizeof(mtus[0]))],
+		.destination = { 0x02, 0xdd, to->family, end[-3], end[-2], last },
+		.source = { 0x02, 0x55, 0, 0, 0, last % PORTS },
+		.source_address.family = to->family,
+	};
+
+	hop.same_interface = hop.port == 0;
+	if (to->family == LB_FAMILY_V4)
+		memcpy(hop.source_address.bytes, "\xc0\x00\x02\x01", 4);
+	else
+		memcpy(hop.source_address.bytes, "\x20\x01\x0d\xb8\xff\xff\0\0\0\0\0\0\0\0\0\1", 16);
+	*ret = hop;
+}
+
+/* Nothing runs while tables change. */
+static int grace(void *context)
+{
+	return 0;
+}
+
+static const struct lb_engine_hooks hooks = { .grace = grace, .next_hop = next_hop };
+
+/* lo is port 0, where test packets come in; a veth pair gives ports 1 and 2. */
+static int make_interfaces(struct runner *runner)
+{
+	if (unshare(CLONE_NEWNET) < 0)
+		return -errno;
+	if (system("ip link add reference1 type veth peer name reference2") != 0)
+		return -EIO;
+	runner->ifindex[0] = (int)if_nametoindex("lo");
+	runner->ifindex[1] = (int)if_nametoindex("reference1");
+	runner->ifindex[2] = (int)if_nametoindex("reference2");
+	return runner->ifindex[1] && runner->ifindex[2] ? 0 : -ENODEV;
+}
+
+static int fill_ports(struct runner *runner)
+{
+	struct lb_ingress_bpf *skeleton = runner->path.skeleton;
+
+	for (__u32 port = 0; port < PORTS; port++) {
+		__u32 device = (__u32)runner->ifindex[port];
+		__u64 number = device;
+
+		if (bpf_map_update_elem(bpf_map__fd(skeleton->maps.lb_devmap), &port, &device, BPF_ANY) < 0 ||
+		    bpf_map_update_elem(bpf_map__fd(skeleton->maps.lb_ports), &port, &number, BPF_ANY) < 0)
+			return -errno;
+	}
+	return 0;
+}
+
+static int apply(struct runner *runner, const char *file)
+{
+	struct lb_config **config = &runner->configs[runner->n_configs];
+	struct lb_desired desired = {};
+	struct lb_error error = {};
+	struct lb_plan *plan = NULL;
+	int r;
+
+	r = lb_config_load(file, config, &error);
+	if (r == 0) {
+		runner->n_configs++;
+		desired.config = *config;
+		r = lb_engine_plan(runner->engine, &desired, &plan, &error);
+	}
+	if (r == 0)
+		r = lb_engine_commit(runner->engine, plan, &error);
+	lb_plan_free(plan);
+	if (r < 0)
+		fprintf(stderr, "%s: %s (%s)\n", file, error.text, strerror(-r));
+	return r;
+}
+
+int runner_open(struct runner *runner, bool several, char **configs, int n_configs)
+{
+	const struct lb_table_sizes sizes = { .cpus = (__u32)libbpf_num_possible_cpus(),
+					      .vip_buckets = LB_VIP_BUCKETS,
+					      .ring_lines = 2 * LB_CHUNK_LINES,
+					      .backends = LB_CHUNK_LINES,
+					      .counters = 512,
+					      .services = 64,
+					      .flow_buckets = 1u << 16 };
+	const struct packet_path_rates rates = { .echo = 0xffffffff, .icmp = 0xffffffff };
+	struct lb_error error = {};
+	int r;
+
+	*runner = (struct runner){ .several = several };
+	if (n_configs > RUNNER_CONFIGS_MAX)
+		return -E2BIG;
+	r = make_interfaces(runner);
+	if (r == 0)
+		r = packet_path_open_rates(&sizes, several, &rates, &runner->path);
+	if (r == 0)
+		r = fill_ports(runner);
+	if (r == 0) {
+		runner->path.tables.control->clock_s = 1000;
+		r = lb_engine_new(&runner->path.tables, &hooks, &runner->engine, &error);
+	}
+	for (int i = 0; i < n_configs && r == 0; i++)
+		r = apply(runner, configs[i]);
+	if (r < 0)
+		fprintf(stderr, "Failed to set up the packet path: %s\n", strerror(-r));
+	return r;
+}
+
+void runner_close(struct runner *runner)
+{
+	lb_engine_free(runner->engine);
+	for (int i = 0; i < runner->n_configs; i++)
+		lb_config_free(runner->configs[i]);
+	packet_path_close(&runner->path);
+}
+
+/* --- JSON ------------------------------------------------------------------------------------------------
+ */
+
+static void dump_hex(FILE *out, const char *name, const __u8 *bytes, size_t n)
+{
+	fprintf(out, ",\"%s\":\"", name);
+	for (size_t i = 0; i < n; i++)
+		fprintf(out, "%02x", bytes[i]);
+	fputc('"', out);
+}
+
+static void dump_backend(const struct lb_backend_view *view, const struct lb_backend *record, FILE *out)
+{
+	char text[LB_ADDRESS_TEXT_MAX];
+
+	fprintf(out, "{\"name\":\"%s\",\"id\":%u,\"index\":%u", view->name, view->id, view->index);
+	fprintf(out, ",\"address\":\"%s\"", lb_address_text(&view->address, text));
+	fprintf(out, ",\"state\":\"%s\",\"weight\":%u", lb_state_name(view->state), view->weight);
+	fprintf(out, ",\"leaving\":%s", view->leaving ? "true" : "false");
+	fprintf(out, ",\"dead\":%s", record->flags & LB_BACKEND_DEAD ? "true" : "false");
+	fprintf(out, ",\"resolved\":%s", view->next_hop.resolved ? "true" : "false");
+	fprintf(out, ",\"same_interface\":%s", view->next_hop.same_interface ? "true" : "false");
+	fprintf(out, ",\"port\":%u,\"mtu\":%u", view->next_hop.port, view->next_hop.mtu);
+	dump_hex(out, "destination", view->next_hop.destination, 6);
+	dump_hex(out, "source", view->next_hop.source, 6);
+	fprintf(out, ",\"source_address\":\"%s\"", lb_address_text(&view->next_hop.source_address, text));
+	/* What the engine made of it, to be compared with what the reference makes of it. */
+	fprintf(out, ",\"record\":{\"method\":%u,\"max_len\":%u", record->method, record->max_len);
+	dump_hex(out, "eth", record->eth, sizeof(record->eth));
+	dump_hex(out, "ip", record->ip, sizeof(record->ip));
+	fputs("}}", out);
+}
+
+static void dump_service(struct runner *runner, const struct lb_service_view *view, FILE *out)
+{
+	const struct lb_tables *t = &runner->path.tables;
+	const __u32 *slots = t->rings[view->ring_line].slot;
+
+	fprintf(out, "{\"name\":\"%s\",\"id\":%u,\"ring\":[", view->name, view->id);
+	for (__u32 i = 0; i < view->ring_slots; i++)
+		fprintf(out, "%s%u", i ? "," : "", slots[i]);
+	fputs("],\"backends\":[", out);
+	for (size_t i = 0; i < view->n_backends; i++) {
+		const struct lb_backend_view *backend = &view->backends[i];
+
+		fputs(i ? "," : "", out);
+		dump_backend(backend, &t->backends[view->backend_first + backend->index], out);
+	}
+	fputs("]}", out);
+}
+
+static void dump_config(const struct lb_config *config, FILE *out)
+{
+	char *text = NULL;
+	size_t length = 0;
+	FILE *memory = open_memstream(&text, &length);
+
+	if (!memory)
+		return;
+	lb_config_write(config, memory);
+	fclose(memory);
+	for (size_t i = 0; i < length; i++) {
+		if (text[i] == '\n')
+			text[i] = ' ';
+	}
+	fputs(text, out);
+	free(text);
+}
+
+int runner_dump(struct runner *runner, FILE *out)
+{
+	const struct lb_control *control = runner->path.tables.control;
+	size_t n = lb_engine_services(runner->engine);
+
+	fputs("{\"config\":", out);
+	dump_config(runner->configs[runner->n_configs - 1], out);
+	fprintf(out, ",\"hash_seed\":[%llu,%llu]", control->hash_seed[0], control->hash_seed[1]);
+	fprintf(out, ",\"flow_key\":[%llu,%llu]", control->flow_key[0], control->flow_key[1]);
+	fprintf(out, ",\"clock_s\":%u,\"several\":%s,\"ports\":{", control->clock_s,
+		runner->several ? "true" : "false");
+	for (int port = 0; port < PORTS; port++)
+		fprintf(out, "%s\"%d\":%d", port ? "," : "", port, runner->ifindex[port]);
+	fputs("},\"reasons\":{", out);
+#define X(number, name, action, text, help)                                                                  \
+	fprintf(out, "%s\"" #action " " text "\":%d", number > 1 ? "," : "", number);
+	LB_REASONS(X)
+#undef X
+	fputs("},\"services\":[", out);
+	for (size_t i = 0; i < n; i++) {
+		struct lb_service_view view;
+
+		if (lb_engine_service(runner->engine, i, &view) < 0)
+			return -EIO;
+		fputs(i ? "," : "", out);
+		dump_service(runner, &view, out);
+	}
+	fputs("]}\n", out);
+	return fflush(out) ? -EIO : 0;
+}
