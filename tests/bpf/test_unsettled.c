@@ -1,0 +1,406 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Choosing a backend: settled slots, and every way through an unsettled one (DESIGN section 4). Slots are set
+ * by hand; backend index 0 is at 10.0.1.1, index 1 at 10.0.1.2.
+ */
+#include "lb/slot.h"
+#include "tunnel.h"
+
+static inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
+{
+	return (struct lb_flow_bucket *)table + index;
+}
+
+#include "lb/flowtable.h"
+
+#define FIRST       0u
+#define SECOND      1u
+#define NONE        LB_INDEX_NONE
+#define CLOCK_S     1000u
+#define TCP_SERVICE WEB(ipip, tcp, "'10.0.1.1','10.0.1.2'")
+#define UDP_SERVICE WEB(ipip, udp, "'10.0.1.1','10.0.1.2'")
+
+static const struct frame *packet(int sport, int flags)
+{
+	return frame(ETH(), IP4(CLIENT4, VIP4), TCP(sport, 80, .flags = flags),
+		     DATA(flags & TCP_SYN ? 0 : 5));
+}
+
+static const struct frame *datagram(int sport)
+{
+	return frame(ETH(), IP4(CLIENT4, VIP4), UDP(sport, 80), DATA(5));
+}
+
+/* All slots of the service alike. */
+static void set_slots(struct rig *rig, __u32 cur, __u32 base, __u32 flags)
+{
+	rig_fill_slots(rig, "web", lb_slot_make(cur, base, flags));
+}
+
+/* A service whose slots move from the first backend to the second. */
+static void moving(struct rig *rig, const char *service)
+{
+	rig_services(rig, service);
+	rig->path.tables.control->clock_s = CLOCK_S;
+	set_slots(rig, SECOND, FIRST, LB_SLOT_UNSETTLED);
+}
+
+static void goes_to(struct rig *rig, const struct frame *in, __u32 index, const char *file, int line)
+{
+	rig_expect(rig, in, XDP_TX, 0, NULL, file, line);
+	if (rig_backend_taken(rig) != index + 1) {
+		printf("# went to backend index %d\n", rig_backend_taken(rig) - 1);
+		_fail(file, line);
+	}
+}
+#define GOES_TO(rig, in, index) goes_to(rig, in, index, __FILE__, __LINE__)
+
+/* Flows that are remembered, and the word of the last of them. */
+static unsigned int remembered(const struct rig *rig, __u64 *ret_word)
+{
+	const struct lb_flow_bucket *flows = rig->path.tables.flows;
+	unsigned int n = 0;
+
+	for (__u32 i = 0; i < RIG_BUCKETS * LB_FLOWS_PER_BUCKET; i++) {
+		__u64 word = flows[i / LB_FLOWS_PER_BUCKET].flow[i % LB_FLOWS_PER_BUCKET].word;
+
+		if (!lb_flow_state(word))
+			continue;
+		n++;
+		if (ret_word)
+			*ret_word = word;
+	}
+	return n;
+}
+
+/* Every place of the table holds a flow of somebody else. */
+static void fill_table(struct rig *rig, __u32 state, __u32 age_s)
+{
+	for (__u32 i = 0; i < RIG_BUCKETS * LB_FLOWS_PER_BUCKET; i++) {
+		struct lb_flow *flow =
+			&rig->path.tables.flows[i / LB_FLOWS_PER_BUCKET].flow[i % LB_FLOWS_PER_BUCKET];
+
+		flow->tag = i + 1;
+		flow->word = lb_flow_word(FIRST, state, i, 999, CLOCK_S - age_s);
+	}
+}
+
+/* The newest stamp beside the ring. */
+static __u32 newest_stamp(struct rig *rig)
+{
+	__u32 newest = 0;
+
+	for (int i = 0; i < 64; i++) {
+		__u32 stamp = rig->path.tables.stamps[i / 16].stamp_s[i % 16];
+
+		newest = stamp > newest ? stamp : newest;
+	}
+	return newest;
+}
+
+static void settled_slots_remember_nothing(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_services(rig, TCP_SERVICE);
+	rig->path.tables.control->clock_s = CLOCK_S;
+	set_slots(rig, SECOND, SECOND, 0);
+	for (int sport = 1; sport < 200; sport++) {
+		GOES_TO(rig, packet(sport, TCP_SYN), SECOND);
+		GOES_TO(rig, packet(sport, TCP_ACK), SECOND);
+		GOES_TO(rig, packet(sport, TCP_FIN | TCP_ACK), SECOND);
+	}
+	assert_int_equal(remembered(rig, NULL), 0);
+	assert_int_equal(newest_stamp(rig), 0);
+}
+
+static void old_flows_go_to_base_and_leave_a_stamp(void **state)
+{
+	struct rig *rig = *state;
+
+	moving(rig, TCP_SERVICE);
+	GOES_TO(rig, packet(4000, TCP_ACK), FIRST);
+	assert_int_equal(rig->last.base, 1);
+	assert_int_equal(newest_stamp(rig), CLOCK_S);
+	assert_int_equal(remembered(rig, NULL), 0);
+	GOES_TO(rig, packet(4000, TCP_FIN | TCP_ACK), FIRST);
+	GOES_TO(rig, packet(4000, TCP_RST), FIRST);
+	GOES_TO(rig, packet(4000, TCP_SYN | TCP_ACK), FIRST);
+}
+
+static void new_flows_go_to_cur_and_are_remembered(void **state)
+{
+	struct rig *rig = *state;
+	__u64 word = 0;
+
+	moving(rig, TCP_SERVICE);
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	assert_int_equal(rig->last.syn, 1);
+	assert_int_equal(rig->last.base + rig->last.known + rig->last.refused, 0);
+	assert_int_equal(remembered(rig, &word), 1);
+	assert_int_equal(lb_flow_state(word), LB_FLOW_EMBRYONIC);
+	assert_int_equal(lb_flow_backend(word), SECOND);
+	assert_int_equal(lb_flow_age_s(word, CLOCK_S), 0);
+	assert_int_equal(newest_stamp(rig), 0);
+
+	/* Again: where it went before, one entry. */
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	assert_int_equal(rig->last.known, 1);
+	rig->path.tables.control->clock_s = CLOCK_S + 7;
+	GOES_TO(rig, packet(4000, TCP_ACK), SECOND);
+	assert_int_equal(rig->last.known, 1);
+	assert_int_equal(remembered(rig, &word), 1);
+	assert_int_equal(lb_flow_state(word), LB_FLOW_ESTABLISHED);
+	assert_int_equal(lb_flow_age_s(word, CLOCK_S + 7), 0);
+	GOES_TO(rig, packet(4000, TCP_FIN | TCP_ACK), SECOND);
+	remembered(rig, &word);
+	assert_int_equal(lb_flow_state(word), LB_FLOW_CLOSING);
+	/* The other flow is still old. */
+	GOES_TO(rig, packet(4001, TCP_ACK), FIRST);
+}
+
+/* A -> B, flows open on B; then back to A: those of B stay, the slot's halves are equal again. */
+static void entries_that_disagree_win_over_a_slot_that_moved_back(void **state)
+{
+	struct rig *rig = *state;
+
+	moving(rig, TCP_SERVICE);
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	GOES_TO(rig, packet(4000, TCP_ACK), SECOND);
+	set_slots(rig, FIRST, FIRST, LB_SLOT_UNSETTLED);
+	GOES_TO(rig, packet(4000, TCP_ACK), SECOND);
+	assert_int_equal(rig->last.known, 1);
+	/* Unknown ones have nowhere else to go: nothing to remember. */
+	GOES_TO(rig, packet(4001, TCP_SYN), FIRST);
+	GOES_TO(rig, packet(4002, TCP_ACK), FIRST);
+	assert_int_equal(remembered(rig, NULL), 1);
+	assert_int_equal(newest_stamp(rig), 0);
+}
+
+static void full_table_refuses_and_falls_back_to_base(void **state)
+{
+	struct rig *rig = *state;
+
+	moving(rig, TCP_SERVICE);
+	fill_table(rig, LB_FLOW_ESTABLISHED, 60000);
+	for (int sport = 1; sport < 40; sport++) {
+		GOES_TO(rig, packet(sport, TCP_SYN), FIRST);
+		assert_int_equal(rig->last.refused, 1);
+		GOES_TO(rig, packet(sport, TCP_ACK), FIRST);
+	}
+	assert_int_equal(remembered(rig, NULL), RIG_BUCKETS * LB_FLOWS_PER_BUCKET);
+	fill_table(rig, LB_FLOW_CLOSING, 60000);
+	GOES_TO(rig, packet(1, TCP_SYN), FIRST);
+	assert_int_equal(rig->last.refused, 1);
+}
+
+/* A SYN flood fills the table with handshakes that nobody completes: they make room, within their grace not.
+ */
+static void handshakes_make_room_after_their_grace(void **state)
+{
+	struct rig *rig = *state;
+
+	moving(rig, TCP_SERVICE);
+	fill_table(rig, LB_FLOW_EMBRYONIC, LB_FLOW_EMBRYONIC_GRACE_S);
+	GOES_TO(rig, packet(4000, TCP_SYN), FIRST);
+	assert_int_equal(rig->last.refused, 1);
+	fill_table(rig, LB_FLOW_EMBRYONIC, LB_FLOW_EMBRYONIC_GRACE_S + 1);
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	assert_int_equal(rig->last.refused, 0);
+	GOES_TO(rig, packet(4000, TCP_ACK), SECOND);
+	assert_int_equal(rig->last.known, 1);
+	assert_int_equal(remembered(rig, NULL), RIG_BUCKETS * LB_FLOWS_PER_BUCKET);
+}
+
+static void udp_learns_old_flows_while_the_window_is_open(void **state)
+{
+	struct rig *rig = *state;
+	__u64 word = 0;
+
+	moving(rig, UDP_SERVICE);
+	set_slots(rig, SECOND, FIRST, LB_SLOT_UNSETTLED | LB_SLOT_LEARNING);
+	GOES_TO(rig, datagram(4000), FIRST);
+	assert_int_equal(remembered(rig, &word), 1);
+	assert_int_equal(lb_flow_backend(word), FIRST);
+	GOES_TO(rig, datagram(4000), FIRST);
+	assert_int_equal(rig->last.known, 1);
+	/* The window closes: unknown flows are new, known ones stay. */
+	set_slots(rig, SECOND, SECOND, LB_SLOT_UNSETTLED);
+	GOES_TO(rig, datagram(4000), FIRST);
+	GOES_TO(rig, datagram(4001), SECOND);
+	assert_int_equal(remembered(rig, NULL), 1);
+}
+
+static void udp_without_a_window_is_old(void **state)
+{
+	struct rig *rig = *state;
+
+	moving(rig, UDP_SERVICE);
+	GOES_TO(rig, datagram(4000), FIRST);
+	assert_int_equal(rig->last.base, 1);
+	assert_int_equal(newest_stamp(rig), CLOCK_S);
+	assert_int_equal(remembered(rig, NULL), 0);
+}
+
+static void full_table_while_learning(void **state)
+{
+	struct rig *rig = *state;
+
+	moving(rig, UDP_SERVICE);
+	set_slots(rig, SECOND, FIRST, LB_SLOT_UNSETTLED | LB_SLOT_LEARNING);
+	fill_table(rig, LB_FLOW_ESTABLISHED, 1);
+	GOES_TO(rig, datagram(4000), FIRST);
+	assert_int_equal(rig->last.refused, 1);
+}
+
+/* An entry that names a dead backend is void: the flow is treated as unknown, its place is used again. */
+static void entry_of_a_dead_backend(void **state)
+{
+	struct rig *rig = *state;
+	__u64 word = 0;
+
+	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1','10.0.1.2','10.0.1.3'"));
+	rig->path.tables.control->clock_s = CLOCK_S;
+	set_slots(rig, SECOND, FIRST, LB_SLOT_UNSETTLED);
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	rig_backend(rig, "web", SECOND)->flags |= LB_BACKEND_DEAD;
+	set_slots(rig, 2, FIRST, LB_SLOT_UNSETTLED);
+	GOES_TO(rig, packet(4000, TCP_ACK), FIRST);
+	assert_int_equal(rig->last.known, 0);
+	/* The client tries again. */
+	GOES_TO(rig, packet(4000, TCP_SYN), 2);
+	GOES_TO(rig, packet(4000, TCP_ACK), 2);
+	assert_int_equal(rig->last.known, 1);
+	/* Of no record at all. */
+	rig_backend(rig, "web", 2)->flags = 0;
+	GOES_TO(rig, packet(4000, TCP_ACK), FIRST);
+	remembered(rig, &word);
+}
+
+static void no_owner(void **state)
+{
+	struct rig *rig = *state;
+
+	moving(rig, TCP_SERVICE);
+	set_slots(rig, NONE, NONE, 0);
+	expect_drop(rig, packet(4000, TCP_SYN), NO_BACKEND);
+	expect_drop(rig, packet(4000, TCP_ACK), NO_BACKEND);
+	/* All drain: old flows go on, new ones have nowhere to go. */
+	set_slots(rig, NONE, FIRST, LB_SLOT_UNSETTLED);
+	expect_drop(rig, packet(4000, TCP_SYN), NO_BACKEND);
+	GOES_TO(rig, packet(4001, TCP_ACK), FIRST);
+	assert_int_equal(remembered(rig, NULL), 0);
+	/* The first one after an empty pool: there are no old flows. */
+	set_slots(rig, SECOND, NONE, LB_SLOT_UNSETTLED);
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	GOES_TO(rig, packet(4000, TCP_ACK), SECOND);
+	expect_drop(rig, packet(4001, TCP_ACK), NO_BACKEND);
+	/* Out of room as well. */
+	fill_table(rig, LB_FLOW_ESTABLISHED, 1);
+	expect_drop(rig, packet(4002, TCP_SYN), NO_BACKEND);
+}
+
+static void explain_decides_and_remembers_nothing(void **state)
+{
+	struct rig *rig = *state;
+
+	moving(rig, TCP_SERVICE);
+	rig->explain = true;
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	assert_int_equal(remembered(rig, NULL), 0);
+	GOES_TO(rig, packet(4000, TCP_ACK), FIRST);
+	assert_int_equal(newest_stamp(rig), 0);
+	rig->explain = false;
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	rig->explain = true;
+	rig->path.tables.control->clock_s = CLOCK_S + 9;
+	GOES_TO(rig, packet(4000, TCP_ACK), SECOND);
+	assert_int_equal(rig->last.known, 1);
+	__u64 word = 0;
+	assert_int_equal(remembered(rig, &word), 1);
+	assert_int_equal(lb_flow_state(word), LB_FLOW_EMBRYONIC);
+	assert_int_equal(lb_flow_age_s(word, CLOCK_S), 0);
+	/* UDP in its learning window likewise. */
+	moving(rig, UDP_SERVICE);
+	set_slots(rig, SECOND, FIRST, LB_SLOT_UNSETTLED | LB_SLOT_LEARNING);
+	rig->explain = true;
+	GOES_TO(rig, datagram(4000), FIRST);
+	assert_int_equal(remembered(rig, NULL), 0);
+	/* The bytes are those of a packet. */
+	EXPECT_WAY(rig, &all_ways[2], XDP_TX, ETH(), IP4(CLIENT4, VIP4), UDP(4000, 80), DATA(5));
+}
+
+static void ipv6_flows(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_services(rig, WEB6(ipip, tcp, "'fd00::1','fd00::2'"));
+	rig->path.tables.control->clock_s = CLOCK_S;
+	set_slots(rig, SECOND, FIRST, LB_SLOT_UNSETTLED);
+	GOES_TO(rig, frame(ETH(), IP6(CLIENT6, VIP6), TCP(4000, 80, .flags = TCP_SYN)), SECOND);
+	GOES_TO(rig, frame(ETH(), IP6(CLIENT6, VIP6), TCP(4000, 80)), SECOND);
+	GOES_TO(rig, frame(ETH(), IP6("2001:db8:c::8", VIP6), TCP(4000, 80)), FIRST);
+	assert_int_equal(remembered(rig, NULL), 1);
+}
+
+/* Many flows at once: each is found again, none is taken for another. */
+static void as_many_as_fit(void **state)
+{
+	struct rig *rig = *state;
+	bool kept[200] = {};
+	unsigned int n = 0;
+
+	moving(rig, TCP_SERVICE);
+	for (int i = 0; i < 200; i++) {
+		rig_run(rig, packet(1000 + i, TCP_SYN));
+		kept[i] = !rig->last.refused;
+		n += kept[i];
+		assert_int_equal(rig_backend_taken(rig), kept[i] ? 2 : 1);
+	}
+	assert_int_equal(remembered(rig, NULL), n);
+	assert_true(n > 150); /* of 256 places */
+	for (int i = 0; i < 200; i++)
+		GOES_TO(rig, packet(1000 + i, TCP_ACK), kept[i] ? SECOND : FIRST);
+}
+
+/* The engine's own change: drain one of two while flows are open. */
+static void drain_through_the_engine(void **state)
+{
+	struct rig *rig = *state;
+	__u8 before[100];
+
+	rig_services(rig, TCP_SERVICE);
+	rig_tick(rig, 100);
+	for (int i = 0; i < 100; i++) {
+		rig_run(rig, packet(1000 + i, TCP_SYN));
+		before[i] = rig_backend_taken(rig);
+	}
+	rig_change(rig,
+		   "{'name':'web','vip':'" VIP4 "','protocol':'tcp','port':80,'ring_size':64,'backends':["
+		   "{'name':'b1','address':'10.0.1.1','state':'drain'},{'name':'b2','address':'10.0.1.2'}]}");
+	for (int i = 0; i < 100; i++) {
+		GOES_TO(rig, packet(1000 + i, TCP_ACK), before[i] - 1u);
+		GOES_TO(rig, packet(2000 + i, TCP_SYN), SECOND);
+		GOES_TO(rig, packet(2000 + i, TCP_ACK), SECOND);
+	}
+}
+
+static const struct CMUnitTest tests[] = {
+	RIG_TEST(settled_slots_remember_nothing),
+	RIG_TEST(old_flows_go_to_base_and_leave_a_stamp),
+	RIG_TEST(new_flows_go_to_cur_and_are_remembered),
+	RIG_TEST(entries_that_disagree_win_over_a_slot_that_moved_back),
+	RIG_TEST(full_table_refuses_and_falls_back_to_base),
+	RIG_TEST(handshakes_make_room_after_their_grace),
+	RIG_TEST(udp_learns_old_flows_while_the_window_is_open),
+	RIG_TEST(udp_without_a_window_is_old),
+	RIG_TEST(full_table_while_learning),
+	RIG_TEST(entry_of_a_dead_backend),
+	RIG_TEST(no_owner),
+	RIG_TEST(explain_decides_and_remembers_nothing),
+	RIG_TEST(ipv6_flows),
+	RIG_TEST(as_many_as_fit),
+	RIG_TEST(drain_through_the_engine),
+};
+
+RIG_MAIN(tests, rig_setup)
