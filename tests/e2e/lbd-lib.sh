@@ -63,7 +63,7 @@ lbd_stop()
 {
 	kill "-${1:-TERM}" "$lbd_pid"
 	wait_for 10 process_gone "$lbd_pid" || return 1
-	wait "$lbd_pid" 2>/dev/null || true
+	{ wait "$lbd_pid"; } 2>/dev/null || true
 }
 
 # lbd_once [ARGUMENT...]: runs an agent that is to end by itself, in the foreground.
@@ -103,7 +103,7 @@ answers()
 
 lbd_resolved()
 {
-	answers GET /v1/backends '[.backends[].next_hop.resolved] | all'
+	answers GET /v1/backends '[.backends[] | select(.leaving | not) | .next_hop.resolved] | all'
 }
 
 # One request; the backend's name, if it answers.

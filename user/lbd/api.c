@@ -162,7 +162,8 @@ static void handle(void *context, const struct http_request *request, struct htt
 		fail(&call, -r, &error);
 		return;
 	}
-	json_object_end(call.json);
+	if (!call.whole)
+		json_object_end(call.json);
 	log_debug("event=api method=%s path=%s status=%u bytes=%zu", request->method, request->path,
 		  answer->status, call.json->length);
 }

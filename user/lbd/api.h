@@ -11,6 +11,7 @@ struct api_call {
 	struct lbd *lbd;
 	const struct http_request *request;
 	struct http_answer *answer;
+	bool whole;                /* the verb wrote the whole body, not members */
 	struct json *json;         /* the answer's body, inside the one object that every answer is */
 	char service[LB_NAME_MAX]; /* of the path; empty where it has none */
 	char backend[LB_NAME_MAX];

@@ -152,7 +152,7 @@ int api_config(struct api_call *call, struct lb_error *error)
 	/* The text is one JSON object, and so is the whole answer. */
 	json_done(call->json);
 	json_raw(call->json, NULL, running->text, running->length);
-	call->answer->type = "application/json";
+	call->whole = true;
 	return 0;
 }
 

@@ -6,21 +6,19 @@
 
 #include <arpa/inet.h>
 #include <bpf/bpf.h>
-#include <bpf/libbpf.h>
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cleanup.h"
 #include "explain.h"
 #include "lb/reasons.h"
 #include "lb/slot.h"
 #include "stats.h"
-
-#include "lb_ingress.skel.h"
 
 static void cjson_freep(cJSON **tree)
 {
@@ -290,7 +288,7 @@ static int loaded_program(const struct lbd *lbd, const struct attachment *attach
 {
 	if (attachment && attachment->by == ATTACHED_LINK)
 		return bpf_prog_get_fd_by_id(attachment->program_id);
-	return dup(bpf_program__fd(lbd->program->progs.lb_ingress));
+	return dup(lbd->program_fd);
 }
 
 static const struct attachment *first_attached(const struct lbd *lbd)

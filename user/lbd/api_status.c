@@ -33,7 +33,7 @@ int api_version(struct api_call *call, struct lb_error *error)
 	char text[PATH_MAX];
 	struct utsname name;
 
-	json_string(call->json, "version", LB_VERSION);
+	json_string(call->json, "version", lbd_version);
 	json_u64(call->json, "layout", LB_LAYOUT_VERSION);
 	json_string(call->json, "kernel", uname(&name) == 0 ? name.release : NULL);
 	json_string(call->json, "libbpf", libbpf_version_string());
@@ -192,7 +192,7 @@ int api_status(struct api_call *call, struct lb_error *error)
 	__u64 now_s = now_ms() / 1000;
 
 	look(lbd, &overview);
-	json_string(json, "version", LB_VERSION);
+	json_string(json, "version", lbd_version);
 	json_s64(json, "pid", getpid());
 	json_u64(json, "uptime_s", (now_ms() - lbd->started_ms) / 1000);
 	json_u64(json, "generation", lb_engine_generation(lbd->engine));

@@ -89,9 +89,8 @@ static int refused(struct attachment *attachment, const char *why)
 	return -EOPNOTSUPP;
 }
 
-int dispatcher_attach(struct attachment *attachment, const struct maps *maps,
-		      const struct lb_ingress_bpf *program, bool several_interfaces, int ifindex,
-		      struct lb_error *error)
+int dispatcher_attach(struct attachment *attachment, const struct maps *maps, int program_fd,
+		      bool several_interfaces, int ifindex, struct lb_error *error)
 {
 	enum xdp_attach_mode mode =
 		attachment->wanted.xdp_mode == LB_XDP_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE;
@@ -103,7 +102,7 @@ int dispatcher_attach(struct attachment *attachment, const struct maps *maps,
 
 	if (before && !xdp_multiprog__is_legacy(before)) {
 		old = find_ours(before, maps, 0);
-		if (old && program_same(maps, program, xdp_program__fd(old))) {
+		if (old && program_same(maps, program_fd, xdp_program__fd(old))) {
 			attached(attachment, old);
 			return 0;
 		}

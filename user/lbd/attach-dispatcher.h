@@ -10,16 +10,14 @@
 
 struct attachment;
 struct maps;
-struct lb_ingress_bpf;
 
 /*
  * Puts the program into the interface's dispatcher, replacing an earlier version of ours that is there. 0;
  * -EOPNOTSUPP: the kernel refuses the dispatcher, attachment->note says so, and nothing is attached; other
  * errnos with *error.
  */
-int dispatcher_attach(struct attachment *attachment, const struct maps *maps,
-		      const struct lb_ingress_bpf *program, bool several_interfaces, int ifindex,
-		      struct lb_error *error);
+int dispatcher_attach(struct attachment *attachment, const struct maps *maps, int program_fd,
+		      bool several_interfaces, int ifindex, struct lb_error *error);
 
 /* Takes programs that use the maps out of the dispatcher of one interface, or of all. How many, or -errno. */
 int dispatcher_detach(int ifindex, const struct maps *maps);

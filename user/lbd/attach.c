@@ -17,8 +17,6 @@
 #include "log.h"
 #include "maps.h"
 
-#include "lb_ingress.skel.h"
-
 #define LINK_PREFIX "link_"
 
 void attachment_init(struct attachment *attachment, const struct lb_config_interface *wanted)
@@ -169,8 +167,8 @@ static int link_adopt(struct attachment *attachment, const struct maps *maps, in
 	return 0;
 }
 
-static int link_update(struct attachment *attachment, const struct maps *maps,
-		       const struct lb_ingress_bpf *program, struct lb_error *error)
+static int link_update(struct attachment *attachment, const struct maps *maps, int program_fd,
+		       struct lb_error *error)
 {
 	_cleanup_(closep) int running_fd = -1;
 	__u32 running;
@@ -181,9 +179,9 @@ static int link_update(struct attachment *attachment, const struct maps *maps,
 		return lb_error_set(error, -r, "Failed to ask about the link of %s: %s",
 				    attachment->wanted.name, strerror(-r));
 	running_fd = bpf_prog_get_fd_by_id(running);
-	if (running_fd >= 0 && program_same(maps, program, running_fd))
+	if (running_fd >= 0 && program_same(maps, program_fd, running_fd))
 		return 0;
-	if (bpf_link_update(attachment->link_fd, bpf_program__fd(program->progs.lb_ingress), NULL) < 0)
+	if (bpf_link_update(attachment->link_fd, program_fd, NULL) < 0)
 		return lb_error_set(error, errno, "Failed to update the program of %s: %m",
 				    attachment->wanted.name);
 	log_info("event=program_updated interface=%s old_program=%u", attachment->wanted.name, running);
@@ -204,16 +202,15 @@ static void link_remove(struct attachment *attachment, const struct maps *maps)
 	attachment->by = ATTACHED_NOT;
 }
 
-static int attach_exclusive(struct attachment *attachment, const struct maps *maps,
-			    struct lb_ingress_bpf *program, int ifindex, bool generic_ok,
-			    struct lb_error *error)
+static int attach_exclusive(struct attachment *attachment, const struct maps *maps, int program_fd,
+			    int ifindex, bool generic_ok, struct lb_error *error)
 {
-	int program_fd = bpf_program__fd(program->progs.lb_ingress), r;
+	int r;
 
 	if (link_adopt(attachment, maps, ifindex)) {
 		if (interface_mode(ifindex) == attachment->wanted.xdp_mode ||
 		    (generic_ok && attachment->wanted.xdp_mode == LB_XDP_NATIVE))
-			return link_update(attachment, maps, program, error);
+			return link_update(attachment, maps, program_fd, error);
 		/* A link cannot change its mode: this is the one change that detaches for a moment. */
 		log_warning("event=mode_change interface=%s mode=%s", attachment->wanted.name,
 			    lb_xdp_mode_name(attachment->wanted.xdp_mode));
@@ -228,7 +225,7 @@ static int attach_exclusive(struct attachment *attachment, const struct maps *ma
 	return r;
 }
 
-static int attach(struct attachment *attachment, const struct maps *maps, struct lb_ingress_bpf *program,
+static int attach(struct attachment *attachment, const struct maps *maps, int program_fd,
 		  bool several_interfaces, bool generic_ok, struct lb_error *error)
 {
 	int ifindex = if_nametoindex(attachment->wanted.name), r;
@@ -236,11 +233,11 @@ static int attach(struct attachment *attachment, const struct maps *maps, struct
 	if (!ifindex)
 		return lb_error_set(error, ENODEV, "there is no interface %s", attachment->wanted.name);
 	if (attachment->wanted.attach == LB_ATTACH_DISPATCHER && !link_adopt(attachment, maps, ifindex)) {
-		r = dispatcher_attach(attachment, maps, program, several_interfaces, ifindex, error);
+		r = dispatcher_attach(attachment, maps, program_fd, several_interfaces, ifindex, error);
 		if (r == -EOPNOTSUPP)
-			r = attach_exclusive(attachment, maps, program, ifindex, generic_ok, error);
+			r = attach_exclusive(attachment, maps, program_fd, ifindex, generic_ok, error);
 	} else {
-		r = attach_exclusive(attachment, maps, program, ifindex, generic_ok, error);
+		r = attach_exclusive(attachment, maps, program_fd, ifindex, generic_ok, error);
 		if (attachment->wanted.attach == LB_ATTACH_DISPATCHER && !attachment->note[0])
 			snprintf(attachment->note, sizeof(attachment->note),
 				 "adopted an exclusive attachment: a dispatcher would need a detach first");
@@ -254,7 +251,7 @@ static int attach(struct attachment *attachment, const struct maps *maps, struct
 	return 0;
 }
 
-int attachment_make(struct attachment *attachment, const struct maps *maps, struct lb_ingress_bpf *program,
+int attachment_make(struct attachment *attachment, const struct maps *maps, int program_fd,
 		    bool several_interfaces, bool generic_ok, struct lb_error *error)
 {
 	struct lb_error why = {};
@@ -262,7 +259,7 @@ int attachment_make(struct attachment *attachment, const struct maps *maps, stru
 
 	attachment->fresh = false;
 	attachment->error[0] = '\0';
-	r = attach(attachment, maps, program, several_interfaces, generic_ok, &why);
+	r = attach(attachment, maps, program_fd, several_interfaces, generic_ok, &why);
 	if (r < 0) {
 		attachment_close(attachment);
 		attachment->ifindex = 0;

@@ -15,7 +15,6 @@
 #include "error.h"
 
 struct maps;
-struct lb_ingress_bpf;
 
 enum attached_by { ATTACHED_NOT, ATTACHED_LINK, ATTACHED_DISPATCHER };
 
@@ -39,7 +38,7 @@ void attachment_init(struct attachment *attachment, const struct lb_config_inter
  * interface is gone. generic_ok: use generic mode where the driver has no native one. 0; -ENODEV: there is no
  * such interface; other errnos of the kernel with what to do in *error (also kept in attachment->error).
  */
-int attachment_make(struct attachment *attachment, const struct maps *maps, struct lb_ingress_bpf *program,
+int attachment_make(struct attachment *attachment, const struct maps *maps, int program_fd,
 		    bool several_interfaces, bool generic_ok, struct lb_error *error);
 
 /* Closes what the agent holds; packets go on. */

@@ -190,7 +190,8 @@ static int commit(struct lbd *lbd, const struct desired *next, const struct chan
 	if (r < 0)
 		return r;
 	r = lb_engine_commit(lbd->engine, plan, error);
-	lbd_step(lbd, "committed");
+	if (recorded)
+		lbd_step(lbd, "committed");
 	if (r < 0) {
 		if (recorded && recorded != lbd->recorded_generation)
 			store_remove_record(&lbd->store, recorded);
@@ -260,7 +261,7 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 	int r = check(lbd, next, change, error);
 
 	if (r == 0 && (!next->borrowed || change->starting))
-		r = netlink_want(&lbd->netlink, next->config, lbd->running.config, error);
+		r = netlink_want(&lbd->netlink, next->config, lbd->engine, error);
 	if (r == 0 && !change->dry_run) {
 		netlink_keep(&lbd->netlink);
 		netlink_settle(&lbd->netlink, SETTLE_MS);
@@ -289,7 +290,7 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 	take_over(lbd, next);
 	if (interfaces)
 		interfaces_trim(lbd, lbd->running.config);
-	netlink_want(&lbd->netlink, lbd->running.config, NULL, NULL);
+	netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
 	netlink_keep(&lbd->netlink);
 	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
 		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s",

@@ -13,7 +13,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
-#define BACKLOG 64
+#define BACKLOG 1024
 
 /* 0: the path is free now; -EADDRINUSE: somebody serves it. */
 static int make_way(const char *path, const struct sockaddr_un *address, struct lb_error *error)

@@ -5,10 +5,11 @@
  */
 #include "lbd.h"
 
+#include <bpf/bpf.h>
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
-
-#include "lb_ingress.skel.h"
+#include <unistd.h>
 
 #define RETRY_MS 5000u
 
@@ -44,24 +45,59 @@ int interfaces_check(const struct lbd *lbd, const struct lb_config *config, stru
 	return 0;
 }
 
-/* Loads the program for one or several interfaces, unless the loaded one is of that kind. */
+/*
+ * The program that runs already, if the last agent noted that it made it of this very object with these
+ * constants: loading another one, to compare, takes a second of the verifier. A descriptor or -1.
+ */
+static int running_program(const struct lbd *lbd, const char *digest)
+{
+	char note[128] = "", made_of[PROGRAM_DIGEST], tag[17];
+	struct program_identity identity;
+	__u32 id;
+	int fd;
+
+	if (store_get_note(&lbd->store, "program", note, sizeof(note)) < 0 ||
+	    sscanf(note, "%32s %u %16s", made_of, &id, tag) != 3 || strcmp(made_of, digest) != 0)
+		return -1;
+	fd = bpf_prog_get_fd_by_id(id);
+	if (fd < 0)
+		return -1;
+	program_identify(fd, &identity);
+	if (strcmp(identity.tag, tag) == 0 && program_uses(&lbd->maps, fd))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void note_program(struct lbd *lbd, const char *digest, int fd)
+{
+	struct program_identity identity;
+	char note[128];
+
+	program_identify(fd, &identity);
+	snprintf(note, sizeof(note), "%s %u %s\n", digest, identity.id, identity.tag);
+	store_put_note(&lbd->store, "program", note);
+}
+
+/* Has the program for one or several interfaces in lbd->program_fd. */
 static int ensure_program(struct lbd *lbd, bool several, struct lb_error *error)
 {
-	struct lb_ingress_bpf *program;
-	int r;
+	char digest[PROGRAM_DIGEST];
+	int fd;
 
-	if (lbd->program && lbd->several_interfaces == several)
+	if (lbd->program_fd >= 0 && lbd->several_interfaces == several)
 		return 0;
-	r = program_open(&lbd->maps, several, &program, error);
-	if (r < 0)
-		return r;
-	r = program_load(program, error);
-	if (r < 0) {
-		program_free(program);
-		return r;
+	program_digest(&lbd->maps, several, digest);
+	fd = running_program(lbd, digest);
+	if (fd < 0) {
+		fd = program_load(&lbd->maps, several, error);
+		if (fd < 0)
+			return fd;
+		note_program(lbd, digest, fd);
 	}
-	program_free(lbd->program);
-	lbd->program = program;
+	if (lbd->program_fd >= 0)
+		close(lbd->program_fd);
+	lbd->program_fd = fd;
 	lbd->several_interfaces = several;
 	return 0;
 }
@@ -79,7 +115,7 @@ static void tell(struct lbd *lbd, const struct attachment *attachment)
 static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error *error)
 {
 	bool before = attachment->by != ATTACHED_NOT;
-	int r = attachment_make(attachment, &lbd->maps, lbd->program, lbd->several_interfaces,
+	int r = attachment_make(attachment, &lbd->maps, lbd->program_fd, lbd->several_interfaces,
 				lbd->options.generic_ok, error);
 
 	if (r == 0 && !before)
@@ -176,7 +212,7 @@ void interfaces_update(struct lbd *lbd)
 {
 	bool missing = false;
 
-	if (!lbd->program)
+	if (lbd->program_fd < 0)
 		return;
 	for (size_t i = 0; i < lbd->n_attachments; i++) {
 		struct attachment *attachment = &lbd->attachments[i];
@@ -212,6 +248,7 @@ void interfaces_close(struct lbd *lbd)
 	free(lbd->attachments);
 	lbd->attachments = NULL;
 	lbd->n_attachments = 0;
-	program_free(lbd->program);
-	lbd->program = NULL;
+	if (lbd->program_fd >= 0)
+		close(lbd->program_fd);
+	lbd->program_fd = -1;
 }

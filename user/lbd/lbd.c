@@ -170,7 +170,7 @@ static int open_tables(struct lbd *lbd, const struct lb_config *config, __u64 ge
 		return r;
 	memset(lbd->maps.tables.control->version, 0, sizeof(lbd->maps.tables.control->version));
 	snprintf(lbd->maps.tables.control->version, sizeof(lbd->maps.tables.control->version), "%s",
-		 LB_VERSION);
+		 lbd_version);
 	return 0;
 }
 
@@ -239,7 +239,7 @@ int lbd_start(struct lbd *lbd, struct lb_error *error)
 	int r;
 
 	lbd->started_ms = now_ms();
-	lbd->store.fd = lbd->store.lock_fd = lbd->maps.directory_fd = -1;
+	lbd->store.fd = lbd->store.lock_fd = lbd->maps.directory_fd = lbd->program_fd = -1;
 	lbd->crash_at = getenv("LBD_CRASH_AT_STEP");
 	lbd->store.step = lbd_step;
 	lbd->store.context = lbd;

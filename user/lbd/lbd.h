@@ -68,7 +68,7 @@ struct lbd {
 	struct maps maps;
 	struct netlink netlink;
 
-	struct lb_ingress_bpf *program; /* loaded; what explain falls back to */
+	int program_fd;                 /* what is, or would be, attached; -1: not yet loaded */
 	bool several_interfaces;        /* that it was loaded for */
 	struct attachment *attachments; /* one for each configured interface, in order */
 	size_t n_attachments;
@@ -95,6 +95,8 @@ struct lbd {
 	const char *crash_at;     /* tests: die at this step of a commit */
 	bool degraded;            /* the configuration file was bad or missing: what ran before is running */
 };
+
+extern const char lbd_version[];
 
 /* --- lbd.c -----------------------------------------------------------------------------------------------
  */

@@ -108,7 +108,7 @@ static int parse_options(int argc, char **argv, struct lbd_options *options)
 			options->debug = true;
 			break;
 		case OPTION_VERSION:
-			printf("lbd %s\n", LB_VERSION);
+			printf("lbd %s\n", lbd_version);
 			return 0;
 		case 'h':
 			fputs(help, stdout);
@@ -183,7 +183,7 @@ static int run(struct lbd *lbd)
 		return r;
 	}
 	log_notice("event=ready version=%s pid=%d generation=%llu services=%zu socket=%s start_ms=%llu",
-		   LB_VERSION, getpid(), lb_engine_generation(lbd->engine), lb_engine_services(lbd->engine),
+		   lbd_version, getpid(), lb_engine_generation(lbd->engine), lb_engine_services(lbd->engine),
 		   lbd->socket_path, now_ms() - lbd->started_ms);
 	sd_notifyf(0, "READY=1\nSTATUS=generation %llu, %zu services", lb_engine_generation(lbd->engine),
 		   lb_engine_services(lbd->engine));

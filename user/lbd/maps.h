@@ -76,11 +76,23 @@ int maps_unpin(struct maps *maps, struct lb_error *error);
 /* Opens the program over these maps, not yet loaded (libxdp loads by itself). */
 int program_open(const struct maps *maps, bool several_interfaces, struct lb_ingress_bpf **ret_program,
 		 struct lb_error *error);
-int program_load(struct lb_ingress_bpf *program, struct lb_error *error);
-void program_free(struct lb_ingress_bpf *program);
 
-/* Whether a program in the kernel is the same: its instructions, constants and maps. */
-bool program_same(const struct maps *maps, const struct lb_ingress_bpf *program, int other_fd);
+/* Loads it: a descriptor, or -errno. */
+int program_load(const struct maps *maps, bool several_interfaces, struct lb_error *error);
+
+/* Says of which object, with which constants, a program is made. */
+#define PROGRAM_DIGEST 33
+void program_digest(const struct maps *maps, bool several_interfaces, char ret_digest[PROGRAM_DIGEST]);
+
+/* Its id and tag in the kernel; id 0 when they cannot be told. */
+struct program_identity {
+	__u32 id;
+	char tag[17]; /* hexadecimal */
+};
+void program_identify(int fd, struct program_identity *ret_identity);
+
+/* Whether two programs in the kernel are the same: instructions, constants and maps. */
+bool program_same(const struct maps *maps, int fd, int other_fd);
 
 /* Whether a program in the kernel uses these maps, in whatever version. */
 bool program_uses(const struct maps *maps, int program_fd);

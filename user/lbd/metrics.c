@@ -118,7 +118,7 @@ static void write_gauges(struct lbd *lbd, struct json *out)
 
 	lb_engine_get_usage(lbd->engine, &usage);
 	head(out, "weir_build_info", "gauge", "1, with the version as a label.");
-	line(out, "weir_build_info{version=\"%s\"} 1\n", LB_VERSION);
+	line(out, "weir_build_info{version=\"%s\"} 1\n", lbd_version);
 	head(out, "weir_generation", "gauge", "Number of the generation that packets see.");
 	line(out, "weir_generation %llu\n", lb_engine_generation(lbd->engine));
 	head(out, "weir_uptime_seconds", "gauge", "Age of the agent.");

@@ -18,6 +18,7 @@
 #include <time.h>
 
 #include "cleanup.h"
+#include "engine.h"
 #include "log.h"
 
 #define BATCH           256u /* requests in flight: their answers must fit the receive buffer */
@@ -269,22 +270,38 @@ int netlink_query_routes(struct netlink *netlink, struct lb_error *error)
 	return changed;
 }
 
-static int want_all(struct netlink *netlink, const struct lb_config *config)
+static int want_configured(struct netlink *netlink, const struct lb_config *config)
 {
-	for (size_t i = 0; config && i < config->n_services; i++)
+	for (size_t i = 0; i < config->n_services; i++)
 		for (size_t j = 0; j < config->services[i].n_backends; j++)
 			if (lb_hops_want(netlink->hops, &config->services[i].backends[j].address) < 0)
 				return -ENOMEM;
 	return 0;
 }
 
-int netlink_want(struct netlink *netlink, const struct lb_config *one, const struct lb_config *other,
+static int want_running(struct netlink *netlink, struct lb_engine *engine)
+{
+	size_t n = lb_engine_services(engine);
+
+	for (size_t i = 0; i < n; i++) {
+		struct lb_service_view view;
+
+		if (lb_engine_service(engine, i, &view) < 0)
+			return -ENOMEM;
+		for (size_t j = 0; j < view.n_backends; j++)
+			if (lb_hops_want(netlink->hops, &view.backends[j].address) < 0)
+				return -ENOMEM;
+	}
+	return 0;
+}
+
+int netlink_want(struct netlink *netlink, const struct lb_config *config, struct lb_engine *engine,
 		 struct lb_error *error)
 {
 	int r;
 
 	lb_hops_want_begin(netlink->hops);
-	if (want_all(netlink, one) < 0 || want_all(netlink, other) < 0)
+	if (want_configured(netlink, config) < 0 || want_running(netlink, engine) < 0)
 		return lb_error_set(error, ENOMEM, "out of memory");
 	lb_hops_want_end(netlink->hops);
 	r = netlink_query_routes(netlink, error);

@@ -31,11 +31,13 @@ int netlink_open(struct netlink *netlink, sd_event *event, void (*changed)(void 
 		 void *context, struct lb_error *error);
 void netlink_close(struct netlink *netlink);
 
+struct lb_engine;
+
 /*
- * Makes the backends of the configurations (the second may be NULL) the destinations that matter, and asks
- * for the routes that are not known. 0 or -errno.
+ * Makes the backends of the configuration, and those that the engine has (leaving ones with their old flows
+ * among them), the destinations that matter, and asks for the routes that are not known. 0 or -errno.
  */
-int netlink_want(struct netlink *netlink, const struct lb_config *one, const struct lb_config *other,
+int netlink_want(struct netlink *netlink, const struct lb_config *config, struct lb_engine *engine,
 		 struct lb_error *error);
 
 /* Asks for all routes that are stale. Number that changed, or -errno. */

@@ -8,9 +8,11 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <stdarg.h>
 #include <string.h>
 #include <xdp/libxdp.h>
+#include <xxhash.h>
 
 #include "cleanup.h"
 #include "log.h"
@@ -97,21 +99,33 @@ int program_open(const struct maps *maps, bool several_interfaces, struct lb_ing
 	return 0;
 }
 
-int program_load(struct lb_ingress_bpf *program, struct lb_error *error)
+int program_load(const struct maps *maps, bool several_interfaces, struct lb_error *error)
 {
-	int r;
+	struct lb_ingress_bpf *program;
+	int r = program_open(maps, several_interfaces, &program, error);
 
+	if (r < 0)
+		return r;
 	maps_messages_clear();
 	r = lb_ingress_bpf__load(program);
 	if (r < 0)
-		return lb_error_set(error, -r, "the kernel refuses the packet path's program: %s (%s)",
-				    strerror(-r), maps_message());
-	return 0;
+		r = lb_error_set(error, -r, "the kernel refuses the packet path's program: %s (%s)",
+				 strerror(-r), maps_message());
+	else
+		r = fcntl(bpf_program__fd(program->progs.lb_ingress), F_DUPFD_CLOEXEC, 3);
+	lb_ingress_bpf__destroy(program);
+	return r;
 }
 
-void program_free(struct lb_ingress_bpf *program)
+void program_digest(const struct maps *maps, bool several_interfaces, char ret_digest[PROGRAM_DIGEST])
 {
-	lb_ingress_bpf__destroy(program);
+	size_t size;
+	const void *object = lb_ingress_bpf__elf_bytes(&size);
+	XXH128_hash_t hash = XXH3_128bits_withSeed(
+		object, size, (__u64)maps->tables.sizes.counters << 1 | several_interfaces);
+
+	snprintf(ret_digest, PROGRAM_DIGEST, "%016llx%016llx", (unsigned long long)hash.high64,
+		 (unsigned long long)hash.low64);
 }
 
 static int program_info(int fd, struct bpf_prog_info *info, __u32 *map_ids)
@@ -149,37 +163,54 @@ bool program_uses(const struct maps *maps, int program_fd)
 	return false;
 }
 
-/* The constants of a program: the one frozen map among its maps that is not ours. */
-static bool same_constants(const struct lb_ingress_bpf *program, const __u32 *ids, __u32 n)
+void program_identify(int fd, struct program_identity *ret_identity)
 {
-	size_t size;
-	const void *own = bpf_map__initial_value(program->maps.rodata, &size);
+	struct bpf_prog_info info;
 
-	for (__u32 i = 0; i < n; i++) {
-		_cleanup_(closep) int fd = bpf_map_get_fd_by_id(ids[i]);
-		_cleanup_(freep) void *value = NULL;
-		struct bpf_map_info info = {};
-		__u32 length = sizeof(info), zero = 0;
-
-		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
-			return false;
-		if (!strstr(info.name, ".rodata"))
-			continue;
-		value = calloc(1, info.value_size);
-		return value && info.value_size == size && bpf_map_lookup_elem(fd, &zero, value) == 0 &&
-		       memcmp(value, own, size) == 0;
-	}
-	return false;
+	memset(ret_identity, 0, sizeof(*ret_identity));
+	if (program_info(fd, &info, NULL) < 0)
+		return;
+	ret_identity->id = info.id;
+	for (size_t i = 0; i < sizeof(info.tag); i++)
+		snprintf(ret_identity->tag + 2 * i, 3, "%02x", info.tag[i]);
 }
 
-bool program_same(const struct maps *maps, const struct lb_ingress_bpf *program, int other_fd)
+/* The constants of a program: the value of its .rodata, owned; NULL when it has none. */
+static void *read_constants(const __u32 *ids, __u32 n, size_t *ret_size)
 {
-	int own_fd = bpf_program__fd(program->progs.lb_ingress);
-	struct bpf_prog_info own, other;
-	__u32 ids[PROGRAM_MAPS_MAX];
+	for (__u32 i = 0; i < n; i++) {
+		_cleanup_(closep) int fd = bpf_map_get_fd_by_id(ids[i]);
+		struct bpf_map_info info = {};
+		__u32 length = sizeof(info), zero = 0;
+		void *value;
 
-	if (program_info(own_fd, &own, NULL) < 0 || program_info(other_fd, &other, ids) < 0)
+		if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0 || !strstr(info.name, ".rodata"))
+			continue;
+		value = calloc(1, info.value_size);
+		if (value && bpf_map_lookup_elem(fd, &zero, value) == 0) {
+			*ret_size = info.value_size;
+			return value;
+		}
+		free(value);
+	}
+	return NULL;
+}
+
+bool program_same(const struct maps *maps, int fd, int other_fd)
+{
+	_cleanup_(freep) void *constants = NULL, *other_constants = NULL;
+	__u32 ids[PROGRAM_MAPS_MAX], other_ids[PROGRAM_MAPS_MAX];
+	struct bpf_prog_info info, other;
+	size_t size = 0, other_size = 0;
+
+	if (program_info(fd, &info, ids) < 0 || program_info(other_fd, &other, other_ids) < 0)
 		return false;
-	return memcmp(own.tag, other.tag, sizeof(own.tag)) == 0 && program_uses(maps, other_fd) &&
-	       same_constants(program, ids, other.nr_map_ids);
+	if (info.id == other.id)
+		return true;
+	if (memcmp(info.tag, other.tag, sizeof(info.tag)) != 0 || !program_uses(maps, other_fd))
+		return false;
+	constants = read_constants(ids, info.nr_map_ids, &size);
+	other_constants = read_constants(other_ids, other.nr_map_ids, &other_size);
+	return constants && other_constants && size == other_size &&
+	       memcmp(constants, other_constants, size) == 0;
 }

@@ -297,6 +297,25 @@ int store_get_config(const struct store *store, const char digest[STORE_DIGEST],
 	return 0;
 }
 
+int store_put_note(struct store *store, const char *name, const char *text)
+{
+	return write_file(store, ".", name, text, strlen(text), NULL);
+}
+
+int store_get_note(const struct store *store, const char *name, char *ret_text, size_t size)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t length;
+	int r = read_file(store, name, &text, &length);
+
+	if (r < 0)
+		return r;
+	if (length >= size)
+		return -E2BIG;
+	memcpy(ret_text, text, length + 1);
+	return 0;
+}
+
 static void record_name(__u64 generation, char name[32])
 {
 	snprintf(name, 32, "%020llu.json", generation);

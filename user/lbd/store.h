@@ -67,5 +67,9 @@ int store_remove_record(struct store *store, __u64 generation);
 /* All records, newest first. -EPROTO: one cannot be read; the error names the file. */
 int store_list(const struct store *store, struct record **ret_records, size_t *ret_n, struct lb_error *error);
 
+/* A small text of the agent's own under a name; losing it costs time, nothing else. 0 or -errno. */
+int store_put_note(struct store *store, const char *name, const char *text);
+int store_get_note(const struct store *store, const char *name, char *ret_text, size_t size);
+
 /* Removes what is older than the last STORE_GENERATIONS, and configurations nothing names. Best effort. */
 void store_prune(struct store *store);

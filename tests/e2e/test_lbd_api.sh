@@ -1,0 +1,135 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The API over the UNIX socket: every verb of docs/api.md, its errors, and clients that do not play by the rules; and
+# the TCP listener for metrics. One arm (scripts/lab.sh).
+
+# shellcheck disable=SC2317 # functions that check calls
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/lbd-lib.sh
+. "$(dirname "$0")/lbd-lib.sh"
+
+lab_start --arm one --backends 3
+lbd_init
+lbd_config '.api.metrics = "127.0.0.1:9909"' >"$LBD_CONFIG"
+act "it starts" lbd_start
+for _ in {1..20}; do fetch; done >/dev/null
+
+explain()
+{
+	answers POST /v1/explain "$2" "$1"
+}
+
+metrics()
+{
+	in_ns lb curl -s --max-time 5 "http://127.0.0.1:${2:-9909}$1"
+}
+
+# --- reading ---------------------------------------------------------------------------------------------------
+
+check "version" answers GET /v1/version '.layout >= 1 and (.kernel | length > 0) and (.libbpf | length > 0)'
+check "status" answers GET /v1/status '.state == "running" and .services == 2 and .backends == 6
+	and .interfaces[0].program_id > 0 and .tables.backends.used == 6 and .packets.tx > 0 and .last_error == null'
+check "services" answers GET /v1/services '.services | map(.name) == ["web", "web6"]'
+check "a service with its backends" answers GET /v1/services/web '.vip == "'"$LAB_VIP4"'" and .port == 80
+	and (.backends | length == 3) and .packets > 0 and .syns >= 20'
+check "backends of all services" answers GET /v1/backends '.backends | length == 6 and (map(.service) | unique == ["web", "web6"])'
+check "one arm: packets leave by the interface that they came by" answers GET /v1/services/web \
+	'[.backends[].next_hop | .action == "tx" and .interface == "eth0"] | all'
+check "a ring" answers GET /v1/services/web/ring '.size == 4096 and ([.owners[].slots] | add == 4096) and .max_over_mean < 1.1
+	and (has("slots") | not)'
+check "a ring's dump names the owner of every slot" answers GET '/v1/services/web/ring?dump=1' \
+	'. as $r | (.slots | length == 4096) and ([.slots[] | .[0]] | group_by(.) | map(length)) ==
+	[.owners[].slots] and .backends == ["b1", "b2", "b3"]'
+check "stats add up" answers GET /v1/stats '(.totals | .rx == .tx + .redirect + .pass + .drop)
+	and (.totals.tx == ([.cpus[].tx] | add)) and (.services[0].packets == ([.services[0].backends[].tx_packets] | add))'
+check "drops name every reason" answers GET /v1/drops '.reasons | length >= 17 and all(.action | IN("pass", "drop", "reply"))'
+check "flows" answers GET /v1/flows '.flows == [] and .truncated == false'
+check "the configuration comes back as it was given" test "$(api GET /v1/config | sha256sum)" = "$(sha256sum <"$LBD_CONFIG")"
+check "generations" answers GET /v1/generations '.generations | length == 1 and .[0].running'
+check "events" answers GET /v1/events '.events | map(.kind) | contains(["start", "attach"])'
+last=$(api GET /v1/events | jq '.events[-1].id')
+check "events since one" answers GET "/v1/events?since=$last" '.events == []'
+
+# --- explain ----------------------------------------------------------------------------------------------------
+
+syn='{"protocol":"tcp","source":"198.51.100.7:40000","destination":"'$LAB_VIP4':80","syn":true}'
+check "explain agrees with the loaded program" explain "$syn" '.agrees and .verdict == "XDP_TX" and .service == "web"
+	and .settled and .cur == .backend and .reason == null'
+check "it has every step" explain "$syn" '[.steps[].step] == ["parse", "service", "hash", "slot", "backend", "forward"]'
+check "the packet that leaves is the one that went in, with a header" explain "$syn" \
+	'(.packet_out | length) == (.packet | length) + 40'
+check "IPv6" explain '{"protocol":"tcp","source":"[2001:db8:51::7]:4000","destination":"['"$LAB_VIP6"']:80"}' \
+	'.agrees and .service == "web6" and (.packet_out | length) == (.packet | length) + 80'
+check "what is for no service passes" explain '{"protocol":"udp","source":"198.51.100.7:4","destination":"'"$LAB_VIP4"':53"}' \
+	'.agrees and .verdict == "XDP_PASS" and .reason == "no_service" and .service == null'
+check "explain remembers nothing" answers GET /v1/flows '.total == 0'
+real=$(in_ns client curl -s -w '%{local_port}' -o "$TEST_TMP/who" "http://$LAB_VIP4/"; :)
+check "what explain says is what happens" explain \
+	'{"protocol":"tcp","source":"198.51.100.2:'"$real"'","destination":"'"$LAB_VIP4"':80"}' \
+	'.backend == "'"$(cat "$TEST_TMP/who")"'"'
+
+# --- changing ---------------------------------------------------------------------------------------------------
+
+lbd_config '.services[0].backends |= .[:2]' >"$TEST_TMP/two.json"
+check "diff says what would move, and moves nothing" answers POST /v1/diff '.applied == false and .dry_run
+	and .services[0].name == "web" and .services[0].slots_moved > 1000 and .services[0].breaks == false' @"$TEST_TMP/two.json"
+check "it moved nothing" answers GET /v1/services/web '.backends_active == 3'
+check "a dry run says the same" answers POST '/v1/apply?dry_run=1' '.dry_run and (.services | length == 1)' @"$TEST_TMP/two.json"
+check "apply does it" answers POST /v1/apply '.applied and .generation == .from_generation + 1' @"$TEST_TMP/two.json"
+check "the backend is leaving, for its old flows" answers GET /v1/services/web \
+	'.backends[] | select(.name == "b3") | .leaving and .slots == 0 and .slots_base > 1000'
+check "explain shows an unsettled slot" wait_for 10 bash -c '
+	for port in {1000..1100}; do
+		curl -s --unix-socket "$0" -d "{\"protocol\":\"tcp\",\"source\":\"198.51.100.7:$port\",\"destination\":\"$1:80\"}" \
+			http://weir/v1/explain
+	done | jq -se "map(select(.settled == false)) | length > 0 and all(.agrees and .base == \"b3\" and .backend == \"b3\")"
+' "$LBD_SOCKET" "$LAB_VIP4"
+check "applying the same again is empty" answers POST /v1/apply '.applied and .services == [] and .generation == .from_generation' \
+	@"$TEST_TMP/two.json"
+check "PATCH with dry_run changes nothing" answers PATCH '/v1/services/web/backends/b1?dry_run=1' '.dry_run' '{"state":"drain"}'
+check "PATCH" answers PATCH /v1/services/web/backends/b1 '.applied' '{"weight":50,"state":"active"}'
+check "the override shows beside the configuration" answers GET /v1/services/web \
+	'.backends[] | select(.name == "b1") | .weight == 50 and .configured.weight == 100'
+check "an error is JSON with message, path and value" answers POST /v1/apply \
+	'.error | (.message | length > 10) and .path == "services[0].backends[1].address" and (.value | test("300"))' \
+	"$(lbd_config '.services[0].backends[1].address = "10.0.0.300"')"
+is "a bad configuration is a 400" "$(api_status POST /v1/apply '{}')" 400
+is "a host's own address is a 400" "$(api_status POST /v1/apply "$(lbd_config '.services[0].vip = "10.77.0.2"')")" 400
+is "an unknown service is a 404" "$(api_status GET /v1/services/none)" 404
+is "an unknown backend is a 404" "$(api_status PATCH /v1/services/web/backends/none '{"weight":1}')" 404
+api POST /v1/apply "$(lbd_config '.services[0].ring_size = 16384')" >/dev/null
+is "a smaller ring without the word is a 409" \
+	"$(api_status POST /v1/apply "$(lbd_config '.services[0].ring_size = 1024')")" 409
+is "with the word it is done" \
+	"$(api_status POST '/v1/apply?allow_ring_resize=1' "$(lbd_config '.services[0].ring_size = 1024')")" 200
+# Names of 1,000 services are more than the 256 that the table was made for.
+is "a full table is a 507" "$(lbd_config '.services += [range(1000) | {
+	name: "s\(.)", vip: "203.0.113.77", protocol: "tcp", port: (. + 1000), forward: "ipip",
+	backends: [{ name: "b", address: "10.77.0.11" }] }]' >"$TEST_TMP/many.json"
+	api_status POST /v1/apply @"$TEST_TMP/many.json")" 507
+check "and names the limit" answers GET /v1/status '.services == 2'
+
+# --- metrics ----------------------------------------------------------------------------------------------------
+
+check "metrics have types and help" grep -q '^# TYPE weir_packets_total counter' <(metrics /metrics)
+check "metrics have the packets of a backend" grep -qE '^weir_backend_packets_total\{service="web",backend="b1"\} [1-9]' <(metrics /metrics)
+check "every metric line is well formed" test -z "$(metrics /metrics |
+	grep -vE '^(# (HELP|TYPE) [a-z_]+ .+|[a-z_]+(\{[a-z]+="[^"]*"(,[a-z]+="[^"]*")*\})? [0-9.e+]+)$')"
+is "healthz" "$(metrics /healthz)" ok
+is "readyz" "$(metrics /readyz)" ok
+is "metrics know nothing of the API" "$(in_ns lb curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:9909/v1/status)" 404
+lbd_config '.api.metrics = "127.0.0.1:9910"' >"$LBD_CONFIG"
+kill -HUP "$lbd_pid"
+check "metrics move where a reload says" wait_for 5 grep -q ok <(metrics /healthz 9910) || :
+check "they are there" wait_for 5 bash -c 'nsenter --net=/run/netns/'"$LAB_PREFIX"'-lb curl -sf http://127.0.0.1:9910/healthz'
+
+# --- clients ----------------------------------------------------------------------------------------------------
+
+tap_merge < <(timeout 100 "$TEST_ROOT/tests/e2e/bad_clients.py" "$LBD_SOCKET" 2>&1)
+check "the same agent serves on" answers GET /v1/status ".pid == $lbd_pid"
+check "and packets flow" fetch
+act "it stops in order" lbd_stop TERM
+
+done_testing

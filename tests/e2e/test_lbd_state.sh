@@ -1,0 +1,204 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# What lbd remembers: the configuration file and its reload, what apply and overrides leave behind, going back, a
+# state directory that is damaged or not ours, and a power cut between any two steps of a change. One arm.
+
+# shellcheck disable=SC2317 # functions that check calls
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/lbd-lib.sh
+. "$(dirname "$0")/lbd-lib.sh"
+
+lab_start --arm one --backends 3
+lbd_init
+lbd_config >"$LBD_CONFIG"
+
+reload()
+{
+	kill -HUP "$lbd_pid"
+}
+
+services()
+{
+	api GET /v1/services | jq -r '[.services[].name] | join(" ")'
+}
+
+weight()
+{
+	api GET /v1/services/web | jq -r --arg b "$1" '.backends[] | select(.name == $b) | "\(.weight) \(.state)"'
+}
+
+services_are()
+{
+	[[ $(services) == "$1" ]]
+}
+
+last_error()
+{
+	[[ $(api GET /v1/status | jq -r .last_error.message) =~ $1 ]]
+}
+
+# --- the file --------------------------------------------------------------------------------------------------
+
+act "it starts from the file" lbd_start
+is "the services are the file's" "$(services)" "web web6"
+lbd_config '.services |= .[:1]' >"$LBD_CONFIG"
+reload
+check "SIGHUP reads the file" wait_for 5 services_are web
+lbd_config '.services[0].backends[1].weight = 70000' >"$LBD_CONFIG"
+reload
+check "a bad file is refused, with its place" wait_for 5 last_error 'services\[0\].backends\[1\].weight'
+is "what ran goes on" "$(services)" "web"
+echo '{ "version": 1,' >"$LBD_CONFIG"
+reload
+check "a cut file is refused, with file, line and column" wait_for 5 last_error 'weir.json:[0-9]+:[0-9]+'
+is "what ran still goes on" "$(services)" "web"
+rm "$LBD_CONFIG"
+reload
+check "a missing file is refused" wait_for 5 last_error 'No such file'
+check "packets flow on" fetch
+
+# --- restart with a bad file ------------------------------------------------------------------------------------
+
+lbd_stop TERM
+act "with the file missing it goes on with what ran" lbd_start
+is "the services are those of before" "$(services)" "web"
+check "status warns" answers GET /v1/status '.warnings | any(test("could not be used"))'
+lbd_config >"$LBD_CONFIG"
+reload
+check "once the file is good, it runs" wait_for 5 services_are "web web6"
+check "and the warning is gone" answers GET /v1/status '.warnings == []'
+
+# --- apply and overrides outlive a restart ----------------------------------------------------------------------
+
+lbd_config '.services[1].name = "six"' >"$TEST_TMP/other.json"
+check "apply makes it run" answers POST /v1/apply '.applied and .generation > .from_generation' @"$TEST_TMP/other.json"
+is "apply changed the services" "$(services)" "web six"
+check "a backend is told a weight" answers PATCH /v1/services/web/backends/b2 '.applied' '{"weight": 7}'
+check "another is drained" answers PATCH /v1/services/web/backends/b3 '.applied' '{"state": "drain"}'
+is "the weight is in force" "$(weight b2)" "7 active"
+is "the drain is in force" "$(weight b3)" "100 drain"
+generation=$(api GET /v1/status | jq .generation)
+lbd_stop KILL
+act "it is started again" lbd_start
+is "what was applied runs, not the file" "$(services)" "web six"
+is "the weight is kept" "$(weight b2)" "7 active"
+is "the drain is kept" "$(weight b3)" "100 drain"
+is "the generation is kept" "$(api GET /v1/status | jq .generation)" "$generation"
+lbd_stop TERM
+lbd_config '.services[0].idle_timeout_s = 77 | del(.services[0].backends[2])' >"$LBD_CONFIG"
+act "it is started with a changed file" lbd_start
+is "a changed file wins" "$(services)" "web web6"
+is "overrides of backends that still exist are kept" "$(weight b2)" "7 active"
+check "those of others are dropped, and that is logged" grep -q 'override_dropped service=web backend=b3' "$lbd_log"
+check "null takes the configuration's weight again" answers PATCH /v1/services/web/backends/b2 '.applied' '{"weight": null}'
+is "it is in force" "$(weight b2)" "100 active"
+lbd_config >"$LBD_CONFIG"
+reload
+check "three backends again" wait_for 5 answers GET /v1/services/web '.backends_active == 3'
+
+# --- going back -------------------------------------------------------------------------------------------------
+
+api PATCH /v1/services/web/backends/b1 '{"state": "drain"}' >/dev/null
+before=$(api GET /v1/generations | jq '.generations[1].generation')
+check "rollback without a number goes one back" answers POST /v1/rollback '.applied'
+is "the drain is undone" "$(weight b1)" "100 active"
+check "it is a generation of its own" answers GET /v1/generations \
+	".generations[0] | .running and .cause == \"rollback to $before\""
+check "a generation that is not kept is an error that names those that are" answers POST '/v1/rollback?to=4711' \
+	".error.message | test(\"$before\")"
+is "which is a 404" "$(api_status POST '/v1/rollback?to=4711')" 404
+for i in {1..14}; do
+	api PATCH /v1/services/web/backends/b1 "{\"weight\": $((50 + i))}" >/dev/null
+done
+check "ten generations are kept" answers GET /v1/generations '.generations | length == 10'
+is "on disk as well" "$(find "$LBD_STATE/generations" -name '*.json' | wc -l)" 10
+check "and no configuration that nothing names" test "$(find "$LBD_STATE/configs" -type f | wc -l)" -le 10
+oldest=$(api GET /v1/generations | jq '.generations[-1].generation')
+check "the oldest can be gone back to" answers POST "/v1/rollback?to=$oldest" '.applied'
+check "a dry run changes nothing" answers POST '/v1/rollback?dry_run=1' '.applied == false and .dry_run'
+
+# --- power cuts -------------------------------------------------------------------------------------------------
+
+# Dies at a step of a change from weight 100 to 33 of b1; then it must come back with one of them, and serve.
+api PATCH /v1/services/web/backends/b1 '{"weight": null}' >/dev/null
+lbd_stop TERM
+steps=(store_written store_renamed config_stored recorded committed)
+# shellcheck disable=SC2207
+steps+=($(grep -ho 'step([a-z]*, "[a-z_]*")' "$TEST_ROOT"/user/lib/commit.c | grep -o '"[a-z_]*"' | tr -d '"' |
+	grep -vxE 'key|seed' | sort -u)) # key and seed: of the first commit alone
+died=0 whole=0
+for step in "${steps[@]}"; do
+	act "it starts to die at $step" lbd_start
+	old="$(weight b1) $(services)"
+	lbd_stop TERM
+	LBD_CRASH_AT_STEP=$step lbd_start >/dev/null
+	lbd_config '.services[0].backends[0].weight = 33 | .services[1].name = "w'"$step"'"' >"$TEST_TMP/cut.json"
+	[[ $old != "33 "* ]] || sed -i 's/"weight": 33/"weight": 34/' "$TEST_TMP/cut.json"
+	api POST /v1/apply @"$TEST_TMP/cut.json" >/dev/null
+	wait_for 3 process_gone "$lbd_pid" && died=$((died + 1)) || diag "did not die at $step"
+	process_gone "$lbd_pid" || lbd_stop KILL
+	fetch >/dev/null || diag "no packet after the cut at $step"
+	lbd_start >/dev/null || diag "did not come back after $step" "$(cat "$lbd_log")"
+	case "$(weight b1) $(services)" in
+	"$old" | "3"[34]" active web w$step") whole=$((whole + 1)) ;;
+	*) diag "after $step: $(weight b1) $(services), from: $old" ;;
+	esac
+	answers GET /v1/services/web '[.backends[].slots] | add == 4096 and all(. > 100)' >/dev/null ||
+		diag "odd ring after $step"
+	lbd_stop TERM
+done
+is "it died at every step" "$died" "${#steps[@]}"
+is "and came back whole every time" "$whole" "${#steps[@]}"
+
+# --- damage -----------------------------------------------------------------------------------------------------
+
+newest=$(find "$LBD_STATE/generations" -name '*.json' | sort | tail -1)
+cp -a "$LBD_STATE" "$TEST_TMP/good"
+head -c 40 "$newest" >"$newest.x" && mv "$newest.x" "$newest"
+refuse "a cut record is refused by name, with advice" "$(basename "$newest").*move it away" lbd_once
+check "the packet path is as it was" fetch
+check "nothing was lost" test -s "$newest"
+rm -rf "$LBD_STATE" && cp -a "$TEST_TMP/good" "$LBD_STATE"
+config=$(jq -r .config "$newest")
+echo ' ' >>"$LBD_STATE/configs/$config.json"
+refuse "a damaged stored configuration is refused" "damaged" lbd_once
+rm "$LBD_STATE/configs/$config.json"
+refuse "a missing one as well" "cannot be read" lbd_once
+rm -rf "$LBD_STATE" && cp -a "$TEST_TMP/good" "$LBD_STATE"
+echo 'weir-state 2' >"$LBD_STATE/format"
+refuse "another format is refused" "another version of lbd" lbd_once
+mkdir "$TEST_TMP/foreign" && echo precious >"$TEST_TMP/foreign/file"
+refuse "somebody else's directory is refused" "is not a Weir state directory" lbd_once --state-dir "$TEST_TMP/foreign"
+is "and not touched" "$(ls -A "$TEST_TMP/foreign")" "file"
+rm -rf "$LBD_STATE" && cp -a "$TEST_TMP/good" "$LBD_STATE"
+act "the good copy starts" lbd_start
+lbd_stop TERM
+
+# --- maps that are not ours -------------------------------------------------------------------------------------
+
+# The layout word of lb_control: bytes 68 to 71.
+bump_layout()
+{
+	local value
+	# shellcheck disable=SC2207
+	value=($(bpftool -j map lookup pinned "$LBD_BPFFS/lb_control" key 0 0 0 0 | jq -r '.value[]'))
+	value[68]=$1
+	bpftool map update pinned "$LBD_BPFFS/lb_control" key 0 0 0 0 value "${value[@]}"
+}
+layout=$(bpftool -j map lookup pinned "$LBD_BPFFS/lb_control" key 0 0 0 0 | jq -r '.value[68]')
+bump_layout 0x63
+refuse "maps of another layout are refused, with what to do" "layout 99.*lbd --detach" lbd_once
+check "packets keep flowing through them" fetch
+bump_layout "$layout"
+mv "$LBD_BPFFS/lb_rings" "$LBD_BPFFS/other"
+bpftool map create "$LBD_BPFFS/lb_rings" type array key 4 value 64 entries 4 name lb_rings
+refuse "a map of another shape is refused" "the pinned map lb_rings.*lbd --detach" lbd_once
+rm "$LBD_BPFFS/lb_rings"
+refuse "a missing map is refused" "Failed to open the pinned map .*lb_rings.*lbd --detach" lbd_once
+mv "$LBD_BPFFS/other" "$LBD_BPFFS/lb_rings"
+act "with all maps back it adopts them" lbd_start
+check "packets flow" fetch
+
+done_testing

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The version, in one object: files built at different commits must not contradict each other.
+ */
+#include "lbd.h"
+
+const char lbd_version[] = LB_VERSION;
