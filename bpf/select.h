@@ -137,6 +137,8 @@ LB_SUBPROGRAM __u32 select_attempt(__u64 active, __u32 bucket, __u64 tag, __u32 
 	    (place.number != LB_FLOW_NOWHERE &&
 	     lb_flow_claim(0, &place, tag, identity | lb_flow_word(owner, LB_FLOW_EMBRYONIC, 0, 0, now_s))))
 		return LB_SELECTED(owner, syn ? LB_HOW_NEW : LB_HOW_BASE);
+	/* Should it stay unremembered, the flow lives with base from now on: base must be kept for it. */
+	stamp_slot(vip, number, now_s);
 	return place.number == LB_FLOW_NOWHERE ? LB_SELECTED(base, LB_HOW_REFUSED) : LB_CLAIM_LOST;
 }
 
