@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The promise of DESIGN section 4, tested at random: no planned change moves a flow, whatever changes, in
+ * whatever order, however full the flow table is, whoever restarts in between.
+ *
+ *	property [STEPS [SEED]]        PROPERTY_VERBOSE=1 tells every step
+ *
+ * Each step is a packet of some flow, a piece of time and sweeping, a change of the configuration, or a
+ * restart of the agent. Every packet runs through the packet path; the oracle, which knows flows and changes
+ * but neither slots nor entries, says which backends are allowed:
+ *
+ *   - a packet of a flow goes where the flow's last packet went, unless
+ *       the flow was idle for longer than is promised (TCP: idle_timeout; UDP: it must send often enough to
+ *be seen twice in a learning window), its backend has died since, or it could not be remembered (UDP in a
+ *learning window with a full table; a TCP handshake that was not completed before others needed the place);
+ *   - the first packet of a flow goes to the owner of its slot, new or old, or where the same flow went
+ *before;
+ *   - no packet ever goes to a backend that is down or unknown;
+ *   - a packet is dropped only if there is nobody to send it to.
+ */
+#include <arpa/inet.h>
+#include <linux/bpf.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "lb/hash.h"
+#include "lb/slot.h"
+#include "world.h"
+
+enum { FLOWS = 700, FRAME = 14 + 20 + 20, FRAME_MAX = 256 };
+#define EMBRYONIC_GRACE_S 5u
+
+struct flow {
+	__u8 service;
+	__u32 address;
+	__u16 port;
+	bool open;
+	bool embryonic; /* only its first packet was sent */
+	bool forgotten; /* the last packet could not be remembered */
+	__u32 owner;    /* address of the backend that the last packet went to */
+	__u32 deaths;   /* of the owner's address, then */
+	__u32 seen;     /* clock of the last packet */
+	__u32 before;   /* owner of the flow's last life: a stale entry may still name it */
+};
+
+struct run {
+	struct world world;
+	struct flow flows[FLOWS];
+	__u64 step, packets, checked, refused, drops, violations;
+};
+
+/* --- packets ---------------------------------------------------------------------------------------------
+ */
+
+static void make_frame(const struct flow *flow, __u8 protocol, bool syn, bool fin, __u8 frame[FRAME_MAX])
+{
+	__be32 saddr = htonl(flow->address), daddr = htonl(world_vip(flow->service));
+	__be16 sport = htons(flow->port), dport = htons(80), length = htons(FRAME - 14);
+
+	memset(frame, 0, FRAME);
+	memcpy(frame, "\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x08\0", 14);
+	frame[14] = 0x45;
+	memcpy(frame + 16, &length, 2);
+	frame[22] = 64;
+	frame[23] = protocol;
+	memcpy(frame + 26, &saddr, 4);
+	memcpy(frame + 30, &daddr, 4);
+	memcpy(frame + 34, &sport, 2);
+	memcpy(frame + 36, &dport, 2);
+	if (protocol == IPPROTO_TCP) {
+		frame[46] = 0x50;
+		frame[47] = (__u8)(syn ? 0x02 : fin ? 0x11 : 0x10);
+	} else {
+		length = htons(20);
+		memcpy(frame + 38, &length, 2);
+	}
+}
+
+/* Sends a packet; the address of the backend that it went to, or 0 if it was dropped. */
+static __u32 send_packet(struct run *run, const struct flow *flow, bool syn, bool fin)
+{
+	__u8 frame[FRAME_MAX];
+	size_t length = FRAME;
+	__be32 to;
+	int action;
+
+	make_frame(flow, run->world.services[flow->service].protocol, syn, fin, frame);
+	action = host_packet(run->world.host, frame, &length, sizeof(frame));
+	run->packets++;
+	if (action != XDP_TX)
+		return 0;
+	memcpy(&to, frame + 30, sizeof(to));
+	return ntohl(to);
+}
+
+static __u32 slot_of(const struct run *run, const struct flow *flow)
+{
+	__u32 ports = (__u32)htons(flow->port) << 16 | htons(80);
+	__u64 hash = lb_hash_v4(run->world.tables.control->hash_seed, htonl(flow->address),
+				htonl(world_vip(flow->service)), ports,
+				run->world.services[flow->service].protocol);
+
+	return world_slot(&run->world, flow->service, hash);
+}
+
+/* --- the oracle ------------------------------------------------------------------------------------------
+ */
+
+static const struct world_address *address_of(const struct run *run, unsigned int service, __u32 address)
+{
+	for (unsigned int b = 0; b < BACKENDS; b++) {
+		for (unsigned int a = 0; a < ADDRESSES; a++) {
+			if (address == world_address(service, b, a))
+				return &run->world.services[service].addresses[b][a];
+		}
+	}
+	return NULL;
+}
+
+static bool anybody_active(const struct run *run, unsigned int service)
+{
+	for (unsigned int b = 0; b < BACKENDS; b++) {
+		const struct world_backend *backend = &run->world.services[service].backends[b];
+
+		if (backend->present && backend->state == LB_STATE_ACTIVE && backend->weight)
+			return true;
+	}
+	return false;
+}
+
+static void violation(struct run *run, const struct flow *flow, __u32 went, const char *what)
+{
+	struct in_addr to = { htonl(went) }, owner = { htonl(flow->owner) };
+	__u32 slot = slot_of(run, flow);
+	char text[INET_ADDRSTRLEN];
+
+	if (run->violations++ >= 10)
+		return;
+	inet_ntop(AF_INET, &owner, text, sizeof(text));
+	fprintf(stderr,
+		"# step %llu, clock %u, flow %td (%s): %s; went to %s, was at %s, seen at %u%s%s; slot cur "
+		"%u base %u%s%s\n",
+		run->step, world_clock(&run->world), flow - run->flows, flow->service ? "udp" : "tcp", what,
+		inet_ntoa(to), text, flow->seen, flow->embryonic ? ", embryonic" : "",
+		flow->forgotten ? ", not remembered" : "", lb_slot_cur(slot), lb_slot_base(slot),
+		slot & LB_SLOT_UNSETTLED ? ", unsettled" : "", slot & LB_SLOT_LEARNING ? ", learning" : "");
+}
+
+/* Whether the promise holds for a flow's next packet. */
+static bool is_bound(const struct run *run, const struct flow *flow)
+{
+	const struct world_address *owner = address_of(run, flow->service, flow->owner);
+	__u32 age = world_clock(&run->world) - flow->seen;
+	/* A UDP flow must be seen twice in a learning window, and not be evicted in between. */
+	__u32 promised = flow->service ? EMBRYONIC_GRACE_S : WORLD_TCP_IDLE_S;
+
+	if (!flow->open || !owner || !owner->alive || owner->deaths != flow->deaths)
+		return false;
+	if (flow->embryonic && age > EMBRYONIC_GRACE_S)
+		return false;
+	return age <= promised && !flow->forgotten;
+}
+
+/* What may be said of any packet. */
+static bool check_sane(struct run *run, const struct flow *flow, __u32 went)
+{
+	const struct world_address *to = address_of(run, flow->service, went);
+
+	if (!went) {
+		run->drops++;
+		if (anybody_active(run, flow->service)) {
+			violation(run, flow, went, "dropped, though somebody is active");
+			return false;
+		}
+		return true;
+	}
+	if (!to || !to->alive) {
+		violation(run, flow, went, "sent to one that is down or unknown");
+		return false;
+	}
+	return true;
+}
+
+/* Where a flow's first packet may go. */
+static void check_first(struct run *run, const struct flow *flow, __u32 slot, __u32 went)
+{
+	__u32 cur = world_index_address(&run->world, flow->service, lb_slot_cur(slot));
+	__u32 base = world_index_address(&run->world, flow->service, lb_slot_base(slot));
+
+	if (went && went != cur && went != base && went != flow->before)
+		violation(run, flow, went, "first packet to neither the new nor the old owner");
+}
+
+static void packet(struct run *run, struct flow *flow, bool syn, bool fin)
+{
+	bool bound = !syn && is_bound(run, flow);
+	__u32 slot = slot_of(run, flow), went;
+	__u64 refused = world_refused(&run->world);
+	const struct world_address *to;
+
+	went = send_packet(run, flow, syn, fin);
+	refused = world_refused(&run->world) - refused;
+	run->refused += refused;
+	if (run->world.verbose)
+		fprintf(stderr, "# %llu: flow %td%s%s -> %#x (slot %#x)\n", run->step, flow - run->flows,
+			syn ? " syn" : "", fin ? " fin" : "", went, slot);
+	if (!check_sane(run, flow, went)) {
+		flow->open = false;
+		return;
+	}
+	if (bound) {
+		run->checked++;
+		if (went != flow->owner)
+			violation(run, flow, went, "moved");
+	} else if (syn || !flow->open) {
+		check_first(run, flow, slot, went);
+	}
+	to = address_of(run, flow->service, went);
+	flow->embryonic = syn || !flow->open;
+	flow->open = went != 0;
+	flow->forgotten = refused && flow->service;
+	flow->owner = went;
+	flow->before = went ? went : flow->before;
+	flow->deaths = to ? to->deaths : 0;
+	flow->seen = world_clock(&run->world);
+	if (fin)
+		flow->open = false;
+}
+
+/* --- the run ---------------------------------------------------------------------------------------------
+ */
+
+static void step_packet(struct run *run)
+{
+	/* Busy times fill the flow table beyond what it holds; quiet times let slots settle. */
+	static const __u32 active[] = { 60, FLOWS, 20, 200 };
+	__u32 n = active[run->step / 20000 % 4];
+	struct flow *flow = &run->flows[world_random(&run->world, n)];
+	bool tcp = flow->service == 0;
+
+	if (!flow->open || (tcp && world_random(&run->world, 60) == 0)) {
+		/* A flow that was closed may come again as another one. */
+		if (world_random(&run->world, 4)) {
+			flow->port = (__u16)(flow->port < 65000 ? flow->port + 1 : 1024);
+			flow->before = 0;
+		}
+		flow->open = false;
+		packet(run, flow, tcp, false);
+		return;
+	}
+	packet(run, flow, false, tcp && world_random(&run->world, 30) == 0);
+}
+
+/* Handshakes from everywhere that nobody will complete. They may fill the flow table; they may not push out
+ * anybody who is established. */
+static void step_flood(struct run *run)
+{
+	__u32 n = world_random(&run->world, 60);
+
+	while (n--) {
+		struct flow stranger = { .address = 0xac100000 | world_random(&run->world, 1u << 20),
+					 .port = (__u16)world_random(&run->world, 65536) };
+		__u64 refused = world_refused(&run->world);
+		__u32 slot = slot_of(run, &stranger), went = send_packet(run, &stranger, true, false);
+
+		run->refused += world_refused(&run->world) - refused;
+		if (check_sane(run, &stranger, went))
+			check_first(run, &stranger, slot, went);
+	}
+}
+
+static void step(struct run *run)
+{
+	__u32 kind = world_random(&run->world, 1000);
+
+	if (kind < 60) {
+		world_tick(&run->world);
+	} else if (kind < 70) {
+		if (run->world.verbose)
+			fprintf(stderr, "# %llu: change\n", run->step);
+		world_change(&run->world);
+	} else if (kind == 70 && world_random(&run->world, 4) == 0) {
+		if (run->world.verbose)
+			fprintf(stderr, "# %llu: restart\n", run->step);
+		world_restart(&run->world);
+	} else if (kind < 76 && run->step / 10000 % 3 == 1) {
+		step_flood(run);
+	} else {
+		step_packet(run);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	__u64 steps = argc > 1 ? strtoull(argv[1], NULL, 0) : 1000000;
+	__u64 seed = argc > 2 ? strtoull(argv[2], NULL, 0) : 1;
+	struct run *run = calloc(1, sizeof(*run));
+	__u64 violations;
+
+	if (!run)
+		return 1;
+	setvbuf(stdout, NULL, _IOLBF, 0);
+	printf("# property STEPS=%llu SEED=%llu\n", steps, seed);
+	world_init(&run->world, seed);
+	run->world.verbose = getenv("PROPERTY_VERBOSE") != NULL;
+	for (unsigned int i = 0; i < FLOWS; i++) {
+		run->flows[i] = (struct flow){ .service = i % SERVICES, .address = 0xc6336400 + i };
+		run->flows[i].port = (__u16)(1024 + i * 64);
+	}
+	for (run->step = 1; run->step <= steps; run->step++)
+		step(run);
+	printf("# %llu packets, %llu bound to a backend, %llu not remembered, %llu dropped; %llu commits, "
+	       "%llu restarts\n",
+	       run->packets, run->checked, run->refused, run->drops, run->world.commits, run->world.restarts);
+	violations = run->violations;
+	printf("property: %llu steps, %llu violations\n", steps, violations);
+	world_done(&run->world);
+	free(run);
+	return violations != 0;
+}
