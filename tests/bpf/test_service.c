@@ -8,36 +8,28 @@
 #define SERVICE(name, vip, protocol, port, n)                                                                \
 	"{'name':'" name "','vip':'" vip "','protocol':'" protocol "','port':" port ",'ring_size':64,"       \
 	"'backends':[{'name':'b','address':'10.0.1." #n "'}]}"
-#define SERVICE6(name, vip, protocol, port, n)                                                               \
-	"{'name':'" name "','vip':'" vip "','protocol':'" protocol "','port':" port ",'ring_size':64,"       \
-	"'backends':[{'name':'b','address':'fd00::" #n "'}]}"
+static const char *const many[] = {
+	SERVICE("exact", "203.0.113.10", "tcp", "80", 1),
+	SERVICE("range", "203.0.113.10", "tcp", "'80-99'", 2),
+	SERVICE("wide", "203.0.113.10", "tcp", "'64-8191'", 3),
+	SERVICE("any", "203.0.113.10", "tcp", "'any'", 4),
+	SERVICE("net-port", "203.0.113.0/24", "tcp", "443", 5),
+	SERVICE("net", "203.0.113.0/24", "tcp", "'any'", 6),
+	SERVICE("wide-net", "203.0.0.0/16", "tcp", "'any'", 7),
+	SERVICE("dns", "203.0.113.10", "udp", "53", 8),
+	SERVICE("all-udp", "8.0.0.0/8", "udp", "'any'", 9),
+};
 
-static const char many[] =
-	SERVICE("exact", "203.0.113.10", "tcp", "80", 1) "," SERVICE("range", "203.0.113.10", "tcp", "'80-99'", 2) "," SERVICE(
-		"wide", "203.0.113.10", "tcp", "'64-8191'",
-		3) "," SERVICE("any", "203.0.113.10", "tcp", "'any'",
-			       4) "," SERVICE("net-port", "203.0.113.0/24", "tcp", "443",
-					      5) "," SERVICE("net", "203.0.113.0/24", "tcp", "'any'",
-							     6) "," SERVICE("wide-net", "203.0.0.0/16", "tcp",
-									    "'any'",
-									    7) "," SERVICE("dns",
-											   "203.0.113.10",
-											   "udp", "53",
-											   8) "," SERVICE("al"
-													  "l-"
-													  "ud"
-													  "p",
-													  "0."
-													  "0."
-													  "0."
-													  "0/"
-													  "0",
-													  "ud"
-													  "p",
-													  "'a"
-													  "ny"
-													  "'",
-													  9);
+static void serve_many(struct rig *rig)
+{
+	char text[4096] = "";
+
+	for (size_t i = 0; i < sizeof(many) / sizeof(many[0]); i++) {
+		strcat(text, i ? "," : "");
+		strcat(text, many[i]);
+	}
+	rig_services(rig, text);
+}
 
 static void to(struct rig *rig, const char *address, int port, int want, const char *file, int line)
 {
@@ -59,7 +51,7 @@ static void most_specific_wins(void **state)
 {
 	struct rig *rig = *state;
 
-	rig_services(rig, many);
+	serve_many(rig);
 	TO(rig, "203.0.113.10", 80, 1);
 	TO(rig, "203.0.113.10", 81, 2);
 	TO(rig, "203.0.113.10", 99, 2);
@@ -85,7 +77,7 @@ static void protocols_are_apart(void **state)
 {
 	struct rig *rig = *state;
 
-	rig_services(rig, many);
+	serve_many(rig);
 	expect_tx(rig, frame(ETH(), IP4(CLIENT4, VIP4), UDP(4000, 53)), NULL);
 	assert_int_equal(rig_backend_taken(rig), 8);
 	expect_pass(rig, frame(ETH(), IP4(CLIENT4, VIP4), UDP(4000, 80)), NO_SERVICE);
