@@ -65,6 +65,8 @@ class Generator:
         pool = lambda size, count: [self.unicast(size) for _ in range(count)]
         self.clients = {4: pool(4, 24), 6: pool(16, 24)}
         self.pending = []  # fragments that are to come
+        self.moved = [t for t in self.targets if "moved" in t.name]
+        self.recent = {}  # by target: clients' ends of flows that may go on
 
     def unicast(self, size):
         address = self.rng.randbytes(size)
@@ -84,21 +86,29 @@ class Generator:
 
     def draft(self, target=None):
         rng = self.rng
-        target = target or rng.choice(self.targets)
+        target = target or rng.choice(self.moved if rng.random() < 0.15 else self.targets)
         source_port = rng.choice((1024, 2048, 40000, 65535)) if rng.random() < 0.6 else rng.getrandbits(16)
         protocol = target.protocol if self.valid or rng.random() < 0.95 else TCP + UDP - target.protocol
         d = Draft(target, self.client(target.version), target.address(rng), source_port, target.port(rng), protocol)
         if not self.valid and rng.random() < 0.04:
             d.destination = self.unicast(len(d.destination))
+        recent = self.recent.setdefault(target.name, [])
+        if recent and rng.random() < 0.35:
+            d.source, d.source_port, d.destination, d.destination_port = rng.choice(recent)
+        else:
+            recent.append((d.source, d.source_port, d.destination, d.destination_port))
+            del recent[:-32]
         d.payload = self.payload(d)
         if protocol == TCP:
             roll = rng.random()
-            d.flags = 0x02 if roll < 0.3 else 0x10 if roll < 0.7 else rng.choice((0x11, 0x14, 0x04, 0x12, 0x18, 0xC2))
-            if not self.valid and roll > 0.98:
-                d.flags = rng.getrandbits(8)
+            d.flags = 0x02 if roll < 0.3 else 0x10 if roll < 0.7 else rng.choice((0x11, 0x18, 0x19))
+            if not self.valid and roll > 0.8:
+                d.flags = rng.choice((0x14, 0x04, 0x12, 0xC2, rng.getrandbits(8)))
             if rng.random() < 0.2:
                 d.tcp_options = b"\1" * (4 * rng.randint(1, 10))
-        d.ttl = 64 if rng.random() < 0.7 else rng.choice((0, 1, 2, 2, 3, 63, 128, 255))
+            if self.valid:
+                d.tcp_options = b"\2\4\5\xb4" if d.flags & 2 else b"\1\1\x08\x0a" + rng.randbytes(8)
+        d.ttl = 64 if rng.random() < 0.7 else rng.choice((6, 63, 128, 255) if self.valid else (0, 1, 2, 2, 3, 63, 255))
         d.tos = 0 if rng.random() < 0.3 else rng.getrandbits(8)
         d.label = rng.getrandbits(20) if rng.random() < 0.5 else 0
         d.id = rng.getrandbits(16 if d.version == 4 else 32)
@@ -146,7 +156,8 @@ class Generator:
     def ipv4_options(self):
         rng = self.rng
         words = rng.randint(1, 10)
-        return b"\x94\x04\0\0" + b"\1" * (4 * words - 4)  # router alert, no-operations
+        padding = b"\0" if self.valid else rng.choice((b"\0", b"\1", b"\x83"))
+        return b"\x94\x04\0\0" + padding * (4 * words - 4)  # router alert
 
     def extension_chain(self, count, last):
         """(first type, bytes): extension headers that end in the transport `last`."""
@@ -176,8 +187,9 @@ class Generator:
             return d.transport
         if d.protocol == TCP:
             size = 20 + len(d.tcp_options)
+            acknowledged = self.rng.getrandbits(32) if d.flags & 0x10 or not self.valid else 0
             data = struct.pack(">HHIIBBHHH", d.source_port, d.destination_port, self.rng.getrandbits(32),
-                               self.rng.getrandbits(32), size << 2, d.flags, 8192, 0, 0) + d.tcp_options + d.payload
+                               acknowledged, size << 2, d.flags, 8192, 0, 0) + d.tcp_options + d.payload
             at = 16
         else:
             data = struct.pack(">HHHH", d.source_port, d.destination_port, 8 + len(d.payload) & 0xFFFF, 0) + d.payload

@@ -20,8 +20,9 @@ from generator import Generator
 from runner import BUILD, Clock, Flows, Request, Runner
 from scenario import SCENARIOS
 
-BATCH = 4096
-EPOCH_S = 31  # the clock moves by so much between batches, so that fragments are forgotten
+BATCH = 2048
+PART = 256  # packets in the same second
+EPOCH_S = 31  # the clock moves by so much between batches: all fragments are forgotten, their table never fills
 SHOWN_MAX = 20
 SAVED_MAX = 200
 
@@ -90,12 +91,12 @@ class Judge:
         self.disagreements += len(bad)
         return bad
 
-    def flow_tables_agree(self):
+    def flow_tables_agree(self, say=print):
         (answer,) = self.runner.run([Flows()])
         mine = self.balancer.flow_states()
         if mine == answer.counters:
             return True
-        print(f"flows by state (1 embryonic, 2 established, 3 closing): reference {mine}, program {answer.counters}")
+        say(f"flows by state (1 embryonic, 2 established, 3 closing): reference {mine}, program {answer.counters}")
         self.disagreements += 1
         return False
 
@@ -152,9 +153,9 @@ def items_of(rng, generator, n, several):
         yield Request(frame, rng.randrange(3) if several and rng.random() < 0.5 else 0, rng.random() < 0.03, linear)
 
 
-def campaign(packets, seed, keep):
-    """Every scenario in turn, batch by batch. (packets, disagreements)"""
-    for old in glob.glob(os.path.join(BUILD, "disagreement-*.json")):
+def campaign(packets, seed, keep=SAVED_MAX, sabotage=None):
+    """Every scenario in turn, batch by batch. (packets, disagreements). sabotage: called with every balancer"""
+    for old in glob.glob(os.path.join(BUILD, f"disagreement-{seed}-*.json")):
         os.unlink(old)
     seen, total, disagreements, saved = collections.Counter(), 0, 0, 0
     start = time.monotonic()
@@ -162,17 +163,22 @@ def campaign(packets, seed, keep):
         share = packets * (s + 1) // len(SCENARIOS) - packets * s // len(SCENARIOS)
         rng = random.Random(f"{seed} {name}")
         judge = Judge(name)
+        if sabotage:
+            sabotage(judge.balancer)
         generator = Generator(rng, judge.runner.tables["config"])
         while judge.packets < share:
             n = min(BATCH, share - judge.packets)
-            judge.clock_s += EPOCH_S
-            items = [Clock(judge.clock_s), *items_of(rng, generator, n, SCENARIOS[name][0])]
+            items = []
+            for first in range(0, n, PART):
+                judge.clock_s += rng.choice((0, 1, 10, 29, 30)) if first else EPOCH_S
+                items.append(Clock(judge.clock_s))
+                items += items_of(rng, generator, min(PART, n - first), SCENARIOS[name][0])
             for bad in judge.judge(items):
                 saved += 1
                 if saved <= keep:
                     path = os.path.join(BUILD, f"disagreement-{seed}-{saved}.json")
                     judge.save(path, *bad)
-                    if saved <= SHOWN_MAX:
+                    if saved <= SHOWN_MAX and not sabotage:
                         print(f"{os.path.relpath(path)}: {judge.show(*bad[:3])}\n", flush=True)
             if sys.stdout.isatty():
                 done = total + judge.packets
@@ -190,7 +196,8 @@ def campaign(packets, seed, keep):
     return total, disagreements
 
 
-def replay(path):
+def replay(path, say=print):
+    """Packets and disagreements of one file."""
     with open(path, encoding="ascii") as file:
         saved = json.load(file)
     judge = Judge(saved["scenario"])
@@ -202,8 +209,8 @@ def replay(path):
         opinions, answers = judge.opinions([item]), judge.runner.run([clock, item])
         right = agrees(opinions[0], answers[0])
         disagreements += not right
-        print(("agreed: " if right else "DISAGREED: ") + judge.show(item, opinions[0], answers[0]) + "\n")
-    disagreements += not judge.flow_tables_agree()
+        say(("agreed: " if right else "DISAGREED: ") + judge.show(item, opinions[0], answers[0]) + "\n")
+    disagreements += not judge.flow_tables_agree(say)
     judge.runner.close()
     return len(saved["packets"]), disagreements
 
@@ -217,7 +224,7 @@ def main():
     if arguments.replay:
         packets, disagreements = replay(arguments.replay)
     else:
-        packets, disagreements = campaign(arguments.packets, arguments.seed, SAVED_MAX)
+        packets, disagreements = campaign(arguments.packets, arguments.seed)
     print(f"reference: {packets} packets, {disagreements} disagreements")
     return disagreements > 0
 

@@ -117,7 +117,9 @@ def write(name, folder):
     os.makedirs(folder, exist_ok=True)
     for i, config in enumerate(configs):
         path = os.path.join(folder, f"{name}-{i}.json")
-        with open(path, "w", encoding="ascii") as out:
+        fresh = f"{path}.{os.getpid()}"
+        with open(fresh, "w", encoding="ascii") as out:
             json.dump(config, out, indent=1)
+        os.replace(fresh, path)  # another run may be reading it
         arguments.append(path)
     return arguments
