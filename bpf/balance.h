@@ -44,6 +44,7 @@ static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const s
 
 	if (!counter)
 		return finish(ctx, LB_DROP_INTERNAL);
+	note_backend(backend);
 	reason = encapsulate(ctx, p, in, vip, backend, hash);
 	if (reason == LB_DROP_TOO_BIG)
 		reason = icmp_too_big(ctx, backend->max_len);
@@ -81,6 +82,7 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	vip = vip_at(active, bucket);
 	if (!vip)
 		return finish(ctx, LB_PASS_NO_SERVICE);
+	note_service(active, vip);
 	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), &choice);
 	if (reason)
 		return finish(ctx, reason);
@@ -128,6 +130,7 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 		return active & LB_ACTIVE_WILDCARD ? balance_again(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
 	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC))
 		return balance_again(ctx);
+	note_service(active, vip);
 	ring = ring_slot(vip, hash & vip->ring_mask);
 	if (!ring)
 		return finish(ctx, LB_DROP_INTERNAL);

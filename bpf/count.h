@@ -8,6 +8,7 @@
 #include "lb/reasons.h"
 #include "config.h"
 #include "maps.h"
+#include "note.h"
 
 static __always_inline struct lb_counter *backend_counter(__u32 backend)
 {
@@ -79,5 +80,6 @@ static __always_inline int finish(struct xdp_md *ctx, __u32 reason)
 		count = block->reason[reason & (LB_REASONS_MAX - 1)].packets++;
 	if (action == XDP_DROP && count % LB_SAMPLE_EVERY == 0)
 		sample_drop(ctx, reason);
+	note_reason(reason);
 	return action;
 }

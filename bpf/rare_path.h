@@ -56,6 +56,7 @@ static __always_inline int rare_send(struct xdp_md *ctx, struct scratch *s, cons
 	counter = backend ? backend_counter(backend->counter) : NULL;
 	if (!counter)
 		return finish(ctx, LB_DROP_INTERNAL);
+	note_backend(backend);
 	reason = rare_encapsulate(ctx, s, vip, backend, hash);
 	if (reason == LB_DROP_TOO_BIG && s->kind == RARE_FLOW)
 		reason = icmp_too_big(ctx, backend->max_len);
@@ -86,6 +87,7 @@ LB_SUBPROGRAM int rare_flow(struct xdp_md *ctx, __u64 active)
 		return finish(ctx, s->kind == RARE_ICMP_ERROR ? LB_PASS_ICMP
 				   : s->first_fragment        ? LB_PASS_FRAGMENT
 							      : LB_PASS_NO_SERVICE);
+	note_service(active, vip);
 	if (s->lie)
 		return finish(ctx, s->lie);
 	if (s->silly_mtu)
@@ -119,6 +121,7 @@ LB_SUBPROGRAM int rare_fragment(struct xdp_md *ctx, __u64 active)
 		vip = &bank->bucket[word >> 14 & (LB_VIP_BUCKETS - 1)];
 		if (vip->flags && vip->service == (word >> 32 & 0xffff) &&
 		    backend_is_alive(vip, word & LB_INDEX_MASK)) {
+			note_service(active, vip);
 			if (s->lie)
 				return finish(ctx, s->lie);
 			return rare_send(ctx, s, vip, word & LB_INDEX_MASK, tag, LB_HOW_SETTLED);
