@@ -63,7 +63,13 @@ lbd_stop()
 {
 	kill "-${1:-TERM}" "$lbd_pid"
 	wait_for 10 process_gone "$lbd_pid" || return 1
-	{ wait "$lbd_pid"; } 2>/dev/null || true
+	{ wait "$lbd_pid"; } 2>/dev/null
+	set -- "${1:-TERM}" $?
+	[[ $1 == KILL || $2 == 0 ]] || {
+		echo "it ended with status $2"
+		cat "$lbd_log"
+		return 1
+	}
 }
 
 # lbd_once [ARGUMENT...]: runs an agent that is to end by itself, in the foreground.

@@ -40,7 +40,7 @@ check "status says so" answers GET /v1/status '.interfaces[0].attached == false 
 lbd_config '.interfaces[0].name = "eth8"' >"$TEST_TMP/other.json"
 check "an apply that names one that does not exist is refused" answers POST /v1/apply \
 	'.error.path == "interfaces[0].name" and .error.value == "\"eth8\""' @"$TEST_TMP/other.json"
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 lbd_config >"$LBD_CONFIG"
 act "it starts" lbd_start
 check "all next hops are resolved" lbd_resolved
@@ -140,7 +140,7 @@ check "named back it is attached" wait_for 5 answers GET /v1/status '.interfaces
 
 # --- generic ------------------------------------------------------------------------------------------------------
 
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 in_ns lb ip link add dumb type dummy 2>/dev/null && in_ns lb ip link set dumb up && {
 	lbd_config '.interfaces[0].name = "dumb"' >"$TEST_TMP/generic.json"
 	refuse "an interface without native XDP is refused, with what to do" "only does generic XDP.*--generic-ok" \
@@ -150,12 +150,12 @@ lbd_config '.interfaces[0].xdp_mode = "generic"' >"$LBD_CONFIG"
 act "generic mode, where asked for" lbd_start
 check "is what is attached" answers GET /v1/status '.interfaces[0].mode == "generic"'
 lbd_config '.interfaces[0].attach = "dispatcher"' >"$LBD_CONFIG"
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 lbd_once --detach >/dev/null 2>&1
 act "it starts with the dispatcher asked for" lbd_start
 check "and has it, or says why not" answers GET /v1/status \
 	'.interfaces[0] | .attached and (.attach == "dispatcher" or (.attach_note | test("dispatcher refused by the kernel")))'
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 in_ns lb ip link set dev eth0 xdp off 2>/dev/null
 lbd_once --detach >/dev/null 2>&1
 bpftool prog load "$LAB_BUILD/bpf/lb_pass.bpf.o" "$LAB_DIR/bpf/others" type xdp

@@ -90,7 +90,7 @@ check "the link is still the same" test "$(link_id)" = "$link"
 check "it answers" answers GET /v1/status '.services == 2 and .backends == 6'
 
 # Another version of the program: constants of another size of maps would do; here another number of interfaces.
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 lbd_config '.interfaces += [{ "name": "eth1", "xdp_mode": "native", "attach": "exclusive" }]' >"$LBD_CONFIG"
 act "it starts with a program that differs" lbd_start
 check "the link was kept and its program replaced" test "$(link_id)" = "$link" -a "$(program_id)" != "$program"
@@ -106,7 +106,7 @@ is "no request failed through all of this" "$load_failed" 0
 
 # --- detach ----------------------------------------------------------------------------------------------------
 
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 check "--detach ends well" lbd_once --detach
 check "no program is left" no_program
 check "no pin is left" test ! -e "$LBD_BPFFS"
@@ -114,9 +114,9 @@ check "--detach can be repeated" lbd_once --detach
 act "it starts anew" lbd_start
 check "generations go on counting" answers GET /v1/status '.generation > 1'
 check "packets flow again" fetch
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 act "it starts with --detach-on-stop" lbd_start --detach-on-stop
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 check "stopping it detached" no_program
 check "and unpinned" test ! -e "$LBD_BPFFS/lb_control"
 

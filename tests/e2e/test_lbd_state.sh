@@ -61,7 +61,7 @@ check "packets flow on" fetch
 
 # --- restart with a bad file ------------------------------------------------------------------------------------
 
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 act "with the file missing it goes on with what ran" lbd_start
 is "the services are those of before" "$(services)" "web"
 check "status warns" answers GET /v1/status '.warnings | any(test("could not be used"))'
@@ -86,7 +86,7 @@ is "what was applied runs, not the file" "$(services)" "web six"
 is "the weight is kept" "$(weight b2)" "7 active"
 is "the drain is kept" "$(weight b3)" "100 drain"
 is "the generation is kept" "$(api GET /v1/status | jq .generation)" "$generation"
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 lbd_config '.services[0].idle_timeout_s = 77 | del(.services[0].backends[2])' >"$LBD_CONFIG"
 act "it is started with a changed file" lbd_start
 is "a changed file wins" "$(services)" "web web6"
@@ -123,7 +123,7 @@ check "a dry run changes nothing" answers POST '/v1/rollback?dry_run=1' '.applie
 
 # Dies at a step of a change from weight 100 to 33 of b1; then it must come back with one of them, and serve.
 api PATCH /v1/services/web/backends/b1 '{"weight": null}' >/dev/null
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 steps=(store_written store_renamed config_stored recorded committed)
 # shellcheck disable=SC2207
 steps+=($(grep -ho 'step([a-z]*, "[a-z_]*")' "$TEST_ROOT"/user/lib/commit.c | grep -o '"[a-z_]*"' | tr -d '"' |
@@ -174,7 +174,7 @@ refuse "somebody else's directory is refused" "is not a Weir state directory" lb
 is "and not touched" "$(ls -A "$TEST_TMP/foreign")" "file"
 rm -rf "$LBD_STATE" && cp -a "$TEST_TMP/good" "$LBD_STATE"
 act "the good copy starts" lbd_start
-lbd_stop TERM
+lbd_stop TERM || not_ok "it stops in order"
 
 # --- maps that are not ours -------------------------------------------------------------------------------------
 

@@ -258,6 +258,7 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 	__u64 from = lb_engine_generation(lbd->engine);
 	bool interfaces = !next->borrowed && !change->starting;
 	struct plan_summary summary;
+	__u64 begin = now_ms(), routed, planned;
 	int r = check(lbd, next, change, error);
 
 	if (r == 0 && (!next->borrowed || change->starting))
@@ -266,8 +267,10 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 		netlink_keep(&lbd->netlink);
 		netlink_settle(&lbd->netlink, SETTLE_MS);
 	}
+	routed = now_ms();
 	if (r == 0)
 		r = plan_next(lbd, next, change, &plan, error);
+	planned = now_ms();
 	if (r < 0)
 		return r;
 	plan_summarise(plan, &summary);
@@ -293,9 +296,11 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 	netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
 	netlink_keep(&lbd->netlink);
 	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
-		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s",
+		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s "
+		   "next_hops_ms=%llu plan_ms=%llu commit_ms=%llu",
 		   change->cause, lb_engine_generation(lbd->engine), from, summary.services,
-		   summary.slots_moved, summary.breaks ? "yes" : "no");
+		   summary.slots_moved, summary.breaks ? "yes" : "no", routed - begin, planned - routed,
+		   now_ms() - planned);
 	hops_report(lbd);
 	return 0;
 }

@@ -24,7 +24,9 @@
 #define BATCH           256u /* requests in flight: their answers must fit the receive buffer */
 #define RECEIVE_BYTES   (8 << 20)
 #define QUERY_TIMEOUT_S 5
-#define DRAIN_MAX       64 /* datagrams of events taken in one turn of the loop */
+#define MANY            32u   /* answers taken at once */
+#define ANSWER_BYTES    4096u /* the largest answer to one route query; larger ones are as good as none */
+#define DRAIN_MAX       64    /* datagrams of events taken in one turn of the loop */
 
 __u64 now_ms(void)
 {
@@ -214,6 +216,40 @@ static void visit_route(void *context, const struct nlmsghdr *message)
 	batch->changed += lb_hops_set_route(batch->netlink->hops, &batch->to[i], code ? NULL : &route, code);
 }
 
+/* Up to MANY small datagrams in one system call; visit for every message from the kernel. As receive(). */
+static int receive_many(struct nl_sock *socket, void (*visit)(void *context, const struct nlmsghdr *message),
+			void *context)
+{
+	static char buffers[MANY][ANSWER_BYTES] __attribute__((aligned(NLMSG_ALIGNTO)));
+	struct sockaddr_nl from[MANY];
+	struct mmsghdr messages[MANY] = {};
+	struct iovec vectors[MANY];
+	int n;
+
+	for (size_t i = 0; i < MANY; i++) {
+		vectors[i] = (struct iovec){ .iov_base = buffers[i], .iov_len = sizeof(buffers[i]) };
+		messages[i].msg_hdr = (struct msghdr){
+			.msg_iov = &vectors[i],
+			.msg_iovlen = 1,
+			.msg_name = &from[i],
+			.msg_namelen = sizeof(from[i]),
+		};
+	}
+	n = recvmmsg(nl_socket_get_fd(socket), messages, MANY, MSG_WAITFORONE, NULL);
+	if (n < 0)
+		return -errno;
+	for (int i = 0; i < n; i++) {
+		const struct nlmsghdr *message = (const struct nlmsghdr *)buffers[i];
+		int left = messages[i].msg_len;
+
+		if (from[i].nl_pid != 0 || (messages[i].msg_hdr.msg_flags & MSG_TRUNC))
+			continue;
+		for (; NLMSG_OK(message, left); message = NLMSG_NEXT(message, left))
+			visit(context, message);
+	}
+	return n;
+}
+
 /* Sends what is in the buffer and waits for all answers. */
 static int exchange(struct batch *batch, char *buffer, size_t length,
 		    void (*visit)(void *context, const struct nlmsghdr *message))
@@ -223,7 +259,7 @@ static int exchange(struct batch *batch, char *buffer, size_t length,
 	if (r < 0)
 		return -nl_errno(r);
 	while (batch->left) {
-		r = receive(batch->netlink->query, visit, batch);
+		r = receive_many(batch->netlink->query, visit, batch);
 		if (r == -EINTR)
 			continue;
 		if (r <= 0)
