@@ -59,9 +59,12 @@ find_suites()
 		*) suite "$name" "$(time_limit "$file" 240)" shared bash "$file" ;;
 		esac
 	done
-	if [[ -x build/tests/fuzz/replay ]]; then
-		suite fuzz-corpus 240 shared build/tests/fuzz/replay tests/fuzz/corpus
-	fi
+	for file in tests/fuzz/fuzz_*.c; do
+		[[ -e $file ]] || continue
+		name=$(basename "$file" .c)
+		name=${name#fuzz_}
+		suite "fuzz-$name" 240 shared "build/tests/fuzz/replay_$name" "tests/fuzz/corpus/$name"
+	done
 	if [[ -e tests/property/check.sh ]]; then
 		suite property 240 shared bash tests/property/check.sh
 	fi

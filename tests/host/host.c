@@ -226,6 +226,17 @@ static void run_end(struct run *run, __u8 *frame, size_t *length, size_t capacit
 	set_window(run, data, data, data);
 }
 
+void host_forget(struct host *host)
+{
+	__u32 cpus = host->tables->sizes.cpus;
+
+	if (bound != host->tables)
+		return;
+	memset(beside.fragments, 0, sizeof(beside.fragments));
+	memset(beside.samples, 0, cpus * LB_REASONS_MAX * sizeof(beside.samples[0]));
+	memset(beside.scratch, 0, cpus * sizeof(beside.scratch[0]));
+}
+
 int host_packet(struct host *host, __u8 *frame, size_t *length, size_t capacity)
 {
 	struct run run = {};

@@ -60,6 +60,9 @@ struct host {
 int host_new(const struct lb_tables *tables, struct host **ret_host);
 void host_free(struct host *host);
 
+/* Forgets what the program remembers outside of struct lb_tables: fragments, rate limits, samples. */
+void host_forget(struct host *host);
+
 /*
  * Runs one packet. frame: the Ethernet frame, *length bytes in a buffer of capacity bytes (at least *length);
  * out: the frame as the program left it, which may be longer. Returns the XDP action; never fails: a frame

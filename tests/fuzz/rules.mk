@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# Fuzz targets (fuzz.h). make check replays their corpora, built with gcc; make fuzz SECONDS=60 runs libFuzzer on each
+# for so long together, and leaves what it finds in build/fuzz.
+FUZZ_NAMES := $(patsubst tests/fuzz/fuzz_%.c,%,$(wildcard tests/fuzz/fuzz_*.c))
+FUZZ_REPLAYS := $(FUZZ_NAMES:%=$(B)/tests/fuzz/replay_%)
+FUZZERS := $(FUZZ_NAMES:%=$(B)/fuzz/fuzz_%)
+CHECK_PROGRAMS += $(FUZZ_REPLAYS)
+
+$(FUZZ_NAMES:%=$(B)/san/tests/fuzz/fuzz_%.o): CPPFLAGS += -Itests/host
+
+$(B)/tests/fuzz/replay_%: $(B)/san/tests/fuzz/fuzz_%.o $(B)/san/tests/fuzz/replay.o $(B)/san/host/host.o $(B)/san/liblb.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS_LIB)
+
+# libFuzzer wants its own instrumentation in all that it looks at.
+FUZZ_FLAGS = $(HOST_INC) $(filter-out -MMD -MP,$(CPPFLAGS)) -std=gnu17 -O1 -g -fno-strict-aliasing \
+	-fsanitize=fuzzer,address,undefined -fno-sanitize=alignment -fno-sanitize-recover=undefined
+$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/host/host.c $(LIB_SRC) $(wildcard bpf/*) | $(SKEL)
+	$(call say,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(FUZZ_FLAGS) -o $@ $< tests/host/host.c $(LIB_SRC) $(LDLIBS_LIB)
+
+$(B)/tests/fuzz/make_corpus: $(B)/tests/fuzz/make_corpus.o $(B)/tests/lib/frame.o
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^
+
+# The first corpus, again; what libFuzzer found besides stays.
+.PHONY: fuzz-corpus fuzz
+fuzz-corpus: $(B)/tests/fuzz/make_corpus
+	$(Q)$< tests/fuzz/corpus/packet
+
+fuzz: setup
+	$(Q)$(MAKE) --no-print-directory $(FUZZERS)
+	$(Q)tests/fuzz/run.sh $(or $(SECONDS),60) $(FUZZERS)
