@@ -10,6 +10,8 @@
 
 #include <linux/types.h>
 
+#include "lb/vip.h"
+
 #define LB_MIX_A 0x9e3779b97f4a7c15ull
 #define LB_MIX_B 0xbf58476d1ce4e5b9ull
 #define LB_MIX_C 0x94d049bb133111ebull
@@ -30,38 +32,45 @@ LB_INLINE __u64 lb_mix64(__u64 x)
 	return x;
 }
 
-/* Hash of a flow's 12 bytes (IPv4): both addresses, both ports and the protocol, any byte order. */
-LB_INLINE __u64 lb_hash_v4(const __u64 key[2], __u32 saddr, __u32 daddr, __u32 ports, __u32 protocol)
-{
-	__u64 a = ((__u64)saddr << 32 | daddr) ^ key[0];
-	__u64 b = ((__u64)ports << 8 | protocol) ^ key[1];
-
-	return lb_mix64((a ^ a >> 32) * LB_MIX_A + b * LB_MIX_D);
-}
-
-/* Hash of a flow's 36 bytes (IPv6); addresses as two words each, first bytes first. */
-LB_INLINE __u64 lb_hash_v6(const __u64 key[2], const __u64 saddr[2], const __u64 daddr[2], __u32 ports,
-			   __u32 protocol)
-{
-	__u64 a = (saddr[0] ^ key[0]) * LB_MIX_A;
-	__u64 b = (saddr[1] ^ key[1]) * LB_MIX_B;
-
-	a ^= a >> 32;
-	b ^= b >> 31;
-	a = (a + daddr[0]) * LB_MIX_C;
-	b = (b + daddr[1]) * LB_MIX_D;
-	a ^= a >> 30;
-	b ^= b >> 32;
-	return lb_mix64(a + b * LB_MIX_A + ((__u64)ports << 8 | protocol));
-}
-
-/* Place of a service key in the VIP table. Not keyed: a miss costs at most LB_VIP_PROBES lines whatever
- * comes. */
-LB_INLINE __u32 lb_hash_vip(__u64 address_0, __u64 address_1, __u64 tail)
+/*
+ * A service key as 64 well-mixed bits: the place in the VIP table is its upper half, and a flow's hash takes
+ * it in whole, so that the packet path mixes address and port of the VIP once. Not keyed: a miss costs at
+ * most LB_VIP_PROBES lines whatever comes. tail: lb_vip_tail_word() of an exact key.
+ */
+LB_INLINE __u64 lb_mix_vip(__u64 address_0, __u64 address_1, __u64 tail)
 {
 	__u64 x = address_0 * LB_MIX_A + address_1 * LB_MIX_B + tail * LB_MIX_D;
 
 	x ^= x >> 32;
-	x *= LB_MIX_C;
-	return x >> 32;
+	return x * LB_MIX_C;
+}
+
+LB_INLINE __u32 lb_hash_vip(__u64 address_0, __u64 address_1, __u64 tail)
+{
+	return lb_mix_vip(address_0, address_1, tail) >> 32;
+}
+
+/*
+ * Hash of a flow: both addresses, both ports (source in the upper half) and the protocol, all as they lie in
+ * memory. A hash of the client alone is one with everything but saddr zero.
+ */
+LB_INLINE __u64 lb_hash_v4(const __u64 key[2], __u32 saddr, __u32 daddr, __u32 ports, __u32 protocol)
+{
+	__u64 vip = lb_mix_vip(daddr, 0, lb_vip_tail_word(ports & 0xffff, protocol, LB_FAMILY_V4, 0, 0));
+	__u64 from = (__u64)(ports >> 16) << 32 | saddr;
+
+	return lb_mix64((from ^ key[0]) + (vip ^ key[1]));
+}
+
+/* The same for IPv6; addresses as two words each, first bytes first. */
+LB_INLINE __u64 lb_hash_v6(const __u64 key[2], const __u64 saddr[2], const __u64 daddr[2], __u32 ports,
+			   __u32 protocol)
+{
+	__u64 vip = lb_mix_vip(daddr[0], daddr[1],
+			       lb_vip_tail_word(ports & 0xffff, protocol, LB_FAMILY_V6, 0, 0));
+	__u64 from = (saddr[0] ^ key[0]) * LB_MIX_A;
+
+	from ^= from >> 32;
+	from = (from + saddr[1]) * LB_MIX_D;
+	return lb_mix64(from + (ports >> 16) + (vip ^ key[1]));
 }

@@ -21,23 +21,23 @@ def mix64(x):
     return x ^ x >> 32
 
 
+def mix_vip(d0, d1, dport, protocol, family):
+    x = (d0 * A + d1 * B + (dport | protocol << 16 | family << 24) * D) & M64
+    return (x ^ x >> 32) * C & M64
+
+
 def flow_hash(key, source, destination, ports, protocol):
     """source, destination: 4 or 16 bytes; ports: what the contract calls the ports word."""
-    low = ports << 8 | protocol
+    sport, dport = ports >> 16, ports & 0xFFFF
     if len(source) == 4:
         (s,), (d,) = words32.unpack(source), words32.unpack(destination)
-        a = (s << 32 | d) ^ key[0]
-        return mix64(((a ^ a >> 32) * A + (low ^ key[1]) * D) & M64)
+        vip = mix_vip(d, 0, dport, protocol, 4)
+        return mix64((((sport << 32 | s) ^ key[0]) + (vip ^ key[1])) & M64)
     (s0, s1), (d0, d1) = words64.unpack(source), words64.unpack(destination)
+    vip = mix_vip(d0, d1, dport, protocol, 6)
     a = (s0 ^ key[0]) * A & M64
-    b = (s1 ^ key[1]) * B & M64
-    a ^= a >> 32
-    b ^= b >> 31
-    a = (a + d0) * C & M64
-    b = (b + d1) * D & M64
-    a ^= a >> 30
-    b ^= b >> 32
-    return mix64((a + b * A + low) & M64)
+    a = ((a ^ a >> 32) + s1) * D & M64
+    return mix64((a + sport + (vip ^ key[1])) & M64)
 
 
 def ports_word(source_port, destination_port):

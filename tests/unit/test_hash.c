@@ -263,8 +263,8 @@ static void test_fixed(void **state)
 	struct input v4 = client(0xc6336407, 40000), v6 = client_v6(0x20010db8000a0000ull, 7, 40000);
 
 	(void)state;
-	assert_true(hash_v4(keys[0], &v4) == 0x31bd4c8018ec4833ull);
-	assert_true(hash_v6(keys[0], &v6) == 0x8bf62f35c03375b2ull);
+	assert_int_equal(hash_v4(keys[0], &v4), 0xe727fb7f33d73ecdull);
+	assert_int_equal(hash_v6(keys[0], &v6), 0x654df15c85a55861ull);
 	assert_int_equal(lb_hash_vip(v4.daddr[0], 0, lb_vip_tail_word(htons(443), 6, 4, 0, 0)), 0x6846b656);
 }
 
