@@ -14,12 +14,23 @@ $(B)/tests/fuzz/replay_%: $(B)/san/tests/fuzz/fuzz_%.o $(B)/san/tests/fuzz/repla
 	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS_LIB)
 
 # libFuzzer wants its own instrumentation in all that it looks at.
-FUZZ_FLAGS = $(HOST_INC) $(filter-out -MMD -MP,$(CPPFLAGS)) -std=gnu17 -O1 -g -fno-strict-aliasing \
-	-fsanitize=fuzzer,address,undefined -fno-sanitize=alignment -fno-sanitize-recover=undefined
-$(B)/fuzz/fuzz_%: tests/fuzz/fuzz_%.c tests/host/host.c $(LIB_SRC) $(wildcard bpf/*) | $(SKEL)
+FUZZ_FLAGS = $(filter-out -MMD -MP,$(CPPFLAGS)) -std=gnu17 -O1 -g -fno-strict-aliasing \
+	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=alignment -fno-sanitize-recover=undefined
+FUZZ_OBJ := $(LIB_SRC:%.c=$(B)/fuzz/%.o)
+
+$(B)/fuzz/host.o: tests/host/host.c $(wildcard bpf/*.h bpf/*.c include/lb/*.h tests/host/*.h tests/host/bpf/*.h)
 	$(call say,FUZZ,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CLANG) $(FUZZ_FLAGS) -o $@ $< tests/host/host.c $(LIB_SRC) $(LDLIBS_LIB)
+	$(Q)$(CLANG) $(HOST_INC) $(FUZZ_FLAGS) -c $< -o $@
+
+$(B)/fuzz/%.o: %.c $(wildcard include/lb/*.h user/lib/*.h tests/fuzz/*.h tests/host/*.h) | $(SKEL)
+	$(call say,FUZZ,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) -Itests/host $(FUZZ_FLAGS) -c $< -o $@
+
+$(B)/fuzz/fuzz_%: $(B)/fuzz/tests/fuzz/fuzz_%.o $(B)/fuzz/host.o $(FUZZ_OBJ)
+	$(call say,LD,$@)
+	$(Q)$(CLANG) -fsanitize=fuzzer,address,undefined -o $@ $^ $(LDLIBS_LIB)
 
 $(B)/tests/fuzz/make_corpus: $(B)/tests/fuzz/make_corpus.o $(B)/tests/lib/frame.o
 	$(call say,LD,$@)
