@@ -23,14 +23,14 @@ static void write_totals(struct api_call *call)
 	const struct lb_tables *tables = &call->lbd->maps.tables;
 	struct stats_totals sum = {}, one;
 
-	stats_all(tables, &sum);
+	stats_all(tables, &call->lbd->carry, &sum);
 	json_object(call->json, "totals");
 	stats_write_totals(call->json, &sum);
 	json_u64(call->json, "bytes", sum.bytes);
 	json_object_end(call->json);
 	json_array(call->json, "cpus");
 	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
-		stats_cpu(tables, cpu, &one);
+		stats_cpu(tables, &call->lbd->carry, cpu, &one);
 		json_object(call->json, NULL);
 		json_u64(call->json, "cpu", cpu);
 		stats_write_totals(call->json, &one);

@@ -180,6 +180,9 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 			json, NULL,
 			"limits.flow_entries is larger than the running table: it takes effect when maps are "
 			"made anew (lbd --detach, then start)");
+	if (!lbd->options.socket && strcmp(lbd->socket_path, lbd->running.config->api.socket) != 0)
+		json_format(json, NULL, "api.socket is now %s: it takes effect at the next start of lbd",
+			    lbd->running.config->api.socket);
 	json_array_end(json);
 }
 
@@ -208,7 +211,7 @@ int api_status(struct api_call *call, struct lb_error *error)
 	else
 		json_null(json, "unsettled_since_s");
 	write_tables(lbd, json);
-	stats_all(&lbd->maps.tables, &totals);
+	stats_all(&lbd->maps.tables, &lbd->carry, &totals);
 	json_object(json, "packets");
 	stats_write_totals(json, &totals);
 	json_object_end(json);

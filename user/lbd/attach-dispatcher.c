@@ -17,6 +17,7 @@
 #include "cleanup.h"
 #include "maps.h"
 
+#include "lb/types.h"
 #include "lb_ingress.skel.h"
 
 static void multiprog_freep(struct xdp_multiprog **multiprog)

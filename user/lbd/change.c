@@ -180,6 +180,16 @@ static int record_next(struct lbd *lbd, const struct desired *next, const struct
 	return r;
 }
 
+static int commit_plan(struct lbd *lbd, struct lb_plan *plan, struct lb_error *error)
+{
+	int r;
+
+	stats_carry_before(&lbd->carry, &lbd->maps.tables);
+	r = lb_engine_commit(lbd->engine, plan, error);
+	stats_carry_after(&lbd->carry, &lbd->maps.tables);
+	return r;
+}
+
 static int commit(struct lbd *lbd, const struct desired *next, const struct change *change,
 		  struct lb_plan *plan, struct lb_error *error)
 {
@@ -189,7 +199,7 @@ static int commit(struct lbd *lbd, const struct desired *next, const struct chan
 
 	if (r < 0)
 		return r;
-	r = lb_engine_commit(lbd->engine, plan, error);
+	r = commit_plan(lbd, plan, error);
 	if (recorded)
 		lbd_step(lbd, "committed");
 	if (r < 0) {
@@ -317,7 +327,7 @@ int change_next_hops(struct lbd *lbd, struct lb_error *error)
 		return r;
 	if (lb_plan_is_empty(plan))
 		return 0;
-	r = lb_engine_commit(lbd->engine, plan, error);
+	r = commit_plan(lbd, plan, error);
 	if (r < 0)
 		return r;
 	hops_report(lbd);

@@ -165,6 +165,9 @@ static int open_tables(struct lbd *lbd, const struct lb_config *config, __u64 ge
 	if (r < 0)
 		return r;
 	hops_init(lbd);
+	r = stats_carry_init(&lbd->carry, &lbd->maps.tables);
+	if (r < 0)
+		return lb_error_set(error, -r, "out of memory");
 	r = lb_engine_new(&lbd->maps.tables, &lbd->hooks, &lbd->engine, error);
 	if (r < 0)
 		return r;
@@ -300,6 +303,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	maps_close(&lbd->maps);
 	desired_done(&lbd->running);
 	store_close(&lbd->store);
+	stats_carry_done(&lbd->carry);
 	events_done(&lbd->events);
 }
 

@@ -16,6 +16,7 @@
 #include "json.h"
 #include "maps.h"
 #include "netlink.h"
+#include "stats.h"
 #include "store.h"
 
 #define LBD_CONFIG_DEFAULT "/etc/weir/weir.json"
@@ -89,6 +90,7 @@ struct lbd {
 	size_t n_unresolved; /* backends without next hop, as of the last commit */
 
 	struct sweeper sweeper;
+	struct stats_carry carry;
 	struct http *api, *metrics;
 	char socket_path[PATH_MAX];
 	char metrics_address[64]; /* that metrics listens on; empty: on none */

@@ -22,6 +22,7 @@
 #include "cleanup.h"
 #include "maps-layout.h"
 
+#include "lb/types.h"
 #include "lb_ingress.skel.h"
 
 #ifndef BPF_FS_MAGIC
@@ -147,9 +148,14 @@ bool maps_exist(const struct maps *maps)
 	return faccessat(maps->directory_fd, "lb_control", F_OK, 0) == 0;
 }
 
+struct bpf_map *maps_find(const struct bpf_object *object, const char *name)
+{
+	return bpf_object__find_map_by_name(object, strcmp(name, "lb_control") == 0 ? LB_CONTROL_MAP : name);
+}
+
 static struct bpf_map *object_map(const struct maps *maps, const struct lb_ingress_bpf *program, size_t i)
 {
-	return bpf_object__find_map_by_name(program->obj, maps->name[i]);
+	return maps_find(program->obj, maps->name[i]);
 }
 
 static int map_memory(struct maps *maps, size_t i, struct lb_error *error)

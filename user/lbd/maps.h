@@ -38,6 +38,9 @@ enum map_id {
 };
 #define MAPS_MAX 32
 
+struct bpf_map;
+struct bpf_object;
+
 struct maps {
 	char directory[PATH_MAX];
 	int directory_fd; /* its lock says whose the directory is */
@@ -57,6 +60,9 @@ struct maps {
  * the error names its pid. maps must be zeroed before.
  */
 int maps_lock(struct maps *maps, const char *directory, struct lb_error *error);
+
+/* A map of the packet path by the name that it is pinned under, or NULL. */
+struct bpf_map *maps_find(const struct bpf_object *object, const char *name);
 
 /* Whether there are maps to adopt. */
 bool maps_exist(const struct maps *maps);

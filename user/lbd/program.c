@@ -17,6 +17,7 @@
 #include "cleanup.h"
 #include "log.h"
 
+#include "lb/types.h"
 #include "lb_ingress.skel.h"
 
 #define PROGRAM_MAPS_MAX 64
@@ -70,7 +71,7 @@ void maps_messages_open(void)
 static int reuse_maps(const struct maps *maps, struct bpf_object *object, struct lb_error *error)
 {
 	for (size_t i = 0; i < maps->n; i++) {
-		struct bpf_map *map = bpf_object__find_map_by_name(object, maps->name[i]);
+		struct bpf_map *map = maps_find(object, maps->name[i]);
 		int r = map ? bpf_map__reuse_fd(map, maps->fd[i]) : -ENOENT;
 
 		if (r < 0)
