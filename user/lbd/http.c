@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "cleanup.h"
+#include "http-stream.h"
 #include "log.h"
 #include "netlink.h"
 
@@ -28,6 +29,7 @@
 struct client {
 	int fd;
 	__u64 since_ms;
+	bool streaming; /* takes as long as it takes */
 	TAILQ_ENTRY(client) list;
 };
 
@@ -40,10 +42,12 @@ struct request {
 };
 
 struct http {
+	sd_event *event; /* borrowed */
 	struct MHD_Daemon *daemon;
 	sd_event_source *io, *timer;
 	struct http_handler handler;
 	TAILQ_HEAD(, client) clients; /* oldest first */
+	struct http_streams streams;
 	size_t n_clients;
 	size_t bodies_bytes;
 };
@@ -86,6 +90,30 @@ static void error_text(struct http_answer *answer, unsigned int status, const ch
 
 	lb_error_set(&error, EINVAL, "%s", text);
 	http_error(answer, status, &error, NULL);
+}
+
+static enum MHD_Result send_stream(struct http *http, struct MHD_Connection *connection,
+				   struct http_answer *answer)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
+	struct client *client = info ? info->socket_context : NULL;
+	struct MHD_Response *response =
+		http_stream_open(answer->stream, &http->streams, http->event, connection);
+	enum MHD_Result result;
+
+	json_done(&answer->body);
+	if (!response)
+		return MHD_NO;
+	if (client)
+		client->streaming = true;
+	if (answer->type)
+		MHD_add_response_header(response, "Content-Type", answer->type);
+	MHD_add_response_header(response, "Cache-Control", "no-store");
+	MHD_add_response_header(response, "Connection", "close");
+	result = MHD_queue_response(connection, answer->status, response);
+	MHD_destroy_response(response);
+	return result;
 }
 
 static enum MHD_Result send_answer(struct MHD_Connection *connection, struct http_answer *answer)
@@ -220,7 +248,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 
 		http->handler.handle(http->handler.context, &whole, &answer);
 	}
-	return send_answer(connection, &answer);
+	return answer.stream ? send_stream(http, connection, &answer) : send_answer(connection, &answer);
 }
 
 static void on_completed(void *context, struct MHD_Connection *connection, void **state,
@@ -274,6 +302,8 @@ static void check_clients(struct http *http)
 	{
 		bool old = now - client->since_ms > LIFETIME_S * 1000;
 
+		if (client->streaming)
+			continue;
 		if (!old && n <= spare)
 			break;
 		n--;
@@ -334,9 +364,11 @@ int http_new(sd_event *event, int listen_fd, const struct http_handler *handler,
 		return lb_error_set(error, ENOMEM, "out of memory");
 	}
 	http->handler = *handler;
+	http->event = event;
 	TAILQ_INIT(&http->clients);
+	TAILQ_INIT(&http->streams);
 	http->daemon = MHD_start_daemon(
-		MHD_USE_EPOLL | MHD_USE_ERROR_LOG, 0, NULL, NULL, on_request, http,
+		MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME, 0, NULL, NULL, on_request, http,
 		MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL, MHD_OPTION_LISTEN_SOCKET, listen_fd,
 		MHD_OPTION_CONNECTION_LIMIT, CONNECTIONS, MHD_OPTION_CONNECTION_TIMEOUT, IDLE_S,
 		MHD_OPTION_CONNECTION_MEMORY_LIMIT, (size_t)HEADERS_BYTES * 2, MHD_OPTION_NOTIFY_COMPLETED,
@@ -364,6 +396,8 @@ void http_free(struct http *http)
 		return;
 	sd_event_source_disable_unref(http->io);
 	sd_event_source_disable_unref(http->timer);
+	if (http->daemon && http_streams_end(&http->streams))
+		MHD_run(http->daemon);
 	MHD_stop_daemon(http->daemon);
 	free(http);
 }

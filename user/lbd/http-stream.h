@@ -1,0 +1,19 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Between http.c and streams of its answers (http.h).
+ */
+#pragma once
+
+#include <microhttpd.h>
+#include <sys/queue.h>
+
+#include "http.h"
+
+TAILQ_HEAD(http_streams, http_stream);
+
+/* The response that sends a stream, which it takes over also on failure; NULL: out of memory. */
+struct MHD_Response *http_stream_open(struct http_stream *stream, struct http_streams *streams,
+				      sd_event *event, struct MHD_Connection *connection);
+
+/* Has every stream end when the server runs next; whether there was any. */
+bool http_streams_end(struct http_streams *streams);
