@@ -33,6 +33,7 @@ static const struct route {
 	{ "GET", "/v1/drops", 0, api_drops },
 	{ "GET", "/v1/flows", 0, api_flows },
 	{ "GET", "/v1/events", 0, api_events },
+	{ "GET", "/v1/capture", 0, api_capture },
 	{ "POST", "/v1/explain", SMALL_BODY, api_explain },
 };
 

@@ -3,6 +3,7 @@
  * The configured interfaces and their attachments: at start, when the configuration changes, and when links
  * come and go.
  */
+#include "capture.h"
 #include "lbd.h"
 
 #include <bpf/bpf.h>
@@ -87,6 +88,7 @@ static int ensure_program(struct lbd *lbd, bool several, struct lb_error *error)
 
 	if (lbd->program_fd >= 0 && lbd->several_interfaces == several)
 		return 0;
+	capture_stop_all(lbd, "the interfaces change", false);
 	program_digest(&lbd->maps, several, digest);
 	fd = running_program(lbd, digest);
 	if (fd < 0) {
@@ -115,8 +117,9 @@ static void tell(struct lbd *lbd, const struct attachment *attachment)
 static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error *error)
 {
 	bool before = attachment->by != ATTACHED_NOT;
-	int r = attachment_make(attachment, &lbd->maps, lbd->program_fd, lbd->several_interfaces,
-				lbd->options.generic_ok, error);
+	int capturing = capture_program(lbd);
+	int r = attachment_make(attachment, &lbd->maps, capturing >= 0 ? capturing : lbd->program_fd,
+				lbd->several_interfaces, lbd->options.generic_ok, error);
 
 	if (r == 0 && !before)
 		tell(lbd, attachment);
@@ -206,6 +209,22 @@ void interfaces_trim(struct lbd *lbd, const struct lb_config *config)
 	}
 	for (size_t i = 0; i < lbd->n_attachments; i++)
 		make(lbd, &lbd->attachments[i], NULL);
+}
+
+int interfaces_reprogram(struct lbd *lbd, struct lb_error *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		struct lb_error why = {};
+		int one = lbd->attachments[i].by == ATTACHED_NOT ? 0 : make(lbd, &lbd->attachments[i], &why);
+
+		if (one < 0 && one != -ENODEV && r == 0) {
+			r = one;
+			*error = why;
+		}
+	}
+	return r;
 }
 
 void interfaces_update(struct lbd *lbd)

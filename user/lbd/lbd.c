@@ -16,6 +16,7 @@
 
 #include "api.h"
 #include "change.h"
+#include "capture.h"
 #include "cleanup.h"
 #include "metrics.h"
 
@@ -285,6 +286,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	struct lb_error error = {};
 
 	sweeper_stop(lbd);
+	capture_stop_all(lbd, "the agent stops", true);
 	http_free(lbd->api);
 	if (lbd->socket_path[0])
 		unlink(lbd->socket_path);

@@ -23,6 +23,7 @@
 #define LBD_BPFFS_DEFAULT  "/sys/fs/bpf/weir"
 #define LBD_STATE_DEFAULT  "/var/lib/weir"
 
+struct capture;
 struct http;
 
 struct lbd_options {
@@ -73,7 +74,8 @@ struct lbd {
 	bool several_interfaces;        /* that it was loaded for */
 	struct attachment *attachments; /* one for each configured interface, in order */
 	size_t n_attachments;
-	__u64 attach_retry_ms; /* when to try again what is not attached; 0: nothing to try */
+	struct capture *capture; /* NULL: none runs */
+	__u64 attach_retry_ms;   /* when to try again what is not attached; 0: nothing to try */
 
 	struct lb_engine_hooks hooks;
 	int grace_inner, grace_outer; /* maps, where membarrier is refused; 0: not made */
@@ -152,6 +154,9 @@ int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb
 
 /* Detaches from interfaces that the configuration does not name. */
 void interfaces_trim(struct lbd *lbd, const struct lb_config *config);
+
+/* Brings the interfaces that are attached to the program that is wanted of them now (capture.h). */
+int interfaces_reprogram(struct lbd *lbd, struct lb_error *error);
 
 /* Links came or went: attaches to what came back, notes what is gone. */
 void interfaces_update(struct lbd *lbd);

@@ -83,6 +83,10 @@ int maps_unpin(struct maps *maps, struct lb_error *error);
 int program_open(const struct maps *maps, bool several_interfaces, struct lb_ingress_bpf **ret_program,
 		 struct lb_error *error);
 
+/* Gives the maps to an object that is not yet loaded. */
+struct bpf_object;
+int program_reuse_maps(const struct maps *maps, struct bpf_object *object, struct lb_error *error);
+
 /* Loads it: a descriptor, or -errno. */
 int program_load(const struct maps *maps, bool several_interfaces, struct lb_error *error);
 

@@ -68,7 +68,7 @@ void maps_messages_open(void)
 	libxdp_set_print(libxdp_message);
 }
 
-static int reuse_maps(const struct maps *maps, struct bpf_object *object, struct lb_error *error)
+int program_reuse_maps(const struct maps *maps, struct bpf_object *object, struct lb_error *error)
 {
 	for (size_t i = 0; i < maps->n; i++) {
 		struct bpf_map *map = maps_find(object, maps->name[i]);
@@ -91,7 +91,7 @@ int program_open(const struct maps *maps, bool several_interfaces, struct lb_ing
 		return lb_error_set(error, errno, "Failed to open the packet path's object: %m");
 	program->rodata->lb_counter_stride = maps->tables.sizes.counters;
 	program->rodata->lb_several_interfaces = several_interfaces;
-	r = reuse_maps(maps, program->obj, error);
+	r = program_reuse_maps(maps, program->obj, error);
 	if (r < 0) {
 		lb_ingress_bpf__destroy(program);
 		return r;
