@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# The property test (`make property STEPS=n SEED=s`), the flow table's stress under ThreadSanitizer, and what engine and
+# flow table cost at scale (`make bench-engine`, `make bench-flowtable`). A slice of the first two is part of make check.
+STEPS ?= 1000000
+SEED ?= 1
+
+TSAN := -fsanitize=thread
+TSAN_LIB_OBJ := $(LIB_SRC:%.c=$(B)/tsan/%.o)
+PROPERTY_OBJ := $(B)/tests/property/property.o $(B)/tests/property/world.o
+SAN_PROPERTY_OBJ := $(PROPERTY_OBJ:$(B)/%=$(B)/san/%)
+PROPERTY_PROGRAMS := $(B)/tests/property/property $(B)/san/tests/property/property \
+	$(B)/tests/property/test_stress_flowtable
+
+$(PROPERTY_OBJ) $(SAN_PROPERTY_OBJ): CPPFLAGS += -Itests/host
+
+$(B)/tests/property/property: $(PROPERTY_OBJ) $(HOST_OBJ) $(B)/liblb.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS_LIB)
+
+$(B)/san/tests/property/property: $(SAN_PROPERTY_OBJ) $(SAN_HOST_OBJ) $(B)/san/liblb.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS_LIB)
+
+$(B)/tests/property/bench_%: $(B)/tests/property/bench_%.o $(B)/liblb.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS_LIB)
+
+$(B)/tsan/%.o: %.c | $(SKEL) $(TEST_SKEL)
+	$(call say,CC,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(TSAN) -c $< -o $@
+
+$(B)/tests/property/test_stress_flowtable: $(B)/tsan/tests/property/test_stress_flowtable.o $(TSAN_LIB_OBJ)
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(TSAN) -o $@ $^ $(LDLIBS_LIB) -lpthread
+
+.PHONY: property bench-engine bench-flowtable
+property: $(B)/tests/property/property
+	$(Q)$< $(STEPS) $(SEED)
+
+bench-engine: $(B)/tests/property/bench_engine
+	$(Q)$<
+
+bench-flowtable: $(B)/tests/property/bench_flowtable
+	$(Q)$<
+
+CHECK_PROGRAMS += $(PROPERTY_PROGRAMS)
