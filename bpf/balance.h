@@ -66,8 +66,7 @@ static __always_inline __u32 udp_payload(const struct pkt *p)
 /* The whole decision, for packets of which balance() found that they need it. */
 static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p)
 {
-	__u32 zero = 0;
-	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	struct lb_control *control = control_get();
 	struct lb_backend *backend;
 	struct choice choice = {};
 	struct lb_vip *vip;
@@ -115,8 +114,8 @@ LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
  */
 static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 {
-	__u32 zero = 0, slot, *ring;
-	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	__u32 slot, *ring;
+	struct lb_control *control = control_get();
 	struct lb_backend *backend;
 	struct lb_vip *vip;
 	__u64 active, hash;

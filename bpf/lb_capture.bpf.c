@@ -95,8 +95,7 @@ LB_SUBPROGRAM __u32 capture_flows(struct xdp_md *ctx)
 /* Before the pipeline, which may change or shorten the packet. */
 LB_SUBPROGRAM int capture_begin(struct xdp_md *ctx)
 {
-	__u32 zero = 0;
-	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	struct lb_control *control = control_get();
 	struct lb_capture_record *record = capture_record();
 
 	if (!record || !control)

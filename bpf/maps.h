@@ -20,8 +20,16 @@
 		__type(value, value_type);                                                                   \
 	} map_name SEC(".maps")
 
-/* Written by the agent: the active generation, keys, clock. One entry. */
+/*
+ * Written by the agent: the active generation, keys, clock. In the kernel a data section, because the program
+ * then has its address and needs no look-up (3 ns a packet); still a map of one entry for everybody else,
+ * that libbpf calls LB_CONTROL_MAP.
+ */
+#ifdef __bpf__
+struct lb_control lb_control SEC(LB_CONTROL_MAP);
+#else
 LB_ARRAY(lb_control, struct lb_control);
+#endif
 
 /* Written by the agent. Key: bank. */
 LB_ARRAY(lb_vips, struct lb_vip_bank);
@@ -73,3 +81,14 @@ struct {
 	__type(key, __u32);
 	__type(value, struct lb_fragment_bucket);
 } lb_fragments SEC(".maps");
+
+static __always_inline struct lb_control *control_get(void)
+{
+#ifdef __bpf__
+	return &lb_control;
+#else
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&lb_control, &zero);
+#endif
+}

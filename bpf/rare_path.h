@@ -69,8 +69,8 @@ static __always_inline int rare_send(struct xdp_md *ctx, struct scratch *s, cons
 /* A packet with ports of its own, or an ICMP error with those of the packet it is about. */
 LB_SUBPROGRAM int rare_flow(struct xdp_md *ctx, __u64 active)
 {
-	__u32 zero = 0, payload = 0;
-	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	__u32 payload = 0;
+	struct lb_control *control = control_get();
 	struct scratch *s = scratch_get();
 	struct choice choice = {};
 	struct lb_vip *vip;
@@ -107,8 +107,8 @@ LB_SUBPROGRAM int rare_flow(struct xdp_md *ctx, __u64 active)
 /* A fragment without ports: after its first, or by its source, or as its address's services want it. */
 LB_SUBPROGRAM int rare_fragment(struct xdp_md *ctx, __u64 active)
 {
-	__u32 zero = 0, number, slot, *ring;
-	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	__u32 number, slot, *ring;
+	struct lb_control *control = control_get();
 	struct lb_vip_bank *bank = active_bank(active);
 	struct scratch *s = scratch_get();
 	struct lb_vip *vip;
@@ -160,8 +160,7 @@ LB_SUBPROGRAM int rare_echo(struct xdp_md *ctx, __u64 active)
 
 LB_SUBPROGRAM int rare_packet(struct xdp_md *ctx)
 {
-	__u32 zero = 0;
-	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	struct lb_control *control = control_get();
 	struct scratch *s = scratch_get();
 	__u64 active;
 	int reason;

@@ -94,8 +94,8 @@ static __always_inline void stamp_slot(const struct lb_vip *vip, __u32 number, _
  */
 LB_SUBPROGRAM __u32 select_attempt(__u64 active, __u32 bucket, __u64 tag, __u32 hash, __u32 flags)
 {
-	__u32 zero = 0, bank_key = LB_ACTIVE_BANK(active);
-	struct lb_control *control = bpf_map_lookup_elem(&lb_control, &zero);
+	__u32 bank_key = LB_ACTIVE_BANK(active);
+	struct lb_control *control = control_get();
 	struct lb_vip_bank *bank = bpf_map_lookup_elem(&lb_vips, &bank_key);
 	__u32 now_s, number, slot, cur, base, owner, *ring;
 	bool syn = flags & LB_FLOW_IS_SYN;

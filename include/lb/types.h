@@ -57,6 +57,8 @@
 #define LB_ACTIVE(bank, log2, flags, generation)                                                             \
 	((__u64)(bank) | (__u64)(log2) << 8 | (flags) | (__u64)(generation) << 24)
 
+#define LB_CONTROL_MAP ".data.lb_control"
+
 /* The first line is read for every packet and written by the agent alone (clock_s once a second). */
 struct lb_control {
 	__u64 active;       /* LB_ACTIVE(); 0 until the first commit: every packet passes */

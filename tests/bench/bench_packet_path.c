@@ -23,6 +23,7 @@
 #include "bench_wrap.h"
 #include "bench_wrap.skel.h"
 
+#include "lb/types.h"
 #include "lb_ingress.skel.h"
 
 #define ROUNDS_MAX 64

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "packet_path.h"
+#include "lb/types.h"
 #include "lb_ingress.skel.h"
 
 static size_t map_bytes(const struct bpf_map *map)
@@ -27,7 +28,7 @@ static void *map_memory(const struct bpf_map *map)
 
 static int map_tables(struct lb_ingress_bpf *skeleton, struct lb_tables *t)
 {
-	t->control = map_memory(skeleton->maps.lb_control);
+	t->control = map_memory(skeleton->maps.data_lb_control);
 	t->vips = map_memory(skeleton->maps.lb_vips);
 	t->banks = map_memory(skeleton->maps.lb_banks);
 	t->rings = map_memory(skeleton->maps.lb_rings);
@@ -121,7 +122,7 @@ void packet_path_close(struct packet_path *path)
 
 	if (!skeleton)
 		return;
-	unmap(t->control, skeleton->maps.lb_control);
+	unmap(t->control, skeleton->maps.data_lb_control);
 	unmap(t->vips, skeleton->maps.lb_vips);
 	unmap(t->banks, skeleton->maps.lb_banks);
 	unmap(t->rings, skeleton->maps.lb_rings);

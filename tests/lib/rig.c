@@ -15,6 +15,7 @@
 #include "rig.h"
 #include "lb/explain.h"
 #include "lb/hash.h"
+#include "lb/types.h"
 #include "lb_ingress.skel.h"
 #include "lb_pass.skel.h"
 

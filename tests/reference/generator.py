@@ -148,7 +148,9 @@ class Generator:
         else:
             if not self.valid and rng.random() < 0.2:
                 connection_id = connection_id[: rng.randrange(len(connection_id))]
-            length = len(connection_id) if self.valid or rng.random() < 0.95 else rng.getrandbits(8)
+            length = len(connection_id)
+            if not self.valid and rng.random() < 0.1:
+                length = rng.choice((0, size, size + 1, 20, 255))
             head = bytes([0xC0 | rng.randrange(64)]) + b"\0\0\0\1" + bytes([length]) + connection_id
         body = head + rng.randbytes(rng.choice((4, 20, 40, 1200)))
         return body if self.valid or rng.random() < 0.93 else body[: rng.randrange(24)]
@@ -211,6 +213,8 @@ class Generator:
             if self.valid or self.rng.random() < 0.2:
                 header[10:12] = b"\0\0"
                 header[10:12] = checksum(bytes(header))
+            elif self.rng.random() < 0.05:  # values at which arithmetic carries
+                header[10:12] = self.rng.choice((b"\0\0", b"\xff\xff", b"\xfe\xff", b"\xff\0", b"\xff\xfe"))
             return bytes(header) + data
         first = d.protocol if d.first_extension is None else d.first_extension
         return struct.pack(">IHBB16s16s", 6 << 28 | d.tos << 20 | d.label, len(d.extensions) + len(data) & 0xFFFF,
@@ -250,6 +254,8 @@ class Generator:
         rng = self.rng
         e = Draft(d.target, d.destination, d.source, d.destination_port, d.source_port, d.protocol)
         e.payload = rng.randbytes(rng.choice((0, 0, 20, 60)))
+        if rng.random() < 0.05:
+            e.payload = bytes(rng.choice((1240, 1300, 1400, 1460, 1480)))
         e.fragment = 0x4000 if self.valid or rng.random() < 0.9 else rng.choice((0x2000, 0x2010, 5))
         if not self.valid and rng.random() < 0.05:
             e.source = self.client(d.version)
@@ -321,6 +327,8 @@ class Generator:
             d.protocol = ICMP if d.version == 4 else ICMPV6
             d.transport = bytes([8 if d.version == 4 else 128]) + rng.randbytes(63)
         d.payload = (d.payload + bytes(32))[:400]
+        if rng.random() < 0.1:
+            d.payload = d.payload.ljust(rng.choice((3000, 3600)), b"f")
         data = self.transport(d)
         cuts = [0] + sorted(rng.sample(range(3, max(len(data) // 8, 8)), rng.randint(1, 3)))
         if not self.valid and rng.random() < 0.1:

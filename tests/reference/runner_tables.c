@@ -14,6 +14,7 @@
 #include "lb/reasons.h"
 #include "runner_tables.h"
 
+#include "lb/types.h"
 #include "lb_ingress.skel.h"
 
 #define LAST_UNRESOLVED 250 /* no next hop */

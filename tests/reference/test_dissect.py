@@ -20,7 +20,8 @@ from headers import tags_of
 from reference import agrees
 from runner import Request, Runner
 
-PACKETS = 12000
+PACKETS = 4000  # at a time, until every kind has been seen
+ROUNDS_MAX = 15
 # Random payloads must not be taken for HTTP, DNS or QUIC: all other dissectors are switched off.
 DISSECTORS = "frame eth ethertype vlan ieee8021ad ip ipv6 tcp udp icmp icmpv6 data".split()
 PARTS = ("_ws.", "ip.", "ipv6.", "tcp.", "udp.")  # options, extension headers, complaints
@@ -83,14 +84,17 @@ def collect():
     runner = Runner("one-interface")
     balancer = Balancer(runner.tables)
     generator = Generator(random.Random("dissect"), runner.tables["config"], valid=True)
-    frames = [generator.next() for _ in range(PACKETS)]
-    answers = runner.run([Request(f, 0, False, 0) for f in frames])
-    out, wrong = [], 0
-    for frame, answer in zip(frames, answers):
-        opinion = balancer.decide(frame)
-        wrong += not agrees(opinion, answer)
-        if answer.action in ("TX", "REDIRECT"):
-            out.append((kind_of(frame, opinion, balancer), answer.frame))
+    out, wrong, missing = [], 0, kinds_wanted()
+    for _ in range(ROUNDS_MAX):
+        frames = [generator.next() for _ in range(PACKETS)]
+        for frame, answer in zip(frames, runner.run([Request(f, 0, False, 0) for f in frames])):
+            opinion = balancer.decide(frame)
+            wrong += not agrees(opinion, answer)
+            if answer.action in ("TX", "REDIRECT"):
+                out.append((kind_of(frame, opinion, balancer), answer.frame))
+        missing -= {kind for kind, _ in out}
+        if not missing:
+            break
     runner.close()
     return out, wrong
 
