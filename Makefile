@@ -110,7 +110,7 @@ include $(wildcard user/*/rules.mk)
 
 # --- what people type -------------------------------------------------------------------------------------
 
-.PHONY: setup demo check clean format
+.PHONY: setup demo check clean format install uninstall
 setup:
 	$(Q)scripts/setup.sh
 
@@ -124,6 +124,22 @@ check: setup
 
 clean:
 	$(Q)rm -rf $(B)
+
+# DESTDIR and PREFIX as usual. /etc/weir/weir.json is yours to write (configs/minimal.json is a start).
+MAN8 := docs/lbd.8 docs/lbctl.8 docs/lb-backend.8
+install: all
+	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5 \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/weir
+	install -m 755 $(PROGRAMS:%=$(B)/%) $(DESTDIR)$(PREFIX)/sbin
+	install -m 644 $(MAN8) $(DESTDIR)$(PREFIX)/share/man/man8
+	install -m 644 docs/weir.json.5 $(DESTDIR)$(PREFIX)/share/man/man5
+	install -m 644 configs/completion/lbctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lbctl
+	sed 's|/usr/sbin|$(PREFIX)/sbin|' configs/systemd/lbd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lbd.service
+
+uninstall:
+	rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/sbin/%) $(MAN8:docs/%=$(DESTDIR)$(PREFIX)/share/man/man8/%) \
+		$(DESTDIR)$(PREFIX)/share/man/man5/weir.json.5 $(DESTDIR)$(PREFIX)/lib/systemd/system/lbd.service \
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lbctl
 
 format:
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format-14 -i
