@@ -5,7 +5,7 @@
 # and two; ipip, l2 and gue. And what is not for a service reaches the balancer itself.
 # timeout: 300
 
-# shellcheck disable=SC2317 # functions that check calls
+# shellcheck disable=SC2317,SC2119 # functions that check calls, and calls without arguments
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/e2e/lbd-lib.sh
@@ -106,7 +106,6 @@ play()
 		check "packets left by redirect" answers GET /v1/status '.packets.redirect > 1000 and .packets.tx == 0'
 	fi
 	check "nothing was dropped" answers GET /v1/status '.packets.drop == 0'
-	# shellcheck disable=SC2119 # without arguments
 	conserved
 	lbd_stop TERM || not_ok "lbd stops"
 	((${#test_pids[@]} == 0)) || kill "${test_pids[@]}" 2>/dev/null

@@ -106,17 +106,15 @@ client_is()
 	[[ -e $TEST_TMP/client.$1 ]] && jq -e "$2" "$TEST_TMP/client.$1" >/dev/null
 }
 
-# Ends a client: what it says and its report follow as diagnostics if something was broken. client_stop NAME
+# Ends a client. If something was broken it fails, and tells of it. client_stop NAME
 client_stop()
 {
-	local status
-	kill "${client_pids[$1]}"
-	finish "${client_pids[$1]}" 30
-	status=$?
-	if ((status)); then
+	kill "${client_pids[$1]}" 2>/dev/null
+	wait_for 30 process_gone "${client_pids[$1]}"
+	client_is "$1" '.done and ([.long, .short, .udp] | map(.broken) | add) == 0' || {
 		cat "${client_outputs[$1]}" "$TEST_TMP/client.$1"
-	fi
-	return $status
+		return 1
+	}
 }
 
 # client_broken NAME [JQ FILTER]: "broken of opened", all kinds together.
