@@ -155,7 +155,6 @@ static void bind(const struct lb_tables *t)
 	if (s->cpus > HOST_CPUS_MAX)
 		abort();
 	memset(&beside, 0, sizeof(beside));
-	BIND(lb_control, t->control, 1);
 	BIND(lb_vips, t->vips, LB_BANKS);
 	BIND(lb_banks, t->banks, LB_BANKS);
 	BIND(lb_rings, t->rings, s->ring_lines / LB_CHUNK_LINES);
@@ -249,6 +248,9 @@ int host_packet(struct host *host, __u8 *frame, size_t *length, size_t capacity)
 		memcpy(beside.ports, host->ports, sizeof(beside.ports));
 	if (*length > HOST_FRAME_MAX)
 		abort();
+	/* Not a map but data of the program, which only the agent writes. */
+	if (memcmp(&lb_control, host->tables->control, sizeof(lb_control)))
+		lb_control = *host->tables->control;
 	current = host;
 	host->egress_ifindex = 0;
 	host->helper_calls = 0;
