@@ -236,7 +236,9 @@ static bool apply_and_die(struct fixture *f, int version, int at_step)
 	return false;
 }
 
-static void check_whole(struct fixture *f, int before, int after, struct lb_engine_usage *clean)
+/* there: what was in use before the commit. */
+static void check_whole(struct fixture *f, int before, int after, const struct lb_engine_usage *there,
+			struct lb_engine_usage *clean)
 {
 	struct lb_engine_usage usage;
 	__u64 generation;
@@ -249,6 +251,10 @@ static void check_whole(struct fixture *f, int before, int after, struct lb_engi
 	generation = lb_engine_generation(f->engine);
 	assert_in_range(generation, 1, 2);
 	is = generation == 1 ? before : after;
+	/* What only the unfinished commit had taken is free at once. */
+	lb_engine_get_usage(f->engine, &usage);
+	if (generation == 1)
+		assert_memory_equal(&usage, there, sizeof(usage));
 	assert_true(fixture_is_empty(f, rich_config(f, is)));
 	assert_false(fixture_is_empty(f, rich_config(f, is == before ? after : before)));
 	/* The work can be finished, and nothing is lost of any table. */
@@ -266,7 +272,7 @@ static void check_whole(struct fixture *f, int before, int after, struct lb_engi
 
 static unsigned int kill_everywhere(int before, int after)
 {
-	struct lb_engine_usage clean = {};
+	struct lb_engine_usage there, clean = {};
 	unsigned int steps = 0;
 	bool died = true;
 
@@ -281,8 +287,9 @@ static unsigned int kill_everywhere(int before, int after)
 		share_tables(&f, &private);
 		assert_int_equal(lb_engine_new(&f.tables, &f.hooks, &f.engine, &f.error), 0);
 		fixture_apply(&f, rich_config(&f, before));
+		lb_engine_get_usage(f.engine, &there);
 		died = apply_and_die(&f, after, at);
-		check_whole(&f, before, after, &clean);
+		check_whole(&f, before, after, &there, &clean);
 		steps += died;
 		lb_engine_free(f.engine);
 		f.engine = NULL;
