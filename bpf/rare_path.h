@@ -104,6 +104,22 @@ LB_SUBPROGRAM int rare_flow(struct xdp_md *ctx, __u64 active)
 	return rare_send(ctx, s, vip, choice.index, choice.hash, choice.how);
 }
 
+/*
+ * The service of a remembered first fragment, or NULL: since then another generation may have put something
+ * else into the bucket, a record without backends (types.h) or, behind the buckets in use, what was left
+ * there.
+ */
+static __always_inline struct lb_vip *fragment_service(struct lb_vip_bank *bank, __u64 active, __u64 word)
+{
+	__u32 bucket = word >> 14 & (LB_VIP_BUCKETS - 1);
+	struct lb_vip *vip = &bank->bucket[bucket];
+	__u8 address_bits = vip->key[2] >> 32;
+
+	if (bucket > active_mask(active) || !vip->flags || address_bits >= LB_VIP_BITS_QUIC)
+		return NULL;
+	return vip->service == (word >> 32 & 0xffff) ? vip : NULL;
+}
+
 /* A fragment without ports: after its first, or by its source, or as its address's services want it. */
 LB_SUBPROGRAM int rare_fragment(struct xdp_md *ctx, __u64 active)
 {
@@ -118,9 +134,8 @@ LB_SUBPROGRAM int rare_fragment(struct xdp_md *ctx, __u64 active)
 		return finish(ctx, LB_DROP_INTERNAL);
 	tag = fragment_tag(s, control);
 	if (fragment_find(tag, LB_LOAD(&control->clock_s), &word) == 0) {
-		vip = &bank->bucket[word >> 14 & (LB_VIP_BUCKETS - 1)];
-		if (vip->flags && vip->service == (word >> 32 & 0xffff) &&
-		    backend_is_alive(vip, word & LB_INDEX_MASK)) {
+		vip = fragment_service(bank, active, word);
+		if (vip && backend_is_alive(vip, word & LB_INDEX_MASK)) {
 			note_service(active, vip);
 			if (s->lie)
 				return finish(ctx, s->lie);
