@@ -196,11 +196,12 @@ def campaign(packets, seed, keep=SAVED_MAX, sabotage=None):
     return total, disagreements
 
 
-def replay(path, say=print):
-    """Packets and disagreements of one file."""
+def replay(path, say=print, judges=None):
+    """Packets and disagreements of one file. judges: by scenario, to be used again; the caller closes them"""
     with open(path, encoding="ascii") as file:
         saved = json.load(file)
-    judge = Judge(saved["scenario"])
+    name = saved["scenario"]
+    judge = judges[name] if judges and name in judges else Judge(name)
     disagreements = 0
     for p in saved["packets"]:
         item = Request(bytes.fromhex(p["frame"]), p["ingress"], p["explain"], p["linear"])
@@ -211,7 +212,10 @@ def replay(path, say=print):
         disagreements += not right
         say(("agreed: " if right else "DISAGREED: ") + judge.show(item, opinions[0], answers[0]) + "\n")
     disagreements += not judge.flow_tables_agree(say)
-    judge.runner.close()
+    if judges is None:
+        judge.runner.close()
+    else:
+        judges[name] = judge
     return len(saved["packets"]), disagreements
 
 
