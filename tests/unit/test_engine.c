@@ -615,7 +615,8 @@ static void test_full_tables(void **state)
 	assert_int_equal(fixture_try(&f, config), -ENOSPC);
 	assert_string_equal(f.error.path, "limits.services");
 	lb_engine_get_usage(f.engine, &after);
-	assert_memory_equal(&before, &after, sizeof(before));
+	assert_true(before.services == after.services && before.backends == after.backends &&
+		    before.ring_lines == after.ring_lines);
 	fixture_done(&f);
 	/* More CPUs than buckets. */
 	sizes.flow_buckets = 1;

@@ -254,7 +254,8 @@ static void check_whole(struct fixture *f, int before, int after, const struct l
 	/* What only the unfinished commit had taken is free at once. */
 	lb_engine_get_usage(f->engine, &usage);
 	if (generation == 1)
-		assert_memory_equal(&usage, there, sizeof(usage));
+		assert_true(usage.services == there->services && usage.backends == there->backends &&
+			    usage.ring_lines == there->ring_lines);
 	assert_true(fixture_is_empty(f, rich_config(f, is)));
 	assert_false(fixture_is_empty(f, rich_config(f, is == before ? after : before)));
 	/* The work can be finished, and nothing is lost of any table. */

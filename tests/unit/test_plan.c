@@ -46,7 +46,8 @@ static void test_pure(void **state)
 		assert_int_equal(digest_tables(&f.tables), digest);
 		lb_plan_free(plan);
 		lb_engine_get_usage(f.engine, &after);
-		assert_memory_equal(&before, &after, sizeof(before));
+		assert_true(before.services == after.services && before.backends == after.backends &&
+			    before.ring_lines == after.ring_lines);
 		assert_int_equal(digest_tables(&f.tables), digest);
 		fixture_apply(&f, config);
 		assert_int_not_equal(digest_tables(&f.tables), digest);
