@@ -61,19 +61,22 @@ static void measure(struct lb_flow_bucket *table, __u32 buckets, __u64 n)
 	for (__u64 i = 0; i < lookups; i++) {
 		__u64 tag = tag_of(lb_mix64(i) % n);
 
-		hits += (__u64)lb_flow_find(table, buckets - 1, tag, lb_flow_identity(word_of(tag)), 1, &place);
+		hits += (__u64)lb_flow_find(table, buckets - 1, tag, lb_flow_identity(word_of(tag)), 1,
+					    &place);
 	}
 	hit_ns = (now_ns() - start) / (double)lookups;
 	start = now_ns();
 	for (__u64 i = 0; i < lookups; i++) {
 		__u64 tag = tag_of(n + lb_mix64(i) % n);
 
-		hits += (__u64)lb_flow_find(table, buckets - 1, tag, lb_flow_identity(word_of(tag)), 1, &place);
+		hits += (__u64)lb_flow_find(table, buckets - 1, tag, lb_flow_identity(word_of(tag)), 1,
+					    &place);
 	}
 	miss_ns = (now_ns() - start) / (double)lookups;
-	printf("%9llu flows, %4zu MiB, load %4.1f %%: insert %3.0f ns, hit %3.0f ns, miss %3.0f ns; refused %llu",
-	       n, (size_t)buckets * sizeof(*table) >> 20, 25.0 * (double)n / buckets, insert_ns, hit_ns, miss_ns,
-	       refused);
+	printf("%9llu flows, %4zu MiB, load %4.1f %%: insert %3.0f ns, hit %3.0f ns, miss %3.0f ns; refused "
+	       "%llu",
+	       n, (size_t)buckets * sizeof(*table) >> 20, 25.0 * (double)n / buckets, insert_ns, hit_ns,
+	       miss_ns, refused);
 	if (refused)
 		printf(" (first at load %.1f %%)", 25.0 * (double)first / buckets);
 	printf("; %llu found\n", hits);
@@ -86,8 +89,8 @@ int main(void)
 
 	if (!table)
 		return 1;
-	printf("%zu bytes per place, %u places to a bucket, %u probes\n", sizeof(struct lb_flow), LB_FLOWS_PER_BUCKET,
-	       LB_FLOW_PROBES);
+	printf("%zu bytes per place, %u places to a bucket, %u probes\n", sizeof(struct lb_flow),
+	       LB_FLOWS_PER_BUCKET, LB_FLOW_PROBES);
 	measure(table, 1u << 14, 1000);
 	measure(table, 1u << 18, 100000);
 	measure(table, 1u << 20, 1000000);

@@ -51,8 +51,7 @@ struct run {
 	__u64 step, packets, checked, refused, drops, violations;
 };
 
-/* --- packets ---------------------------------------------------------------------------------------------
- */
+/* --- packets ------------------------------------------------------------------------------------- */
 
 static void make_frame(const struct flow *flow, __u8 protocol, bool syn, bool fin, __u8 frame[FRAME_MAX])
 {
@@ -105,8 +104,7 @@ static __u32 slot_of(const struct run *run, const struct flow *flow)
 	return world_slot(&run->world, flow->service, hash);
 }
 
-/* --- the oracle ------------------------------------------------------------------------------------------
- */
+/* --- the oracle ---------------------------------------------------------------------------------- */
 
 static const struct world_address *address_of(const struct run *run, unsigned int service, __u32 address)
 {
@@ -229,8 +227,7 @@ static void packet(struct run *run, struct flow *flow, bool syn, bool fin)
 		flow->open = false;
 }
 
-/* --- the run ---------------------------------------------------------------------------------------------
- */
+/* --- the run ------------------------------------------------------------------------------------- */
 
 static void step_packet(struct run *run)
 {

@@ -73,8 +73,7 @@ static __u32 backend_of(const struct flow *flow)
 	return 1 + (__u32)(flow->tag >> 40) % (BACKENDS - 1);
 }
 
-/* --- packets ---------------------------------------------------------------------------------------------
- */
+/* --- packets ------------------------------------------------------------------------------------- */
 
 static void insert(struct worker *worker, struct flow *flow, __u32 now)
 {
@@ -162,8 +161,7 @@ static void *run_worker(void *argument)
 	return NULL;
 }
 
-/* --- the agent -------------------------------------------------------------------------------------------
- */
+/* --- the agent ----------------------------------------------------------------------------------- */
 
 static int wait_for_packets(void *context)
 {
@@ -261,8 +259,7 @@ static __u64 sweep(struct stress *stress, double seconds)
 	return usage.sweeps;
 }
 
-/* --- verdict ---------------------------------------------------------------------------------------------
- */
+/* --- verdict ------------------------------------------------------------------------------------- */
 
 static int tests_done, tests_failed;
 

@@ -48,8 +48,7 @@ __u64 world_refused(const struct world *world)
 	return sum;
 }
 
-/* --- hooks -----------------------------------------------------------------------------------------------
- */
+/* --- hooks --------------------------------------------------------------------------------------- */
 
 static int no_packets(void *context)
 {
@@ -67,8 +66,7 @@ static void next_hop(void *context, const struct lb_address *to, struct lb_next_
 	ret->source_address = (struct lb_address){ LB_FAMILY_V4, { 10, 255, 0, 1 } };
 }
 
-/* --- configuration ---------------------------------------------------------------------------------------
- */
+/* --- configuration ------------------------------------------------------------------------------- */
 
 static struct lb_address ipv4(__u32 address)
 {
@@ -170,7 +168,7 @@ static void commit(struct world *world)
 	world->commits++;
 }
 
-/* --- changes -------------------------------------------------------------------------------------------- */
+/* --- changes ------------------------------------------------------------------------------------- */
 
 static void tell(const struct world *world, unsigned int s, unsigned int b)
 {
@@ -271,8 +269,7 @@ void world_restart(struct world *world)
 	world->restarts++;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------
- */
+/* --- life ---------------------------------------------------------------------------------------- */
 
 void world_init(struct world *world, __u64 seed)
 {
@@ -316,8 +313,7 @@ void world_done(struct world *world)
 	free_config(world->config);
 }
 
-/* --- a look into the tables ------------------------------------------------------------------------------
- */
+/* --- a look into the tables ---------------------------------------------------------------------- */
 
 __u32 world_slot(const struct world *world, unsigned int service, __u64 hash)
 {

@@ -144,8 +144,7 @@ static void test_ghost(void **state)
 	fixture_done(&f);
 }
 
-/* --- kill -9 between all steps ---------------------------------------------------------------------------
- */
+/* --- kill -9 between all steps ------------------------------------------------------------------- */
 
 static void *share(void *table, size_t bytes)
 {
@@ -335,8 +334,7 @@ static void test_killed_at_first(void **state)
 	}
 }
 
-/* --- contradictions --------------------------------------------------------------------------------------
- */
+/* --- contradictions ------------------------------------------------------------------------------ */
 
 static struct lb_vip *entry(struct fixture *f, const char *address, __u8 protocol, __u16 port)
 {

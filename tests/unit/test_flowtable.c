@@ -6,8 +6,7 @@
  */
 #include "engine_fixture.h"
 
-/* --- words -----------------------------------------------------------------------------------------------
- */
+/* --- words --------------------------------------------------------------------------------------- */
 
 static void test_words(void **state)
 {
@@ -33,8 +32,7 @@ static void test_words(void **state)
 	assert_int_equal(lb_flow_next_state(LB_FLOW_CLOSING, 0, 0), LB_FLOW_CLOSING);
 }
 
-/* --- the oracle ------------------------------------------------------------------------------------------
- */
+/* --- the oracle ---------------------------------------------------------------------------------- */
 
 enum { BUCKETS = 64, FLOWS = 600, IDLE_S = 20 };
 
@@ -217,8 +215,7 @@ static void test_oracle(void **state)
 	free(o);
 }
 
-/* --- readers of what changes under them ------------------------------------------------------------------
- */
+/* --- readers of what changes under them ---------------------------------------------------------- */
 
 static void test_torn_places(void **state)
 {

@@ -21,8 +21,7 @@ static int out_of_memory(struct lb_error *error)
 	return lb_error_set(error, ENOMEM, "out of memory");
 }
 
-/* --- keys ------------------------------------------------------------------------------------------------
- */
+/* --- keys ---------------------------------------------------------------------------------------- */
 
 /* What one entry answers to. */
 static void decode_key(const struct lb_vip *vip, struct lb_service_key *ret_key)
@@ -81,8 +80,7 @@ static int check_entry(const struct lb_engine *engine, const struct lb_vip *vip,
 	return 0;
 }
 
-/* --- a service -------------------------------------------------------------------------------------------
- */
+/* --- a service ----------------------------------------------------------------------------------- */
 
 static int adopt_member(struct lb_engine *engine, struct lb_service *service, __u32 index,
 			struct lb_error *error)
@@ -275,8 +273,7 @@ static int adopt_services(struct lb_engine *engine, struct lb_error *error)
 	return check_keys(engine, entries, error);
 }
 
-/* --- what the active bank does not name ------------------------------------------------------------------
- */
+/* --- what the active bank does not name ---------------------------------------------------------- */
 
 static struct lb_gone *gone_of(struct lb_engine *engine, __u32 service, size_t n_ids)
 {

@@ -19,8 +19,7 @@ static void step(const struct lb_engine *engine, const char *name)
 		engine->hooks->step(engine->hooks->context, name);
 }
 
-/* --- before the first write ------------------------------------------------------------------------------
- */
+/* --- before the first write ---------------------------------------------------------------------- */
 
 /* Arrays by slot that the sweeper needs while slots are unsettled. */
 static int prepare_settling(struct lb_service_change *change)
@@ -103,8 +102,7 @@ static int prepare(struct commit *commit, struct lb_error *error)
 	return 0;
 }
 
-/* --- beside the old --------------------------------------------------------------------------------------
- */
+/* --- beside the old ------------------------------------------------------------------------------ */
 
 static void write_meta(struct commit *commit, const struct lb_service_change *change)
 {
@@ -274,8 +272,7 @@ static void make_visible(struct commit *commit)
 	step(engine, "visible");
 }
 
-/* --- after: the books ------------------------------------------------------------------------------------
- */
+/* --- after: the books ---------------------------------------------------------------------------- */
 
 static void retire(struct lb_engine *engine, const struct lb_service_change *change)
 {

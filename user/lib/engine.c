@@ -10,8 +10,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* --- services --------------------------------------------------------------------------------------------
- */
+/* --- services ------------------------------------------------------------------------------------ */
 
 struct lb_service *lb_service_new(const char *name, __u32 n_members)
 {
@@ -121,8 +120,7 @@ void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service,
 	*member = (struct lb_member){};
 }
 
-/* --- grace -----------------------------------------------------------------------------------------------
- */
+/* --- grace --------------------------------------------------------------------------------------- */
 
 /* Stamps that packets in flight still wrote beside the old ring. */
 static void merge_stamps(struct lb_engine *engine, const struct lb_retired_ring *retired)
@@ -188,8 +186,7 @@ int lb_engine_reserve(struct lb_engine *engine, size_t n)
 	return 0;
 }
 
-/* --- life ------------------------------------------------------------------------------------------------
- */
+/* --- life ---------------------------------------------------------------------------------------- */
 
 static bool is_power_of_two(__u32 x)
 {
@@ -289,8 +286,7 @@ __u64 lb_engine_generation(const struct lb_engine *engine)
 	return engine->generation;
 }
 
-/* --- views -----------------------------------------------------------------------------------------------
- */
+/* --- views --------------------------------------------------------------------------------------- */
 
 static void view_member(const struct lb_engine *engine, const struct lb_member *member, __u32 index,
 			struct lb_backend_view *view)

@@ -163,8 +163,7 @@ struct lb_engine {
 	__u64 flow_entries, flow_embryonic; /* of the last complete pass */
 };
 
-/* --- plan ------------------------------------------------------------------------------------------------
- */
+/* --- plan ---------------------------------------------------------------------------------------- */
 
 struct lb_service_change {
 	struct lb_service *current; /* NULL: added */
@@ -234,8 +233,7 @@ int lb_plan_effects(struct lb_plan *plan, struct lb_error *error);
 const struct lb_override *lb_overrides_of(const struct lb_override *overrides, size_t n, const char *service,
 					  size_t *ret_n);
 
-/* --- shared ----------------------------------------------------------------------------------------------
- */
+/* --- shared -------------------------------------------------------------------------------------- */
 
 struct lb_service *lb_service_new(const char *name, __u32 n_members);
 void lb_service_free(struct lb_service *service);

@@ -13,8 +13,7 @@
 #include <string.h>
 #include <xxhash.h>
 
-/* --- overrides -------------------------------------------------------------------------------------------
- */
+/* --- overrides ----------------------------------------------------------------------------------- */
 
 static int compare_overrides(const void *a, const void *b)
 {
@@ -99,8 +98,7 @@ static bool same_overrides(const struct lb_plan *plan, const char *service)
 	return true;
 }
 
-/* --- what did not change ---------------------------------------------------------------------------------
- */
+/* --- what did not change ------------------------------------------------------------------------- */
 
 static bool same_service(const struct lb_config_service *a, const struct lb_config_service *b)
 {
@@ -141,8 +139,7 @@ static bool same_sources(const struct lb_config *a, const struct lb_config *b)
 			  same_prefix(&a->tunnel_source_v6, &b->tunnel_source_v6));
 }
 
-/* --- the plan as a whole ---------------------------------------------------------------------------------
- */
+/* --- the plan as a whole ------------------------------------------------------------------------- */
 
 static void seed_of(const struct lb_config *config, __u64 seed[2])
 {

@@ -65,8 +65,7 @@ __u64 lb_plan_records_digest(const struct lb_service *service)
 	return digest | 1;
 }
 
-/* --- items -----------------------------------------------------------------------------------------------
- */
+/* --- items --------------------------------------------------------------------------------------- */
 
 static struct lb_vip_item *add_item(struct lb_plan *plan, size_t *capacity, const __u64 key[3], __u32 owner,
 				    enum lb_vip_kind kind)
@@ -228,8 +227,7 @@ static void drop_plain_records(struct lb_plan *plan)
 	plan->layout.n_items = kept;
 }
 
-/* --- the layout ------------------------------------------------------------------------------------------
- */
+/* --- the layout ---------------------------------------------------------------------------------- */
 
 static int layout_failed(const struct lb_plan *plan, int r, const __u32 clash[2], struct lb_error *error)
 {

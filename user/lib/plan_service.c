@@ -2,287 +2,28 @@
 /*
  * The plan for one service: its members by index, its ring's owners, its records, its VIP entry, and whether
  * any of them differs from what packets see now.
- *
- * A backend keeps its index and id while it has the same name and address. Under another address it is
- * another backend, and the old one leaves. One that was down and returns before the sweeper has removed the
- * flow entries that name it gets another index, because those entries must not come to life again; it keeps
- * its id, so its counters go on.
  */
-#include "engine_internal.h"
+#include "plan_build.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <xxhash.h>
 
 #include "header.h"
 
 /* Builds that are quicker than this many slots times members are not worth remembering. */
 #define CACHE_FROM (1u << 19)
 
-/* --- members ---------------------------------------------------------------------------------------------
- */
-
-/* Backends by name: chains of indices. */
-struct names {
-	__u32 *head, *next; /* index + 1 */
-	__u32 mask;
-};
-
-static int names_init(struct names *names, const struct lb_member *members, __u32 n)
-{
-	__u32 size = 16;
-
-	while (size < 2 * n)
-		size *= 2;
-	names->mask = size - 1;
-	names->head = calloc(size + n, sizeof(*names->head));
-	if (!names->head)
-		return -ENOMEM;
-	names->next = names->head + size;
-	for (__u32 i = 0; i < n; i++) {
-		__u32 *head;
-
-		if (!members[i].used || members[i].ghost)
-			continue;
-		head = &names->head[XXH3_64bits(members[i].name, strlen(members[i].name)) & names->mask];
-		names->next[i] = *head;
-		*head = i + 1;
-	}
-	return 0;
-}
-
-static bool is_same(const struct lb_member *member, const struct lb_config_backend *backend)
-{
-	return member->used && !member->ghost && lb_address_equal(&member->address, &backend->address) &&
-	       strcmp(member->name, backend->name) == 0;
-}
-
-/* The index that has this name and address, or LB_INDEX_NONE. */
-static __u32 names_find(const struct names *names, const struct lb_member *members,
-			const struct lb_config_backend *backend)
-{
-	__u32 i = names->head[XXH3_64bits(backend->name, strlen(backend->name)) & names->mask];
-
-	for (; i; i = names->next[i - 1]) {
-		if (is_same(&members[i - 1], backend))
-			return i - 1;
-	}
-	return LB_INDEX_NONE;
-}
-
-struct build {
-	struct lb_plan *plan;
-	struct lb_service_change *change;
-	const struct lb_config_service *config;
-	const struct lb_desired *desired;
-	size_t number; /* in the configuration */
-	struct lb_error *error;
-	__u32 capacity, count, lowest; /* of next->members */
-	bool ring_input;               /* what the ring is made of may have changed */
-	bool deaths;                   /* some backend goes down */
-};
-
-static int out_of_memory(const struct build *build)
+int lb_build_out_of_memory(const struct lb_build *build)
 {
 	return lb_error_set(build->error, ENOMEM, "out of memory");
 }
 
-/* The weight that a member has in the ring. */
-static __u32 ring_weight(const struct lb_member *member)
-{
-	if (!member->used || member->leaving || member->ghost || member->state != LB_STATE_ACTIVE)
-		return 0;
-	return member->weight;
-}
+/* --- ring ---------------------------------------------------------------------------------------- */
 
-static int new_index(struct build *build, __u32 *ret_index)
-{
-	struct lb_member *members = build->change->next->members;
-
-	while (build->lowest < build->count && members[build->lowest].used)
-		build->lowest++;
-	if (build->lowest == LB_BACKENDS_PER_SERVICE_MAX)
-		return lb_error_set(
-			build->error, ENOSPC,
-			"service %s has no free backend index: %u are in use or wait until no flow can "
-			"name them",
-			build->config->name, LB_BACKENDS_PER_SERVICE_MAX);
-	if (build->lowest == build->count) {
-		build->count++;
-		build->change->next->vip.backend_count = (__u16)build->count;
-	}
-	*ret_index = build->lowest;
-	members[build->lowest].used = true;
-	return 0;
-}
-
-static int add_member(struct build *build, const struct lb_config_backend *backend, __u32 *ret_index)
-{
-	struct lb_engine *engine = build->plan->engine;
-	struct lb_member *member;
-	__u32 id;
-	int r = new_index(build, ret_index);
-
-	if (r < 0)
-		return r;
-	member = &build->change->next->members[*ret_index];
-	if (lb_ids_alloc(&engine->backend_ids, &id) < 0) {
-		member->used = false;
-		return lb_error_at(build->error, ENOSPC, "limits.backends", NULL,
-				   "all %u backend ids are in use or wait until no flow can name them; raise "
-				   "limits.backends",
-				   engine->backend_ids.size);
-	}
-	*member = (struct lb_member){ .used = true, .added = true, .known = true, .id = id };
-	member->address = backend->address;
-	snprintf(member->name, sizeof(member->name), "%s", backend->name);
-	return 0;
-}
-
-/* It was down, and entries from before that may still be in the flow table: another index, the same id. */
-static int return_member(struct build *build, __u32 *index)
-{
-	struct lb_member *members = build->change->next->members;
-	__u32 fresh;
-	int r = new_index(build, &fresh);
-
-	if (r < 0)
-		return r;
-	members[fresh] = members[*index];
-	members[fresh].slots_cur = members[fresh].slots_base = 0;
-	members[fresh].entries = (struct lb_count){};
-	members[fresh].leaving = false;
-	members[*index].ghost = true;
-	members[*index].clean_passes = 0;
-	members[*index].unnamed = false;
-	*index = fresh;
-	return 0;
-}
-
-/* *index: of the member; another one afterwards if it returns under another. */
-static int set_member(struct build *build, __u32 *index, __u32 weight, enum lb_state state)
-{
-	struct lb_member *member = &build->change->next->members[*index];
-	bool was_down = !member->added && member->state == LB_STATE_DOWN;
-	__u32 weight_before = ring_weight(member);
-	bool certain = member->known;
-	int r;
-
-	if (was_down && state != LB_STATE_DOWN && build->plan->engine->sweep.done <= member->dead_mark) {
-		r = return_member(build, index);
-		if (r < 0)
-			return r;
-		member = &build->change->next->members[*index];
-	}
-	build->deaths |= !was_down && !member->added && state == LB_STATE_DOWN;
-	if (certain && !member->added &&
-	    (member->weight != weight || member->state != state || member->leaving))
-		build->change->attributes = true;
-	member->leaving = false;
-	member->known = true;
-	member->weight = weight;
-	member->state = state;
-	build->ring_input |= !certain || member->added || ring_weight(member) != weight_before;
-	return 0;
-}
-
-static int compare_backend(const void *name, const void *override)
-{
-	return strcmp(name, ((const struct lb_override *) override)->backend);
-}
-
-/* Gives every desired backend its member. wanted: by index, out. */
-static int fill_members(struct build *build, const struct names *names, bool *wanted)
-{
-	struct lb_member *members = build->change->next->members;
-	const struct lb_config_service *config = build->config;
-	const struct lb_override *overrides;
-	__u32 hint = 0, had = build->count;
-	size_t n_overrides;
-	int r;
-
-	overrides =
-		lb_overrides_of(build->plan->overrides, build->plan->n_overrides, config->name, &n_overrides);
-	for (size_t i = 0; i < config->n_backends; i++) {
-		const struct lb_config_backend *backend = &config->backends[i];
-		const struct lb_override *override =
-			bsearch(backend->name, overrides, n_overrides, sizeof(*override), compare_backend);
-		enum lb_state state = override && override->has_state ? override->state : backend->state;
-		__u32 weight = override && override->has_weight ? override->weight : backend->weight;
-		__u32 index = hint < had && is_same(&members[hint], backend)
-				      ? hint
-				      : names_find(names, members, backend);
-
-		hint = index == LB_INDEX_NONE ? hint : index + 1;
-		if (index == LB_INDEX_NONE) {
-			r = add_member(build, backend, &index);
-			if (r < 0)
-				return r;
-		}
-		r = set_member(build, &index, weight, state);
-		if (r < 0)
-			return r;
-		wanted[index] = true;
-		memcpy(members[index].server_id, backend->server_id, sizeof(members[index].server_id));
-		members[index].server_id_bytes = backend->server_id_bytes;
-	}
-	for (__u32 i = 0; i < had; i++) {
-		struct lb_member *member = &members[i];
-
-		if (!member->used || member->ghost || member->leaving || wanted[i])
-			continue;
-		build->change->attributes |= member->known;
-		build->ring_input |= !member->known || ring_weight(member);
-		member->leaving = member->known = true;
-		member->clean_passes = 0;
-		member->unnamed = false;
-	}
-	return 0;
-}
-
-static int build_members(struct build *build)
-{
-	struct lb_service_change *change = build->change;
-	const struct lb_service *current = change->current;
-	__u32 had = current ? current->vip.backend_count : 0;
-	struct lb_service *next;
-	struct names names;
-	bool *wanted;
-	int r;
-
-	/* Every backend may be new, and every one that is there may need another index. */
-	build->capacity = 2 * had + (__u32)build->config->n_backends;
-	next = change->next = lb_service_new(build->config->name, build->capacity);
-	if (!next)
-		return out_of_memory(build);
-	build->count = had;
-	next->vip.backend_count = (__u16)had;
-	next->config = build->config;
-	lb_service_key_of(build->config, &next->key);
-	if (current)
-		memcpy(next->members, current->members, had * sizeof(*next->members));
-	for (__u32 i = 0; i < had; i++)
-		next->members[i].added = false;
-	wanted = calloc(build->capacity + 1, sizeof(*wanted));
-	if (!wanted || names_init(&names, next->members, had) < 0) {
-		free(wanted);
-		return out_of_memory(build);
-	}
-	r = fill_members(build, &names, wanted);
-	free(names.head);
-	free(wanted);
-	for (__u32 i = 0; i < build->count; i++)
-		next->n_leaving +=
-			next->members[i].used && (next->members[i].leaving || next->members[i].ghost);
-	return r;
-}
-
-/* --- ring ------------------------------------------------------------------------------------------------
- */
-
-static __u32 ring_slots(const struct build *build)
+static __u32 ring_slots(const struct lb_build *build)
 {
 	const struct lb_config_service *config = build->config;
 	const struct lb_service *current = build->change->current;
@@ -295,7 +36,7 @@ static __u32 ring_slots(const struct build *build)
 }
 
 /* Fills change->target from the ring builder. */
-static int build_owners(struct build *build, __u32 slots)
+static int build_owners(struct lb_build *build, __u32 slots)
 {
 	struct lb_service_change *change = build->change;
 	struct lb_service *next = change->next, *current = change->current;
@@ -310,7 +51,7 @@ static int build_owners(struct build *build, __u32 slots)
 
 	if (members && index && owner) {
 		for (__u32 i = 0; i < build->count; i++) {
-			if (!ring_weight(&next->members[i]))
+			if (!lb_member_ring_weight(&next->members[i]))
 				continue;
 			index[n] = (__u16)i;
 			members[n++] = (struct lb_ring_member){ lb_ring_member_id(next->members[i].name),
@@ -333,7 +74,7 @@ static int build_owners(struct build *build, __u32 slots)
 }
 
 /* Walks the new ring: counts what moves and who has how many slots. True if any slot changes. */
-static bool walk_ring(struct build *build, __u8 *dead)
+static bool walk_ring(struct lb_build *build, __u8 *dead)
 {
 	struct lb_service_change *change = build->change;
 	struct lb_member *members = change->next->members;
@@ -371,7 +112,7 @@ static bool walk_ring(struct build *build, __u8 *dead)
 	return differs;
 }
 
-static int build_ring(struct build *build)
+static int build_ring(struct lb_build *build)
 {
 	struct lb_service_change *change = build->change;
 	const struct lb_service *current = change->current;
@@ -389,7 +130,7 @@ static int build_ring(struct build *build)
 	dead = calloc(build->count + 1, 1);
 	if (!change->target || !dead) {
 		free(dead);
-		return out_of_memory(build);
+		return lb_build_out_of_memory(build);
 	}
 	if (rebuild) {
 		r = build_owners(build, slots);
@@ -410,7 +151,7 @@ static int build_ring(struct build *build)
 }
 
 /* A smaller ring moves flows: only with the explicit word. */
-static int check_resize(const struct build *build)
+static int check_resize(const struct lb_build *build)
 {
 	const struct lb_service_change *change = build->change;
 	const struct lb_service *current = change->current;
@@ -430,8 +171,7 @@ static int check_resize(const struct build *build)
 		lb_count_of(&current->entries, build->plan->engine->sweep.done));
 }
 
-/* --- records and VIP entry -------------------------------------------------------------------------------
- */
+/* --- records and VIP entry ----------------------------------------------------------------------- */
 
 static struct lb_header_rules rules_of(const struct lb_config *config,
 				       const struct lb_config_service *service)
@@ -475,7 +215,7 @@ int lb_plan_next_hops_changed(const struct lb_engine *engine, const struct lb_se
 }
 
 /* Every record of the service; kept only if one differs from what is there. */
-static int build_records(struct build *build)
+static int build_records(struct lb_build *build)
 {
 	struct lb_service_change *change = build->change;
 	struct lb_engine *engine = build->plan->engine;
@@ -488,7 +228,7 @@ static int build_records(struct build *build)
 
 	change->records = calloc(build->count + 1, sizeof(*change->records));
 	if (!change->records)
-		return out_of_memory(build);
+		return lb_build_out_of_memory(build);
 	for (__u32 i = 0; i < build->count; i++) {
 		struct lb_member *member = &next->members[i];
 
@@ -510,7 +250,7 @@ static int build_records(struct build *build)
 	return 0;
 }
 
-static void build_vip(struct build *build)
+static void build_vip(struct lb_build *build)
 {
 	static const __u16 affinity_flags[] = {
 		[LB_AFFINITY_FLOW] = 0,
@@ -549,7 +289,7 @@ static bool attributes_differ(const struct lb_service *current, const struct lb_
 			  before->algorithm != config->algorithm || before->forward != config->forward);
 }
 
-static int take_id(struct build *build)
+static int take_id(struct lb_build *build)
 {
 	struct lb_engine *engine = build->plan->engine;
 	__u32 id;
@@ -572,13 +312,13 @@ int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 		    const struct lb_config_service *config, const struct lb_desired *desired, size_t number,
 		    struct lb_error *error)
 {
-	struct build build = { .plan = plan,
-			       .change = change,
-			       .config = config,
-			       .desired = desired,
-			       .number = number,
-			       .error = error };
-	int r = build_members(&build);
+	struct lb_build build = { .plan = plan,
+				  .change = change,
+				  .config = config,
+				  .desired = desired,
+				  .number = number,
+				  .error = error };
+	int r = lb_build_members(&build);
 
 	if (r == 0)
 		r = take_id(&build);

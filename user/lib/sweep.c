@@ -33,8 +33,7 @@ static void advance_clock(struct lb_engine *engine, __u64 now_s)
 	engine->ticked = true;
 }
 
-/* --- walking the services --------------------------------------------------------------------------------
- */
+/* --- walking the services ------------------------------------------------------------------------ */
 
 /*
  * Visits lines of rings from the cursor on, calling line() for services that have unsettled slots and after()
@@ -118,8 +117,7 @@ static void finish_service(struct lb_engine *engine, struct lb_service *service)
 	}
 }
 
-/* --- what is gone ----------------------------------------------------------------------------------------
- */
+/* --- what is gone -------------------------------------------------------------------------------- */
 
 static void free_gone(struct lb_engine *engine, struct lb_gone *gone)
 {
@@ -156,8 +154,7 @@ static void finish_gone(struct lb_engine *engine)
 	engine->n_gone = kept;
 }
 
-/* --- passes ----------------------------------------------------------------------------------------------
- */
+/* --- passes -------------------------------------------------------------------------------------- */
 
 static bool may_begin(const struct lb_engine *engine)
 {
