@@ -94,9 +94,8 @@ static __always_inline int rare_icmp_v4(struct scratch *s)
 		s->kind = RARE_ECHO;
 		return 0;
 	case ICMP_DEST_UNREACHABLE:
-		/* A router from before RFC 1191 says 0: the host's own business. */
-		if (icmp[1] == ICMP_FRAGMENTATION_NEEDED && SHORT(icmp, 6) &&
-		    bpf_ntohs(SHORT(icmp, 6)) < LB_MTU_MIN_V4)
+		/* 0 too: routers from before RFC 1191 are gone, forgers are not. */
+		if (icmp[1] == ICMP_FRAGMENTATION_NEEDED && bpf_ntohs(SHORT(icmp, 6)) < LB_MTU_MIN_V4)
 			s->silly_mtu = 1;
 		break;
 	case ICMP_TIME_EXCEEDED:

@@ -221,7 +221,7 @@ enum lb_method {
 /* Per CPU and backend; one line, written by one CPU. A service's total is the sum of its backends'. */
 struct lb_counter {
 	__u64 tx_packets;
-	__u64 tx_bytes; /* bytes of the frame as it came in */
+	__u64 tx_bytes; /* of IP packet and Ethernet header as they came in; no tags, no padding */
 	__u64 redirect_packets;
 	__u64 redirect_bytes;
 	__u64 syn_packets;     /* TCP connection attempts */

@@ -267,7 +267,7 @@ class Balancer:
             raise Ends("PASS icmp")
         if ip.version == 4:
             mtu = int.from_bytes(message[6:8], "big")
-            silly = kind == 3 and code == 4 and 0 < mtu < 576  # 0: a router from before RFC 1191
+            silly = kind == 3 and code == 4 and mtu < 576
         else:
             silly = kind == 2 and int.from_bytes(message[4:8], "big") < 1280
         if silly:
