@@ -5,8 +5,6 @@
  */
 #include "engine_fixture.h"
 
-#include <arpa/inet.h>
-
 static const struct lb_vip *find(struct fixture *f, const char *address, __u8 protocol, __u16 port)
 {
 	__u64 active = f->tables.control->active;
@@ -15,25 +13,6 @@ static const struct lb_vip *find(struct fixture *f, const char *address, __u8 pr
 	return lb_vip_resolve(&f->tables.vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS],
 			      LB_ACTIVE_LOG2(active), &f->tables.banks[LB_ACTIVE_BANK(active)], &parsed,
 			      protocol, port);
-}
-
-/* The record of an address and protocol, or NULL. */
-static const struct lb_vip *find_key(struct fixture *f, const __u64 key[3])
-{
-	__u64 active = f->tables.control->active;
-	const struct lb_vip *bank = &f->tables.vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS];
-	__u32 bucket = lb_vip_lookup(bank, LB_ACTIVE_LOG2(active), key);
-
-	return bucket == LB_VIP_NOWHERE ? NULL : &bank[bucket];
-}
-
-static const struct lb_vip *find_address(struct fixture *f, const char *address, __u8 protocol)
-{
-	struct lb_address parsed = fixture_address(address);
-	__u64 key[3];
-
-	lb_vip_address_key(&parsed, protocol, key);
-	return find_key(f, key);
 }
 
 static unsigned int count_slots(struct fixture *f, __u32 word)
@@ -410,144 +389,6 @@ static void test_key_change_is_another_service(void **state)
 	fixture_done(&f);
 }
 
-static void test_vip_fields(void **state)
-{
-	struct fixture f;
-	struct lb_config *config = NULL;
-	struct lb_config_service *service;
-	const struct lb_vip *vip;
-
-	(void)state;
-	fixture_init(&f);
-	config = fixture_config(&f);
-	assert_int_equal(lb_prefix_parse("172.16.0.0/16", &config->tunnel_source_v4), 0);
-	service = fixture_service(config, "gue", "2001:db8::10", 443);
-	service->forward = LB_FORWARD_GUE;
-	service->gue_port = 6080;
-	service->affinity = LB_AFFINITY_SOURCE;
-	service->echo = true;
-	service->fragments = LB_FRAGMENTS_DROP;
-	fixture_backend(service, "g0", "10.0.0.1", 1);
-	fixture_service(config, "l2", "203.0.113.10", 443)->forward = LB_FORWARD_L2;
-	service = fixture_service(config, "range", "198.51.100.0/24", 1000);
-	service->port_last = 1999;
-	fixture_apply(&f, config);
-	assert_true(f.tables.control->active & LB_ACTIVE_WILDCARD);
-	vip = find(&f, "2001:db8::10", IPPROTO_TCP, 443);
-	assert_int_equal(vip->flags, LB_VIP_USED | LB_VIP_SOURCE | LB_VIP_ECHO | LB_VIP_FRAG_DROP);
-	assert_int_equal(vip->gue_port, htons(6080));
-	assert_int_equal(vip->source_mask_v4, htonl(0xffff));
-	assert_int_equal(vip->source_mask_v6, 0);
-	assert_int_equal(f.tables.backends[lb_vip_backend_first(vip)].method, LB_METHOD_GUE_V4);
-	vip = find(&f, "203.0.113.10", IPPROTO_TCP, 443);
-	assert_int_equal(vip->source_mask_v4, 0);
-	assert_int_equal(vip->backend_count, 0);
-	for (__u32 s = 0; s < 64; s++)
-		assert_int_equal(f.tables.rings[lb_vip_ring_line(vip)].slot[s],
-				 lb_slot_make(LB_INDEX_NONE, LB_INDEX_NONE, 0));
-	for (__u32 port = 990; port < 2010; port++)
-		assert_int_equal(find(&f, "198.51.100.77", IPPROTO_TCP, (__u16)port) != NULL,
-				 port >= 1000 && port <= 1999);
-	fixture_done(&f);
-}
-
-/* Records for packets without ports, and for QUIC connection IDs. */
-static struct lb_config *record_config(struct fixture *f, bool drained, bool drop)
-{
-	struct lb_config *config = fixture_config(f);
-	struct lb_config_service *service = fixture_service(config, "web", "203.0.113.10", 80);
-
-	service->echo = true;
-	fixture_backend(service, "b0", "10.0.0.1", drained ? 0 : 100);
-	service = fixture_service(config, "web2", "203.0.113.10", 81);
-	service->fragments = drop ? LB_FRAGMENTS_DROP : LB_FRAGMENTS_PASS;
-	service = fixture_service(config, "dns", "203.0.113.10", 53);
-	service->protocol = IPPROTO_UDP;
-	service->affinity = LB_AFFINITY_SOURCE;
-	fixture_backend(service, "d0", "10.0.0.9", 100);
-	service = fixture_service(config, "quic", "2001:db8::10", 443);
-	service->protocol = IPPROTO_UDP;
-	service->affinity = LB_AFFINITY_QUIC;
-	service->n_quic = 2;
-	service->quic[0] = (struct lb_config_quic){ 1, 4 };
-	service->quic[1] = (struct lb_config_quic){ 2, 4 };
-	for (int i = 0; i < 3; i++) {
-		char name[16], address[32];
-		struct lb_config_backend *backend;
-
-		snprintf(name, sizeof(name), "q%d", i);
-		snprintf(address, sizeof(address), "10.0.1.%d", i);
-		backend = fixture_backend(service, name, address, 100);
-		backend->server_id_bytes = 4;
-		backend->server_id[3] = (__u8)(i + 1);
-	}
-	return config;
-}
-
-static void test_records(void **state)
-{
-	struct fixture f;
-	struct lb_config *config;
-	const struct lb_vip *record, *vip;
-	__u64 key[3] = { 0, 0, 0 };
-	__u32 line;
-
-	(void)state;
-	fixture_init(&f);
-	fixture_apply(&f, record_config(&f, false, false));
-	assert_int_equal(find_address(&f, "203.0.113.10", IPPROTO_ICMP)->flags, LB_VIP_USED | LB_VIP_ECHO);
-	assert_int_equal(find_address(&f, "203.0.113.10", IPPROTO_TCP)->flags, LB_VIP_USED);
-	assert_null(find_address(&f, "2001:db8::10", IPPROTO_ICMPV6));
-	assert_null(find_address(&f, "203.0.113.11", IPPROTO_TCP));
-	record = find_address(&f, "203.0.113.10", IPPROTO_UDP);
-	vip = find(&f, "203.0.113.10", IPPROTO_UDP, 53);
-	assert_int_equal(record->flags, LB_VIP_USED | LB_VIP_SOURCE);
-	assert_int_equal(lb_vip_ring_line(record), lb_vip_ring_line(vip));
-	assert_int_equal(record->ring_mask, vip->ring_mask);
-	/* A record follows its service. */
-	line = lb_vip_ring_line(vip);
-	config = record_config(&f, false, false);
-	config->services[2].backends[0].state = LB_STATE_DRAIN;
-	fixture_apply(&f, config);
-	vip = find(&f, "203.0.113.10", IPPROTO_UDP, 53);
-	assert_int_not_equal(lb_vip_ring_line(vip), line);
-	assert_int_equal(lb_vip_ring_line(find_address(&f, "203.0.113.10", IPPROTO_UDP)),
-			 lb_vip_ring_line(vip));
-	assert_true(fixture_is_empty(&f, config));
-	/* Nobody is left to answer for; one service drops fragments. */
-	fixture_apply(&f, record_config(&f, true, true));
-	assert_null(find_address(&f, "203.0.113.10", IPPROTO_ICMP));
-	assert_int_equal(find_address(&f, "203.0.113.10", IPPROTO_TCP)->flags,
-			 LB_VIP_USED | LB_VIP_FRAG_DROP);
-	/* QUIC server ids, under both configurations. */
-	vip = find(&f, "2001:db8::10", IPPROTO_UDP, 443);
-	assert_int_equal(vip->quic[0], LB_QUIC(1, 4));
-	key[2] = lb_vip_tail_word(0, IPPROTO_UDP, 0, LB_VIP_BITS_QUIC, 0);
-	for (int i = 0; i < 3; i++) {
-		__u8 id[8] = { 0, 0, 0, (__u8)(i + 1) };
-
-		memcpy(&key[1], id, sizeof(id));
-		for (__u32 rotation = 0; rotation < 4; rotation++) {
-			key[0] = lb_quic_key_0(vip->service, rotation);
-			record = find_key(&f, key);
-			assert_int_equal(record != NULL, rotation == 1 || rotation == 2);
-			if (record)
-				assert_int_equal(record->backend_count, i);
-		}
-	}
-	/* One that leaves is still found, until it has gone. */
-	config = record_config(&f, true, true);
-	config->services[3].n_backends = 2;
-	fixture_apply(&f, config);
-	key[0] = lb_quic_key_0(vip->service, 1);
-	record = find_key(&f, key);
-	assert_non_null(record);
-	assert_int_equal(record->backend_count, 2);
-	assert_int_equal(fixture_restart(&f), 0);
-	assert_true(fixture_is_empty(&f, config));
-	fixture_done(&f);
-}
-
 static void test_refused(void **state)
 {
 	struct fixture f;
@@ -673,8 +514,6 @@ int main(void)
 		cmocka_unit_test(test_identity),
 		cmocka_unit_test(test_death_and_return),
 		cmocka_unit_test(test_key_change_is_another_service),
-		cmocka_unit_test(test_vip_fields),
-		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_full_tables),
 		cmocka_unit_test(test_sizes),
