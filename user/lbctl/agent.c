@@ -83,8 +83,9 @@ static int connect_errno(const char *path)
 	return r;
 }
 
-static cJSON *connect_error(const char *path)
+cJSON *agent_connect_error(const struct lbctl *c)
 {
+	const char *path = c->socket;
 	int code = connect_errno(path);
 
 	switch (code) {
@@ -109,7 +110,7 @@ static cJSON *transfer_error(const struct lbctl *c, const struct transfer *t, CU
 {
 	switch (code) {
 	case CURLE_COULDNT_CONNECT:
-		return connect_error(c->socket);
+		return agent_connect_error(c);
 	case CURLE_OPERATION_TIMEDOUT:
 		return lbctl_error("no answer from %s within %g s (longer: --timeout S)", c->socket,
 				   c->timeout_s);

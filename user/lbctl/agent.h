@@ -32,6 +32,9 @@ int agent_try(struct lbctl *c, const struct request *request, struct reply *ret,
 int agent_ask(struct lbctl *c, const struct request *request, struct reply *ret);
 int agent_get(struct lbctl *c, const char *path, const char *key, struct reply *ret);
 
+/* Why the socket cannot be connected to, for lbctl_fail_with. */
+cJSON *agent_connect_error(const struct lbctl *c);
+
 /* A name as it goes into a path; malloc'd. */
 char *agent_escape(const char *name);
 

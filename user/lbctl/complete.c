@@ -42,8 +42,14 @@ static void offer_names(struct completion *k, const char *path, const char *list
 
 static void offer_backends(struct completion *k, const char *service)
 {
-	_cleanup_(freep) char *name = agent_escape(service), *path = lbctl_format("/v1/services/%s", name);
+	_cleanup_(freep) char *name = NULL, *path = NULL;
 
+	if (!service) {
+		offer_names(k, "/v1/backends", "backends");
+		return;
+	}
+	name = agent_escape(service);
+	path = lbctl_format("/v1/services/%s", name);
 	offer_names(k, path, "backends");
 }
 

@@ -39,6 +39,13 @@ enum option_id {
 	OPTION_SYN,
 	OPTION_LIMIT,
 	OPTION_FOLLOW,
+	OPTION_VERBOSE,
+	OPTION_WRITE,
+	OPTION_SERVICE,
+	OPTION_BACKEND,
+	OPTION_DROPS,
+	OPTION_FLOW,
+	OPTION_SECONDS,
 	OPTIONS_MAX,
 };
 #define OPTION_BIT(id) (1u << (id))
@@ -151,6 +158,7 @@ int verb_backend_list(struct lbctl *c);
 int verb_backend_set(struct lbctl *c);
 int verb_stats(struct lbctl *c);
 int verb_drops(struct lbctl *c);
+int verb_capture(struct lbctl *c);
 int verb_ring(struct lbctl *c);
 int verb_explain(struct lbctl *c);
 int verb_flows(struct lbctl *c);

@@ -24,12 +24,22 @@ const struct option lbctl_options[OPTIONS_MAX] = {
 			   "active, drain (keeps its flows, gets no new ones) or down (is dead)" },
 	[OPTION_RESET] = { "reset", 0, NULL, HINT_NONE, "back to what the configuration says" },
 	[OPTION_INTERVAL] = { "interval", 0, "S", HINT_NONE, "print again every S seconds" },
-	[OPTION_COUNT] = { "count", 0, "N", HINT_NONE, "stop after printing N times" },
+	[OPTION_COUNT] = { "count", 'c', "N", HINT_NONE,
+			   "stop after printing N times, or capturing N packets" },
 	[OPTION_DELTA] = { "delta", 0, NULL, HINT_NONE, "what happened within the interval (default 1 s)" },
 	[OPTION_DUMP] = { "dump", 0, NULL, HINT_NONE, "one line per slot: slot cur base settled|unsettled" },
 	[OPTION_SYN] = { "syn", 0, NULL, HINT_NONE, "a TCP SYN instead of a packet of an open connection" },
 	[OPTION_LIMIT] = { "limit", 0, "N", HINT_NONE, "print N at most" },
 	[OPTION_FOLLOW] = { "follow", 0, NULL, HINT_NONE, "go on printing new ones" },
+	[OPTION_VERBOSE] = { "verbose", 'v', NULL, HINT_NONE, "all bytes of the examples" },
+	[OPTION_WRITE] = { "write", 'w', "FILE", HINT_FILE,
+			   "where the packets go; - writes standard output" },
+	[OPTION_SERVICE] = { "service", 0, "SERVICE", HINT_SERVICE, "packets of this service" },
+	[OPTION_BACKEND] = { "backend", 0, "BACKEND", HINT_BACKEND, "packets sent to this backend" },
+	[OPTION_DROPS] = { "drops", 0, NULL, HINT_NONE, "packets that are dropped" },
+	[OPTION_FLOW] = { "flow", 0, "FLOW", HINT_NONE,
+			  "packets of a flow: PROTOCOL:SOURCE[:PORT],DESTINATION[:PORT]" },
+	[OPTION_SECONDS] = { "seconds", 0, "S", HINT_NONE, "stop after S seconds" },
 };
 
 #define O(id) OPTION_BIT(OPTION_##id)
@@ -105,9 +115,21 @@ const struct verb lbctl_verbs[] = {
 	  .options = O(INTERVAL) | O(COUNT) | O(DELTA) },
 	{ .name = "drops",
 	  .run = verb_drops,
-	  .arguments = "[--interval S] [--count N]",
+	  .arguments = "[--interval S] [--count N] [-v]",
 	  .help = "why packets were dropped, or passed to the host",
-	  .options = O(INTERVAL) | O(COUNT) },
+	  .options = O(INTERVAL) | O(COUNT) | O(VERBOSE) },
+	{ .name = "capture",
+	  .run = verb_capture,
+	  .arguments = "-w FILE|- [--service S] [--backend B] [--drops] [--flow FLOW] [-c N] [--seconds S]",
+	  .help = "packets as they come in and as they leave, as pcapng",
+	  .more = "For tcpdump and Wireshark; each packet with its verdict, reason, service and backend as a "
+		  "comment.\n"
+		  "What is asked for must hold together. FLOW: tcp, udp, icmp, any or a number, then "
+		  "addresses "
+		  "with\n"
+		  "ports where they matter: tcp:198.51.100.7:40000,203.0.113.10:80 or "
+		  "udp:*,[2001:db8::10]:443.\n",
+	  .options = O(WRITE) | O(SERVICE) | O(BACKEND) | O(DROPS) | O(FLOW) | O(COUNT) | O(SECONDS) },
 	{ .name = "ring",
 	  .run = verb_ring,
 	  .arguments = "SERVICE [--dump]",

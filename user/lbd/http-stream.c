@@ -14,6 +14,7 @@ struct http_stream {
 	struct http_source source;
 	struct http_streams *streams; /* it is in; NULL: not yet */
 	struct MHD_Connection *connection;
+	sd_event_source *timer; /* the server's */
 	sd_event_source *watch;
 	bool suspended;
 	bool gone; /* the client */
@@ -68,6 +69,9 @@ void http_stream_wake(struct http_stream *stream)
 		return;
 	stream->suspended = false;
 	MHD_resume_connection(stream->connection);
+	/* With an event loop that is not its own, libmicrohttpd only notes it. */
+	sd_event_source_set_time(stream->timer, 0);
+	sd_event_source_set_enabled(stream->timer, SD_EVENT_ONESHOT);
 }
 
 static int on_client(sd_event_source *source, int fd, uint32_t revents, void *context)
@@ -84,17 +88,18 @@ static int on_client(sd_event_source *source, int fd, uint32_t revents, void *co
 }
 
 struct MHD_Response *http_stream_open(struct http_stream *stream, struct http_streams *streams,
-				      sd_event *event, struct MHD_Connection *connection)
+				      sd_event_source *timer, struct MHD_Connection *connection)
 {
 	const union MHD_ConnectionInfo *info =
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
 	struct MHD_Response *response = NULL;
 
 	stream->connection = connection;
+	stream->timer = timer;
 	stream->streams = streams;
 	TAILQ_INSERT_TAIL(streams, stream, list);
-	if (info &&
-	    sd_event_add_io(event, &stream->watch, info->connect_fd, EPOLLRDHUP, on_client, stream) >= 0)
+	if (info && sd_event_add_io(sd_event_source_get_event(timer), &stream->watch, info->connect_fd,
+				    EPOLLRDHUP, on_client, stream) >= 0)
 		response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, PIECE_BYTES, on_read, stream,
 							     on_free);
 	if (!response)
@@ -102,13 +107,13 @@ struct MHD_Response *http_stream_open(struct http_stream *stream, struct http_st
 	return response;
 }
 
-bool http_streams_end(struct http_streams *streams)
+bool http_streams_end(struct http_streams *streams, bool now)
 {
 	struct http_stream *stream;
 
 	TAILQ_FOREACH(stream, streams, list)
 	{
-		stream->gone = true;
+		stream->gone = stream->gone || now;
 		http_stream_wake(stream);
 	}
 	return !TAILQ_EMPTY(streams);

@@ -11,9 +11,10 @@
 
 TAILQ_HEAD(http_streams, http_stream);
 
-/* The response that sends a stream, which it takes over also on failure; NULL: out of memory. */
+/* The response that sends a stream, which it takes over also on failure; NULL: out of memory. timer: has the
+ * server run, and is set off when the stream is to go on. */
 struct MHD_Response *http_stream_open(struct http_stream *stream, struct http_streams *streams,
-				      sd_event *event, struct MHD_Connection *connection);
+				      sd_event_source *timer, struct MHD_Connection *connection);
 
-/* Has every stream end when the server runs next; whether there was any. */
-bool http_streams_end(struct http_streams *streams);
+/* Lets every stream go on when the server runs next, or has it break off there; whether there is any. */
+bool http_streams_end(struct http_streams *streams, bool now);

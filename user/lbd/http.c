@@ -42,7 +42,6 @@ struct request {
 };
 
 struct http {
-	sd_event *event; /* borrowed */
 	struct MHD_Daemon *daemon;
 	sd_event_source *io, *timer;
 	struct http_handler handler;
@@ -99,7 +98,7 @@ static enum MHD_Result send_stream(struct http *http, struct MHD_Connection *con
 		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_SOCKET_CONTEXT);
 	struct client *client = info ? info->socket_context : NULL;
 	struct MHD_Response *response =
-		http_stream_open(answer->stream, &http->streams, http->event, connection);
+		http_stream_open(answer->stream, &http->streams, http->timer, connection);
 	enum MHD_Result result;
 
 	json_done(&answer->body);
@@ -364,7 +363,6 @@ int http_new(sd_event *event, int listen_fd, const struct http_handler *handler,
 		return lb_error_set(error, ENOMEM, "out of memory");
 	}
 	http->handler = *handler;
-	http->event = event;
 	TAILQ_INIT(&http->clients);
 	TAILQ_INIT(&http->streams);
 	http->daemon = MHD_start_daemon(
@@ -394,10 +392,11 @@ void http_free(struct http *http)
 {
 	if (!http)
 		return;
+	/* Those whose source has come to its end have a moment to send the rest. */
+	for (int turn = 0; http->daemon && turn < 16 && http_streams_end(&http->streams, turn == 15); turn++)
+		MHD_run(http->daemon);
 	sd_event_source_disable_unref(http->io);
 	sd_event_source_disable_unref(http->timer);
-	if (http->daemon && http_streams_end(&http->streams))
-		MHD_run(http->daemon);
 	MHD_stop_daemon(http->daemon);
 	free(http);
 }
