@@ -11,8 +11,6 @@ SAN_PROPERTY_OBJ := $(PROPERTY_OBJ:$(B)/%=$(B)/san/%)
 PROPERTY_PROGRAMS := $(B)/tests/property/property $(B)/san/tests/property/property \
 	$(B)/tests/property/test_stress_flowtable
 
-$(PROPERTY_OBJ) $(SAN_PROPERTY_OBJ): CPPFLAGS += -Itests/host
-
 $(B)/tests/property/property: $(PROPERTY_OBJ) $(HOST_OBJ) $(B)/liblb.a
 	$(call say,LD,$@)
 	@mkdir -p $(@D)

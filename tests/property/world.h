@@ -10,7 +10,7 @@
 #include <stdbool.h>
 
 #include "engine.h"
-#include "host.h"
+#include "../host/host.h"
 
 enum { SERVICES = 2, BACKENDS = 7, ADDRESSES = 2 };
 
