@@ -47,7 +47,7 @@ lbd_start()
 	spawn lb "$LBD" "${LBD_ARGUMENTS[@]}" "$@"
 	# shellcheck disable=SC2154 # set by spawn
 	lbd_pid=$spawned lbd_log=$spawned_output
-	wait_for 15 lbd_serves || {
+	wait_for "${LBD_WAIT:-15}" lbd_serves || {
 		diag <"$lbd_log"
 		return 1
 	}
@@ -75,7 +75,7 @@ lbd_stop()
 # lbd_once [ARGUMENT...]: runs an agent that is to end by itself, in the foreground.
 lbd_once()
 {
-	timeout 15 nsenter --net="/run/netns/$LAB_PREFIX-lb" -- "$LBD" "${LBD_ARGUMENTS[@]}" "$@"
+	timeout "${LBD_WAIT:-15}" nsenter --net="/run/netns/$LAB_PREFIX-lb" -- "$LBD" "${LBD_ARGUMENTS[@]}" "$@"
 }
 
 # api METHOD PATH [BODY or @FILE]: the answer's body.

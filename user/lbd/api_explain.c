@@ -284,11 +284,16 @@ static bool agrees(const struct lbd *lbd, const struct explain_decision *decisio
 
 /* The program on the interface, by its id; where it is part of a dispatcher, which cannot be run, our own
  * copy. */
-static int loaded_program(const struct lbd *lbd, const struct attachment *attachment)
+static int loaded_program(struct lbd *lbd, const struct attachment *attachment, struct lb_error *error)
 {
-	if (attachment && attachment->by == ATTACHED_LINK)
-		return bpf_prog_get_fd_by_id(attachment->program_id);
-	return dup(lbd->program_fd);
+	int fd;
+
+	if (attachment && attachment->by == ATTACHED_LINK) {
+		fd = bpf_prog_get_fd_by_id(attachment->program_id);
+		return fd < 0 ? lb_error_set(error, errno, "Failed to open the loaded program: %m") : fd;
+	}
+	fd = interfaces_program(lbd, error);
+	return fd < 0 ? fd : dup(fd);
 }
 
 static const struct attachment *first_attached(const struct lbd *lbd)
@@ -319,9 +324,9 @@ int api_explain(struct api_call *call, struct lb_error *error)
 
 	if (r < 0)
 		return r;
-	program_fd = loaded_program(lbd, attachment);
+	program_fd = loaded_program(lbd, attachment, error);
 	if (program_fd < 0)
-		return lb_error_set(error, errno, "Failed to open the loaded program: %m");
+		return program_fd;
 	bytes = explain_packet(&question, link && link->has_mac ? link->mac : some_mac, packet);
 	explain_decide(&lbd->maps.tables, &question, bytes, &decision);
 	r = explain_run_program(program_fd, ifindex, packet, bytes, &run, error);

@@ -9,6 +9,7 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <net/if.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xdp/libxdp.h>
@@ -83,15 +84,18 @@ static int make_program(const struct maps *maps, bool several_interfaces, struct
 	return 0;
 }
 
+/* In the verifier's words, where it has any. */
 static int refused(struct attachment *attachment, const char *why)
 {
+	if (maps_verifier_message()[0])
+		why = maps_verifier_message();
 	snprintf(attachment->note, sizeof(attachment->note),
 		 "dispatcher refused by the kernel (%s): attached exclusively", why);
 	return -EOPNOTSUPP;
 }
 
-int dispatcher_attach(struct attachment *attachment, const struct maps *maps, int program_fd,
-		      bool several_interfaces, int ifindex, struct lb_error *error)
+int dispatcher_attach(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
+		      __u32 known_id, int ifindex, struct lb_error *error)
 {
 	enum xdp_attach_mode mode =
 		attachment->wanted.xdp_mode == LB_XDP_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE;
@@ -103,7 +107,7 @@ int dispatcher_attach(struct attachment *attachment, const struct maps *maps, in
 
 	if (before && !xdp_multiprog__is_legacy(before)) {
 		old = find_ours(before, maps, 0);
-		if (old && program_same(maps, program_fd, xdp_program__fd(old))) {
+		if (old && known_id && xdp_program__id(old) == known_id) {
 			attached(attachment, old);
 			return 0;
 		}

@@ -4,6 +4,7 @@
  */
 #pragma once
 
+#include <linux/types.h>
 #include <stdbool.h>
 
 #include "error.h"
@@ -12,12 +13,12 @@ struct attachment;
 struct maps;
 
 /*
- * Puts the program into the interface's dispatcher, replacing an earlier version of ours that is there. 0;
- * -EOPNOTSUPP: the kernel refuses the dispatcher, attachment->note says so, and nothing is attached; other
- * errnos with *error.
+ * Puts the program into the interface's dispatcher, replacing an earlier version of ours that is there,
+ * unless that one has known_id. 0; -EOPNOTSUPP: the kernel refuses the dispatcher, attachment->note says so,
+ * and nothing is attached; other errnos with *error.
  */
-int dispatcher_attach(struct attachment *attachment, const struct maps *maps, int program_fd,
-		      bool several_interfaces, int ifindex, struct lb_error *error);
+int dispatcher_attach(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
+		      __u32 known_id, int ifindex, struct lb_error *error);
 
 /* Takes programs that use the maps out of the dispatcher of one interface, or of all. How many, or -errno. */
 int dispatcher_detach(int ifindex, const struct maps *maps);

@@ -225,51 +225,63 @@ static int attach_exclusive(struct attachment *attachment, const struct maps *ma
 	return r;
 }
 
-static int attach(struct attachment *attachment, const struct maps *maps, int program_fd,
-		  bool several_interfaces, bool generic_ok, struct lb_error *error)
+/* What both ways of attaching end with. */
+static int conclude(struct attachment *attachment, int r, int ifindex, const struct lb_error *why,
+		    struct lb_error *error)
 {
-	int ifindex = if_nametoindex(attachment->wanted.name), r;
-
-	if (!ifindex)
-		return lb_error_set(error, ENODEV, "there is no interface %s", attachment->wanted.name);
-	if (attachment->wanted.attach == LB_ATTACH_DISPATCHER && !link_adopt(attachment, maps, ifindex)) {
-		r = dispatcher_attach(attachment, maps, program_fd, several_interfaces, ifindex, error);
-		if (r == -EOPNOTSUPP)
-			r = attach_exclusive(attachment, maps, program_fd, ifindex, generic_ok, error);
-	} else {
-		r = attach_exclusive(attachment, maps, program_fd, ifindex, generic_ok, error);
-		if (attachment->wanted.attach == LB_ATTACH_DISPATCHER && !attachment->note[0])
-			snprintf(attachment->note, sizeof(attachment->note),
-				 "adopted an exclusive attachment: a dispatcher would need a detach first");
+	if (r == 0) {
+		attachment->error[0] = '\0';
+		attachment->ifindex = ifindex;
+		attachment->mode = interface_mode(ifindex);
+		if (attachment->by == ATTACHED_LINK)
+			link_info(attachment->link_fd, &ifindex, &attachment->program_id);
+		return 0;
 	}
-	if (r < 0)
-		return r;
-	attachment->ifindex = ifindex;
-	attachment->mode = interface_mode(ifindex);
-	if (attachment->by == ATTACHED_LINK)
-		link_info(attachment->link_fd, &ifindex, &attachment->program_id);
-	return 0;
+	attachment_close(attachment);
+	attachment->ifindex = 0;
+	attachment->by = ATTACHED_NOT;
+	attachment->program_id = 0;
+	memcpy(attachment->error, why->text, sizeof(attachment->error));
+	if (error)
+		*error = *why;
+	return r;
 }
 
-int attachment_make(struct attachment *attachment, const struct maps *maps, int program_fd,
-		    bool several_interfaces, bool generic_ok, struct lb_error *error)
+static int find_interface(const struct attachment *attachment, int *ret_ifindex, struct lb_error *error)
+{
+	*ret_ifindex = if_nametoindex(attachment->wanted.name);
+	if (*ret_ifindex)
+		return 0;
+	return lb_error_set(error, ENODEV, "there is no interface %s", attachment->wanted.name);
+}
+
+int attachment_make(struct attachment *attachment, const struct maps *maps, int program_fd, bool generic_ok,
+		    struct lb_error *error)
 {
 	struct lb_error why = {};
-	int r;
+	int ifindex, r = find_interface(attachment, &ifindex, &why);
 
 	attachment->fresh = false;
-	attachment->error[0] = '\0';
-	r = attach(attachment, maps, program_fd, several_interfaces, generic_ok, &why);
-	if (r < 0) {
-		attachment_close(attachment);
-		attachment->ifindex = 0;
-		attachment->by = ATTACHED_NOT;
-		attachment->program_id = 0;
-		memcpy(attachment->error, why.text, sizeof(attachment->error));
-		if (error)
-			*error = why;
+	if (r == 0)
+		r = attach_exclusive(attachment, maps, program_fd, ifindex, generic_ok, &why);
+	return conclude(attachment, r, ifindex, &why, error);
+}
+
+int attachment_share(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
+		     __u32 known_id, struct lb_error *error)
+{
+	struct lb_error why = {};
+	int ifindex, r = find_interface(attachment, &ifindex, &why);
+
+	attachment->fresh = false;
+	if (r == 0 && link_adopt(attachment, maps, ifindex)) {
+		snprintf(attachment->note, sizeof(attachment->note),
+			 "adopted an exclusive attachment: sharing would need a detach first (lbd --detach)");
+		return -EOPNOTSUPP;
 	}
-	return r;
+	if (r == 0)
+		r = dispatcher_attach(attachment, maps, several_interfaces, known_id, ifindex, &why);
+	return r == -EOPNOTSUPP ? r : conclude(attachment, r, ifindex, &why, error);
 }
 
 void attachment_close(struct attachment *attachment)

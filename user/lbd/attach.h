@@ -33,13 +33,22 @@ struct attachment {
 void attachment_init(struct attachment *attachment, const struct lb_config_interface *wanted);
 
 /*
- * Attaches the program to the interface that now has the name, or brings what is attached up to date:
- * adopts a pinned link, updates it when the program differs, makes one anew when there is none or the old
- * interface is gone. generic_ok: use generic mode where the driver has no native one. 0; -ENODEV: there is no
- * such interface; other errnos of the kernel with what to do in *error (also kept in attachment->error).
+ * Attaches the program exclusively to the interface that now has the name, or brings what is attached up to
+ * date: adopts a pinned link, updates it when the program differs, makes one anew when there is none or the
+ * old interface is gone. generic_ok: use generic mode where the driver has no native one. 0; -ENODEV: there
+ * is no such interface; other errnos of the kernel with what to do in *error (also kept in
+ * attachment->error).
  */
-int attachment_make(struct attachment *attachment, const struct maps *maps, int program_fd,
-		    bool several_interfaces, bool generic_ok, struct lb_error *error);
+int attachment_make(struct attachment *attachment, const struct maps *maps, int program_fd, bool generic_ok,
+		    struct lb_error *error);
+
+/*
+ * The same through the dispatcher, which loads a program of its own. known_id: a program that is known to be
+ * the one that is wanted, 0: none. -EOPNOTSUPP: not possible here, attachment->note says why; attach
+ * exclusively.
+ */
+int attachment_share(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
+		     __u32 known_id, struct lb_error *error);
 
 /* Closes what the agent holds; packets go on. */
 void attachment_close(struct attachment *attachment);

@@ -5,6 +5,7 @@
  */
 #include "capture.h"
 #include "lbd.h"
+#include "redirect.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
@@ -50,14 +51,14 @@ int interfaces_check(const struct lbd *lbd, const struct lb_config *config, stru
  * The program that runs already, if the last agent noted that it made it of this very object with these
  * constants: loading another one, to compare, takes a second of the verifier. A descriptor or -1.
  */
-static int running_program(const struct lbd *lbd, const char *digest)
+static int running_program(const struct lbd *lbd, const char *name, const char *digest)
 {
 	char note[128] = "", made_of[PROGRAM_DIGEST], tag[17];
 	struct program_identity identity;
 	__u32 id;
 	int fd;
 
-	if (store_get_note(&lbd->store, "program", note, sizeof(note)) < 0 ||
+	if (store_get_note(&lbd->store, name, note, sizeof(note)) < 0 ||
 	    sscanf(note, "%32s %u %16s", made_of, &id, tag) != 3 || strcmp(made_of, digest) != 0)
 		return -1;
 	fd = bpf_prog_get_fd_by_id(id);
@@ -70,38 +71,47 @@ static int running_program(const struct lbd *lbd, const char *digest)
 	return -1;
 }
 
-static void note_program(struct lbd *lbd, const char *digest, int fd)
+static void note_program(struct lbd *lbd, const char *name, const char *digest, int fd)
 {
 	struct program_identity identity;
 	char note[128];
 
 	program_identify(fd, &identity);
 	snprintf(note, sizeof(note), "%s %u %s\n", digest, identity.id, identity.tag);
-	store_put_note(&lbd->store, "program", note);
+	store_put_note(&lbd->store, name, note);
 }
 
-/* Has the program for one or several interfaces in lbd->program_fd. */
-static int ensure_program(struct lbd *lbd, bool several, struct lb_error *error)
+/* Whether some interface is shared. */
+static bool shares(const struct lbd *lbd)
 {
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		if (lbd->attachments[i].by == ATTACHED_DISPATCHER)
+			return true;
+	return false;
+}
+
+int interfaces_program(struct lbd *lbd, struct lb_error *error)
+{
+	bool frags = !shares(lbd);
 	char digest[PROGRAM_DIGEST];
 	int fd;
 
-	if (lbd->program_fd >= 0 && lbd->several_interfaces == several)
-		return 0;
+	program_digest(&lbd->maps, lbd->several_interfaces, frags, digest);
+	if (lbd->program_fd >= 0 && strcmp(lbd->program_digest, digest) == 0)
+		return lbd->program_fd;
 	capture_stop_all(lbd, "the interfaces change", false);
-	program_digest(&lbd->maps, several, digest);
-	fd = running_program(lbd, digest);
+	fd = running_program(lbd, "program", digest);
 	if (fd < 0) {
-		fd = program_load(&lbd->maps, several, error);
+		fd = program_load(&lbd->maps, lbd->several_interfaces, frags, error);
 		if (fd < 0)
 			return fd;
-		note_program(lbd, digest, fd);
+		note_program(lbd, "program", digest, fd);
 	}
 	if (lbd->program_fd >= 0)
 		close(lbd->program_fd);
 	lbd->program_fd = fd;
-	lbd->several_interfaces = several;
-	return 0;
+	memcpy(lbd->program_digest, digest, sizeof(digest));
+	return fd;
 }
 
 static void tell(struct lbd *lbd, const struct attachment *attachment)
@@ -114,13 +124,44 @@ static void tell(struct lbd *lbd, const struct attachment *attachment)
 		   attachment->note, attachment->note[0] ? "\"" : "");
 }
 
+/* Through the dispatcher. -EOPNOTSUPP: exclusively, then. */
+static int share(struct lbd *lbd, struct attachment *attachment, struct lb_error *error)
+{
+	char digest[PROGRAM_DIGEST], name[IF_NAMESIZE + 16];
+	struct program_identity known = {};
+	int fd, r;
+
+	program_digest(&lbd->maps, lbd->several_interfaces, false, digest);
+	snprintf(name, sizeof(name), "program-%s", attachment->wanted.name);
+	fd = running_program(lbd, name, digest);
+	if (fd >= 0) {
+		program_identify(fd, &known);
+		close(fd);
+	}
+	r = attachment_share(attachment, &lbd->maps, lbd->several_interfaces, known.id, error);
+	if (r < 0 || attachment->program_id == known.id)
+		return r;
+	fd = bpf_prog_get_fd_by_id(attachment->program_id);
+	if (fd >= 0) {
+		note_program(lbd, name, digest, fd);
+		close(fd);
+	}
+	return 0;
+}
+
 static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error *error)
 {
 	bool before = attachment->by != ATTACHED_NOT;
-	int capturing = capture_program(lbd);
-	int r = attachment_make(attachment, &lbd->maps, capturing >= 0 ? capturing : lbd->program_fd,
-				lbd->several_interfaces, lbd->options.generic_ok, error);
+	int capturing = capture_program(lbd), fd, r = -EOPNOTSUPP;
 
+	if (attachment->wanted.attach == LB_ATTACH_DISPATCHER && attachment->by != ATTACHED_LINK)
+		r = share(lbd, attachment, error);
+	if (r == -EOPNOTSUPP) {
+		fd = capturing >= 0 ? capturing : interfaces_program(lbd, error);
+		r = fd < 0 ? fd : attachment_make(attachment, &lbd->maps, fd, lbd->options.generic_ok, error);
+	}
+	if (r == 0)
+		redirect_from(lbd, attachment->ifindex);
 	if (r == 0 && !before)
 		tell(lbd, attachment);
 	return r;
@@ -163,10 +204,9 @@ int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb
 	size_t had = lbd->n_attachments;
 	/* While old interfaces are still there the program must be able to tell them apart. */
 	bool several = config->n_interfaces > 1 || (had > 0 && !find(lbd, config->interfaces[0].name));
-	int r = ensure_program(lbd, several || (had > 1), error);
+	int r = extend(lbd, config, error);
 
-	if (r == 0)
-		r = extend(lbd, config, error);
+	lbd->several_interfaces = several || had > 1;
 	for (size_t i = 0; r == 0 && i < lbd->n_attachments; i++) {
 		r = make(lbd, &lbd->attachments[i], error);
 		if (r == -ENODEV) {
@@ -203,12 +243,10 @@ void interfaces_trim(struct lbd *lbd, const struct lb_config *config)
 	lbd->n_attachments = kept;
 	if (lbd->several_interfaces == (config->n_interfaces > 1))
 		return;
-	if (ensure_program(lbd, config->n_interfaces > 1, &error) < 0) {
-		events_add(&lbd->events, LOG_LEVEL_ERROR, "attach", "%s", error.text);
-		return;
-	}
+	lbd->several_interfaces = config->n_interfaces > 1;
 	for (size_t i = 0; i < lbd->n_attachments; i++)
-		make(lbd, &lbd->attachments[i], NULL);
+		if (make(lbd, &lbd->attachments[i], &error) < 0)
+			events_add(&lbd->events, LOG_LEVEL_ERROR, "attach", "%s", error.text);
 }
 
 int interfaces_reprogram(struct lbd *lbd, struct lb_error *error)
@@ -231,8 +269,6 @@ void interfaces_update(struct lbd *lbd)
 {
 	bool missing = false;
 
-	if (lbd->program_fd < 0)
-		return;
 	for (size_t i = 0; i < lbd->n_attachments; i++) {
 		struct attachment *attachment = &lbd->attachments[i];
 		const struct lb_link *link = lb_hops_link_by_name(lbd->netlink.hops, attachment->wanted.name);

@@ -25,6 +25,7 @@
 
 struct capture;
 struct http;
+struct redirect;
 
 struct lbd_options {
 	const char *config_file;
@@ -70,12 +71,14 @@ struct lbd {
 	struct maps maps;
 	struct netlink netlink;
 
-	int program_fd;                 /* what is, or would be, attached; -1: not yet loaded */
-	bool several_interfaces;        /* that it was loaded for */
-	struct attachment *attachments; /* one for each configured interface, in order */
+	int program_fd;                      /* what is, or would be, attached; -1: not yet loaded */
+	char program_digest[PROGRAM_DIGEST]; /* of what it is made */
+	bool several_interfaces;             /* what packets come in by */
+	struct attachment *attachments;      /* one for each configured interface, in order */
 	size_t n_attachments;
-	struct capture *capture; /* NULL: none runs */
-	__u64 attach_retry_ms;   /* when to try again what is not attached; 0: nothing to try */
+	struct capture *capture;   /* NULL: none runs */
+	struct redirect *redirect; /* what counts redirected packets; NULL: not yet */
+	__u64 attach_retry_ms;     /* when to try again what is not attached; 0: nothing to try */
 
 	struct lb_engine_hooks hooks;
 	int grace_inner, grace_outer; /* maps, where membarrier is refused; 0: not made */
@@ -151,6 +154,9 @@ int interfaces_check(const struct lbd *lbd, const struct lb_config *config, stru
  * missing are waited for. An interface that refuses is an error: what this call attached is undone.
  */
 int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb_error *error);
+
+/* The program for the interfaces as they are, loaded if need be: lbd->program_fd, or -errno. */
+int interfaces_program(struct lbd *lbd, struct lb_error *error);
 
 /* Detaches from interfaces that the configuration does not name. */
 void interfaces_trim(struct lbd *lbd, const struct lb_config *config);

@@ -87,12 +87,17 @@ int program_open(const struct maps *maps, bool several_interfaces, struct lb_ing
 struct bpf_object;
 int program_reuse_maps(const struct maps *maps, struct bpf_object *object, struct lb_error *error);
 
-/* Loads it: a descriptor, or -errno. */
-int program_load(const struct maps *maps, bool several_interfaces, struct lb_error *error);
+/*
+ * Loads it: a descriptor, or -errno. frags: for frames in several buffers (jumbo). All programs that redirect
+ * through one device map must be of one kind, and a program in libxdp's dispatcher is without: so are then
+ * the others.
+ */
+int program_load(const struct maps *maps, bool several_interfaces, bool frags, struct lb_error *error);
 
 /* Says of which object, with which constants, a program is made. */
 #define PROGRAM_DIGEST 33
-void program_digest(const struct maps *maps, bool several_interfaces, char ret_digest[PROGRAM_DIGEST]);
+void program_digest(const struct maps *maps, bool several_interfaces, bool frags,
+		    char ret_digest[PROGRAM_DIGEST]);
 
 /* Its id and tag in the kernel; id 0 when they cannot be told. */
 struct program_identity {
@@ -109,5 +114,7 @@ bool program_uses(const struct maps *maps, int program_fd);
 
 /* The last warning of libbpf or libxdp, for errors; empty after maps_messages_clear(). */
 const char *maps_message(void);
+/* What the verifier said last of all when it refused a program since then; empty: nothing. */
+const char *maps_verifier_message(void);
 void maps_messages_clear(void);
 void maps_messages_open(void); /* installs the print functions */

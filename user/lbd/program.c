@@ -23,29 +23,53 @@
 #define PROGRAM_MAPS_MAX 64
 
 static char last_message[512];
+static char verifier_message[160];
 
 const char *maps_message(void)
 {
 	return last_message;
 }
 
+const char *maps_verifier_message(void)
+{
+	return verifier_message;
+}
+
 void maps_messages_clear(void)
 {
-	last_message[0] = '\0';
+	last_message[0] = verifier_message[0] = '\0';
+}
+
+/* The last line of a verifier's log that is not of its statistics. */
+static void keep_verifier_message(char *log)
+{
+	char *rest = NULL, *line;
+
+	for (line = strtok_r(log, "\n", &rest); line; line = strtok_r(NULL, "\n", &rest)) {
+		if (strncmp(line, "processed ", 10) == 0 || strncmp(line, "-- ", 3) == 0 ||
+		    strstr(line, "BEGIN PROG"))
+			continue;
+		snprintf(verifier_message, sizeof(verifier_message), "%s", line);
+	}
 }
 
 static void keep_message(bool worth, const char *format, va_list ap)
 {
-	char text[512];
+	_cleanup_(freep) char *text = NULL;
 	size_t n;
 
-	vsnprintf(text, sizeof(text), format, ap);
+	if (vasprintf(&text, format, ap) < 0) {
+		text = NULL;
+		return;
+	}
 	n = strlen(text);
 	while (n && (text[n - 1] == '\n' || text[n - 1] == ' '))
 		text[--n] = '\0';
-	if (worth)
-		memcpy(last_message, text, sizeof(text));
 	log_debug("%s", text);
+	if (worth)
+		snprintf(last_message, sizeof(last_message), "%s", text);
+	if (worth && strstr(text, "BEGIN PROG LOAD LOG"))
+		keep_verifier_message(text);
 }
 
 static int libbpf_message(enum libbpf_print_level level, const char *format, va_list ap)
@@ -100,13 +124,16 @@ int program_open(const struct maps *maps, bool several_interfaces, struct lb_ing
 	return 0;
 }
 
-int program_load(const struct maps *maps, bool several_interfaces, struct lb_error *error)
+int program_load(const struct maps *maps, bool several_interfaces, bool frags, struct lb_error *error)
 {
 	struct lb_ingress_bpf *program;
 	int r = program_open(maps, several_interfaces, &program, error);
 
 	if (r < 0)
 		return r;
+	if (!frags)
+		bpf_program__set_flags(program->progs.lb_ingress,
+				       bpf_program__flags(program->progs.lb_ingress) & ~BPF_F_XDP_HAS_FRAGS);
 	maps_messages_clear();
 	r = lb_ingress_bpf__load(program);
 	if (r < 0)
@@ -118,12 +145,13 @@ int program_load(const struct maps *maps, bool several_interfaces, struct lb_err
 	return r;
 }
 
-void program_digest(const struct maps *maps, bool several_interfaces, char ret_digest[PROGRAM_DIGEST])
+void program_digest(const struct maps *maps, bool several_interfaces, bool frags,
+		    char ret_digest[PROGRAM_DIGEST])
 {
 	size_t size;
 	const void *object = lb_ingress_bpf__elf_bytes(&size);
 	XXH128_hash_t hash = XXH3_128bits_withSeed(
-		object, size, (__u64)maps->tables.sizes.counters << 1 | several_interfaces);
+		object, size, (__u64)maps->tables.sizes.counters << 2 | frags << 1 | several_interfaces);
 
 	snprintf(ret_digest, PROGRAM_DIGEST, "%016llx%016llx", (unsigned long long)hash.high64,
 		 (unsigned long long)hash.low64);
