@@ -1,10 +1,84 @@
 // SPDX-License-Identifier: GPL-2.0-only
-/* drops: the reasons why packets were dropped, or passed to the host, that have occurred. */
+/*
+ * drops: the reasons why packets were dropped, or passed to the host, that have occurred, with an example of
+ * what was dropped; and what was lost behind the packet path.
+ */
+#include <string.h>
+
 #include "agent.h"
 #include "delta.h"
 #include "format.h"
+#include "frame-text.h"
 #include "repeat.h"
 #include "table.h"
+
+#define EXAMPLE_BYTES_MAX 256u
+#define BYTES_A_LINE      16u
+
+static size_t read_hex(const char *hex, unsigned char *bytes)
+{
+	size_t n = 0;
+
+	while (n < EXAMPLE_BYTES_MAX && hex[0] && hex[1] && sscanf(hex, "%2hhx", &bytes[n]) == 1) {
+		hex += 2;
+		n++;
+	}
+	return n;
+}
+
+static void print_bytes(const unsigned char *bytes, size_t n)
+{
+	for (size_t at = 0; at < n; at += BYTES_A_LINE) {
+		printf("    %04zx ", at);
+		for (size_t i = at; i < at + BYTES_A_LINE && i < n; i++)
+			printf("%s%02x", i % 8 ? " " : "  ", bytes[i]);
+		putchar('\n');
+	}
+}
+
+/* Of each reason that has one: what was dropped, in a line; with -v all bytes that were kept. */
+static void print_examples(const struct lbctl *c, const cJSON *drops)
+{
+	const cJSON *reason;
+	bool any = false;
+
+	cJSON_ArrayForEach (reason, json_get(drops, "reasons")) {
+		const cJSON *example = json_get(reason, "example");
+		unsigned char bytes[EXAMPLE_BYTES_MAX];
+		char text[LB_FRAME_TEXT_MAX];
+		size_t n;
+
+		if (!example)
+			continue;
+		n = read_hex(json_text(example, "hex"), bytes);
+		lb_frame_text(bytes, n, json_u64(example, "frame_bytes"), text);
+		printf("%s  %-16s %s ago, %llu bytes: %s\n", any ? "" : "\nexamples\n",
+		       json_text(reason, "reason"), format_duration(json_double(example, "age_s")).text,
+		       json_u64(example, "frame_bytes"), text);
+		if (option_given(c, OPTION_VERBOSE))
+			print_bytes(bytes, n);
+		any = true;
+	}
+}
+
+static void print_redirects(const cJSON *drops)
+{
+	const cJSON *redirects = json_get(drops, "redirects"), *interface;
+	bool any = false;
+
+	cJSON_ArrayForEach (interface, json_get(redirects, "interfaces")) {
+		if (!json_u64(interface, "lost"))
+			continue;
+		printf("%s  %-16s refused %s of %s\n",
+		       any ? "" : "\nlost behind the packet path: redirected to\n",
+		       json_text(interface, "interface"), format_count(json_double(interface, "lost")).text,
+		       format_count(json_double(interface, "lost") + json_double(interface, "sent")).text);
+		any = true;
+	}
+	if (redirects && !json_bool(redirects, "counted"))
+		printf("\nwhat is lost behind the packet path is not counted: %s\n",
+		       json_text(redirects, "why"));
+}
 
 /* delta: the same since the answer before, or NULL. */
 static void print_drops(const struct lbctl *c, const cJSON *drops, const cJSON *delta, double interval_s)
@@ -40,6 +114,8 @@ static void print_drops(const struct lbctl *c, const cJSON *drops, const cJSON *
 	       table_rows(table) ? "other " : "", silent == 1 ? "" : "s",
 	       json_get(drops, "since_s") ? "; counted for " : "",
 	       json_get(drops, "since_s") ? format_duration(json_double(drops, "since_s")).text : "");
+	print_examples(c, drops);
+	print_redirects(drops);
 }
 
 int verb_drops(struct lbctl *c)

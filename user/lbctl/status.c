@@ -92,6 +92,23 @@ static void print_packets(const struct lbctl *c, const cJSON *packets)
 	     format_count(json_double(packets, "drop")).text);
 }
 
+/* What the egress interfaces refused, and captures: only where there is something to say. */
+static void print_behind(const struct lbctl *c, const cJSON *status)
+{
+	const cJSON *redirects = json_get(status, "redirects");
+	unsigned long long lost = json_u64(json_get(status, "packets"), "redirect_lost");
+	unsigned long long captures = json_u64(status, "captures");
+
+	if (lost)
+		line(c, "lost", "%s of the redirected packets were refused by the egress interface",
+		     format_count((double)lost).text);
+	if (redirects && !json_bool(redirects, "counted"))
+		line(c, "lost", "redirected packets that are lost are not counted: %s",
+		     json_text(redirects, "why"));
+	if (captures)
+		line(c, "captures", "%llu running: the packet path is slower meanwhile", captures);
+}
+
 static void print_troubles(const struct lbctl *c, const cJSON *status)
 {
 	const cJSON *error = json_get(status, "last_error"), *warning;
@@ -129,6 +146,7 @@ int verb_status(struct lbctl *c)
 	print_flow_table(c, json_get(status, "flow_table"));
 	print_tables(c, json_get(status, "tables"));
 	print_packets(c, json_get(status, "packets"));
+	print_behind(c, status);
 	print_troubles(c, status);
 	return EXIT_DONE;
 }

@@ -9,6 +9,8 @@
 #include <string.h>
 #include <time.h>
 
+#include "redirect.h"
+#include "samples.h"
 #include "stats.h"
 
 static struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
@@ -27,6 +29,7 @@ static void write_totals(struct api_call *call)
 	json_object(call->json, "totals");
 	stats_write_totals(call->json, &sum);
 	json_u64(call->json, "bytes", sum.bytes);
+	json_u64(call->json, "redirect_lost", redirect_lost(call->lbd));
 	json_object_end(call->json);
 	json_array(call->json, "cpus");
 	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
@@ -92,7 +95,9 @@ int api_stats(struct api_call *call, struct lb_error *error)
 int api_drops(struct api_call *call, struct lb_error *error)
 {
 	__u64 now_s = time(NULL);
+	struct samples samples;
 
+	samples_open(&call->lbd->maps, &samples);
 	json_array(call->json, "reasons");
 	for (const struct reason_text *text = reason_texts; text->name; text++) {
 		struct lb_reason_counter sum;
@@ -104,9 +109,12 @@ int api_drops(struct api_call *call, struct lb_error *error)
 		json_string(call->json, "help", text->help);
 		json_u64(call->json, "packets", sum.packets);
 		json_u64(call->json, "bytes", sum.bytes);
+		samples_write(&samples, text->number, call->json);
 		json_object_end(call->json);
 	}
 	json_array_end(call->json);
+	samples_close(&samples);
+	redirect_write(call->lbd, call->json);
 	json_u64(call->json, "since_s",
 		 call->lbd->maps.created_s && now_s > call->lbd->maps.created_s
 			 ? now_s - call->lbd->maps.created_s

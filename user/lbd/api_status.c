@@ -12,6 +12,8 @@
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
+#include "capture.h"
+#include "redirect.h"
 #include "stats.h"
 
 #define WARNINGS_MAX 20u /* backends named one by one */
@@ -214,7 +216,10 @@ int api_status(struct api_call *call, struct lb_error *error)
 	stats_all(&lbd->maps.tables, &lbd->carry, &totals);
 	json_object(json, "packets");
 	stats_write_totals(json, &totals);
+	json_u64(json, "redirect_lost", redirect_lost(lbd));
 	json_object_end(json);
+	redirect_write(lbd, json);
+	json_u64(json, "captures", capture_count(lbd));
 	if (lbd->events.error.id) {
 		json_object(json, "last_error");
 		json_time(json, "time", &lbd->events.error.time);

@@ -26,6 +26,7 @@ struct capture {
 	struct ring_buffer *ring;
 	sd_event_source *io;
 	struct session *session[LB_CAPTURES_MAX];
+	bool several_interfaces; /* that the program is for */
 	unsigned int budget;
 };
 
@@ -115,6 +116,7 @@ static int capture_new(struct lbd *lbd, struct capture **ret, struct lb_error *e
 		return lb_error_set(error, ENOMEM, "out of memory");
 	capture->lbd = lbd;
 	capture->program.fd = -1;
+	capture->several_interfaces = lbd->several_interfaces;
 	r = capture_program_load(&lbd->maps, lbd->several_interfaces, &capture->program, error);
 	if (r < 0)
 		goto undo;
@@ -188,8 +190,10 @@ static void switch_off(struct lbd *lbd, bool swap)
 	capture_free(capture);
 }
 
-int capture_program(const struct lbd *lbd)
+int capture_program(struct lbd *lbd)
 {
+	if (lbd->capture && lbd->capture->several_interfaces != lbd->several_interfaces)
+		capture_stop_all(lbd, "the interfaces change", false);
 	return lbd->capture ? lbd->capture->program.fd : -1;
 }
 

@@ -43,8 +43,9 @@ int capture_parse_flow(const char *text, struct lb_capture_filter *filter, struc
 int capture_start(struct lbd *lbd, const struct capture_wish *wish, struct http_stream **ret_stream,
 		  struct lb_error *error);
 
-/* The program that interfaces should run instead of the ordinary one, or -1. */
-int capture_program(const struct lbd *lbd);
+/* The program that interfaces should run instead of the ordinary one, or -1. Ends captures whose program is
+ * for another number of interfaces than there now are. */
+int capture_program(struct lbd *lbd);
 
 /* How many run. */
 size_t capture_count(const struct lbd *lbd);

@@ -19,6 +19,7 @@
 #include "capture.h"
 #include "cleanup.h"
 #include "metrics.h"
+#include "redirect.h"
 
 static void desired_donep(struct desired *desired)
 {
@@ -224,6 +225,8 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 	if (r == 0)
 		r = open_tables(lbd, next.config, newest ? newest->generation : 0, error);
 	if (r == 0)
+		redirect_open(lbd);
+	if (r == 0)
 		r = first_commit(lbd, &next, why, error);
 	if (r == 0)
 		r = open_api(lbd, error);
@@ -293,6 +296,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	metrics_close(lbd);
 	lbd->replan = sd_event_source_disable_unref(lbd->replan);
 	interfaces_close(lbd);
+	redirect_close(lbd);
 	lb_engine_free(lbd->engine);
 	if (detach && (attachments_remove_all(&lbd->maps, &error) < 0 || maps_unpin(&lbd->maps, &error) < 0))
 		log_error("event=detach error=\"%s\"", error.text);

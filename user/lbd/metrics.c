@@ -4,9 +4,12 @@
  */
 #include "metrics.h"
 
+#include <net/if.h>
 #include <stdarg.h>
 #include <string.h>
 
+#include "cleanup.h"
+#include "redirect.h"
 #include "stats.h"
 
 static void line(struct json *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
@@ -48,6 +51,24 @@ static void write_totals(struct lbd *lbd, struct json *out)
 		line(out, "weir_reason_packets_total{reason=\"%s\",action=\"%s\"} %llu\n", text->name,
 		     reason_action_name(text->action), sum.packets);
 	}
+}
+
+static void write_redirects(struct lbd *lbd, struct json *out)
+{
+	size_t n;
+	_cleanup_(freep) struct redirect_sum *sums = redirect_sums(lbd, &n);
+	char name[IF_NAMESIZE];
+
+	head(out, "weir_redirect_sent_packets_total", "counter",
+	     "Redirected packets that the egress interface took.");
+	for (size_t i = 0; i < n; i++)
+		line(out, "weir_redirect_sent_packets_total{interface=\"%s\",ifindex=\"%u\"} %llu\n",
+		     redirect_interface(lbd, sums[i].ifindex, name), sums[i].ifindex, sums[i].count.sent);
+	head(out, "weir_redirect_lost_packets_total", "counter",
+	     "Redirected packets that the egress interface refused; also counted as redirect.");
+	for (size_t i = 0; i < n; i++)
+		line(out, "weir_redirect_lost_packets_total{interface=\"%s\",ifindex=\"%u\"} %llu\n",
+		     redirect_interface(lbd, sums[i].ifindex, name), sums[i].ifindex, sums[i].count.lost);
 }
 
 /* Names are checked to be of letters that need no escape (weir.json(5)). */
@@ -158,6 +179,7 @@ static void handle(void *context, const struct http_request *request, struct htt
 		answer->type = "text/plain; version=0.0.4; charset=utf-8";
 		write_gauges(lbd, &answer->body);
 		write_totals(lbd, &answer->body);
+		write_redirects(lbd, &answer->body);
 		write_backends(lbd, &answer->body);
 	} else if (strcmp(request->path, "/healthz") == 0) {
 		line(&answer->body, "ok\n");

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * lb_redirect: loading, pinning, adopting, and reading what it counts.
+ */
+#include "redirect.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <xxhash.h>
+
+#include "cleanup.h"
+#include "lbd.h"
+
+#include "lb_redirect.skel.h"
+
+#define NOTE "redirect"
+
+/* All begin with lb_: they go with the maps' pins. */
+static const char *const map_pins[] = { "lb_redirects", "lb_redirect_from" };
+static const char *const link_pins[] = { "lb_redirect_xmit", "lb_redirect_err" };
+
+static void skeleton_freep(struct lb_redirect_bpf **skeleton)
+{
+	lb_redirect_bpf__destroy(*skeleton);
+}
+
+static void pin_path(const struct lbd *lbd, const char *name, char path[PATH_MAX + 64])
+{
+	snprintf(path, PATH_MAX + 64, "%s/%s", lbd->maps.directory, name);
+}
+
+static int pinned(const struct lbd *lbd, const char *name)
+{
+	char path[PATH_MAX + 64];
+
+	pin_path(lbd, name, path);
+	return bpf_obj_get(path);
+}
+
+static int pin(const struct lbd *lbd, int fd, const char *name)
+{
+	char path[PATH_MAX + 64];
+
+	pin_path(lbd, name, path);
+	unlink(path);
+	return bpf_obj_pin(fd, path) < 0 ? -errno : 0;
+}
+
+static __u32 namespace_inode(void)
+{
+	struct stat st;
+
+	return stat("/proc/self/ns/net", &st) < 0 ? 0 : st.st_ino;
+}
+
+static __u32 map_id(int fd)
+{
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+
+	return bpf_obj_get_info_by_fd(fd, &info, &length) < 0 ? 0 : info.id;
+}
+
+/* Of which object, for which namespace and map, the programs are made. */
+static void describe(const struct lbd *lbd, char note[128])
+{
+	size_t size;
+	const void *object = lb_redirect_bpf__elf_bytes(&size);
+
+	snprintf(note, 128, "%016llx %u %u\n", (unsigned long long)XXH3_64bits(object, size),
+		 namespace_inode(), map_id(lbd->maps.fd[MAP_DEVMAP]));
+}
+
+static bool adopt(struct redirect *redirect, const struct lbd *lbd)
+{
+	char wanted[128], note[128] = "";
+
+	describe(lbd, wanted);
+	if (store_get_note(&lbd->store, NOTE, note, sizeof(note)) < 0 ||
+	    strncmp(note, wanted, strcspn(wanted, "\n")) != 0)
+		return false;
+	redirect->counts_fd = pinned(lbd, map_pins[0]);
+	redirect->from_fd = pinned(lbd, map_pins[1]);
+	for (size_t i = 0; i < 2; i++)
+		redirect->link_fd[i] = pinned(lbd, link_pins[i]);
+	return redirect->counts_fd >= 0 && redirect->from_fd >= 0 && redirect->link_fd[0] >= 0 &&
+	       redirect->link_fd[1] >= 0;
+}
+
+/* Pinned maps of the same form keep their counts; others are replaced. */
+static void keep_map(const struct lbd *lbd, struct bpf_map *map, const char *name)
+{
+	_cleanup_(closep) int fd = pinned(lbd, name);
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info);
+
+	if (fd >= 0 && bpf_obj_get_info_by_fd(fd, &info, &length) == 0 && info.type == bpf_map__type(map) &&
+	    info.key_size == bpf_map__key_size(map) && info.value_size == bpf_map__value_size(map) &&
+	    info.max_entries == bpf_map__max_entries(map))
+		bpf_map__reuse_fd(map, fd);
+}
+
+static int attach(struct redirect *redirect, const struct lbd *lbd, struct lb_redirect_bpf *skeleton)
+{
+	struct bpf_program *const programs[] = { skeleton->progs.lb_redirect_xmit,
+						 skeleton->progs.lb_redirect_err };
+	static const char *const tracepoints[] = { "xdp_devmap_xmit", "xdp_redirect_err" };
+	int r = 0;
+
+	for (size_t i = 0; i < 2 && r == 0; i++) {
+		char path[PATH_MAX + 64];
+
+		/* The last agent's, of another version: it must not count twice. */
+		pin_path(lbd, link_pins[i], path);
+		unlink(path);
+		redirect->link_fd[i] = bpf_raw_tracepoint_open(tracepoints[i], bpf_program__fd(programs[i]));
+		if (redirect->link_fd[i] < 0)
+			r = -errno;
+		else
+			r = pin(lbd, redirect->link_fd[i], link_pins[i]);
+	}
+	return r;
+}
+
+static int set_up(struct redirect *redirect, struct lbd *lbd)
+{
+	_cleanup_(skeleton_freep) struct lb_redirect_bpf *skeleton = lb_redirect_bpf__open();
+	char note[128];
+	int r;
+
+	if (!skeleton)
+		return -errno;
+	skeleton->rodata->lb_netns = namespace_inode();
+	skeleton->rodata->lb_devmap_id = map_id(lbd->maps.fd[MAP_DEVMAP]);
+	keep_map(lbd, skeleton->maps.lb_redirects, map_pins[0]);
+	keep_map(lbd, skeleton->maps.lb_redirect_from, map_pins[1]);
+	r = bpf_map__reuse_fd(skeleton->maps.lb_ports, lbd->maps.fd[MAP_PORTS]);
+	maps_messages_clear();
+	if (r == 0)
+		r = lb_redirect_bpf__load(skeleton);
+	if (r < 0)
+		return r;
+	redirect->counts_fd = fcntl(bpf_map__fd(skeleton->maps.lb_redirects), F_DUPFD_CLOEXEC, 3);
+	redirect->from_fd = fcntl(bpf_map__fd(skeleton->maps.lb_redirect_from), F_DUPFD_CLOEXEC, 3);
+	if (redirect->counts_fd < 0 || redirect->from_fd < 0)
+		return -errno;
+	r = pin(lbd, redirect->counts_fd, map_pins[0]);
+	if (r == 0)
+		r = pin(lbd, redirect->from_fd, map_pins[1]);
+	if (r == 0)
+		r = attach(redirect, lbd, skeleton);
+	if (r < 0)
+		return r;
+	describe(lbd, note);
+	store_put_note(&lbd->store, NOTE, note);
+	return 0;
+}
+
+static void close_all(struct redirect *redirect)
+{
+	int *const fds[] = { &redirect->counts_fd, &redirect->from_fd, &redirect->link_fd[0],
+			     &redirect->link_fd[1] };
+
+	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+		if (*fds[i] >= 0)
+			close(*fds[i]);
+		*fds[i] = -1;
+	}
+}
+
+void redirect_open(struct lbd *lbd)
+{
+	struct redirect *redirect = calloc(1, sizeof(*redirect));
+	int r;
+
+	if (!redirect)
+		return;
+	lbd->redirect = redirect;
+	redirect->counts_fd = redirect->from_fd = redirect->link_fd[0] = redirect->link_fd[1] = -1;
+	if (adopt(redirect, lbd))
+		return;
+	close_all(redirect);
+	r = set_up(redirect, lbd);
+	if (r == 0)
+		return;
+	close_all(redirect);
+	snprintf(redirect->why, sizeof(redirect->why), "the kernel refuses the tracepoints: %s%s%.120s%s",
+		 strerror(-r), maps_message()[0] ? " (" : "", maps_message(), maps_message()[0] ? ")" : "");
+	log_warning("event=redirect counted=no error=\"%s\"", redirect->why);
+}
+
+void redirect_close(struct lbd *lbd)
+{
+	if (!lbd->redirect)
+		return;
+	close_all(lbd->redirect);
+	free(lbd->redirect);
+	lbd->redirect = NULL;
+}
+
+void redirect_from(struct lbd *lbd, int ifindex)
+{
+	__u32 key = ifindex, one = 1;
+
+	if (lbd->redirect && lbd->redirect->from_fd >= 0 &&
+	    bpf_map_update_elem(lbd->redirect->from_fd, &key, &one, BPF_ANY) < 0)
+		log_warning("event=redirect ifindex=%u error=\"%s\"", key, strerror(errno));
+}
+
+static struct redirect_sum *sum_of(struct redirect_sum *sums, size_t *n, __u32 ifindex)
+{
+	for (size_t i = 0; i < *n; i++)
+		if (sums[i].ifindex == ifindex)
+			return &sums[i];
+	sums[*n] = (struct redirect_sum){ .ifindex = ifindex };
+	return &sums[(*n)++];
+}
+
+struct redirect_sum *redirect_sums(const struct lbd *lbd, size_t *ret_n)
+{
+	_cleanup_(freep) struct lb_redirect_count *counts = NULL;
+	struct redirect_sum *sums;
+	struct lb_redirect_key key, *before = NULL;
+	int cpus = libbpf_num_possible_cpus();
+	size_t n = 0;
+
+	*ret_n = 0;
+	if (!lbd->redirect || lbd->redirect->counts_fd < 0 || cpus < 1)
+		return NULL;
+	sums = calloc(LB_REDIRECTS_MAX, sizeof(*sums));
+	counts = calloc(cpus, sizeof(*counts));
+	for (size_t turn = 0; sums && counts && turn < LB_REDIRECTS_MAX; turn++, before = &key) {
+		struct redirect_sum *sum;
+
+		if (bpf_map_get_next_key(lbd->redirect->counts_fd, before, &key) < 0)
+			break;
+		if (bpf_map_lookup_elem(lbd->redirect->counts_fd, &key, counts) < 0)
+			continue;
+		sum = sum_of(sums, &n, key.to);
+		for (int cpu = 0; cpu < cpus; cpu++) {
+			sum->count.sent += counts[cpu].sent;
+			sum->count.lost += counts[cpu].lost;
+		}
+	}
+	*ret_n = n;
+	return sums;
+}
+
+__u64 redirect_lost(const struct lbd *lbd)
+{
+	size_t n;
+	_cleanup_(freep) struct redirect_sum *sums = redirect_sums(lbd, &n);
+	__u64 lost = 0;
+
+	for (size_t i = 0; i < n; i++)
+		lost += sums[i].count.lost;
+	return lost;
+}
+
+const char *redirect_interface(const struct lbd *lbd, __u32 ifindex, char name[16])
+{
+	return ifindex && if_indextoname(ifindex, name) ? name : "?";
+}
+
+void redirect_write(const struct lbd *lbd, struct json *json)
+{
+	bool counted = lbd->redirect && !lbd->redirect->why[0];
+	size_t n;
+	_cleanup_(freep) struct redirect_sum *sums = redirect_sums(lbd, &n);
+	char name[IF_NAMESIZE];
+
+	json_object(json, "redirects");
+	json_bool(json, "counted", counted);
+	json_string(json, "why", counted ? NULL : lbd->redirect ? lbd->redirect->why : "out of memory");
+	json_array(json, "interfaces");
+	for (size_t i = 0; i < n; i++) {
+		json_object(json, NULL);
+		json_string(json, "interface", redirect_interface(lbd, sums[i].ifindex, name));
+		json_u64(json, "ifindex", sums[i].ifindex);
+		json_u64(json, "sent", sums[i].count.sent);
+		json_u64(json, "lost", sums[i].count.lost);
+		json_object_end(json);
+	}
+	json_array_end(json);
+	json_object_end(json);
+}
