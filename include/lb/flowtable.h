@@ -31,7 +31,7 @@
 #include "lb/hash.h"
 #include "lb/types.h"
 
-#define LB_FLOW_PROBES 8u /* buckets; by measurement, docs/flow-table.md */
+#define LB_FLOW_PROBES 16u /* buckets; by measurement, docs/flow-table.md */
 
 #define LB_FLOW_EMPTY    0ull
 #define LB_FLOW_TOMB     1ull /* state 0: not a flow */
