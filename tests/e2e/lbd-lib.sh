@@ -121,8 +121,7 @@ fetch()
 # Asks without a pause until its file is gone; counts what fails. load_start [VIP]
 load_start()
 {
-	load_file=$TEST_TMP/load.${#test_pids[@]}
-	: >"$load_file"
+	load_file=$(mktemp "$TEST_TMP/load.XXXXXX")
 	# shellcheck disable=SC2016
 	spawn client bash -c 'n=0 failed=0
 		while [[ -e $1 ]]; do

@@ -5,7 +5,7 @@
 # and attach exclusively, and the rest is skipped: scripts/vm.sh run tests/e2e/test_lbd_dispatcher.sh runs it on a kernel
 # that does not; LBD_WAIT=90 gives emulated ones the time they need.
 
-# shellcheck disable=SC2317 # functions that check calls
+# shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq and inner shells
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/e2e/lbd-lib.sh

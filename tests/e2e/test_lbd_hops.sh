@@ -4,7 +4,7 @@
 # Next hops and interfaces that change while lbd runs, in the lab's two arms (scripts/lab.sh): a backend's MAC, a
 # route, a flushed neighbour table, a backend that does not answer, links that go down, go away and come back.
 
-# shellcheck disable=SC2317 # functions that check calls
+# shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq and inner shells
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/e2e/lbd-lib.sh

@@ -4,7 +4,7 @@
 # The life of an agent, in the lab's two arms (scripts/lab.sh): it starts, packets flow; it stops, is killed, is
 # replaced, and packets flow on; a second one keeps off; --detach leaves nothing.
 
-# shellcheck disable=SC2317 # functions that check calls
+# shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq and inner shells
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/e2e/lbd-lib.sh
