@@ -334,11 +334,21 @@ static void test_overrides(void **state)
 /* Drained away entirely, and back: nobody's flows move. */
 static void test_all_drained(void **state)
 {
+	struct lb_plan_service service;
+	struct lb_plan *plan;
 	struct fixture f;
 
 	(void)state;
 	fixture_init(&f);
 	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100));
+	service = effects(&f, POOL(&f, IPPROTO_TCP, 0), &plan);
+	assert_false(service.breaks);
+	assert_string_equal(service.warning,
+			    "no backend is active with a weight above 0: new connections will be dropped");
+	lb_plan_free(plan);
+	service = effects(&f, POOL(&f, IPPROTO_TCP, 50), &plan);
+	assert_null(service.warning);
+	lb_plan_free(plan);
 	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 0));
 	for (int s = 0; s < 64; s++)
 		assert_int_equal(fixture_ring(&f, "web")[s],

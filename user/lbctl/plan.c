@@ -71,6 +71,8 @@ static void print_service(const struct lbctl *c, const cJSON *service)
 		fputs("    ", stdout);
 		print_folded(c, 6, why);
 	}
+	if (cJSON_IsString(json_get(service, "warning")))
+		printf("    warning: %s\n", json_text(service, "warning"));
 	cJSON_ArrayForEach (backend, json_get(service, "backends"))
 		backend_row(table, backend);
 	table_print(table, c);

@@ -156,6 +156,33 @@ static void warn_unresolved(struct lbd *lbd, struct json *json)
 		json_format(json, NULL, "%zu more backends are unreachable", all - told);
 }
 
+#define EMPTY_TOLD 5u
+
+/* Services that take no new connections, because nobody is eligible. */
+static void warn_empty(struct lbd *lbd, struct json *json)
+{
+	size_t told = 0, all = 0;
+
+	for (size_t i = 0; i < lb_engine_services(lbd->engine); i++) {
+		struct lb_service_view view;
+		bool eligible = false;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0)
+			continue;
+		for (size_t k = 0; k < view.n_backends && !eligible; k++)
+			eligible = view.backends[k].slots_cur > 0;
+		if (eligible || ++all > EMPTY_TOLD)
+			continue;
+		told++;
+		json_format(json, NULL,
+			    "%s has no backend that is active with a weight above 0: new connections "
+			    "are dropped",
+			    view.name);
+	}
+	if (all > told)
+		json_format(json, NULL, "%zu more services have no active backend", all - told);
+}
+
 static void write_warnings(struct lbd *lbd, struct json *json)
 {
 	const struct lb_config_limits *limits = &lbd->running.config->limits;
@@ -172,6 +199,7 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 				    lbd->attachments[i].error[0] ? lbd->attachments[i].error
 								 : "not tried yet");
 	warn_unresolved(lbd, json);
+	warn_empty(lbd, json);
 	if (lbd->netlink.table_full)
 		json_string(json, NULL,
 			    "the kernel's neighbour table is full: raise net.ipv4.neigh.default.gc_thresh3 "

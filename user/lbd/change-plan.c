@@ -42,6 +42,7 @@ static void write_service(const struct lb_plan_service *service, struct json *js
 	json_u64(json, "entries_at_risk", service->entries_at_risk);
 	json_bool(json, "breaks", service->breaks);
 	json_string(json, "why_breaks", service->why_breaks);
+	json_string(json, "warning", service->warning);
 	json_array(json, "backends");
 	for (size_t i = 0; i < service->n_backends; i++) {
 		const struct lb_plan_backend *backend = &service->backends[i];

@@ -109,6 +109,7 @@ struct lb_plan_service {
 	__u64 entries_at_risk;
 	bool breaks;            /* some established connection would break */
 	const char *why_breaks; /* a sentence or NULL */
+	const char *warning;    /* what nobody may want although it breaks nothing: a sentence, or NULL */
 	const struct lb_plan_backend *backends;
 	size_t n_backends;
 };

@@ -131,6 +131,9 @@ static int tell_service(const struct lb_engine *engine, struct lb_service_change
 	effect->change = !current ? LB_CHANGE_ADD : !next ? LB_CHANGE_REMOVE : LB_CHANGE_MODIFY;
 	effect->slots = lb_service_slots(next ? next : current);
 	effect->slots_moved = change->slots_moved;
+	if (next && change->target && change->target[0] == LB_INDEX_NONE)
+		effect->warning =
+			"no backend is active with a weight above 0: new connections will be dropped";
 	r = tell_backends(engine, change, effect);
 	if (r < 0 || !current)
 		return r;
