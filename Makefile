@@ -134,7 +134,7 @@ install: all
 	install -m 644 $(MAN8) $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 docs/weir.json.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 configs/completion/lbctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lbctl
-	sed 's|/usr/sbin|$(PREFIX)/sbin|' configs/systemd/lbd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lbd.service
+	sed 's|/usr/local/sbin|$(PREFIX)/sbin|' configs/systemd/lbd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lbd.service
 
 uninstall:
 	rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/sbin/%) $(MAN8:docs/%=$(DESTDIR)$(PREFIX)/share/man/man8/%) \
