@@ -29,7 +29,7 @@ static size_t read_hex(const char *hex, unsigned char *bytes)
 static void print_bytes(const unsigned char *bytes, size_t n)
 {
 	for (size_t at = 0; at < n; at += BYTES_A_LINE) {
-		printf("    %04zx ", at);
+		printf("    %04zx", at);
 		for (size_t i = at; i < at + BYTES_A_LINE && i < n; i++)
 			printf("%s%02x", i % 8 ? " " : "  ", bytes[i]);
 		putchar('\n');
