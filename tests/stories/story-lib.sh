@@ -9,8 +9,12 @@
 # QUICK=1: fewer connections and shorter acts. What is not asked about for TRAFFIC_IDLE seconds is taken to be over;
 # clients ask more often than that.
 
+# shellcheck disable=SC2119 # without arguments
+# shellcheck source=tests/e2e/lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e/lib.sh"
+# shellcheck source=tests/e2e/lbd-lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e/lbd-lib.sh"
+# shellcheck source=tests/e2e/traffic-lib.sh
 . "$(dirname "${BASH_SOURCE[0]}")/../e2e/traffic-lib.sh"
 
 STORY=${TEST_NAME#story_}
@@ -148,7 +152,8 @@ story_end()
 	local name broken=0 opened=0
 	for name in "${story_clients[@]}"; do
 		client_stop "$name" >"$TEST_TMP/stop" || diag <"$TEST_TMP/stop"
-		diag "$name: $(client "$name" '"long \(.long.opened) short \(.short.opened) udp \(.udp.opened), slowest answer \(.slowest_ms) ms"')"
+		diag "$name: $(client "$name" \
+			'"long \(.long.opened) short \(.short.opened) udp \(.udp.opened), slowest answer \(.slowest_ms) ms"')"
 		broken=$((broken + $(client "$name" "$story_broken")))
 		opened=$((opened + $(client "$name" "$story_opened")))
 	done

@@ -3,6 +3,7 @@
 #
 # A fourth backend is added to three by lbctl apply, taken away by lbctl rollback, and added again.
 
+# shellcheck disable=SC2317,SC2119,SC2034 # functions that check calls; what the library takes
 # shellcheck source=tests/stories/story-lib.sh
 . "$(dirname "$0")/story-lib.sh"
 

@@ -4,6 +4,7 @@
 # The agent is killed in the middle of changes, at each step of them in turn, and started again: b4 is drained and
 # returns, with a death on the way each time.
 
+# shellcheck disable=SC2317,SC2119,SC2034 # functions that check calls; what the library takes
 # shellcheck source=tests/stories/story-lib.sh
 . "$(dirname "$0")/story-lib.sh"
 

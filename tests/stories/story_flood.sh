@@ -6,6 +6,7 @@
 # packet path and are dropped behind the balancer, before the backends' stacks, which are not on trial.
 # Counted are long connections and UDP flows; short ones may have to send their SYN again.
 
+# shellcheck disable=SC2317,SC2119,SC2034 # functions that check calls; what the library takes
 # shellcheck source=tests/stories/story-lib.sh
 . "$(dirname "$0")/story-lib.sh"
 

@@ -4,6 +4,7 @@
 # Backends are drained and return within seconds, one after the other and two at once: slots move several times
 # before they settle, and connections made in each of these moments are old in the next.
 
+# shellcheck disable=SC2317,SC2119,SC2034 # functions that check calls; what the library takes
 # shellcheck source=tests/stories/story-lib.sh
 . "$(dirname "$0")/story-lib.sh"
 

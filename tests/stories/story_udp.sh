@@ -4,6 +4,7 @@
 # Streams of UDP requests stay with their server through a drain, a return and a change of weight. UDP has no
 # handshake: within the learning window after a move a flow that is not known is taken to be old.
 
+# shellcheck disable=SC2317,SC2119,SC2034 # functions that check calls; what the library takes
 # shellcheck source=tests/stories/story-lib.sh
 . "$(dirname "$0")/story-lib.sh"
 

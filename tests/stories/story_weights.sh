@@ -3,6 +3,7 @@
 #
 # The weight of one of four backends goes from 100 to 10 and back to 100, first slowly, then quickly, over and over.
 
+# shellcheck disable=SC2317,SC2119,SC2034 # functions that check calls; what the library takes
 # shellcheck source=tests/stories/story-lib.sh
 . "$(dirname "$0")/story-lib.sh"
 
