@@ -100,7 +100,8 @@ answers()
 {
 	local answer
 	answer=$(api "$1" "$2" "${@:4}")
-	jq -e "$3" <<<"$answer" >/dev/null || {
+	# jq is content with no answer at all.
+	jq -e "$3" <<<"${answer:-null}" >/dev/null || {
 		echo "not so: $3"
 		head -c 2000 <<<"$answer"
 		return 1
