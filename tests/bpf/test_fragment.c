@@ -99,6 +99,31 @@ static void later_fragments_follow_among_many(void **state)
 		    FRAGMENT_UNKNOWN);
 }
 
+/* Offsets count from 8, to the last that there can be. */
+static void first_and_last_offset(void **state)
+{
+	struct rig *rig = *state;
+	const int offsets[] = { 8, 16, 32760, 65528 };
+
+	rig_services(rig, "{'name':'a','vip':'" VIP4 "','protocol':'udp','port':80,'ring_size':64,"
+			  "'backends':[{'name':'a','address':'10.0.1.1'}]},"
+			  "{'name':'b','vip':'" VIP6 "','protocol':'udp','port':80,'ring_size':64,"
+			  "'backends':[{'name':'a','address':'fd00::1'}]}");
+	for (size_t i = 0; i < 4; i++) {
+		for (int more = 0; more < 2; more++) {
+			expect_pass(rig,
+				    frame(ETH(),
+					  IP4(CLIENT4, VIP4, .offset = offsets[i], .mf = more, .id = 70),
+					  UDP(1, 80)),
+				    FRAGMENT_UNKNOWN);
+			expect_pass(
+				rig,
+				frame(ETH(), IP6(CLIENT6, VIP6), FRAGMENT6(offsets[i], more, 70), UDP(1, 80)),
+				FRAGMENT_UNKNOWN);
+		}
+	}
+}
+
 static void fragment_before_its_first(void **state)
 {
 	struct rig *rig = *state;
@@ -249,6 +274,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(ipv6_fragments),
 	RIG_TEST(atomic_fragment_is_a_whole_packet),
 	RIG_TEST(later_fragments_follow_among_many),
+	RIG_TEST(first_and_last_offset),
 	RIG_TEST(fragment_before_its_first),
 	RIG_TEST(first_fragment_is_forgotten_after_its_time),
 	RIG_TEST(what_the_first_went_to_is_gone),

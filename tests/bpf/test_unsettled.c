@@ -257,7 +257,6 @@ static void full_table_while_learning(void **state)
 static void entry_of_a_dead_backend(void **state)
 {
 	struct rig *rig = *state;
-	__u64 word = 0;
 
 	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1','10.0.1.2','10.0.1.3'"));
 	rig->path.tables.control->clock_s = CLOCK_S;
@@ -274,7 +273,25 @@ static void entry_of_a_dead_backend(void **state)
 	/* Of no record at all. */
 	rig_backend(rig, "web", 2)->flags = 0;
 	GOES_TO(rig, packet(4000, TCP_ACK), FIRST);
-	remembered(rig, &word);
+}
+
+/* An index beyond the service's backends may be a record of another service: never sent there. */
+static void entry_of_an_index_beyond_the_service(void **state)
+{
+	struct rig *rig = *state;
+	struct lb_flow_bucket *flows = rig->path.tables.flows;
+
+	moving(rig, TCP_SERVICE);
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	*rig_backend(rig, "web", 2) = *rig_backend(rig, "web", SECOND);
+	for (__u32 i = 0; i < RIG_BUCKETS * LB_FLOWS_PER_BUCKET; i++) {
+		__u64 *word = &flows[i / LB_FLOWS_PER_BUCKET].flow[i % LB_FLOWS_PER_BUCKET].word;
+
+		if (lb_flow_state(*word))
+			*word = (*word & ~(__u64)LB_INDEX_MASK) | 2;
+	}
+	GOES_TO(rig, packet(4000, TCP_ACK), FIRST);
+	assert_int_equal(rig->last.known, 0);
 }
 
 static void no_owner(void **state)
@@ -396,6 +413,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(udp_without_a_window_is_old),
 	RIG_TEST(full_table_while_learning),
 	RIG_TEST(entry_of_a_dead_backend),
+	RIG_TEST(entry_of_an_index_beyond_the_service),
 	RIG_TEST(no_owner),
 	RIG_TEST(explain_decides_and_remembers_nothing),
 	RIG_TEST(ipv6_flows),

@@ -20,7 +20,7 @@
 #include "lb_pass.skel.h"
 
 #define EXPLAIN_BYTES 8u
-#define STAMPS_KEPT   4096u /* lines of stamps that are compared */
+#define STAMPS_KEPT   256u /* lines of stamps that are compared */
 
 /* --- set-up ----------------------------------------------------------------------------------------------
  */
