@@ -266,12 +266,13 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 {
 	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
 	__u64 from = lb_engine_generation(lbd->engine);
+	bool other = !next->borrowed || change->starting; /* backends may come or go */
 	bool interfaces = !next->borrowed && !change->starting;
 	struct plan_summary summary;
 	__u64 begin = now_ms(), routed, planned;
 	int r = check(lbd, next, change, error);
 
-	if (r == 0 && (!next->borrowed || change->starting))
+	if (r == 0 && other)
 		r = netlink_want(&lbd->netlink, next->config, lbd->engine, error);
 	if (r == 0 && !change->dry_run) {
 		netlink_keep(&lbd->netlink);
@@ -303,7 +304,9 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 	take_over(lbd, next);
 	if (interfaces)
 		interfaces_trim(lbd, lbd->running.config);
-	netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
+	if (other)
+		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
+	lbd->trim |= other;
 	netlink_keep(&lbd->netlink);
 	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
 		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s "

@@ -100,6 +100,7 @@ struct lbd {
 	char socket_path[PATH_MAX];
 	char metrics_address[64]; /* that metrics listens on; empty: on none */
 	const char *crash_at;     /* tests: die at this step of a commit */
+	bool trim;                /* a large change is over: give its memory back to the system */
 	bool degraded;            /* the configuration file was bad or missing: what ran before is running */
 };
 

@@ -306,7 +306,7 @@ static void view_member(const struct lb_engine *engine, const struct lb_member *
 	};
 }
 
-static int view_service(const struct lb_engine *engine, struct lb_service *service,
+static int view_service(struct lb_engine *engine, struct lb_service *service,
 			struct lb_service_view *ret_view)
 {
 	size_t n = 0;
@@ -315,6 +315,7 @@ static int view_service(const struct lb_engine *engine, struct lb_service *servi
 		service->views = calloc(service->vip.backend_count + 1u, sizeof(*service->views));
 		if (!service->views)
 			return -ENOMEM;
+		engine->viewed = true;
 	}
 	for (__u32 i = 0; i < service->vip.backend_count; i++) {
 		if (service->members[i].used && !service->members[i].ghost)
@@ -338,6 +339,17 @@ static int view_service(const struct lb_engine *engine, struct lb_service *servi
 		ret_view->unsettled_since_s = engine->now_s > age ? engine->now_s - age : 1;
 	}
 	return 0;
+}
+
+void lb_engine_forget_views(struct lb_engine *engine)
+{
+	for (__u32 i = 0; engine->viewed && i < engine->tables->sizes.services; i++) {
+		if (!engine->by_id[i])
+			continue;
+		free(engine->by_id[i]->views);
+		engine->by_id[i]->views = NULL;
+	}
+	engine->viewed = false;
 }
 
 size_t lb_engine_services(struct lb_engine *engine)

@@ -157,6 +157,7 @@ struct lb_engine {
 	__u64 plan_serial;
 	__u64 cached_slots; /* in ring caches */
 	__u32 cache_hand;
+	bool viewed; /* some service has views */
 	bool ticked;
 	__u64 now_s;
 	struct lb_sweep sweep;
@@ -262,6 +263,9 @@ void lb_engine_unlink(struct lb_engine *engine, struct lb_service *service);
 
 /* Waits for a grace period: afterwards nothing that was given up before can be read any more. */
 int lb_engine_grace(struct lb_engine *engine);
+
+/* Gives back the memory of all views. */
+void lb_engine_forget_views(struct lb_engine *engine);
 
 /* Frees an index and its id (unless another index has the same). */
 void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service, __u32 index);

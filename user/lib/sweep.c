@@ -235,6 +235,7 @@ size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work)
 {
 	size_t visited = 0;
 
+	lb_engine_forget_views(engine);
 	advance_clock(engine, now_s);
 	while (visited < work) {
 		size_t did = sweep_some(engine, work - visited);
