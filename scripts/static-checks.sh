@@ -103,7 +103,7 @@ check_clang()
 {
 	local flags
 	read -r -a flags < <(make -s --no-print-directory print-cflags)
-	user_files | xargs -r -P "$(nproc)" -n 8 "$clang" "${flags[@]}" -fsyntax-only
+	user_files | xargs -r -P "$(nproc)" -n 8 "$clang" "${flags[@]}" -Itests/host -fsyntax-only
 }
 
 # What the host's compiler is for; the kernel side has its own in the Makefile.

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "rig.h"
+#include "rig-internal.h"
 #include "lb/explain.h"
 #include "lb/hash.h"
 #include "lb/types.h"
@@ -82,7 +83,7 @@ static int set_up(void **state, int several)
 	sched_setaffinity(0, sizeof(cpu), &cpu);
 	rig = (struct rig){ .hooks = { .context = &rig, .grace = grace, .next_hop = next_hop } };
 	if (packet_path_open(&sizes, several, &rig.path) < 0 || make_network(&rig) < 0 ||
-	    host_new(&rig.path.tables, &rig.host) < 0) {
+	    host_new(&rig.path.tables, &rig.host) < 0 || rig_capture_new(&rig, several, &rig.capture) < 0) {
 		fprintf(stderr, "# cannot load the packet path, or make a veth pair: is this root?\n");
 		return -1;
 	}
@@ -108,6 +109,7 @@ int rig_teardown(void **state)
 	lb_engine_free(rig->engine);
 	lb_config_free(rig->config);
 	host_free(rig->host);
+	rig_capture_free(rig->capture);
 	packet_path_close(&rig->path);
 	return 0;
 }
@@ -382,7 +384,7 @@ static void read_result(const struct totals *before, const struct totals *after,
 		fail_msg("%llu packets were counted for one", (unsigned long long)counted);
 }
 
-static void run_kernel(struct rig *rig, const struct frame *in, struct result *ret)
+static void run_kernel(struct rig *rig, int fd, const struct frame *in, struct result *ret)
 {
 	static __u8 data_in[FRAME_MAX + 64], data_out[FRAME_MAX + 1024];
 	__u32 meta = rig->explain ? EXPLAIN_BYTES : 0;
@@ -394,7 +396,6 @@ static void run_kernel(struct rig *rig, const struct frame *in, struct result *r
 		      context_out = {};
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data_in, .data_size_in = (__u32)in->length + meta,
 		    .data_out = data_out, .data_size_out = sizeof(data_out), .repeat = 1);
-	int fd = rig->program_fd < 0 ? rig->path.program_fd : rig->program_fd;
 
 	if (meta)
 		memcpy(data_in, &magic, meta);
@@ -436,32 +437,47 @@ static bool results_agree(const struct result *a, const struct result *b)
 	    a->refused == b->refused && a->out.length == b->out.length &&
 	    !memcmp(a->out.bytes, b->out.bytes, a->out.length))
 		return true;
-	printf("# loaded: action %d, reason %d, backend %d; host: action %d, reason %d, backend %d\n",
+	printf("# loaded: action %d, reason %d, backend %d; other: action %d, reason %d, backend %d\n",
 	       a->action, a->reason, a->backend, b->action, b->reason, b->backend);
 	frame_show_difference(&b->out, &a->out);
 	return false;
 }
 
+/* Fails unless another program, that ran from the same state, did the same and remembers the same. */
+static void compare(struct rig *rig, const char *who, const struct totals *after, struct result *other)
+{
+	static struct totals other_after;
+
+	take_totals(rig, &other_after);
+	read_result(after, &other_after, other);
+	if (!results_agree(&rig->last, other))
+		fail_msg("the loaded program and the %s one disagree", who);
+	if (memcmp(after->flows, other_after.flows, sizeof(after->flows)) ||
+	    memcmp(after->stamps, other_after.stamps, sizeof(after->stamps)))
+		fail_msg("the loaded program and the %s one remember different things", who);
+}
+
 void rig_run(struct rig *rig, const struct frame *in)
 {
-	static struct totals before, after, host_after;
-	static struct result host;
+	static struct totals before, after, counted;
+	static struct result other;
 
 	take_totals(rig, &before);
-	run_kernel(rig, in, &rig->last);
+	run_kernel(rig, rig->program_fd < 0 ? rig->path.program_fd : rig->program_fd, in, &rig->last);
 	take_totals(rig, &after);
 	read_result(&before, &after, &rig->last);
 	if (rig->alone)
 		return;
 	put_back(rig, &before);
-	run_host(rig, in, &host);
-	take_totals(rig, &host_after);
-	read_result(&after, &host_after, &host);
-	if (!results_agree(&rig->last, &host))
-		fail_msg("the loaded program and the host-compiled one disagree");
-	if (memcmp(after.flows, host_after.flows, sizeof(after.flows)) ||
-	    memcmp(after.stamps, host_after.stamps, sizeof(after.stamps)))
-		fail_msg("the loaded program and the host-compiled one remember different things");
+	run_kernel(rig, rig_capture_fd(rig->capture), in, &other);
+	compare(rig, "capturing", &after, &other);
+	rig_capture_check(rig->capture, in, &rig->last);
+	put_back(rig, &before);
+	take_totals(rig, &counted);
+	memcpy(counted.flows, after.flows, sizeof(after.flows));
+	memcpy(counted.stamps, after.stamps, sizeof(after.stamps));
+	run_host(rig, in, &other);
+	compare(rig, "host-compiled", &counted, &other);
 }
 
 static const char *reason_name(int reason)

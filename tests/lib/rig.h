@@ -7,9 +7,10 @@
  *	expect_tx(rig, frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80), DATA(10)),
  *		  frame(ETH_OUT(1), IP4(SOURCE4, "10.0.1.1", .df = 1), IP4(CLIENT4, VIP4, .ttl = 63), ...));
  *
- * Every packet runs twice, from the same state: through the loaded program (BPF_PROG_TEST_RUN) and through
- * the same sources compiled for the host (tests/host), under ASan. Verdict, bytes, counters, flow table and
- * stamps must agree; and exactly one packet must have been counted, in one place.
+ * Every packet runs three times, from the same state: through the loaded program (BPF_PROG_TEST_RUN), through
+ *the one that captures, whose record must be right, and through the same sources compiled for the host
+ *(tests/host), under ASan. Verdict, bytes, counters, flow table and stamps must agree; and exactly one packet
+ *must have been counted, in one place.
  *
  * Relies on root and cmocka. The process gets a network namespace of its own, with a veth pair.
  */
@@ -61,6 +62,7 @@ struct rig {
 	struct lb_engine_hooks hooks;
 	struct lb_config *config;
 	struct host *host;
+	struct rig_capture *capture;
 	int ifindex, peer_ifindex; /* of the veth pair */
 
 	/* What tests may set before rig_services(). rig_reset() gives the defaults. */
@@ -72,7 +74,7 @@ struct rig {
 	size_t linear;       /* as struct host */
 	int ingress_ifindex; /* 0: the loopback device */
 	int program_fd;      /* of the program to run; -1: the packet path */
-	bool alone;          /* do not run it through the host-compiled path */
+	bool alone;          /* run it through that program only */
 
 	struct result last;
 };
