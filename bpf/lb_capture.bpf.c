@@ -72,7 +72,8 @@ LB_SUBPROGRAM __u32 capture_flows(struct xdp_md *ctx)
 	bool parsed = false;
 	__u32 flows = 0;
 
-	if (!filters || !s)
+	/* What lbctl explain runs is not on the wire. */
+	if (!filters || !s || is_explain(ctx))
 		return 0;
 	for (__u32 i = 0; i < LB_CAPTURES_MAX; i++) {
 		const struct lb_capture_filter *filter = &filters->capture[i];
