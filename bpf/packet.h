@@ -16,6 +16,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "lb/access.h"
+#include "lb/explain.h"
 #include "lb/reasons.h"
 #include "lb/types.h"
 
@@ -64,9 +65,6 @@ static __always_inline bool pkt_is_syn(const struct pkt *p)
 {
 	return (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) == LB_TCP_SYN;
 }
-
-/* Metadata in front of a packet that lbctl explain runs: decide as always, but remember nothing. */
-#define LB_EXPLAIN_MAGIC 0x57656972746d6578ull
 
 /* At most max; hidden from the compiler, which would otherwise compare one register and use another. */
 static __always_inline __u64 at_most(__u64 n, __u64 max)
