@@ -282,7 +282,7 @@ check "curl's file can be read" test "$(count "$TEST_TMP/curl.pcapng" 'frame.int
 
 act "a capture starts" capture "$TEST_TMP/stop.pcapng"
 fetch >/dev/null
-lbd_stop TERM
+act "the agent stops" lbd_stop TERM
 act "stopping the agent ends it in good order" finish "$capturing" 5
 check "with all packets and the statistics" grep -qE '^lbctl: [0-9]+ packets captured, 0 lost' "$TEST_TMP/stop.pcapng.said"
 check "the ordinary program runs on without the agent" is_ordinary
@@ -340,6 +340,8 @@ check "no file was made" test ! -e "$TEST_TMP/x"
 check "no capture runs" wait_for 5 captures_are 0
 is "no file is wrong usage" "$("$LBCTL" capture 2>/dev/null; echo $?)" 2
 is "the API says which parameter is wrong" "$(api_status GET '/v1/capture?count=many') $(api_status GET '/v1/capture?service=nope')" "400 404"
+
+act "the agent stops" lbd_stop TERM
 
 # --- cost while off --------------------------------------------------------------------------------------------
 

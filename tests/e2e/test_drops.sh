@@ -135,13 +135,13 @@ check "every packet is still accounted for" conserved
 
 # --- another version, and a kernel that refuses ----------------------------------------------------------------
 
-lbd_stop TERM
+act "it stops" lbd_stop TERM
 : >"$LBD_STATE/redirect"
 act "it starts where another version counted" lbd_start
 check "it replaced the counting programs" test "$program" != \
 	"$(bpftool -j link show pinned "$LBD_BPFFS/lb_redirect_xmit" | jq .prog_id)"
 check "and kept what they had counted" redirects_are '. == 35'
-lbd_stop TERM
+act "it stops" lbd_stop TERM
 
 # A kernel that does not describe itself (BTF): nobody can tell where its structures have what is to be read.
 : >"$LBD_STATE/redirect"
@@ -156,7 +156,7 @@ check "lbctl status says so" grep -q "are not counted" <("$LBCTL" status)
 check "lbctl drops says so" grep -q "is not counted" <("$LBCTL" drops)
 wait_for 5 answers GET /v1/backends '[.backends[] | select(.service == "web") | .next_hop.resolved] | all'
 check "packets flow all the same" fetch
-lbd_stop TERM
+act "it stops" lbd_stop TERM
 check "--detach ends well" lbd_once --detach
 check "no pin is left" test ! -e "$LBD_BPFFS"
 
