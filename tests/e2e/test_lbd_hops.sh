@@ -78,6 +78,13 @@ check "an administrator's entry is obeyed" wait_for 5 next_hop b2 '.mac == "02:0
 in_ns lb ip neigh del 10.77.0.12 dev eth1
 check "without it the kernel is asked again" wait_for 5 next_hop b2 ".mac == \"$(mac_of b2)\""
 
+in_ns b2 ip link set eth0 arp off
+in_ns lb ip neigh del 10.77.0.12 dev eth1
+check "a backend that falls silent is not resolved any more" wait_for 10 next_hop b2 \
+	'.resolved == false and (.why | test("does not answer"))'
+in_ns b2 ip link set eth0 arp on
+check "when it is back with the MAC it had, it is" wait_for 20 next_hop b2 ".mac == \"$(mac_of b2)\""
+
 # --- routes -------------------------------------------------------------------------------------------------------
 
 in_ns lb ip route add unreachable 10.99.0.0/24

@@ -138,14 +138,21 @@ static void test_hold(void **state)
 	struct lb_hops *hops = make();
 
 	assert_int_equal(feed_neighbor(hops, RTM_NEWNEIGH, "10.0.0.1", NUD_FAILED, NULL, 5000), LB_HOPS_LOST);
+	assert_int_equal(lb_hops_hold_ms(hops, 5400), LB_HOPS_HOLD_MS - 400);
+	assert_int_equal(lb_hops_hold_ms(hops, 5000 + LB_HOPS_HOLD_MS), 0);
 	assert_true(get(hops, "10.1.0.1", 5000 + LB_HOPS_HOLD_MS - 1).resolved);
 	assert_false(get(hops, "10.1.0.1", 5000 + LB_HOPS_HOLD_MS).resolved);
 	assert_string_equal(get(hops, "10.1.0.1", 9000).why, "its neighbour does not answer");
 	/* Failing on does not begin the hold anew. */
 	assert_int_equal(feed_neighbor(hops, RTM_NEWNEIGH, "10.0.0.1", NUD_FAILED, NULL, 9000), 0);
 	assert_false(get(hops, "10.1.0.1", 9001).resolved);
-	feed_neighbor(hops, RTM_NEWNEIGH, "10.0.0.1", NUD_REACHABLE, mac_a, 9500);
+	/* Back with the MAC that it had: after the hold that is a change, within it none. */
+	assert_int_equal(feed_neighbor(hops, RTM_NEWNEIGH, "10.0.0.1", NUD_REACHABLE, mac_a, 9500),
+			 LB_HOPS_CHANGED);
 	assert_true(get(hops, "10.1.0.1", 9500).resolved);
+	assert_int_equal(lb_hops_hold_ms(hops, 9500), 0);
+	assert_int_equal(feed_neighbor(hops, RTM_NEWNEIGH, "10.0.0.1", NUD_FAILED, NULL, 9600), LB_HOPS_LOST);
+	assert_int_equal(feed_neighbor(hops, RTM_NEWNEIGH, "10.0.0.1", NUD_REACHABLE, mac_a, 9700), 0);
 	lb_hops_free(hops);
 }
 

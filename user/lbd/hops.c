@@ -16,8 +16,9 @@
 
 #define DEBOUNCE_MS     20u
 #define DEBOUNCE_MAX_MS 2000u
-#define COST_FACTOR     5u /* plan for at most a fifth of the time */
-#define REPORTED_MAX    8u /* backends named in one event */
+#define COST_FACTOR     5u    /* plan for at most a fifth of the time */
+#define RETRY_MS        5000u /* after a plan that failed */
+#define REPORTED_MAX    8u    /* backends named in one event */
 
 /* The kernel ends the update of a map of maps with an RCU grace period, for the sake of just such users. */
 static int grace_by_map(struct lbd *lbd)
@@ -163,32 +164,7 @@ void hops_report(struct lbd *lbd)
 	lbd->n_unresolved = unresolved;
 }
 
-static int on_replan(sd_event_source *source, uint64_t usec, void *context)
-{
-	struct lbd *lbd = context;
-	struct lb_error error = {};
-	__u64 begin = now_ms();
-	int r = 0;
-
-	lbd->replan_due_ms = 0;
-	if (lbd->routes_stale) {
-		lbd->routes_stale = false;
-		lb_hops_routes_stale(lbd->netlink.hops);
-		r = netlink_query_routes(&lbd->netlink, &error);
-	}
-	netlink_keep(&lbd->netlink);
-	if (r >= 0)
-		r = change_next_hops(lbd, &error);
-	if (r < 0)
-		events_add(&lbd->events, LOG_LEVEL_ERROR, "next_hop", "%s", error.text);
-	else if (r > 0)
-		events_add(&lbd->events, LOG_LEVEL_INFO, "next_hop", "generation=%llu",
-			   lb_engine_generation(lbd->engine));
-	if (r >= 0)
-		hops_sweep_ports(lbd);
-	lbd->replan_cost_ms = now_ms() - begin;
-	return 0;
-}
+static int on_replan(sd_event_source *source, uint64_t usec, void *context);
 
 /* Has on_replan() called in so many milliseconds, or earlier if it already is to be. */
 static void schedule(struct lbd *lbd, __u64 delay_ms)
@@ -209,6 +185,38 @@ static void schedule(struct lbd *lbd, __u64 delay_ms)
 	}
 	if (r < 0)
 		log_error("event=timer error=\"%s\"", strerror(-r));
+}
+
+static int on_replan(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct lbd *lbd = context;
+	struct lb_error error = {};
+	__u64 begin = now_ms(), hold_ms;
+	int r = 0;
+
+	lbd->replan_due_ms = 0;
+	if (lbd->routes_stale) {
+		lbd->routes_stale = false;
+		lb_hops_routes_stale(lbd->netlink.hops);
+		r = netlink_query_routes(&lbd->netlink, &error);
+	}
+	netlink_keep(&lbd->netlink);
+	if (r >= 0)
+		r = change_next_hops(lbd, &error);
+	if (r < 0)
+		events_add(&lbd->events, LOG_LEVEL_ERROR, "next_hop", "%s", error.text);
+	else if (r > 0)
+		events_add(&lbd->events, LOG_LEVEL_INFO, "next_hop", "generation=%llu",
+			   lb_engine_generation(lbd->engine));
+	if (r >= 0)
+		hops_sweep_ports(lbd);
+	lbd->replan_cost_ms = now_ms() - begin;
+	hold_ms = lb_hops_hold_ms(lbd->netlink.hops, begin);
+	if (r < 0)
+		schedule(lbd, RETRY_MS);
+	else if (hold_ms)
+		schedule(lbd, hold_ms + DEBOUNCE_MS);
+	return 0;
 }
 
 void hops_changed(void *context, int mask)

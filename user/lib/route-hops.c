@@ -147,6 +147,12 @@ static int neighbor_lost(struct neighbor *neighbor, __u64 now_ms)
 	return neighbor->wanted ? LB_HOPS_LOST : 0;
 }
 
+/* It was lost, and is not believed any more. */
+static bool hold_is_over(const struct neighbor *neighbor, __u64 now_ms)
+{
+	return neighbor->lost_ms && now_ms >= neighbor->lost_ms + LB_HOPS_HOLD_MS;
+}
+
 static int apply_neighbor(struct lb_hops *hops, const struct lb_neighbor *message, __u64 now_ms)
 {
 	struct neighbor *neighbor = neighbor_get(hops, message->ifindex, &message->address);
@@ -169,7 +175,8 @@ static int apply_neighbor(struct lb_hops *hops, const struct lb_neighbor *messag
 	}
 	if (!lb_neighbor_usable(message))
 		return neighbor_lost(neighbor, now_ms);
-	changed = !neighbor->usable || memcmp(neighbor->mac, message->mac, sizeof(neighbor->mac)) != 0;
+	changed = !neighbor->usable || hold_is_over(neighbor, now_ms) ||
+		  memcmp(neighbor->mac, message->mac, sizeof(neighbor->mac)) != 0;
 	neighbor->usable = true;
 	neighbor->fresh = false;
 	neighbor->lost_ms = 0;
@@ -441,6 +448,24 @@ size_t lb_hops_fresh(struct lb_hops *hops, bool forget)
 	return n;
 }
 
+__u64 lb_hops_hold_ms(const struct lb_hops *hops, __u64 now_ms)
+{
+	const struct neighbor *neighbor;
+	__u64 least = 0;
+
+	for (neighbor = hops->neighbors; neighbor; neighbor = neighbor->hh.next) {
+		__u64 left;
+
+		if (!neighbor->wanted || !neighbor->usable || !neighbor->lost_ms ||
+		    hold_is_over(neighbor, now_ms))
+			continue;
+		left = neighbor->lost_ms + LB_HOPS_HOLD_MS - now_ms;
+		if (!least || left < least)
+			least = left;
+	}
+	return least;
+}
+
 static const char *route_error_text(const struct destination *destination)
 {
 	if (!destination->asked)
@@ -489,8 +514,7 @@ void lb_hops_get(const struct lb_hops *hops, const struct lb_address *to, __u64 
 		hop.why = "the interface of its route is not Ethernet";
 	else if (!link->link.up)
 		hop.why = "the interface of its route is down";
-	else if (!neighbor || !neighbor->usable ||
-		 (neighbor->lost_ms && now_ms >= neighbor->lost_ms + LB_HOPS_HOLD_MS))
+	else if (!neighbor || !neighbor->usable || hold_is_over(neighbor, now_ms))
 		hop.why = "its neighbour does not answer";
 	if (link)
 		hop.mtu = destination->route.mtu && destination->route.mtu < link->link.mtu

@@ -72,6 +72,9 @@ void lb_hops_visit(struct lb_hops *hops, enum lb_neighbor_request what,
  * worth a moment's wait. */
 size_t lb_hops_fresh(struct lb_hops *hops, bool forget);
 
+/* How long until the first neighbour in use that was lost is not believed any more; 0: none is. */
+__u64 lb_hops_hold_ms(const struct lb_hops *hops, __u64 now_ms);
+
 struct lb_hop {
 	bool resolved;
 	const char *why; /* static text when not resolved: "no route", ... */
