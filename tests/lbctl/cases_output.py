@@ -11,7 +11,7 @@ import subprocess
 import time
 
 import canned
-from harness import DIR, ENV, LBCTL, OFFLINE, ROOT, VERBS, expect, expect_failure, lbctl, on_terminal, test
+from harness import DIR, ENV, LBCTL, OFFLINE, ROOT, STREAMS, VERBS, expect, expect_failure, lbctl, on_terminal, test
 
 
 # --- what people read ------------------------------------------------------------------------------------------
@@ -107,6 +107,10 @@ def explain_splits_the_packet(lbd):
 def drops_flows_events_generations(lbd):
     r = lbctl("drops")
     expect("1.23M" in r.out and "16.0 EiB" in r.out and "1 other reason never occurred; counted for 1 h 0 min" in r.out, r)
+    expect("examples\n  ttl              1 min 15 s ago, 60 bytes: " in r.out and "    0000" not in r.out, r)
+    expect(r.out.endswith("redirected to\n  eth1             refused 1000 of 1.00M\n"), r)
+    r = lbctl("drops", "-v")
+    expect("\n    0000  " in r.out, r)
     r = lbctl("flows", "web", "--limit", "1")
     expect("established" in r.out and "1 of 321 flows" in r.out, r)
     expect(lbd.requests[-1][1] == "/v1/flows?service=web&limit=1", lbd.requests)
@@ -361,7 +365,7 @@ def the_manual_page_is_complete(lbd):
     with open(page) as f:
         text = f.read().replace("\\-", "-")
     top = lbctl("--help").out
-    for verb in [*VERBS, *OFFLINE]:
+    for verb in [*VERBS, *OFFLINE, *STREAMS]:
         expect(f".B lbctl {verb}" in text or f".BR lbctl\\ {verb}" in text or f"lbctl {verb}" in text, verb)
         for option in re.findall(r"--[a-z-]+", lbctl(*verb.split(), "--help").out):
             expect(option in text, option)

@@ -8,7 +8,7 @@ import socket
 import time
 
 import canned
-from harness import DIR, LBCTL, OFFLINE, SOCKET, VERBS, expect, expect_failure, lbctl, test, wrong
+from harness import DIR, LBCTL, OFFLINE, SOCKET, STREAMS, VERBS, expect, expect_failure, lbctl, test, wrong
 
 
 # --- the command line ---------------------------------------------------------------------------------------
@@ -16,8 +16,8 @@ from harness import DIR, LBCTL, OFFLINE, SOCKET, VERBS, expect, expect_failure, 
 @test
 def help_goes_to_stdout_with_exit_0(lbd):
     r = lbctl("--help")
-    expect(r.rc == 0 and r.err == "" and all(f"  {v} " in r.out for v in [*VERBS, *OFFLINE]), r)
-    for verb in [*VERBS, *OFFLINE]:
+    expect(r.rc == 0 and r.err == "" and all(f"  {v} " in r.out for v in [*VERBS, *OFFLINE, *STREAMS]), r)
+    for verb in [*VERBS, *OFFLINE, *STREAMS]:
         r = lbctl(*verb.split(), "--help")
         expect(r.rc == 0 and r.err == "" and r.out.startswith(f"lbctl {verb}"), r)
         expect(lbctl("help", *verb.split()).out == r.out, verb)

@@ -101,4 +101,5 @@ VERBS = {  # verb: a good command line, the answer it prints with -j
     "diff": (["diff", "-f", "-"], "POST /v1/diff"),
     "rollback": (["rollback"], "POST /v1/rollback"),
 }
+STREAMS = ["capture"]
 OFFLINE = ["validate", "version", "help"]

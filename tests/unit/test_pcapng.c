@@ -150,17 +150,21 @@ static void scan_what_is_none(void **state)
 		{ 6, 0, 0, 0, 0, 0, 0, 0 },
 		{ 6, 0, 0, 0, 8, 0, 0, 0 },
 		{ 6, 0, 0, 0, 13, 0, 0, 0 },
+		{ 6, 0, 0, 0, 32, 0, 0, 0 }, /* does not begin with a section */
+		{ 0x0a, 0x0d, 0x0d, 0x0a, 11, 0, 0, 0 },
 		{ '{', '"', 'e', 'r', 'r', 'o', 'r', '"' },
 	};
 	struct lb_pcapng_scan seen = {};
 
 	for (size_t i = 0; i < sizeof(lies) / sizeof(lies[0]); i++) {
 		memset(&seen, 0, sizeof(seen));
-		assert_int_equal(lb_pcapng_scan(&seen, lies[i], 8), -EINVAL);
+		assert_int_equal(lb_pcapng_scan(&seen, lies[i], 7), 0);
+		assert_false(seen.begun);
+		assert_int_equal(lb_pcapng_scan(&seen, lies[i] + 7, 1), -EINVAL);
 	}
 	/* Cut in the middle of a block. */
 	memset(&seen, 0, sizeof(seen));
-	assert_int_equal(lb_pcapng_scan(&seen, "\x06\0\0\0\x20\0\0\0\0\0", 10), 0);
+	assert_int_equal(lb_pcapng_scan(&seen, "\x0a\x0d\x0d\x0a\x20\0\0\0\0\0", 10), 0);
 	assert_false(lb_pcapng_scan_complete(&seen));
 	assert_int_equal(seen.packets, 0);
 }
@@ -171,7 +175,7 @@ static void scan_short_statistics(void **state)
 	unsigned char bytes[128];
 	const struct lb_pcapng_statistics numbers = { .received = 9, .dropped = 3 };
 	size_t n = lb_pcapng_statistics(bytes, sizeof(bytes), &numbers);
-	struct lb_pcapng_scan seen = {};
+	struct lb_pcapng_scan seen = { .begun = true };
 
 	bytes[22] = 0xff;
 	bytes[23] = 0xff;

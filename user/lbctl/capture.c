@@ -30,6 +30,8 @@ struct recording {
 	int write_error;  /* errno */
 	bool broken;      /* what comes is no pcapng */
 	struct lb_pcapng_scan scan;
+	char head[8]; /* what comes before it is known to be a capture */
+	size_t pending;
 	unsigned long long bytes; /* written */
 	char *error;              /* body of an answer that is an error */
 	size_t error_length;
@@ -72,6 +74,16 @@ static bool open_output(struct recording *recording)
 	return recording->out;
 }
 
+static bool write_out(struct recording *recording, const char *data, size_t n)
+{
+	if (fwrite(data, 1, n, recording->out) != n || fflush(recording->out) != 0) {
+		recording->write_error = errno;
+		return false;
+	}
+	recording->bytes += n;
+	return true;
+}
+
 static size_t on_data(char *data, size_t size, size_t n, void *user)
 {
 	struct recording *recording = user;
@@ -85,14 +97,17 @@ static size_t on_data(char *data, size_t size, size_t n, void *user)
 		recording->broken = true;
 		return 0;
 	}
+	if (!recording->scan.begun) {
+		memcpy(recording->head + recording->pending, data, n);
+		recording->pending += n;
+		return n;
+	}
 	if (!recording->out && !open_output(recording))
 		return 0;
-	if (fwrite(data, 1, n, recording->out) != n || fflush(recording->out) != 0) {
-		recording->write_error = errno;
+	if (recording->pending && !write_out(recording, recording->head, recording->pending))
 		return 0;
-	}
-	recording->bytes += n;
-	return n;
+	recording->pending = 0;
+	return write_out(recording, data, n) ? n : 0;
 }
 
 static void add(char **query, const char *name, const char *value)

@@ -13,6 +13,7 @@
 #include "table.h"
 
 #define EXAMPLE_BYTES_MAX 256u
+#define EXAMPLE_INDENT    19 /* columns before the text */
 #define BYTES_A_LINE      16u
 
 static size_t read_hex(const char *hex, unsigned char *bytes)
@@ -44,40 +45,51 @@ static void print_examples(const struct lbctl *c, const cJSON *drops)
 
 	cJSON_ArrayForEach (reason, json_get(drops, "reasons")) {
 		const cJSON *example = json_get(reason, "example");
+		_cleanup_(freep) char *name = NULL, *line = NULL;
 		unsigned char bytes[EXAMPLE_BYTES_MAX];
 		char text[LB_FRAME_TEXT_MAX];
 		size_t n;
 
 		if (!example)
 			continue;
+		name = text_clean(json_text(reason, "reason"));
 		n = read_hex(json_text(example, "hex"), bytes);
-		lb_frame_text(bytes, n, json_u64(example, "frame_bytes"), text);
-		printf("%s  %-16s %s ago, %llu bytes: %s\n", any ? "" : "\nexamples\n",
-		       json_text(reason, "reason"), format_duration(json_double(example, "age_s")).text,
-		       json_u64(example, "frame_bytes"), text);
+		line = lbctl_format("%s ago, %llu bytes: %s",
+				    format_duration(json_double(example, "age_s")).text,
+				    json_u64(example, "frame_bytes"),
+				    lb_frame_text(bytes, n, json_u64(example, "frame_bytes"), text));
+		printf("%s  %-16s ", any ? "" : "\nexamples\n", name);
+		print_folded(c, EXAMPLE_INDENT, line);
 		if (option_given(c, OPTION_VERBOSE))
 			print_bytes(bytes, n);
 		any = true;
 	}
 }
 
-static void print_redirects(const cJSON *drops)
+static void print_redirects(const struct lbctl *c, const cJSON *drops)
 {
 	const cJSON *redirects = json_get(drops, "redirects"), *interface;
 	bool any = false;
 
 	cJSON_ArrayForEach (interface, json_get(redirects, "interfaces")) {
+		_cleanup_(freep) char *name = text_clean(json_text(interface, "interface"));
+		double lost = json_double(interface, "lost");
+
 		if (!json_u64(interface, "lost"))
 			continue;
 		printf("%s  %-16s refused %s of %s\n",
-		       any ? "" : "\nlost behind the packet path: redirected to\n",
-		       json_text(interface, "interface"), format_count(json_double(interface, "lost")).text,
-		       format_count(json_double(interface, "lost") + json_double(interface, "sent")).text);
+		       any ? "" : "\nlost behind the packet path: redirected to\n", name,
+		       format_count(lost).text, format_count(lost + json_double(interface, "sent")).text);
 		any = true;
 	}
-	if (redirects && !json_bool(redirects, "counted"))
-		printf("\nwhat is lost behind the packet path is not counted: %s\n",
-		       json_text(redirects, "why"));
+	if (redirects && !json_bool(redirects, "counted")) {
+		_cleanup_(freep) char *line =
+			lbctl_format("what is lost behind the packet path is not counted: %s",
+				     json_text(redirects, "why"));
+
+		putchar('\n');
+		print_folded(c, 0, line);
+	}
 }
 
 /* delta: the same since the answer before, or NULL. */
@@ -115,7 +127,7 @@ static void print_drops(const struct lbctl *c, const cJSON *drops, const cJSON *
 	       json_get(drops, "since_s") ? "; counted for " : "",
 	       json_get(drops, "since_s") ? format_duration(json_double(drops, "since_s")).text : "");
 	print_examples(c, drops);
-	print_redirects(drops);
+	print_redirects(c, drops);
 }
 
 int verb_drops(struct lbctl *c)

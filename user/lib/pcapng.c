@@ -229,8 +229,9 @@ int lb_pcapng_scan(struct lb_pcapng_scan *scan, const void *data, size_t bytes)
 		bytes -= n;
 		if (scan->have == 8 && length == 8) {
 			length = word(scan, 4);
-			if (length < 12 || length % 4)
+			if (length < 12 || length % 4 || (!scan->begun && word(scan, 0) != BLOCK_SECTION))
 				return -EINVAL;
+			scan->begun = true;
 		}
 		if (scan->have < 8 || scan->have < length)
 			continue;

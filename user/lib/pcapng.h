@@ -49,6 +49,7 @@ struct lb_pcapng_scan {
 	__u64 received;  /* of the newest statistics about interface 0 */
 	__u64 dropped;   /* of the same */
 	bool statistics; /* there were any */
+	bool begun;      /* the stream begins as it should */
 	size_t have;     /* of the block that is coming in: bytes seen, bytes kept */
 	size_t kept;
 	unsigned char block[256];
