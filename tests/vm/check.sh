@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Runs tests/vm/guest.sh under each kernel (scripts/vm.sh) and counts. Everything must have been built: make check-vm
+# does both.
+#
+#   KERNELS="6.1 6.12"   which
+#   ONLY=REGEX           only suites whose name matches, as verifier, story-decap, bpf-forward
+#
+# Prints TAP, one run of numbers over all kernels; the suites' logs are in build/vm/KERNEL. The last line is "N passed,
+# N failed, N skipped". A kernel that does not boot, dies, or outruns its time counts as one failure more.
+
+set -u
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
+
+read -r -a kernels <<<"${KERNELS:-6.1 6.12}"
+seconds_each=900
+passed=0 failed=0 skipped=0 count=0
+
+# Numbers the lines of a guest on, with the kernel's name: take KERNEL, from standard input
+take()
+{
+	local kernel=$1 line
+	while IFS= read -r line; do
+		case $line in
+		"ok "*" # SKIP"*) skipped=$((skipped + 1)) ;;
+		"ok "*) passed=$((passed + 1)) ;;
+		"not ok "*) failed=$((failed + 1)) ;;
+		esac
+		case $line in
+		"ok "* | "not ok "*)
+			count=$((count + 1))
+			echo "${line%%ok - *}ok $count - $kernel: ${line#*ok - }"
+			;;
+		done) finished=yes ;;
+		*) echo "# ${line#"# "}" ;;
+		esac
+	done
+}
+
+child=
+stop()
+{
+	trap '' INT TERM
+	[[ -z $child ]] || kill "$child" 2>/dev/null
+	wait
+	echo "interrupted"
+	exit 130
+}
+trap stop INT TERM
+
+run_kernel()
+{
+	local kernel=$1 out=build/vm/$1 start=$SECONDS status=0 fifo
+	mkdir -p "$out"
+	find "$out" -mindepth 1 -maxdepth 1 -type f -delete
+	fifo=$out/.tap
+	mkfifo "$fifo" || return 1
+	scripts/vm.sh run --kernel "$kernel" --out "$out" --timeout "$seconds_each" \
+		env ONLY="${ONLY:-}" tests/vm/guest.sh >"$fifo" &
+	child=$!
+	finished=no
+	take "$kernel" <"$fifo"
+	wait "$child" || status=$?
+	child=
+	rm -f "$fifo"
+	if [[ $finished == no ]]; then
+		failed=$((failed + 1)) count=$((count + 1))
+		echo "not ok $count - $kernel: runs to its end"
+		echo "# status $status; see $out/console.log"
+	fi
+	echo "# $kernel: $((SECONDS - start)) s"
+}
+
+for kernel in "${kernels[@]}"; do
+	run_kernel "$kernel"
+done
+echo "1..$count"
+echo "$passed passed, $failed failed, $skipped skipped"
+((failed == 0 && passed > 0))

@@ -1,0 +1,180 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# Shared interfaces: libxdp's dispatcher with a second program (second.bpf.c) on the balancer's interface, before ours
+# and after it, coming and going while requests flow; adoption, upgrade and detach beside it. The lab's two arms
+# (scripts/lab.sh).
+
+# shellcheck disable=SC2317 # functions that check calls
+# shellcheck source=tests/vm/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+lab_start --arm two --backends 2
+lbd_init
+shared='.interfaces[0].attach = "dispatcher" | .services[].backends |= .[:2]'
+lbd_config "$shared" >"$LBD_CONFIG"
+counter=$LAB_DIR/bpf/second_seen
+
+second()
+{
+	in_ns lb "$VM_TOOLS/second" "$@"
+}
+
+# What runs on an interface, in order.
+order()
+{
+	second list "${1:-eth0}" | awk '{ print $1 == "alone" ? "alone " $2 : $1 }' | xargs
+}
+
+program()
+{
+	second list eth0 | awk -v name="$1" '$1 == name { print $2 }'
+}
+
+seen()
+{
+	second count "$counter"
+}
+
+# The second program sees at least so many packets of so many requests; or, with "few", hardly any.
+sees()
+{
+	local before after
+	before=$(seen)
+	ask "$LAB_VIP4" 20 >/dev/null || return 1
+	after=$(seen)
+	echo "saw $((after - before)) packets of 20 requests"
+	if [[ $1 == few ]]; then
+		((after - before < 20))
+	else
+		((after - before >= 20 * 4))
+	fi
+}
+
+sees_pings()
+{
+	local before
+	before=$(seen)
+	in_ns router ping -c 3 -i 0.2 -W 20 10.76.0.2 && (($(seen) >= before + 3))
+}
+
+shared_natively()
+{
+	answers GET /v1/status '.interfaces[0] | .attach == "dispatcher" and .mode == "native" and .attached'
+}
+
+# --- where this libxdp and this kernel do not go together ------------------------------------------------------
+
+# Linux 6.13, and 6.12 as it is now, take a program that changes packets only in place of a function that may: those of
+# libxdp's dispatcher say so from libxdp 1.5.5 on. Without lbd's word for it: a program of our own is refused.
+if ! why=$(second probe eth0 2>&1); then
+	act "lbd starts" vm_lbd_start
+	check "status says exclusive, and that the dispatcher was refused" answers GET /v1/status \
+		'.interfaces[0] | .attach == "exclusive" and .mode == "native" and (.attach_note | test("dispatcher refused"))'
+	is "our program runs alone" "$(order)" "alone lb_ingress"
+	check "IPv4 reaches every backend" reaches "$LAB_VIP4" 2 16
+	check "IPv6 reaches every backend" reaches "[$LAB_VIP6]" 2 16
+	ours=$(second list eth0)
+	vm_lbd_stop TERM
+	act "lbd starts again" vm_lbd_start
+	is "it adopted its program" "$(second list eth0)" "$ours"
+	refuse "a second program finds the interface taken" busy second attach eth0 10 "$counter"
+	diag "$why"
+	skip "beside a second program" "this libxdp's dispatcher is refused by this kernel"
+	vm_lbd_stop TERM
+	done_testing
+fi
+is "the probe left nothing" "$(order)" ""
+
+# --- alone in the dispatcher -----------------------------------------------------------------------------------
+
+act "lbd starts" vm_lbd_start
+check "status says dispatcher, native" shared_natively
+is "our program runs in a dispatcher" "$(order)" "lb_ingress"
+check "IPv4 reaches every backend" reaches "$LAB_VIP4" 2 16
+check "IPv6 reaches every backend" reaches "[$LAB_VIP6]" 2 16
+
+# --- a second program comes and goes ---------------------------------------------------------------------------
+
+ours=$(program lb_ingress)
+vm_load_start
+check "a second program is attached, before ours" second attach eth0 10 "$counter"
+is "both are there" "$(order)" "second lb_ingress"
+is "ours is the one it was" "$(program lb_ingress)" "$ours"
+check "the second sees the packets of the service" sees all
+check "ours still balances" reaches "$LAB_VIP4" 2 16
+check "the second goes" second detach eth0
+is "ours is there alone" "$(order)" "lb_ingress"
+is "and is the one it was" "$(program lb_ingress)" "$ours"
+check "requests flow" vm_load_goes_on
+rm -f "$counter"
+check "it comes back, after ours" second attach eth0 90 "$counter"
+is "ours comes first now" "$(order)" "lb_ingress second"
+vm_load_stop
+is "no request failed through all of this" "$load_failed" 0
+check "the load was real" test "$load_answered" -gt 30
+check "the second sees nothing of what ours forwards" sees few
+check "it sees what ours passes" sees_pings
+
+# --- adoption and upgrade beside it ----------------------------------------------------------------------------
+
+theirs=$(program second)
+vm_load_start
+vm_lbd_stop TERM
+check "requests flow without lbd" vm_load_goes_on
+act "lbd starts again" vm_lbd_start
+is "it adopted its program" "$(program lb_ingress)" "$ours"
+is "the other one is unharmed" "$(order) $(program second)" "lb_ingress second $theirs"
+vm_lbd_stop KILL
+check "requests flow after kill -9" vm_load_goes_on
+check "the second goes while lbd is down" second detach eth0
+rm -f "$counter"
+check "and comes back" second attach eth0 90 "$counter"
+theirs=$(program second)
+act "lbd starts after kill -9" vm_lbd_start
+is "it adopted its program again" "$(program lb_ingress)" "$ours"
+check "status says dispatcher, native" shared_natively
+check "requests flow" vm_load_goes_on
+
+vm_lbd_stop TERM
+lbd_config "$shared"' | .interfaces += [.interfaces[0] | .name = "eth1"]' >"$LBD_CONFIG"
+act "lbd starts with a program that differs" vm_lbd_start
+check "its program was replaced" test "$(program lb_ingress)" != "$ours"
+is "each interface has it once, beside the other's" "$(order eth0) / $(order eth1)" "lb_ingress second / lb_ingress"
+is "the other one is the one it was" "$(program second)" "$theirs"
+check "requests flow through it" vm_load_goes_on
+check "IPv6 reaches every backend" reaches "[$LAB_VIP6]" 2 16
+lbd_config "$shared" >"$LBD_CONFIG"
+kill -HUP "$lbd_pid"
+check "a reload takes the second interface away" wait_for $PATIENCE answers GET /v1/status '.interfaces | length == 1'
+is "our program is gone from it" "$(order eth1)" ""
+check "requests flow" vm_load_goes_on
+vm_load_stop
+is "no request failed through all of this" "$load_failed" 0
+check "received is what was sent, passed and dropped" conserved
+
+# --- detach, and starting beside others ------------------------------------------------------------------------
+
+vm_lbd_stop TERM
+check "--detach ends well" timeout $PATIENCE nsenter --net="/run/netns/$LAB_PREFIX-lb" -- "$LBD" "${LBD_ARGUMENTS[@]}" --detach
+is "the other one is left" "$(order) $(program second)" "second $theirs"
+check "and sees what comes" sees_pings
+act "lbd starts where another was first" vm_lbd_start
+is "both are there" "$(order)" "lb_ingress second"
+check "packets flow" reaches "$LAB_VIP4" 2 16
+vm_lbd_stop TERM
+timeout $PATIENCE nsenter --net="/run/netns/$LAB_PREFIX-lb" -- "$LBD" "${LBD_ARGUMENTS[@]}" --detach >/dev/null 2>&1
+second detach eth0
+is "nothing is left" "$(order)" ""
+
+# --- an interface that someone has for himself -----------------------------------------------------------------
+
+in_ns lb ip link set dev eth0 xdpdrv object "$LAB_BUILD/bpf/lb_pass.bpf.o" section xdp.frags
+spawn lb "$LBD" "${LBD_ARGUMENTS[@]}"
+lbd_pid=$spawned lbd_log=$spawned_output
+check "lbd says that the interface is taken" wait_for $PATIENCE grep -q 'eth0 has an XDP program that is not ours' "$lbd_log"
+is "and leaves it alone" "$(order)" "alone lb_pass"
+kill "$lbd_pid" 2>/dev/null
+wait_for $PATIENCE process_gone "$lbd_pid"
+
+done_testing

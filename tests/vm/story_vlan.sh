@@ -1,0 +1,82 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# A real 802.1Q device: the router reaches the balancer, and the balancer its backends, through VLAN 100 on links that
+# also carry untagged frames. The lab's single arm (scripts/lab.sh), and on top:
+#
+#   router back.100 10.78.0.1  ---- tag 100 ----  lb eth0 (XDP), eth0.100 10.78.0.2  ---- tag 100 ----  b1, b2 eth0.100
+#
+# The first backend decapsulates with the kernel's tunnels, the second with lb-backend on the VLAN device. XDP sees a
+# tag only where hardware has not taken it off: on veth that is "txvlan off" at the far end.
+
+# shellcheck disable=SC2317 # functions that check calls
+# shellcheck source=tests/vm/lib.sh
+. "$(dirname "$0")/lib.sh"
+
+lab_start --arm one --backends 2 --decap off
+lbd_init
+vm_files
+lbd_config '.services[].backends |= .[:2]' >"$LBD_CONFIG"
+
+vlan_add()
+{
+	in_ns "$1" ip link add link "$2" name "$2.100" type vlan id 100 && in_ns "$1" ip link set "$2.100" up
+}
+
+router_up()
+{
+	vlan_add router back
+	in_ns router ip address add 10.78.0.1/24 dev back.100
+	in_ns router ip address add fd78::1/64 dev back.100 nodad
+	in_ns router ip route replace 203.0.113.0/24 via 10.78.0.2
+	in_ns router ip -6 route replace 2001:db8:113::/64 via fd78::2
+	in_ns router ethtool -K back txvlan off
+	in_ns sw ethtool -K lb txvlan off
+}
+
+balancer_up()
+{
+	vlan_add lb eth0
+	in_ns lb ip address add 10.78.0.2/24 dev eth0.100
+	in_ns lb ip address add fd78::2/64 dev eth0.100 nodad
+}
+
+backend_kernel()
+{
+	vlan_add b1 eth0
+	in_ns b1 ip link add tun4 type ipip local "$(lab_backend4 1)" remote any
+	in_ns b1 ip link add tun6 type ip6tnl mode any local "$(lab_backend6 1)" remote any
+	in_ns b1 ip link set tun4 mtu 1500 up
+	in_ns b1 ip link set tun6 mtu 1500 up
+	in_ns b1 ip address add "$LAB_VIP4" dev lo
+	in_ns b1 ip address add "$LAB_VIP6" dev lo
+}
+
+backend_ours()
+{
+	vlan_add b2 eth0
+	in_ns b2 "$LAB_BUILD/lb-backend" up --vip "$LAB_VIP4" "$LAB_VIP6" --dev eth0.100 --decap ipip --state-dir "$LAB_DIR/b2"
+}
+
+check "the kernel has 8021q" modprobe -a 8021q ipip ip6_tunnel
+check "the router has a VLAN" router_up
+check "so has the balancer" balancer_up
+check "and a backend with the kernel's tunnels" backend_kernel
+check "and a backend with lb-backend on the VLAN device" backend_ours
+act "lbd starts" vm_lbd_start
+check "native XDP is attached to the device below" answers GET /v1/status \
+	'.interfaces[0] | .name == "eth0" and .mode == "native" and .attached'
+check "the balancer's own address on the VLAN is reached" in_ns router ping -c 1 -W 20 10.78.0.2
+check "over IPv6 too" in_ns router ping -c 1 -W 20 fd78::2
+before=$(received b1 eth0.100) before2=$(received b2 eth0.100)
+check "IPv4 reaches both backends" reaches "$LAB_VIP4" 2 16
+check "IPv6 reaches both backends" reaches "[$LAB_VIP6]" 2 16
+check "a download is intact" download_intact "$LAB_VIP4"
+check "an upload over IPv4 arrives" upload_intact "$LAB_VIP4"
+check "an upload over IPv6 arrives" upload_intact "[$LAB_VIP6]"
+check "the first backend got them with their tag" test "$(received b1 eth0.100)" -gt $((before + 50))
+check "and so did the second" test "$(received b2 eth0.100)" -gt $((before2 + 50))
+check "received is what was sent, passed and dropped" conserved
+check "nothing was dropped" answers GET /v1/status '.packets.drop == 0'
+
+done_testing
