@@ -62,15 +62,19 @@ LB_INLINE __u64 lb_hash_v4(const __u64 key[2], __u32 saddr, __u32 daddr, __u32 p
 	return lb_mix64((from ^ key[0]) + (vip ^ key[1]));
 }
 
-/* The same for IPv6; addresses as two words each, first bytes first. */
+/*
+ * The same for IPv6; addresses as two words each, first bytes first. Whoever has a /64 chooses saddr[1] and a
+ * port: the ports go in before the shift, for what is only added to saddr[1] can be made up for by it, under
+ * any key.
+ */
 LB_INLINE __u64 lb_hash_v6(const __u64 key[2], const __u64 saddr[2], const __u64 daddr[2], __u32 ports,
 			   __u32 protocol)
 {
 	__u64 vip = lb_mix_vip(daddr[0], daddr[1],
 			       lb_vip_tail_word(ports & 0xffff, protocol, LB_FAMILY_V6, 0, 0));
-	__u64 from = (saddr[0] ^ key[0]) * LB_MIX_A;
+	__u64 from = (saddr[0] ^ key[0]) * LB_MIX_A + ports * LB_MIX_B;
 
 	from ^= from >> 32;
 	from = (from + saddr[1]) * LB_MIX_D;
-	return lb_mix64(from + (ports >> 16) + (vip ^ key[1]));
+	return lb_mix64(from + (vip ^ key[1]));
 }

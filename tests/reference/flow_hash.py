@@ -35,9 +35,9 @@ def flow_hash(key, source, destination, ports, protocol):
         return mix64((((sport << 32 | s) ^ key[0]) + (vip ^ key[1])) & M64)
     (s0, s1), (d0, d1) = words64.unpack(source), words64.unpack(destination)
     vip = mix_vip(d0, d1, dport, protocol, 6)
-    a = (s0 ^ key[0]) * A & M64
+    a = ((s0 ^ key[0]) * A + ports * B) & M64
     a = ((a ^ a >> 32) + s1) * D & M64
-    return mix64((a + sport + (vip ^ key[1])) & M64)
+    return mix64((a + (vip ^ key[1])) & M64)
 
 
 def ports_word(source_port, destination_port):

@@ -162,6 +162,46 @@ static struct input macs_v6(__u32 i)
 {
 	return client_v6(0xfd00000000000000ull, 0x021122fffe000000ull + (__u64)i * 4, 40000);
 }
+/*
+ * Clients that pay for another port with another address, so that what the hash adds up would stay the same
+ * if it only added: by the multipliers that a port meets an address under. Such a set is made without the
+ * key.
+ */
+static struct input aimed_v6(__u32 i, __u64 high_step, __u64 low_step)
+{
+	struct input in = client_v6(0x20010db8000a0000ull, 0x5eed, 0);
+
+	in.saddr[0] -= (i & 0xffff) * high_step;
+	in.saddr[1] -= (i & 0xffff) * low_step + (i >> 16);
+	in.ports = i << 16 | htons(443);
+	return in;
+}
+
+/* Of an odd number, modulo 2^64 (Newton). */
+static __u64 inverse(__u64 odd)
+{
+	__u64 x = odd;
+
+	for (int i = 0; i < 6; i++)
+		x *= 2 - odd * x;
+	return x;
+}
+static struct input aimed_by_d_v6(__u32 i)
+{
+	return aimed_v6(i, 0, inverse(LB_MIX_D));
+}
+static struct input aimed_by_b_v6(__u32 i)
+{
+	return aimed_v6(i, 0, LB_MIX_B);
+}
+static struct input aimed_by_a_v6(__u32 i)
+{
+	return aimed_v6(i, inverse(LB_MIX_A), 0);
+}
+static struct input aimed_by_a_b_v6(__u32 i)
+{
+	return aimed_v6(i, inverse(LB_MIX_A) * LB_MIX_B, 0);
+}
 /* Destinations, for the VIP table. */
 static struct input vip_addresses(__u32 i)
 {
@@ -238,6 +278,23 @@ static void test_evenness(void **state)
 	}
 }
 
+/* What outsiders choose spreads under every key that they do not know. */
+static void test_aimed(void **state)
+{
+	struct input (*const sets[])(__u32 i) = { aimed_by_d_v6, aimed_by_b_v6, aimed_by_a_v6,
+						  aimed_by_a_b_v6 };
+	__u64 key[2];
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(sets) / sizeof(sets[0]); i++) {
+		for (int k = 0; k < 8; k++) {
+			key[0] = random_word();
+			key[1] = random_word();
+			assert_true(evenness(hash_v6, key, sets[i], 12, 0) < 5);
+		}
+	}
+}
+
 /* Slot and bucket of a flow must not tell about each other: they are under different keys. */
 static void test_independence(void **state)
 {
@@ -264,16 +321,15 @@ static void test_fixed(void **state)
 
 	(void)state;
 	assert_int_equal(hash_v4(keys[0], &v4), 0xe727fb7f33d73ecdull);
-	assert_int_equal(hash_v6(keys[0], &v6), 0x654df15c85a55861ull);
+	assert_int_equal(hash_v6(keys[0], &v6), 0xb0e055827f4f7c7aull);
 	assert_int_equal(lb_hash_vip(v4.daddr[0], 0, lb_vip_tail_word(htons(443), 6, 4, 0, 0)), 0x6846b656);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_avalanche),
-		cmocka_unit_test(test_evenness),
-		cmocka_unit_test(test_independence),
+		cmocka_unit_test(test_avalanche), cmocka_unit_test(test_evenness),
+		cmocka_unit_test(test_aimed),     cmocka_unit_test(test_independence),
 		cmocka_unit_test(test_fixed),
 	};
 
