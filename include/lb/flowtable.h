@@ -85,11 +85,14 @@ LB_INLINE __u32 lb_flow_age_s(__u64 word, __u32 now_s)
 	return (now_s - (__u32)(word >> 48)) & 0xffff;
 }
 
-/* A handshake that nobody completed in time: anything may take its place. */
+/*
+ * A handshake that nobody completed in time: anything may take its place. A packet that read the clock before
+ * it moved on may meet one that is younger than itself: an age beyond half the range is that, not old.
+ */
 LB_INLINE int lb_flow_is_evictable(__u64 word, __u32 now_s)
 {
 	return lb_flow_state(word) == LB_FLOW_EMBRYONIC &&
-	       lb_flow_age_s(word, now_s) > LB_FLOW_EMBRYONIC_GRACE_S;
+	       lb_flow_age_s(word, now_s) - LB_FLOW_EMBRYONIC_GRACE_S - 1 < 0x8000;
 }
 
 LB_INLINE __u64 lb_flow_tag(__u64 hash)
@@ -228,12 +231,15 @@ LB_INLINE void lb_flow_touch(lb_flow_table table, const struct lb_flow_place *pl
 		(void)__sync_val_compare_and_swap(&flow->word, place->word, word);
 }
 
-/* What a packet does to the state of its flow. syn, closing: of TCP. */
+/*
+ * What a packet does to the state of its flow. syn, closing: of TCP. A SYN after the end opens the next
+ * connection of the same ports, which is not to be forgotten as early as one that is closing.
+ */
 LB_INLINE __u32 lb_flow_next_state(__u32 state, int syn, int closing)
 {
 	if (closing)
 		return LB_FLOW_CLOSING;
 	if (syn)
-		return state;
+		return state == LB_FLOW_CLOSING ? LB_FLOW_EMBRYONIC : state;
 	return state == LB_FLOW_EMBRYONIC ? LB_FLOW_ESTABLISHED : state;
 }

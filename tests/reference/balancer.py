@@ -200,9 +200,11 @@ class Balancer:
 
     @staticmethod
     def next_state(state, syn, closing):
-        """A handshake is established by the client's next packet, and over with a FIN or RST."""
+        """A handshake is established by the client's next packet, and over with a FIN or RST; a SYN begins anew."""
         if closing:
             return CLOSING
+        if state == CLOSING and syn:
+            return EMBRYONIC
         return ESTABLISHED if state == EMBRYONIC and not syn else state
 
     def flow_states(self):

@@ -30,6 +30,24 @@ static void test_words(void **state)
 	assert_int_equal(lb_flow_next_state(LB_FLOW_EMBRYONIC, 0, 0), LB_FLOW_ESTABLISHED);
 	assert_int_equal(lb_flow_next_state(LB_FLOW_ESTABLISHED, 0, 1), LB_FLOW_CLOSING);
 	assert_int_equal(lb_flow_next_state(LB_FLOW_CLOSING, 0, 0), LB_FLOW_CLOSING);
+	/* The next connection of the same ports is another one. */
+	assert_int_equal(lb_flow_next_state(LB_FLOW_CLOSING, 1, 0), LB_FLOW_EMBRYONIC);
+	assert_int_equal(lb_flow_next_state(LB_FLOW_ESTABLISHED, 1, 0), LB_FLOW_ESTABLISHED);
+	assert_int_equal(lb_flow_next_state(LB_FLOW_CLOSING, 1, 1), LB_FLOW_CLOSING);
+}
+
+/* A packet that read the clock before it moved on meets a handshake that is younger. */
+static void test_evictable(void **state)
+{
+	__u64 word = lb_flow_word(0, LB_FLOW_EMBRYONIC, 0, 0, 0x10000);
+
+	(void)state;
+	assert_false(lb_flow_is_evictable(word, 0x10000));
+	assert_false(lb_flow_is_evictable(word, 0x10000 + LB_FLOW_EMBRYONIC_GRACE_S));
+	assert_true(lb_flow_is_evictable(word, 0x10001 + LB_FLOW_EMBRYONIC_GRACE_S));
+	assert_true(lb_flow_is_evictable(word, 0x10000 + 3600));
+	assert_false(lb_flow_is_evictable(word, 0xffff));
+	assert_false(lb_flow_is_evictable(word, 0x10000 - LB_ENGINE_CLOCK_STEP_MAX_S));
 }
 
 /* --- the oracle ---------------------------------------------------------------------------------- */
@@ -284,6 +302,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_words),
+		cmocka_unit_test(test_evictable),
 		cmocka_unit_test(test_oracle),
 		cmocka_unit_test(test_torn_places),
 		cmocka_unit_test(test_load_factor),
