@@ -39,6 +39,18 @@ last_error()
 	[[ $(api GET /v1/status | jq -r .last_error.message) =~ $1 ]]
 }
 
+# --- a power cut at the very first start -------------------------------------------------------------------------
+
+for step in store_written store_renamed; do
+	rm -rf "$LBD_STATE"
+	LBD_CRASH_AT_STEP=$step lbd_once >/dev/null 2>&1
+	check "a first start that ends at $step leaves a trace" test -n "$(ls -A "$LBD_STATE")"
+	act "and the next one starts" lbd_start
+	lbd_stop TERM || not_ok "it stops in order"
+	lbd_once --detach >/dev/null 2>&1
+done
+rm -rf "$LBD_STATE"
+
 # --- the file --------------------------------------------------------------------------------------------------
 
 act "it starts from the file" lbd_start

@@ -118,7 +118,8 @@ static int read_file(const struct store *store, const char *path, char **ret_tex
 	return 0;
 }
 
-/* Whether the directory has anything that is not ours in the state it is in before the first start. */
+/* Whether the directory has nothing that is not ours in the state it is in before the first start has come to
+ * its end: ".new" is left by one that was cut. */
 static int is_empty(int at)
 {
 	_cleanup_(closedirp) DIR *directory = NULL;
@@ -134,8 +135,9 @@ static int is_empty(int at)
 	}
 	while ((entry = readdir(directory)))
 		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-		    strcmp(entry->d_name, "lock") != 0 && strcmp(entry->d_name, "lost+found") != 0 &&
-		    strcmp(entry->d_name, "generations") != 0 && strcmp(entry->d_name, "configs") != 0)
+		    strcmp(entry->d_name, "lock") != 0 && strcmp(entry->d_name, ".new") != 0 &&
+		    strcmp(entry->d_name, "lost+found") != 0 && strcmp(entry->d_name, "generations") != 0 &&
+		    strcmp(entry->d_name, "configs") != 0)
 			return 0;
 	return 1;
 }
@@ -241,6 +243,11 @@ int store_open(struct store *store, const char *directory, struct lb_error *erro
 	if (r == 0 && ((mkdirat(store->fd, "configs", 0750) < 0 && errno != EEXIST) ||
 		       (mkdirat(store->fd, "generations", 0750) < 0 && errno != EEXIST)))
 		r = lb_error_set(error, errno, "Failed to make a directory in %s: %m", directory);
+	/* What was just made is to outlive a power cut as well. The parent may not be ours to open. */
+	if (r == 0 && (r = sync_directory(store->fd, ".")) < 0)
+		r = lb_error_set(error, -r, "Failed to sync %s: %s", directory, strerror(-r));
+	if (r == 0)
+		(void)sync_directory(store->fd, "..");
 	if (r < 0)
 		store_close(store);
 	return r;
