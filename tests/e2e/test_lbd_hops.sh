@@ -85,6 +85,17 @@ check "a backend that falls silent is not resolved any more" wait_for 10 next_ho
 in_ns b2 ip link set eth0 arp on
 check "when it is back with the MAC it had, it is" wait_for 20 next_hop b2 ".mac == \"$(mac_of b2)\""
 
+lbd_config '.services[0].backends[2].address = "10.77.0.88"' >"$TEST_TMP/asked.json"
+check "a plan is only shown" answers POST /v1/diff '.applied == false' @"$TEST_TMP/asked.json"
+check "another change is made" answers PATCH /v1/services/web/backends/b1 '.applied' '{"weight": 99}'
+is "the kernel is not asked for what was only shown" "$(in_ns lb ip neigh show to 10.77.0.88)" ""
+lbd_config '.interfaces = [{"name": "eth0", "xdp_mode": "generic", "attach": "exclusive"},
+	{"name": "lo", "xdp_mode": "native", "attach": "exclusive"}]' >"$TEST_TMP/refused.json"
+check "an interface that refuses makes the change fail" answers POST /v1/apply \
+	'.error.message | test("driver of lo only does generic")' @"$TEST_TMP/refused.json"
+check "the others are as they were" answers GET /v1/status \
+	'.interfaces | length == 1 and .[0].attached and .[0].mode == "native"'
+
 # --- routes -------------------------------------------------------------------------------------------------------
 
 in_ns lb ip route add unreachable 10.99.0.0/24

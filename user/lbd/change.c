@@ -261,7 +261,7 @@ static int plan_next(struct lbd *lbd, const struct desired *next, const struct c
 	return lb_engine_plan(lbd->engine, &desired, ret_plan, error);
 }
 
-int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
+static int make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
 		struct lb_error *error)
 {
 	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
@@ -316,6 +316,18 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 		   now_ms() - planned);
 	hops_report(lbd);
 	return 0;
+}
+
+int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
+		struct lb_error *error)
+{
+	bool other = !next->borrowed && !change->starting;
+	int r = make(lbd, next, change, plan_json, error);
+
+	/* What was not made leaves nothing behind: no neighbour is kept for it. */
+	if (other && (r < 0 || change->dry_run))
+		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
+	return r;
 }
 
 int change_next_hops(struct lbd *lbd, struct lb_error *error)

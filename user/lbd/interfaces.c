@@ -221,15 +221,25 @@ int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb
 	return r;
 }
 
+static bool same_wish(const struct lb_config_interface *a, const struct lb_config_interface *b)
+{
+	return a->xdp_mode == b->xdp_mode && a->attach == b->attach;
+}
+
 void interfaces_trim(struct lbd *lbd, const struct lb_config *config)
 {
+	bool again = lbd->several_interfaces != (config->n_interfaces > 1);
 	struct lb_error error = {};
 	size_t kept = 0;
 
 	for (size_t i = 0; i < lbd->n_attachments; i++) {
 		struct attachment *attachment = &lbd->attachments[i];
+		const struct lb_config_interface *wanted = find_wanted(config, attachment->wanted.name);
 
-		if (find_wanted(config, attachment->wanted.name)) {
+		if (wanted) {
+			/* After a change that failed they may be as it wanted them. */
+			again |= !same_wish(wanted, &attachment->wanted);
+			attachment->wanted = *wanted;
 			lbd->attachments[kept++] = *attachment;
 			continue;
 		}
@@ -241,7 +251,7 @@ void interfaces_trim(struct lbd *lbd, const struct lb_config *config)
 		attachment_close(attachment);
 	}
 	lbd->n_attachments = kept;
-	if (lbd->several_interfaces == (config->n_interfaces > 1))
+	if (!again)
 		return;
 	lbd->several_interfaces = config->n_interfaces > 1;
 	for (size_t i = 0; i < lbd->n_attachments; i++)

@@ -159,7 +159,7 @@ int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb
 /* The program for the interfaces as they are, loaded if need be: lbd->program_fd, or -errno. */
 int interfaces_program(struct lbd *lbd, struct lb_error *error);
 
-/* Detaches from interfaces that the configuration does not name. */
+/* Detaches from interfaces that the configuration does not name, and has the others as it wants them. */
 void interfaces_trim(struct lbd *lbd, const struct lb_config *config);
 
 /* Brings the interfaces that are attached to the program that is wanted of them now (capture.h). */
