@@ -24,6 +24,9 @@ import tempfile
 import threading
 import time
 
+sys.dont_write_bytecode = True
+from report import machine  # noqa: E402 pylint: disable=wrong-import-position
+
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("LAB_BUILD", os.path.join(ROOT, "build"))
 REST_S = 5 if os.environ.get("QUICK") else 20
@@ -109,14 +112,21 @@ def configuration(services, backends, socket_path, variant):
 # --- the lab: the balancer, and a gateway that all backends are behind ----------------------------------------
 
 class Lab:
-    def __init__(self):
-        self.prefix = f"wc{os.getpid()}"
-        self.directory = tempfile.mkdtemp(prefix="weir-control.", dir="/run")
+    """The lab of bench-control; other benches derive theirs."""
+
+    def __init__(self, prefix="wc"):
+        self.prefix = f"{prefix}{os.getpid()}"
+        self.directory = tempfile.mkdtemp(prefix="weir-bench.", dir="/run")
         self.bpffs = os.path.join(self.directory, "bpf")
         self.agent = None
+        self.children = []
+        self.threaded = self.threaded_tried = False
+
+    def namespaces(self):
+        return [f"{self.prefix}-lb", f"{self.prefix}-gw"]
 
     def up(self):
-        a, b = f"{self.prefix}-lb", f"{self.prefix}-gw"
+        a, b = self.namespaces()
         for name in (a, b):
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
@@ -125,6 +135,9 @@ class Lab:
             run("ip", "-n", name, "address", "add", address, "dev", "eth0")
             run("ip", "-n", name, "link", "set", "eth0", "up")
         run("ip", "-n", a, "route", "add", "default", "via", "192.0.2.1")
+        self.mount()
+
+    def mount(self):
         os.mkdir(self.bpffs)
         run("mount", "-t", "bpf", "bpf", self.bpffs)
 
@@ -136,8 +149,11 @@ class Lab:
     def down(self):
         if self.agent:
             self.agent.kill()
+        for child in self.children:
+            child.kill()
+            child.wait()
         subprocess.run(["umount", "-l", self.bpffs], stderr=subprocess.DEVNULL, check=False)
-        for name in (f"{self.prefix}-lb", f"{self.prefix}-gw"):
+        for name in self.namespaces():
             subprocess.run(["ip", "netns", "del", name], stderr=subprocess.DEVNULL, check=False)
         shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -148,7 +164,7 @@ class Lab:
 def run(*command):
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     if result.returncode:
-        sys.exit(f"bench-control: {' '.join(command)}: {result.stderr.strip()}")
+        sys.exit(f"bench: {' '.join(command)}: {result.stderr.strip()}")
     return result.stdout
 
 
@@ -444,6 +460,7 @@ def main():
     if os.geteuid() != 0:
         sys.exit("bench-control: must be root")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    where = machine("sudo make bench-control")
     lab = Lab()
     try:
         lab.up()
@@ -453,7 +470,7 @@ def main():
     out = os.path.join(BUILD, "bench")
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(out, "control.json"), "w", encoding="ascii") as file:
-        json.dump({"targets": TARGETS, "rows": rows}, file, indent=1)
+        json.dump({"machine": where, "targets": TARGETS, "rows": rows}, file, indent=1)
         file.write("\n")
     show(rows)
 

@@ -1,9 +1,32 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Speed and scale beyond the packet path alone (tests/bench/rules.mk). Each is one command, done in under 90 s:
 #   sudo make bench-control   the agent with thousands of services: changes, reloads, restarts, memory
-CONTROL_ENV = LAB_BUILD=$(abspath $(B))
+BENCH_ENV = LAB_BUILD=$(abspath $(B))
 
 .PHONY: bench-control
 bench-control: setup
 	$(Q)$(MAKE) --no-print-directory all
-	$(Q)$(CONTROL_ENV) tests/bench/control.py
+	$(Q)$(BENCH_ENV) tests/bench/control.py
+
+# The record: docs/performance.md from all results; ratios of the packet path against the recorded ones.
+.PHONY: bench-check bench-baseline bench-page
+bench-check: setup
+	$(Q)$(MAKE) --no-print-directory $(B)/tests/bench_packet_path
+	$(Q)$(BENCH_ENV) tests/bench/report.py check
+
+bench-baseline:
+	$(Q)tests/bench/report.py baseline
+
+bench-page:
+	$(Q)$(BENCH_ENV) tests/bench/report.py page
+
+# The whole path under load. PROFILE=name, or all of them; SECONDS and RATE (packets/s).
+$(B)/tests/bench/load: $(B)/tests/bench/load.o
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lbpf
+
+.PHONY: bench-load
+bench-load: setup
+	$(Q)$(MAKE) --no-print-directory all $(B)/tests/bench/load
+	$(Q)$(BENCH_ENV) tests/bench/load.py
