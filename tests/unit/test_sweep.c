@@ -212,6 +212,24 @@ static void test_learning(void **state)
 	fixture_done(&f);
 }
 
+/* UDP: an old flow that found no place in the flow table has only base; its window is the time since then. */
+static void test_learning_refused(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	moved_pool(&f, IPPROTO_UDP);
+	for (int i = 0; i < 20; i++) {
+		fixture_pass(&f, 1);
+		fixture_stamps(&f, "web")[5] = CLOCK(&f);
+	}
+	assert_int_equal(slot(&f, 6), lb_slot_make(1, 1, 0));
+	assert_int_equal(slot(&f, 5), lb_slot_make(1, 0, LB_SLOT_UNSETTLED | LB_SLOT_LEARNING));
+	fixture_pass(&f, 8);
+	assert_int_equal(slot(&f, 5), lb_slot_make(1, 1, 0));
+	fixture_done(&f);
+}
+
 /* A given-up place: a tomb where a look-up may have to step over it, empty where not. */
 static void test_tombs(void **state)
 {
@@ -409,12 +427,19 @@ static void test_commit_in_mid_pass(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_clock),           cmocka_unit_test(test_expiry),
-		cmocka_unit_test(test_void_entries),    cmocka_unit_test(test_settling_tcp),
-		cmocka_unit_test(test_disagreement),    cmocka_unit_test(test_learning),
-		cmocka_unit_test(test_tombs),           cmocka_unit_test(test_leaving),
-		cmocka_unit_test(test_removed_service), cmocka_unit_test(test_stamps_in_flight),
-		cmocka_unit_test(test_bounded_work),    cmocka_unit_test(test_commit_in_mid_pass),
+		cmocka_unit_test(test_clock),
+		cmocka_unit_test(test_expiry),
+		cmocka_unit_test(test_void_entries),
+		cmocka_unit_test(test_settling_tcp),
+		cmocka_unit_test(test_disagreement),
+		cmocka_unit_test(test_learning),
+		cmocka_unit_test(test_learning_refused),
+		cmocka_unit_test(test_tombs),
+		cmocka_unit_test(test_leaving),
+		cmocka_unit_test(test_removed_service),
+		cmocka_unit_test(test_stamps_in_flight),
+		cmocka_unit_test(test_bounded_work),
+		cmocka_unit_test(test_commit_in_mid_pass),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

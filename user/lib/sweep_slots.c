@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The sweeper's work on one line of a ring. At the start of a pass it lets base follow cur where no old flow
- * can be left (TCP: none was seen for the idle timeout; others: the learning window is over), and marks the
- * slots whose halves agree as ready. While the pass walks the flow table, an entry that disagrees unmarks its
- * slot (sweep_flows.c). What is still marked at the end is settled.
+ * can be left (TCP: none was seen for the idle timeout; others: the learning window is over, since the move
+ * and since a flow could not be remembered for want of room), and marks the slots whose halves agree as
+ * ready. While the pass walks the flow table, an entry that disagrees unmarks its slot (sweep_flows.c). What
+ * is still marked at the end is settled.
  *
  * Every change is one store of a word, by the only writer that slots have.
  */
@@ -27,19 +28,18 @@ static void set_slot(struct lb_engine *engine, struct lb_service *service, __u32
 static bool is_over(const struct lb_engine *engine, const struct lb_service *service, __u32 number,
 		    __u32 slot)
 {
-	__u32 now = lb_engine_clock(engine);
-	__u32 stamp;
+	const __u32 *stamps = lb_engine_stamps(engine, lb_vip_ring_line(&service->vip));
+	__u32 stamp = __atomic_load_n(&stamps[number], __ATOMIC_RELAXED), now = lb_engine_clock(engine);
 
 	if (!service->config)
 		return false;
-	if (service->key.protocol == IPPROTO_TCP) {
-		stamp = __atomic_load_n(&lb_engine_stamps(engine, lb_vip_ring_line(&service->vip))[number],
-					__ATOMIC_RELAXED);
+	if (service->key.protocol == IPPROTO_TCP)
 		return (__s32)(now - stamp) > (__s32)service->config->idle_timeout_s;
-	}
 	if (!(slot & LB_SLOT_LEARNING) || !service->learning_since_s)
 		return true;
-	return now - service->learning_since_s[number] > service->config->learning_window_s;
+	/* The stamp is of the last flow that could not be remembered: it must get its chance as well. */
+	return now - service->learning_since_s[number] > service->config->learning_window_s &&
+	       (__s32)(now - stamp) > (__s32)service->config->learning_window_s;
 }
 
 void lb_sweep_begin_line(struct lb_engine *engine, struct lb_service *service, __u32 line)
