@@ -140,8 +140,8 @@ static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backe
  * Address record: one per VIP address and protocol (TCP, UDP; ICMP or ICMPv6 for the echo flag), with
  * address_bits LB_VIP_BITS_ADDRESS and port 0. It speaks for packets that have no port: echo requests
  * (LB_VIP_ECHO: some service of the address has an active backend) and later fragments whose first was not
- * seen (LB_VIP_FRAG_DROP: some service says so; LB_VIP_SOURCE: the only service of this protocol balances by
- * source alone, and ring and backends are its own).
+ * seen (LB_VIP_FRAG_DROP: some service says so; LB_VIP_SOURCE: the only service of this protocol, those
+ * of its prefixes counted, balances by source alone, and ring and backends are its own).
  *
  * QUIC record: server id -> backend (index in backend_count), per service and live configuration: key[0] is
  * lb_quic_key_0() of the configuration and service, key[1] the server id zero-padded to 8 bytes as it lies

@@ -241,7 +241,9 @@ class Balancer:
             raise Ends("PASS fragment")
         if ip.lie:
             raise Ends("DROP " + ip.lie)
-        if len(here) == 1 and here[0].affinity == "source" and protocol in (TCP, UDP):
+        shared = [s for s in self.services if not s.one_address and s.protocol == protocol
+                  and s.network.version == ip.version and ipaddress.ip_address(ip.destination) in s.network]
+        if len(here) == 1 and here[0].affinity == "source" and protocol in (TCP, UDP) and not shared:
             service = here[0]
             hash_ = self.hash_of(service, Flow(ip.source, ip.destination, 0, 0, protocol))
             index = service.ring[hash_ & (len(service.ring) - 1)] >> 16 & 0x3FFF

@@ -174,11 +174,34 @@ static void test_records(void **state)
 	fixture_done(&f);
 }
 
+/* A later fragment may be a packet of any service that its address has, those of its prefixes as well. */
+static void test_record_under_prefix(void **state)
+{
+	struct lb_config_service *service;
+	struct lb_config *config;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	config = record_config(&f, false, false);
+	service = fixture_service(config, "other", "203.0.114.0/24", 1000);
+	service->protocol = IPPROTO_UDP;
+	service = fixture_service(config, "tcp", "203.0.113.0/24", 1000);
+	fixture_apply(&f, config);
+	assert_int_equal(find_address(&f, "203.0.113.10", IPPROTO_UDP)->flags, LB_VIP_USED | LB_VIP_SOURCE);
+	service = fixture_service(config = record_config(&f, false, false), "all", "203.0.113.0/24", 1000);
+	service->protocol = IPPROTO_UDP;
+	fixture_apply(&f, config);
+	assert_int_equal(find_address(&f, "203.0.113.10", IPPROTO_UDP)->flags, LB_VIP_USED);
+	fixture_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vip_fields),
 		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_record_under_prefix),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

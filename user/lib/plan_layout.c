@@ -149,6 +149,19 @@ static bool same_address(const struct by_address *a, const struct by_address *b)
 	return lb_address_equal(&a->service->key.vip.address, &b->service->key.vip.address);
 }
 
+/* Whether a service of a whole prefix may have packets to the address as well. */
+static bool is_under_prefix(const struct lb_plan *plan, const struct lb_service_key *key)
+{
+	for (size_t i = 0; i < plan->config->n_services; i++) {
+		const struct lb_service_key *other = &plan->order[i]->key;
+
+		if (other->protocol == key->protocol && !is_one_address(other) &&
+		    lb_prefix_contains(&other->vip, &key->vip.address))
+			return true;
+	}
+	return false;
+}
+
 /* The record of one address and protocol; first..last share both. */
 static int add_address(struct lb_plan *plan, size_t *capacity, const struct by_address *first, size_t n)
 {
@@ -162,8 +175,8 @@ static int add_address(struct lb_plan *plan, size_t *capacity, const struct by_a
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
 		item->flags |= first[i].service->vip.flags & LB_VIP_FRAG_DROP;
-	if (n == 1)
-		item->flags |= first->service->vip.flags & LB_VIP_SOURCE;
+	if (n == 1 && first->service->vip.flags & LB_VIP_SOURCE && !is_under_prefix(plan, key))
+		item->flags |= LB_VIP_SOURCE;
 	return 0;
 }
 
