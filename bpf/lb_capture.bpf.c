@@ -40,7 +40,8 @@ static __always_inline __u32 capture_copy(struct xdp_md *ctx, __u8 *to, __u64 fr
 {
 	__u64 bytes = at_most(frame, LB_CAPTURE_SNAP);
 
-	if (bytes < 1 || bytes > LB_CAPTURE_SNAP || bpf_xdp_load_bytes(ctx, 0, to, bytes))
+	/* No frame is shorter. Not "== 0": see sample_drop(). */
+	if (bytes < sizeof(struct ethhdr) || bytes > LB_CAPTURE_SNAP || bpf_xdp_load_bytes(ctx, 0, to, bytes))
 		return 0;
 	return bytes;
 }
@@ -161,18 +162,15 @@ LB_SUBPROGRAM int capture_end(struct xdp_md *ctx, __u32 verdict)
 	return 0;
 }
 
-LB_SUBPROGRAM int capture_pipeline(struct xdp_md *ctx)
-{
-	return ingress(ctx);
-}
-
+/* The pipeline is part of it, as of lb_ingress: with a call more, kernels before 6.12 find the stack too
+ * small. */
 SEC("xdp.frags")
 int lb_capture(struct xdp_md *ctx)
 {
 	int verdict;
 
 	capture_begin(ctx);
-	verdict = capture_pipeline(ctx);
+	verdict = ingress(ctx);
 	capture_end(ctx, verdict);
 	return verdict;
 }

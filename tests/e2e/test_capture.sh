@@ -304,6 +304,27 @@ check "nothing of the capture is left" wait_for 5 no_capture_loaded
 check "packets flow" fetch
 ordinary=$(running)
 
+# Redirected packets that nobody saw sent or lost (what explain runs counts as redirected, and goes nowhere).
+unseen()
+{
+	# shellcheck disable=SC2016 # jq's
+	jq -n --argjson redirects "$(api GET /v1/drops | jq .redirects)" --argjson totals "$(api GET /v1/stats | jq .totals)" \
+		'$totals.redirect - ($redirects.interfaces | map(.sent + .lost) | add)'
+}
+
+before=$(unseen)
+load_start "$LAB_VIP4"
+for turn in 1 2 3; do
+	act "capture $turn under load starts" capture "$TEST_TMP/load.pcapng"
+	act "capture $turn under load ends" uncapture
+done
+ordinary_again "under load"
+load_stop
+# shellcheck disable=SC2154 # set by load_stop
+check "the load was real" test "$load_requests" -gt 50
+is "no request failed while captures came and went" "$load_failed" 0
+is "every redirected packet was sent or lost, in either program" "$(unseen)" "$before"
+
 # --- changes meanwhile -----------------------------------------------------------------------------------------
 
 act "a capture of a service starts" capture "$TEST_TMP/change.pcapng" --service web
