@@ -78,6 +78,21 @@ check "an administrator's entry is obeyed" wait_for 5 next_hop b2 '.mac == "02:0
 in_ns lb ip neigh del 10.77.0.12 dev eth1
 check "without it the kernel is asked again" wait_for 5 next_hop b2 ".mac == \"$(mac_of b2)\""
 
+# More is said than fits the socket's buffer: the last change of the neighbour is lost, the one before is not.
+for i in {1..30}; do
+	printf "route add 10.200.$i.%s/32 dev eth1\n" {0..255}
+done >"$TEST_TMP/routes"
+sed 's/add/del/' "$TEST_TMP/routes" >"$TEST_TMP/no-routes"
+kill -STOP "$lbd_pid"
+in_ns lb ip neigh replace 10.77.0.12 lladdr 02:00:00:00:00:77 dev eth1 nud permanent
+for batch in routes no-routes routes no-routes; do in_ns lb ip -batch "$TEST_TMP/$batch"; done
+in_ns lb ip neigh replace 10.77.0.12 lladdr 02:00:00:00:00:88 dev eth1 nud permanent
+check "events were lost" in_ns lb awk 'NR > 1 && $9 > 0 { lost = 1 } END { exit !lost }' /proc/net/netlink
+kill -CONT "$lbd_pid"
+check "what is newest is found out when events were lost" wait_for 10 next_hop b2 '.mac == "02:00:00:00:00:88"'
+in_ns lb ip neigh del 10.77.0.12 dev eth1
+check "and followed again" wait_for 5 next_hop b2 ".mac == \"$(mac_of b2)\""
+
 in_ns b2 ip link set eth0 arp off
 in_ns lb ip neigh del 10.77.0.12 dev eth1
 check "a backend that falls silent is not resolved any more" wait_for 10 next_hop b2 \

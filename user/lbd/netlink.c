@@ -427,12 +427,6 @@ void netlink_keep(struct netlink *netlink)
 	keep(netlink, LB_NEIGHBOR_RELEASE);
 }
 
-void netlink_probe(struct netlink *netlink)
-{
-	if (netlink->no_managed)
-		keep(netlink, LB_NEIGHBOR_PROBE);
-}
-
 /* The interface of a list that has the address; NULL: none, loopback apart. */
 static const struct ifaddrs *find_address(const struct ifaddrs *list, const struct lb_address *address)
 {
@@ -498,6 +492,18 @@ static void visit_event(void *context, const struct nlmsghdr *message)
 		log_debug("event=netlink_message type=%u error=\"%s\"", message->nlmsg_type, strerror(-r));
 }
 
+/* Events were lost: asks for everything. A mask; what fails is tried again by netlink_probe(). */
+static int recover(struct netlink *netlink)
+{
+	struct lb_error error = {};
+	int r = resync(netlink, &error);
+
+	if (r < 0)
+		log_error("event=netlink_resync error=\"%s\"", error.text);
+	netlink->lost = r < 0;
+	return r < 0 ? 0 : r;
+}
+
 static int on_events(sd_event_source *source, int fd, uint32_t revents, void *context)
 {
 	struct netlink *netlink = context;
@@ -507,21 +513,27 @@ static int on_events(sd_event_source *source, int fd, uint32_t revents, void *co
 		int r = receive(netlink->events, visit_event, &draining);
 
 		if (r == -ENOBUFS) {
-			struct lb_error error = {};
-
-			/* Events were lost: ask for everything. */
-			r = resync(netlink, &error);
-			if (r < 0)
-				log_error("event=netlink_resync error=\"%s\"", error.text);
-			else
-				draining.mask |= r;
-		} else if (r <= 0) {
-			break;
+			netlink->lost = true;
+			continue;
 		}
+		if (r > 0)
+			continue;
+		/* Not before all is read that was said before the loss: it is older than the answers. */
+		if (netlink->lost)
+			draining.mask |= recover(netlink);
+		break;
 	}
 	if (draining.mask)
 		netlink->changed(netlink->context, draining.mask);
 	return 0;
+}
+
+void netlink_probe(struct netlink *netlink)
+{
+	if (netlink->lost)
+		on_events(NULL, -1, 0, netlink);
+	if (netlink->no_managed)
+		keep(netlink, LB_NEIGHBOR_PROBE);
 }
 
 void netlink_settle(struct netlink *netlink, __u64 at_most_ms)

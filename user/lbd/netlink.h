@@ -18,6 +18,7 @@ struct netlink {
 	sd_event_source *io;
 	struct lb_hops *hops;
 	bool no_managed; /* the kernel cannot keep neighbours resolved by itself (before Linux 5.16) */
+	bool lost;       /* events were, and what is known is not yet made good */
 	bool table_full; /* the neighbour table has no room for all that we need */
 	__u32 sequence;
 	void (*changed)(void *context, int mask); /* LB_HOPS_* */
@@ -50,7 +51,8 @@ void netlink_keep(struct netlink *netlink);
  * reachable when the first packets go to it. */
 void netlink_settle(struct netlink *netlink, __u64 at_most_ms);
 
-/* Where the kernel cannot keep neighbours: has those probed that were not heard of lately. */
+/* Every few seconds: makes good what could not be at once after events were lost; where the kernel cannot
+ * keep neighbours, has those probed that were not heard of lately. */
 void netlink_probe(struct netlink *netlink);
 
 /* Whether some VIP of the configuration is an address of an interface of this host other than loopback:
