@@ -30,3 +30,15 @@ $(B)/tests/bench/load: $(B)/tests/bench/load.o
 bench-load: setup
 	$(Q)$(MAKE) --no-print-directory all $(B)/tests/bench/load
 	$(Q)$(BENCH_ENV) tests/bench/load.py
+
+# nftables, HAProxy and nginx stream beside Weir in the same lab. Installs them.
+PEERS_PROGRAMS := $(B)/tests/bench/peers_client $(B)/tests/bench/peers_server
+$(PEERS_PROGRAMS): %: %.o
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^
+
+.PHONY: bench-peers
+bench-peers: setup
+	$(Q)tests/bench/peers_setup.sh
+	$(Q)$(MAKE) --no-print-directory all $(PEERS_PROGRAMS)
+	$(Q)$(BENCH_ENV) tests/bench/peers.py
