@@ -301,10 +301,8 @@ static void test_load_factor(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_words),
-		cmocka_unit_test(test_evictable),
-		cmocka_unit_test(test_oracle),
-		cmocka_unit_test(test_torn_places),
+		cmocka_unit_test(test_words),       cmocka_unit_test(test_evictable),
+		cmocka_unit_test(test_oracle),      cmocka_unit_test(test_torn_places),
 		cmocka_unit_test(test_load_factor),
 	};
 
