@@ -9,6 +9,8 @@
 
 #include "rare.h"
 
+#define LB_FRAGMENT_AHEAD_S 4
+
 static __always_inline __u64 fragment_tag(const struct scratch *s, const struct lb_control *control)
 {
 	__u64 hash;
@@ -35,6 +37,14 @@ static __always_inline struct lb_fragment_bucket *fragment_bucket(__u64 tag)
 	return bpf_map_lookup_elem(&lb_fragments, &key);
 }
 
+/* Another CPU may have read a clock that is a tick ahead of ours: a little below zero is no age. */
+static __always_inline bool fragment_is_old(__u64 word, __u32 now_s)
+{
+	__u32 age = (now_s - (__u32)(word >> 48)) & 0xffff;
+
+	return age > LB_FRAGMENT_AGE_S && age < 0x10000 - LB_FRAGMENT_AHEAD_S;
+}
+
 /* Remembers where a first fragment went: in its own place, a free or old one, or one chosen by the tag. */
 static __always_inline void fragment_remember(const struct scratch *s, const struct lb_control *control,
 					      __u32 index, __u32 vip_bucket, __u32 service)
@@ -49,13 +59,12 @@ static __always_inline void fragment_remember(const struct scratch *s, const str
 	LB_UNROLL
 	for (__u32 i = 0; i < 4; i++) {
 		__u64 other = LB_LOAD(&bucket->fragment[i].tag);
-		__u32 age = (now_s - (__u32)(LB_LOAD(&bucket->fragment[i].word) >> 48)) & 0xffff;
 
 		if (other == tag) {
 			place = i;
 			break;
 		}
-		if (!other || age > LB_FRAGMENT_AGE_S)
+		if (!other || fragment_is_old(LB_LOAD(&bucket->fragment[i].word), now_s))
 			place = i;
 	}
 	place &= 3;
@@ -78,8 +87,7 @@ static __always_inline int fragment_find(__u64 tag, __u32 now_s, __u64 *word)
 		if (LB_LOAD(&bucket->fragment[i].tag) != tag)
 			continue;
 		found = LB_LOAD(&bucket->fragment[i].word);
-		if (LB_LOAD(&bucket->fragment[i].tag) != tag ||
-		    ((now_s - (__u32)(found >> 48)) & 0xffff) > LB_FRAGMENT_AGE_S)
+		if (LB_LOAD(&bucket->fragment[i].tag) != tag || fragment_is_old(found, now_s))
 			return -1;
 		*word = found;
 		return 0;

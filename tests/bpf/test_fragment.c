@@ -152,6 +152,9 @@ static void first_fragment_is_forgotten_after_its_time(void **state)
 	rig->path.tables.control->clock_s = 5000;
 	EXPECT_WAY(rig, w, XDP_TX, ETH(), IP4(CLIENT4, VIP4, .mf = 1, .id = 30), UDP(4000, 80, .length = 900),
 		   DATA(64));
+	/* A CPU whose clock was read a tick earlier. */
+	rig->path.tables.control->clock_s = 4999;
+	EXPECT_WAY(rig, w, XDP_TX, ETH(), IP4(CLIENT4, VIP4, .offset = 72, .id = 30, .type = 17), DATA(8));
 	rig->path.tables.control->clock_s = 5000 + LB_FRAGMENT_AGE_S;
 	EXPECT_WAY(rig, w, XDP_TX, ETH(), IP4(CLIENT4, VIP4, .offset = 72, .id = 30, .type = 17), DATA(8));
 	rig->path.tables.control->clock_s = 5001 + LB_FRAGMENT_AGE_S;

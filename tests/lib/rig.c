@@ -471,7 +471,7 @@ void rig_run(struct rig *rig, const struct frame *in)
 	put_back(rig, &before);
 	run_kernel(rig, rig_capture_fd(rig->capture), in, &other);
 	compare(rig, "capturing", &after, &other);
-	rig_capture_check(rig->capture, in, &rig->last);
+	rig_capture_check(rig->capture, in, &rig->last, rig->explain);
 	put_back(rig, &before);
 	take_totals(rig, &counted);
 	memcpy(counted.flows, after.flows, sizeof(after.flows));
