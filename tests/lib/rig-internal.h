@@ -12,4 +12,6 @@ void rig_capture_free(struct rig_capture *capture);
 int rig_capture_fd(const struct rig_capture *capture);
 
 /* Fails the test unless just one record was made since the last call, of this packet and what came of it. */
-void rig_capture_check(struct rig_capture *capture, const struct frame *in, const struct result *result);
+/* explain: the packet was one of lbctl explain, of which nothing must be kept. */
+void rig_capture_check(struct rig_capture *capture, const struct frame *in, const struct result *result,
+		       bool explain);
