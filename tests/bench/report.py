@@ -4,6 +4,7 @@
 
   report.py page       docs/performance.md, between its markers, from the JSON files in build/bench
   report.py baseline   tests/bench/baseline.json from build/bench/packet-path.json: what check compares with
+  report.py scaling    runs bench_scaling and writes build/bench/scaling.json
   report.py check      runs the packet path's bench (QUICK) and compares its ratios with the baseline
 
 A ratio is what a workload costs over its floor in the same run: the constant encapsulation, or the no-op for packets
@@ -158,6 +159,27 @@ def baseline():
     print(f"recorded {len(rows)} ratios, noise {noise:.1%}")
 
 
+# --- scaling ---------------------------------------------------------------------------------------------------
+
+def scaling():
+    columns = [["name", ""], ["one_mpps", "one core, Mpps"], ["two_mpps", "two cores, Mpps"], ["scaling", "two / one"]]
+    where = machine("sudo make bench-scaling")
+    result = subprocess.run([os.path.join(BUILD, "tests", "load", "bench_scaling")], stdout=subprocess.PIPE, text=True,
+                            check=False)
+    if result.returncode == 77:
+        return
+    if result.returncode:
+        sys.exit(f"bench-scaling: ended with status {result.returncode}")
+    rows = json.loads(result.stdout)
+    os.makedirs(os.path.join(BUILD, "bench"), exist_ok=True)
+    with open(os.path.join(BUILD, "bench", "scaling.json"), "w", encoding="ascii") as file:
+        json.dump({"machine": where, "columns": columns, "rows": rows}, file, indent=1)
+        file.write("\n")
+    print(f"{'':28}{'one core':>12}{'two cores':>12}{'two / one':>12}")
+    for row in rows:
+        print(f"{row['name']:28}{row['one_mpps']:>7.2f} Mpps{row['two_mpps']:>7.2f} Mpps{row['scaling']:>12.2f}")
+
+
 # --- the page -------------------------------------------------------------------------------------------------
 
 def source(meta):
@@ -254,9 +276,9 @@ def page():
 
 
 def main():
-    verbs = {"page": page, "baseline": baseline, "check": check}
+    verbs = {"page": page, "baseline": baseline, "check": check, "scaling": scaling}
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:
-        sys.exit("usage: report.py page|baseline|check")
+        sys.exit("usage: report.py page|baseline|check|scaling")
     verbs[sys.argv[1]]()
 
 

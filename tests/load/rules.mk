@@ -42,3 +42,19 @@ bench-peers: setup
 	$(Q)tests/bench/peers_setup.sh
 	$(Q)$(MAKE) --no-print-directory all $(PEERS_PROGRAMS)
 	$(Q)$(BENCH_ENV) tests/bench/peers.py
+
+# The settled path on two CPUs: test_lines.c (no line written by both; part of make check) and what two are worth.
+PATH_OBJ := $(patsubst %.c,$(B)/%.o,tests/load/path.c tests/bench/bench_tables.c tests/lib/packet_path.c)
+PATH_PROGRAMS := $(B)/tests/load/test_lines $(B)/tests/load/bench_scaling
+CHECK_PROGRAMS += $(B)/tests/load/test_lines
+
+$(B)/tests/load/path.o $(PATH_PROGRAMS:%=%.o): CPPFLAGS += -Itests/bench
+
+$(PATH_PROGRAMS): %: %.o $(PATH_OBJ) $(B)/liblb.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lbpf $(LDLIBS_LIB) -lpthread
+
+.PHONY: bench-scaling
+bench-scaling: setup
+	$(Q)$(MAKE) --no-print-directory $(B)/tests/load/bench_scaling
+	$(Q)$(BENCH_ENV) tests/bench/report.py scaling
