@@ -6,10 +6,11 @@
  * queued. They tell of all interfaces of all namespaces: only what came in on an interface of ours counts.
  */
 #include <linux/bpf.h>
-#include <bpf/bpf_core_read.h>
 #include <bpf/bpf_helpers.h>
+#include <bpf/bpf_tracing.h>
 #include <stdbool.h>
 
+#include "lb/access.h"
 #include "lb/redirect.h"
 #include "lb/types.h"
 
@@ -17,18 +18,19 @@
 const volatile __u32 lb_netns = 0;     /* inode of its network namespace */
 const volatile __u32 lb_devmap_id = 0; /* kernel's id of lb_devmap */
 
-/* Written by packets, read by the agent. Pinned: counts go on while no agent runs. */
+/* Written by packets, each CPU its own; read by the agent. Pinned: counts go on while no agent runs. Key: a
+ * place. */
 struct {
-	__uint(type, BPF_MAP_TYPE_PERCPU_HASH);
-	__uint(max_entries, LB_REDIRECTS_MAX);
-	__type(key, struct lb_redirect_key);
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, LB_REDIRECT_PLACES);
+	__type(key, __u32);
 	__type(value, struct lb_redirect_count);
 } lb_redirects SEC(".maps");
 
-/* Written by the agent: interfaces that the packet path is, or once was, attached to. Pinned. */
+/* Written by the agent: ifindexes that the packet path is, or once was, attached to. Pinned. Key: a place. */
 struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, LB_REDIRECTS_MAX);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, LB_REDIRECT_PLACES);
 	__type(key, __u32);
 	__type(value, __u32);
 } lb_redirect_from SEC(".maps");
@@ -63,52 +65,64 @@ struct net_device {
 /* ifindex of a device, if it is one of ours; else 0. */
 static __always_inline __u32 ours(const struct net_device *device)
 {
-	__u32 ifindex = BPF_CORE_READ(device, ifindex);
+	__u32 ifindex = device->ifindex;
 
-	if (BPF_CORE_READ(device, nd_net.net, ns.inum) != lb_netns ||
-	    !bpf_map_lookup_elem(&lb_redirect_from, &ifindex))
-		return 0;
-	return ifindex;
+	LB_UNROLL
+	for (__u32 i = 0; i < LB_REDIRECT_PROBES; i++) {
+		__u32 place = (lb_redirect_place(ifindex, 0) + i) & (LB_REDIRECT_PLACES - 1);
+		const __u32 *known = bpf_map_lookup_elem(&lb_redirect_from, &place);
+
+		if (!known || !*known)
+			return 0;
+		if (*known == ifindex)
+			return device->nd_net.net->ns.inum == lb_netns ? ifindex : 0;
+	}
+	return 0;
 }
 
 static __always_inline void count(__u32 from, __u32 to, __u64 sent, __u64 lost)
 {
-	struct lb_redirect_key key = { from, to };
-	struct lb_redirect_count *counter = bpf_map_lookup_elem(&lb_redirects, &key), zero = {};
+	LB_UNROLL
+	for (__u32 i = 0; i < LB_REDIRECT_PROBES; i++) {
+		__u32 place = (lb_redirect_place(from, to) + i) & (LB_REDIRECT_PLACES - 1);
+		struct lb_redirect_count *counter = bpf_map_lookup_elem(&lb_redirects, &place);
 
-	if (!counter) {
-		bpf_map_update_elem(&lb_redirects, &key, &zero, BPF_NOEXIST);
-		counter = bpf_map_lookup_elem(&lb_redirects, &key);
+		if (!counter)
+			return;
+		if (!counter->from) {
+			counter->from = from;
+			counter->to = to;
+		}
+		if (counter->from == from && counter->to == to) {
+			counter->sent += sent;
+			counter->lost += lost;
+			return;
+		}
 	}
-	if (!counter)
-		return;
-	counter->sent += sent;
-	counter->lost += lost;
 }
 
-/* from_dev, to_dev, sent, drops, err */
-SEC("raw_tp/xdp_devmap_xmit")
-int lb_redirect_xmit(struct bpf_raw_tracepoint_args *ctx)
+SEC("tp_btf/xdp_devmap_xmit")
+int BPF_PROG(lb_redirect_xmit, const struct net_device *from_dev, const struct net_device *to_dev, int sent,
+	     int drops, int err)
 {
-	const struct net_device *to = (const void *)ctx->args[1];
-	__u32 from = ours((const void *)ctx->args[0]);
+	__u32 from = from_dev ? ours(from_dev) : 0;
 
-	if (from)
-		count(from, BPF_CORE_READ(to, ifindex), (int)ctx->args[2], (int)ctx->args[3]);
+	if (from && to_dev)
+		count(from, to_dev->ifindex, sent, drops);
 	return 0;
 }
 
-/* dev, xdp, tgt, err, map_type, map_id, index */
-SEC("raw_tp/xdp_redirect_err")
-int lb_redirect_err(struct bpf_raw_tracepoint_args *ctx)
+SEC("tp_btf/xdp_redirect_err")
+int BPF_PROG(lb_redirect_err, const struct net_device *dev, const void *program, const void *target, int err,
+	     enum bpf_map_type type, __u32 map_id, __u32 index)
 {
-	__u32 from, index = ctx->args[6];
+	__u32 from, key = index;
 	__u64 *port;
 
-	if ((__u32)ctx->args[5] != lb_devmap_id)
+	if (map_id != lb_devmap_id || !dev)
 		return 0;
-	from = ours((const void *)ctx->args[0]);
-	port = bpf_map_lookup_elem(&lb_ports, &index);
+	from = ours(dev);
+	port = bpf_map_lookup_elem(&lb_ports, &key);
 	if (from)
 		count(from, port ? *port : 0, 0, 1);
 	return 0;

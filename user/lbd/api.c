@@ -90,6 +90,7 @@ static unsigned int status_of(int code)
 	case EBUSY:
 	case ESTALE:
 	case EEXIST:
+	case EOPNOTSUPP:
 		return 409;
 	case E2BIG:
 		return 413;

@@ -63,12 +63,12 @@ static void write_redirects(struct lbd *lbd, struct json *out)
 	     "Redirected packets that the egress interface took.");
 	for (size_t i = 0; i < n; i++)
 		line(out, "weir_redirect_sent_packets_total{interface=\"%s\",ifindex=\"%u\"} %llu\n",
-		     redirect_interface(lbd, sums[i].ifindex, name), sums[i].ifindex, sums[i].count.sent);
+		     redirect_interface(lbd, sums[i].ifindex, name), sums[i].ifindex, sums[i].sent);
 	head(out, "weir_redirect_lost_packets_total", "counter",
 	     "Redirected packets that the egress interface refused; also counted as redirect.");
 	for (size_t i = 0; i < n; i++)
 		line(out, "weir_redirect_lost_packets_total{interface=\"%s\",ifindex=\"%u\"} %llu\n",
-		     redirect_interface(lbd, sums[i].ifindex, name), sums[i].ifindex, sums[i].count.lost);
+		     redirect_interface(lbd, sums[i].ifindex, name), sums[i].ifindex, sums[i].lost);
 }
 
 /* Names are checked to be of letters that need no escape (weir.json(5)). */

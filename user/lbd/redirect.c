@@ -112,7 +112,6 @@ static int attach(struct redirect *redirect, const struct lbd *lbd, struct lb_re
 {
 	struct bpf_program *const programs[] = { skeleton->progs.lb_redirect_xmit,
 						 skeleton->progs.lb_redirect_err };
-	static const char *const tracepoints[] = { "xdp_devmap_xmit", "xdp_redirect_err" };
 	int r = 0;
 
 	for (size_t i = 0; i < 2 && r == 0; i++) {
@@ -121,7 +120,8 @@ static int attach(struct redirect *redirect, const struct lbd *lbd, struct lb_re
 		/* The last agent's, of another version: it must not count twice. */
 		pin_path(lbd, link_pins[i], path);
 		unlink(path);
-		redirect->link_fd[i] = bpf_raw_tracepoint_open(tracepoints[i], bpf_program__fd(programs[i]));
+		/* Which tracepoint, the program says. */
+		redirect->link_fd[i] = bpf_raw_tracepoint_open(NULL, bpf_program__fd(programs[i]));
 		if (redirect->link_fd[i] < 0)
 			r = -errno;
 		else
@@ -208,48 +208,62 @@ void redirect_close(struct lbd *lbd)
 
 void redirect_from(struct lbd *lbd, int ifindex)
 {
-	__u32 key = ifindex, one = 1;
+	if (!lbd->redirect || lbd->redirect->from_fd < 0)
+		return;
+	for (__u32 i = 0; i < LB_REDIRECT_PROBES; i++) {
+		__u32 place = (lb_redirect_place(ifindex, 0) + i) & (LB_REDIRECT_PLACES - 1);
+		__u32 known = 0, value = ifindex;
 
-	if (lbd->redirect && lbd->redirect->from_fd >= 0 &&
-	    bpf_map_update_elem(lbd->redirect->from_fd, &key, &one, BPF_ANY) < 0)
-		log_warning("event=redirect ifindex=%u error=\"%s\"", key, strerror(errno));
+		if (bpf_map_lookup_elem(lbd->redirect->from_fd, &place, &known) < 0 || known == value)
+			return;
+		if (!known && bpf_map_update_elem(lbd->redirect->from_fd, &place, &value, BPF_ANY) == 0)
+			return;
+	}
+	log_warning("event=redirect ifindex=%d error=\"no place to count it\"", ifindex);
 }
 
-static struct redirect_sum *sum_of(struct redirect_sum *sums, size_t *n, __u32 ifindex)
+/* All places of all CPUs. */
+static int read_counts(int fd, struct lb_redirect_count *counts, int cpus)
 {
-	for (size_t i = 0; i < *n; i++)
-		if (sums[i].ifindex == ifindex)
-			return &sums[i];
-	sums[*n] = (struct redirect_sum){ .ifindex = ifindex };
-	return &sums[(*n)++];
+	__u32 keys[LB_REDIRECT_PLACES], next, n = LB_REDIRECT_PLACES;
+	int r = bpf_map_lookup_batch(fd, NULL, &next, keys, counts, &n, NULL);
+
+	if (n == LB_REDIRECT_PLACES && (r == 0 || r == -ENOENT))
+		return 0;
+	for (__u32 place = 0; place < LB_REDIRECT_PLACES; place++)
+		if (bpf_map_lookup_elem(fd, &place, &counts[(size_t)place * cpus]) < 0)
+			return -errno;
+	return 0;
+}
+
+static void add(struct redirect_sum *sums, size_t *n, const struct lb_redirect_count *count)
+{
+	size_t i = 0;
+
+	while (i < *n && sums[i].ifindex != count->to)
+		i++;
+	if (i == *n)
+		sums[(*n)++] = (struct redirect_sum){ .ifindex = count->to };
+	sums[i].sent += count->sent;
+	sums[i].lost += count->lost;
 }
 
 struct redirect_sum *redirect_sums(const struct lbd *lbd, size_t *ret_n)
 {
 	_cleanup_(freep) struct lb_redirect_count *counts = NULL;
 	struct redirect_sum *sums;
-	struct lb_redirect_key key, *before = NULL;
 	int cpus = libbpf_num_possible_cpus();
 	size_t n = 0;
 
 	*ret_n = 0;
 	if (!lbd->redirect || lbd->redirect->counts_fd < 0 || cpus < 1)
 		return NULL;
-	sums = calloc(LB_REDIRECTS_MAX, sizeof(*sums));
-	counts = calloc(cpus, sizeof(*counts));
-	for (size_t turn = 0; sums && counts && turn < LB_REDIRECTS_MAX; turn++, before = &key) {
-		struct redirect_sum *sum;
-
-		if (bpf_map_get_next_key(lbd->redirect->counts_fd, before, &key) < 0)
-			break;
-		if (bpf_map_lookup_elem(lbd->redirect->counts_fd, &key, counts) < 0)
-			continue;
-		sum = sum_of(sums, &n, key.to);
-		for (int cpu = 0; cpu < cpus; cpu++) {
-			sum->count.sent += counts[cpu].sent;
-			sum->count.lost += counts[cpu].lost;
-		}
-	}
+	counts = calloc((size_t)cpus * LB_REDIRECT_PLACES, sizeof(*counts));
+	sums = calloc((size_t)cpus * LB_REDIRECT_PLACES, sizeof(*sums));
+	if (counts && sums && read_counts(lbd->redirect->counts_fd, counts, cpus) == 0)
+		for (size_t i = 0; i < (size_t)cpus * LB_REDIRECT_PLACES; i++)
+			if (counts[i].from)
+				add(sums, &n, &counts[i]);
 	*ret_n = n;
 	return sums;
 }
@@ -261,7 +275,7 @@ __u64 redirect_lost(const struct lbd *lbd)
 	__u64 lost = 0;
 
 	for (size_t i = 0; i < n; i++)
-		lost += sums[i].count.lost;
+		lost += sums[i].lost;
 	return lost;
 }
 
@@ -285,8 +299,8 @@ void redirect_write(const struct lbd *lbd, struct json *json)
 		json_object(json, NULL);
 		json_string(json, "interface", redirect_interface(lbd, sums[i].ifindex, name));
 		json_u64(json, "ifindex", sums[i].ifindex);
-		json_u64(json, "sent", sums[i].count.sent);
-		json_u64(json, "lost", sums[i].count.lost);
+		json_u64(json, "sent", sums[i].sent);
+		json_u64(json, "lost", sums[i].lost);
 		json_object_end(json);
 	}
 	json_array_end(json);

@@ -31,7 +31,7 @@ void redirect_from(struct lbd *lbd, int ifindex);
 /* Sums of one egress interface, over all CPUs and ingress interfaces. */
 struct redirect_sum {
 	__u32 ifindex; /* 0: not known */
-	struct lb_redirect_count count;
+	__u64 sent, lost;
 };
 /* Sums by egress interface, malloc'd; *ret_n may be 0 with NULL. */
 struct redirect_sum *redirect_sums(const struct lbd *lbd, size_t *ret_n);
