@@ -204,6 +204,50 @@ static struct lb_service *current_of(const struct lb_plan *plan, size_t i)
 	return service && lb_service_key_equal(&service->key, &key) ? service : NULL;
 }
 
+static int no_room(struct lb_engine *engine, int r, bool rings, __u64 need, struct lb_error *error)
+{
+	if (r == -ENOMEM)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	if (rings)
+		return lb_error_at(
+			error, ENOSPC, "limits.ring_slots", NULL,
+			"the ring table is full: %llu slots more do not fit beside the %u in use (it has "
+			"%u, twice what may be in use, because a change is written beside the old); "
+			"raise limits.ring_slots, or use smaller rings",
+			need * LB_SLOTS_PER_LINE, engine->rings.used * LB_SLOTS_PER_LINE,
+			engine->rings.size * LB_SLOTS_PER_LINE);
+	return lb_error_at(
+		error, ENOSPC, "limits.backends", NULL,
+		"the backend table is full: %llu records more do not fit beside the %u in use (it has "
+		"%u, twice what may be in use, because a change is written beside the old); raise "
+		"limits.backends",
+		need, engine->records.used, engine->records.size);
+}
+
+/* What new services need at least, before any ring is built: a configuration that is far too large is refused
+ * at once. */
+static int check_room(const struct lb_plan *plan, struct lb_error *error)
+{
+	struct lb_engine *engine = plan->engine;
+	__u64 lines = 0, records = 0;
+
+	for (size_t i = 0; i < plan->config->n_services; i++) {
+		const struct lb_config_service *service = &plan->config->services[i];
+		__u32 slots =
+			service->ring_size ? service->ring_size : lb_config_ring_size(service->n_backends);
+
+		if (current_of(plan, i))
+			continue;
+		lines += slots / LB_SLOTS_PER_LINE;
+		records += service->n_backends ? service->n_backends : 1;
+	}
+	if (engine->rings.used + lines > engine->rings.size)
+		return no_room(engine, -ENOSPC, true, lines, error);
+	if (engine->records.used + records > engine->records.size)
+		return no_room(engine, -ENOSPC, false, records, error);
+	return 0;
+}
+
 static int plan_one(struct lb_plan *plan, const struct lb_desired *desired, bool sources_same, size_t i,
 		    struct lb_error *error)
 {
@@ -256,26 +300,6 @@ static int plan_removals(struct lb_plan *plan, struct lb_error *error)
 	return 0;
 }
 
-static int no_room(struct lb_engine *engine, int r, bool rings, __u32 need, struct lb_error *error)
-{
-	if (r == -ENOMEM)
-		return lb_error_set(error, ENOMEM, "out of memory");
-	if (rings)
-		return lb_error_at(
-			error, ENOSPC, "limits.ring_slots", NULL,
-			"the ring table is full: %u slots more do not fit beside the %u in use (it has "
-			"%u, twice what may be in use, because a change is written beside the old); "
-			"raise limits.ring_slots, or use smaller rings",
-			need * LB_SLOTS_PER_LINE, engine->rings.used * LB_SLOTS_PER_LINE,
-			engine->rings.size * LB_SLOTS_PER_LINE);
-	return lb_error_at(
-		error, ENOSPC, "limits.backends", NULL,
-		"the backend table is full: %u records more do not fit beside the %u in use (it has "
-		"%u, twice what may be in use, because a change is written beside the old); raise "
-		"limits.backends",
-		need, engine->records.used, engine->records.size);
-}
-
 /* Regions for what is written beside the old. */
 static int reserve_regions(struct lb_plan *plan, struct lb_service_change *change, struct lb_error *error)
 {
@@ -313,6 +337,8 @@ static int plan_all(struct lb_plan *plan, const struct lb_desired *desired, stru
 	bool sources_same = engine->config && same_sources(engine->config, plan->config);
 	int r = check_config(plan, error);
 
+	if (r == 0)
+		r = check_room(plan, error);
 	for (size_t i = 0; r == 0 && i < plan->config->n_services; i++)
 		r = plan_one(plan, desired, sources_same, i, error);
 	if (r == 0)
