@@ -5,7 +5,7 @@ CHECK_PROGRAMS += all unit $(foreach p,$(PROGRAMS),$(if $(call prog_src,$(p)),$(
 
 .PHONY: check-built
 check-built:
-	+$(Q)$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) $(CHECK_PROGRAMS)
+	+$(Q)$(MAKE) --no-print-directory $(if $(V),,-s) $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) $(CHECK_PROGRAMS)
 	$(Q)scripts/run-tests.sh
 
 # How C is compiled, for the static checks.
