@@ -4,10 +4,10 @@
 VM_BPF_OBJ := $(BPF_OBJ) $(foreach s,$(TEST_BPF_SRC),$(B)/bpf/$(notdir $(s:.bpf.c=.bpf.o)))
 # The tests of tests/bpf once more without sanitisers, which an emulated processor has no time for.
 VM_BPF_TESTS := $(patsubst tests/bpf/%.c,$(B)/tests/vm/%,$(filter-out %.bpf.c,$(wildcard tests/bpf/test_*.c)))
-VM_RIG_OBJ := $(addprefix $(B)/tests/lib/,rig.o frame.o packet_path.o)
+VM_RIG_OBJ := $(RIG_OBJ:$(B)/san/%=$(B)/%)
 VM_PROGRAMS := $(addprefix $(B)/tests/vm/,verify second)
 
-$(B)/tests/lib/rig.o $(VM_BPF_TESTS:$(B)/tests/vm/%=$(B)/tests/bpf/%.o): CPPFLAGS += -Itests/host
+$(VM_RIG_OBJ) $(VM_BPF_TESTS:$(B)/tests/vm/%=$(B)/tests/bpf/%.o): CPPFLAGS += -Itests/host
 
 $(VM_BPF_TESTS): $(B)/tests/vm/%: $(B)/tests/bpf/%.o $(VM_RIG_OBJ) $(HOST_OBJ) $(B)/liblb.a
 	$(call say,LD,$@)
