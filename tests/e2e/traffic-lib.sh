@@ -187,7 +187,7 @@ conserved_now()
 # To be called before lbd attaches for the first time, when the veths have counted before; otherwise they start at 0.
 conserved_base=(0 0 0 0 0)
 
-# conserved [INTERFACE...]: the check that every test ends with. Do not run explain before: it counts as well.
+# conserved [INTERFACE...]: the check that every test ends with, when its clients have. Not after explain, which counts.
 conserved()
 {
 	local interfaces=("$@")
