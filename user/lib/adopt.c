@@ -11,6 +11,7 @@
 
 #include <arpa/inet.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -348,9 +349,13 @@ static int prepare_service(struct lb_engine *engine, struct lb_service *service)
 	if (!service->unsettled)
 		return 0;
 	service->unsettled_since_s = now;
-	service->ready = calloc(slots, sizeof(*service->ready));
+	service->ready = lb_ready_new(slots);
+	if (!service->ready)
+		return -ENOMEM;
+	if (service->key.protocol == IPPROTO_TCP)
+		return 0;
 	service->learning_since_s = calloc(slots, sizeof(*service->learning_since_s));
-	if (!service->ready || !service->learning_since_s)
+	if (!service->learning_since_s)
 		return -ENOMEM;
 	for (__u32 s = 0; s < slots; s++)
 		service->learning_since_s[s] = now;

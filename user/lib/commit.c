@@ -30,7 +30,7 @@ static int prepare_settling(struct lb_service_change *change)
 	if (!change->target || !change->current)
 		return 0;
 	if (!next->ready)
-		next->ready = calloc(slots, sizeof(*next->ready));
+		next->ready = lb_ready_new(slots);
 	if (!next->learning_since_s && next->key.protocol != IPPROTO_TCP)
 		next->learning_since_s = calloc(slots, sizeof(*next->learning_since_s));
 	return next->ready && (next->key.protocol == IPPROTO_TCP || next->learning_since_s) ? 0 : -ENOMEM;
@@ -160,8 +160,8 @@ static void write_ring(struct commit *commit, struct lb_service_change *change)
 	old_stamps = lb_engine_stamps(engine, lb_vip_ring_line(&current->vip));
 	lb_slot_step_init(engine, change, dead, &walk);
 	for (__u32 s = 0; s < walk.slots; s++) {
-		__u32 old = lb_slot_step_old(&walk, s), from = s & (walk.old_slots - 1);
-		__u32 word = lb_slot_next(old, change->target[s], &walk.rules);
+		__u32 old = lb_slot_step_old_quick(&walk, s), from = s & (walk.old_slots - 1);
+		__u32 word = lb_slot_next_quick(old, change->target[s], &walk.rules);
 		bool moved = lb_slot_cur(word) != lb_slot_cur(old) || walk.slots < walk.old_slots;
 
 		ring[s] = word;
@@ -172,7 +172,7 @@ static void write_ring(struct commit *commit, struct lb_service_change *change)
 			next->learning_since_s[s] =
 				moved || !current->learning_since_s ? now : current->learning_since_s[from];
 		if (word == old && walk.slots == walk.old_slots && current->ready)
-			next->ready[s] = current->ready[s];
+			lb_ready_set(next->ready, s, lb_ready_get(current->ready, s));
 	}
 }
 

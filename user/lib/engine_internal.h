@@ -11,6 +11,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdlib.h>
 
 #include "arena.h"
 #include "engine.h"
@@ -79,8 +80,8 @@ struct lb_service {
 	__u32 unsettled;           /* slots */
 	__u32 unsettled_since_s;   /* coarse clock */
 	__u32 *learning_since_s;   /* by slot, coarse clock; NULL: no slot is learning */
-	__u8 *ready; /* by slot: 1 while the running pass looks for entries that disagree; NULL: none
-			unsettled */
+	__u64 *ready; /* bit by slot: set while the running pass looks for entries that disagree; NULL: none
+			 unsettled */
 	struct lb_count entries;
 	struct lb_ring_cache *ring_cache;
 	struct lb_backend_view *views;
@@ -93,6 +94,23 @@ struct lb_service {
 static inline __u32 lb_service_slots(const struct lb_service *service)
 {
 	return service->vip.ring_mask + 1;
+}
+
+static inline __u64 *lb_ready_new(__u32 slots)
+{
+	return (__u64 *)calloc((slots + 63) / 64, sizeof(__u64));
+}
+
+static inline bool lb_ready_get(const __u64 *ready, __u32 slot)
+{
+	return ready[slot / 64] >> (slot & 63) & 1;
+}
+
+static inline void lb_ready_set(__u64 *ready, __u32 slot, bool is_ready)
+{
+	__u64 bit = 1ull << (slot & 63);
+
+	ready[slot / 64] = is_ready ? ready[slot / 64] | bit : ready[slot / 64] & ~bit;
 }
 
 static inline bool lb_member_dead(const struct lb_member *member)
@@ -209,6 +227,15 @@ struct lb_slot_rules {
 	bool forgets; /* protocol without SYN and without learning window: old flows move at once */
 };
 __u32 lb_slot_next(__u32 old, __u32 target, const struct lb_slot_rules *rules);
+
+/* The same, quick for the settled slot that stays where it is: most of them, in most changes. */
+static inline __u32 lb_slot_next_quick(__u32 old, __u32 target, const struct lb_slot_rules *rules)
+{
+	if (old == lb_slot_make(target, target, 0) && target < rules->n_dead && !rules->dead[target])
+		return old;
+	return lb_slot_next(old, target, rules);
+}
+
 /* The old words of slots that become one; n: power of two. */
 __u32 lb_slot_merge(const __u32 *words, __u32 n, __u32 stride, const struct lb_slot_rules *rules);
 
@@ -222,6 +249,11 @@ struct lb_slot_step {
 int lb_slot_step_init(const struct lb_engine *engine, const struct lb_service_change *change, __u8 *dead,
 		      struct lb_slot_step *ret_step);
 __u32 lb_slot_step_old(const struct lb_slot_step *step, __u32 slot);
+
+static inline __u32 lb_slot_step_old_quick(const struct lb_slot_step *step, __u32 slot)
+{
+	return step->slots == step->old_slots ? step->old[slot] : lb_slot_step_old(step, slot);
+}
 
 int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 		    const struct lb_config_service *config, const struct lb_desired *desired, size_t number,

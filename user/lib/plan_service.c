@@ -93,8 +93,8 @@ static bool walk_ring(struct lb_build *build, __u8 *dead)
 	for (__u32 i = 0; !step.old && i < build->count; i++)
 		members[i].slots_base = members[i].slots_cur;
 	for (__u32 s = 0; step.old && s < step.slots; s++) {
-		__u32 old = lb_slot_step_old(&step, s);
-		__u32 word = lb_slot_next(old, change->target[s], &step.rules);
+		__u32 old = lb_slot_step_old_quick(&step, s);
+		__u32 word = lb_slot_next_quick(old, change->target[s], &step.rules);
 		__u32 cur = lb_slot_cur(word), base = lb_slot_base(word);
 
 		differs |= word != old;
@@ -308,6 +308,16 @@ static int take_id(struct lb_build *build)
 	return 0;
 }
 
+/* There was room for a pool in which nobody stays. */
+static void trim_members(const struct lb_build *build)
+{
+	struct lb_service *next = build->change->next;
+	struct lb_member *members = realloc(next->members, (build->count + 1) * sizeof(*members));
+
+	if (members)
+		next->members = members;
+}
+
 int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 		    const struct lb_config_service *config, const struct lb_desired *desired, size_t number,
 		    struct lb_error *error)
@@ -331,6 +341,7 @@ int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 	if (r < 0)
 		return r;
 	build_vip(&build);
+	trim_members(&build);
 	change->next->records = lb_plan_records_digest(change->next);
 	change->visible |= !change->current;
 	change->attributes |= change->current && attributes_differ(change->current, config);

@@ -376,11 +376,11 @@ static int run(struct race *race)
 		__u64 span;
 		int r;
 
-		if ((__u64)race->left * race->n_runners <= 2 * race->pool->size) {
+		if ((__u64)race->left * race->n_runners <= race->pool->size) {
 			finish(race);
 			break;
 		}
-		/* No overflow: size / left < n_runners / 2, and n_runners <= weight. */
+		/* No overflow: size / left < n_runners, and n_runners <= weight. */
 		span = (1ull << (TIME_BITS - 4)) / weight * (race->pool->size / race->left) + 1;
 		r = collect(race, now + span);
 		if (r < 0)

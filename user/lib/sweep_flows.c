@@ -58,7 +58,7 @@ static bool judge(struct lb_engine *engine, __u64 word)
 	if (lb_slot_cur(slot) == index && lb_slot_base(slot) == index && !(slot & LB_SLOT_LEARNING))
 		return true;
 	if (lb_slot_cur(slot) != index && service->ready)
-		service->ready[number] = 0;
+		lb_ready_set(service->ready, number, false);
 	return false;
 }
 

@@ -55,7 +55,7 @@ void lb_sweep_begin_line(struct lb_engine *engine, struct lb_service *service, _
 			slot = lb_slot_make(cur, cur, LB_SLOT_UNSETTLED);
 			set_slot(engine, service, &ring[s], slot);
 		}
-		service->ready[s] = cur == lb_slot_base(slot);
+		lb_ready_set(service->ready, s, cur == lb_slot_base(slot));
 	}
 }
 
@@ -66,10 +66,11 @@ void lb_sweep_finish_line(struct lb_engine *engine, struct lb_service *service, 
 	for (__u32 s = line * LB_SLOTS_PER_LINE; s < (line + 1) * LB_SLOTS_PER_LINE; s++) {
 		__u32 cur = lb_slot_cur(ring[s]);
 
-		if (lb_slot_settled(ring[s]) || !service->ready[s] || cur != lb_slot_base(ring[s]))
+		if (lb_slot_settled(ring[s]) || !lb_ready_get(service->ready, s) ||
+		    cur != lb_slot_base(ring[s]))
 			continue;
 		set_slot(engine, service, &ring[s], lb_slot_make(cur, cur, 0));
-		service->ready[s] = 0;
+		lb_ready_set(service->ready, s, false);
 		service->unsettled--;
 		engine->sweep.moved = true;
 	}
