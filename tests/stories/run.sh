@@ -11,7 +11,8 @@ trap 'exit 143' TERM
 for story in story_*.sh; do
 	[[ ${story#story_} =~ ${ONLY:-.} ]] || continue
 	told=$((told + 1))
-	echo "--- $story: $(sed -n '4,/^$/s/^# //p' "$story" | head -n 1)"
+	echo "--- $story"
+	sed -n '4,/^$/s/^# /    /p' "$story"
 	bash "$story" || failed=$((failed + 1))
 done
 echo "$told stories, $failed not as they should be"
