@@ -25,7 +25,7 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-from report import machine  # noqa: E402 pylint: disable=wrong-import-position
+from report import machine, prefer  # noqa: E402 pylint: disable=wrong-import-position
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("LAB_BUILD", os.path.join(ROOT, "build"))
@@ -178,7 +178,8 @@ class Agent:
         self.process = subprocess.Popen(
             ["nsenter", f"--net=/run/netns/{lab.prefix}-lb", "--", os.path.join(BUILD, "lbd"), "-c", lab.path("weir.json"),
              "--bpffs", os.path.join(lab.bpffs, "weir"), "--state-dir", lab.path("state"), "--socket", lab.path("lbd.sock")],
-            stderr=subprocess.PIPE, text=True)
+            stderr=subprocess.PIPE, text=True, start_new_session=True)
+        prefer(self.process.pid)  # so that other work on the machine disturbs less
         lab.agent = self
         for line in self.process.stderr:
             self.log.append(line)

@@ -28,7 +28,7 @@ import time
 
 sys.dont_write_bytecode = True
 from control import Agent, Lab, run  # noqa: E402 pylint: disable=wrong-import-position
-from report import BUILD, machine  # noqa: E402 pylint: disable=wrong-import-position
+from report import BUILD, machine, prefer  # noqa: E402 pylint: disable=wrong-import-position
 
 PROFILES = ["steady", "bursts", "syn-flood", "random-flows", "elephant-mice", "fragments", "mixed", "hot-backend",
             "brown-out", "saturation"]
@@ -97,16 +97,6 @@ def napi_threads():
         if name.startswith("napi/"):
             found[int(pid)] = name
     return found
-
-
-def prefer(pid):
-    """Highest priority, within its session and (where the kernel groups by session) of its session."""
-    os.setpriority(os.PRIO_PROCESS, pid, -19)
-    try:
-        with open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
-            file.write("-19")
-    except OSError:
-        pass
 
 
 def spread_over_cpus(lab):

@@ -3,7 +3,7 @@
 """The record of the benches.
 
   report.py page       docs/performance.md, between its markers, from the JSON files in build/bench
-  report.py baseline   tests/bench/baseline.json from build/bench/packet-path.json: what check compares with
+  report.py baseline   runs the packet path's bench (QUICK) and writes tests/bench/baseline.json: what check compares with
   report.py scaling    runs bench_scaling and writes build/bench/scaling.json
   report.py check      runs the packet path's bench (QUICK) and compares its ratios with the baseline
 
@@ -52,6 +52,16 @@ def machine(command):
             "load_before": round(os.getloadavg()[0], 1)}
 
 
+def prefer(pid):
+    """Highest priority, within its session and (where the kernel groups by session) of its session."""
+    os.setpriority(os.PRIO_PROCESS, pid, -19)
+    try:
+        with open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
+            file.write("-19")
+    except OSError:
+        pass
+
+
 # --- the packet path ------------------------------------------------------------------------------------------
 
 def floor_of(row):
@@ -83,15 +93,21 @@ def run_bench(only=None):
     environment.pop("ONLY", None)
     if only:
         environment["ONLY"] = only
-    result = subprocess.run([os.path.join(BUILD, "tests", "bench_packet_path")], cwd=ROOT, env=environment,
-                            stdout=subprocess.DEVNULL, check=False)
-    if result.returncode:
-        sys.exit(f"bench-check: the bench ended with status {result.returncode}")
+    with subprocess.Popen([os.path.join(BUILD, "tests", "bench_packet_path")], cwd=ROOT, env=environment,
+                          stdout=subprocess.DEVNULL, start_new_session=True) as bench:
+        prefer(bench.pid)
+        try:
+            status = bench.wait()
+        except BaseException:
+            bench.kill()
+            raise
+    if status:
+        sys.exit(f"bench-check: the bench ended with status {status}")
     return read(PACKET_PATH)
 
 
-def stable_run():
-    for attempt in range(TRIES):
+def stable_run(tries=TRIES):
+    for attempt in range(tries):
         rows = run_bench()
         noise = noise_of(rows)
         if noise <= UNSTABLE:
@@ -144,14 +160,9 @@ def check():
 
 
 def baseline():
-    rows = read(PACKET_PATH)
-    if not rows:
-        sys.exit("bench-baseline: there is no build/bench/packet-path.json: sudo make bench")
-    noise = noise_of(rows)
-    if noise > UNSTABLE:
-        print(f"bench-baseline: the floors of this run differ by {noise:.0%}: machine too busy to record")
-        sys.exit(TOO_BUSY)
-    record = {"machine": machine("sudo make bench"), "noise": round(noise, 3),
+    where = machine("sudo make bench-baseline")
+    rows, noise = stable_run()
+    record = {"machine": where, "noise": round(noise, 3),
               "rows": {r["workload"]: {"ratio": round(ratio_of(r), 3)} for r in rows}}
     with open(BASELINE, "w", encoding="ascii") as file:
         json.dump(record, file, indent=1)
@@ -164,13 +175,19 @@ def baseline():
 def scaling():
     columns = [["name", ""], ["one_mpps", "one core, Mpps"], ["two_mpps", "two cores, Mpps"], ["scaling", "two / one"]]
     where = machine("sudo make bench-scaling")
-    result = subprocess.run([os.path.join(BUILD, "tests", "load", "bench_scaling")], stdout=subprocess.PIPE, text=True,
-                            check=False)
-    if result.returncode == 77:
+    with subprocess.Popen([os.path.join(BUILD, "tests", "load", "bench_scaling")], stdout=subprocess.PIPE, text=True,
+                          start_new_session=True) as bench:
+        prefer(bench.pid)
+        try:
+            output, _ = bench.communicate()
+        except BaseException:
+            bench.kill()
+            raise
+    if bench.returncode == 77:
         return
-    if result.returncode:
-        sys.exit(f"bench-scaling: ended with status {result.returncode}")
-    rows = json.loads(result.stdout)
+    if bench.returncode:
+        sys.exit(f"bench-scaling: ended with status {bench.returncode}")
+    rows = json.loads(output)
     os.makedirs(os.path.join(BUILD, "bench"), exist_ok=True)
     with open(os.path.join(BUILD, "bench", "scaling.json"), "w", encoding="ascii") as file:
         json.dump({"machine": where, "columns": columns, "rows": rows}, file, indent=1)

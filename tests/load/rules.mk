@@ -14,8 +14,9 @@ bench-check: setup
 	$(Q)$(MAKE) --no-print-directory $(B)/tests/bench_packet_path
 	$(Q)$(BENCH_ENV) tests/bench/report.py check
 
-bench-baseline:
-	$(Q)tests/bench/report.py baseline
+bench-baseline: setup
+	$(Q)$(MAKE) --no-print-directory $(B)/tests/bench_packet_path
+	$(Q)$(BENCH_ENV) tests/bench/report.py baseline
 
 bench-page:
 	$(Q)$(BENCH_ENV) tests/bench/report.py page
