@@ -104,7 +104,7 @@ check_clang()
 {
 	local flags
 	read -r -a flags < <(make -s --no-print-directory print-cflags)
-	user_files | xargs -r -P "$(nproc)" -n 8 "$clang" "${flags[@]}" -Itests/host \
+	user_files | xargs -r -P "$(nproc)" -n 8 "$clang" "${flags[@]}" -Itests/host -Itests/bench \
 		-Wno-sign-compare -Wno-format-zero-length -fsyntax-only
 }
 
