@@ -180,10 +180,13 @@ static int record_next(struct lbd *lbd, const struct desired *next, const struct
 	return r;
 }
 
-static int commit_plan(struct lbd *lbd, struct lb_plan *plan, struct lb_error *error)
+/* new_ids: backends may come that are not there, with ids that have counted before. */
+static int commit_plan(struct lbd *lbd, struct lb_plan *plan, bool new_ids, struct lb_error *error)
 {
 	int r;
 
+	if (!new_ids)
+		return lb_engine_commit(lbd->engine, plan, error);
 	stats_carry_before(&lbd->carry, &lbd->maps.tables);
 	r = lb_engine_commit(lbd->engine, plan, error);
 	stats_carry_after(&lbd->carry, &lbd->maps.tables);
@@ -199,7 +202,7 @@ static int commit(struct lbd *lbd, const struct desired *next, const struct chan
 
 	if (r < 0)
 		return r;
-	r = commit_plan(lbd, plan, error);
+	r = commit_plan(lbd, plan, !next->borrowed || change->starting, error);
 	if (recorded)
 		lbd_step(lbd, "committed");
 	if (r < 0) {
@@ -266,7 +269,8 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 {
 	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
 	__u64 from = lb_engine_generation(lbd->engine);
-	bool other = !next->borrowed || change->starting; /* backends may come or go */
+	bool hops = !next->borrowed || change->starting || lbd->replan_due_ms; /* looked up anew */
+	bool other = !next->borrowed || change->starting;                      /* backends may come or go */
 	bool interfaces = !next->borrowed && !change->starting;
 	struct plan_summary summary;
 	__u64 begin = now_ms(), routed, planned;
@@ -314,7 +318,8 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		   change->cause, lb_engine_generation(lbd->engine), from, summary.services,
 		   summary.slots_moved, summary.breaks ? "yes" : "no", routed - begin, planned - routed,
 		   now_ms() - planned);
-	hops_report(lbd);
+	if (hops)
+		hops_report(lbd);
 	return 0;
 }
 
@@ -342,7 +347,7 @@ int change_next_hops(struct lbd *lbd, struct lb_error *error)
 		return r;
 	if (lb_plan_is_empty(plan))
 		return 0;
-	r = commit_plan(lbd, plan, error);
+	r = commit_plan(lbd, plan, false, error);
 	if (r < 0)
 		return r;
 	hops_report(lbd);

@@ -399,11 +399,16 @@ static void remove_service(struct lb_engine *engine, struct lb_service_change *c
 /* Ring caches are kept for the services that changed last. */
 #define CACHED_SLOTS_MAX (64ull * LB_RING_MAX)
 
-static void limit_caches(struct lb_engine *engine)
+static void limit_caches(struct lb_engine *engine, const struct lb_plan *plan)
 {
 	__u32 n = engine->tables->sizes.services;
 	__u64 cached = 0;
+	size_t added = 0;
 
+	for (size_t i = 0; i < plan->n_changes; i++)
+		added += plan->changes[i].next && plan->changes[i].next->ring_cache;
+	if (!added)
+		return;
 	for (size_t i = 0; i < engine->n_order; i++)
 		cached += engine->order[i]->ring_cache ? lb_service_slots(engine->order[i]) : 0;
 	for (__u32 i = 0; i < n && cached > CACHED_SLOTS_MAX; i++) {
@@ -434,7 +439,8 @@ static void update_books(struct commit *commit)
 		if (plan->changes[i].next)
 			replace_service(engine, &plan->changes[i]);
 	}
-	for (size_t i = 0; i < plan->config->n_services; i++)
+	/* The same configuration: services that did not change point into it already. */
+	for (size_t i = 0; plan->config != engine->config && i < plan->config->n_services; i++)
 		plan->order[i]->config = &plan->config->services[i];
 	if (plan->new_layout) {
 		for (size_t i = 0; i < plan->layout.n_items; i++)
@@ -455,7 +461,7 @@ static void update_books(struct commit *commit)
 	engine->config = plan->config;
 	engine->sweep.moved |= plan->n_changes > 0;
 	plan->done = true;
-	limit_caches(engine);
+	limit_caches(engine, plan);
 }
 
 int lb_engine_commit(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error)
