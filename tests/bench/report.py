@@ -256,6 +256,12 @@ def page_control():
                  for cells in zip(*columns)])
 
 
+def cell(value):
+    if isinstance(value, float):
+        return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+    return "" if value is None else f"{value:,}" if isinstance(value, int) else value
+
+
 def page_rows(name, title, text):
     """Results that carry their own columns: {"machine", "columns": [[key, title]], "rows": [{}], "notes": []}."""
     result = read(os.path.join(BUILD, "bench", name))
@@ -265,8 +271,7 @@ def page_rows(name, title, text):
     yield source(result["machine"])
     yield text + "\n"
     yield table([t for _, t in result["columns"]],
-                [["" if r.get(k) is None else f"{r[k]:,.4g}" if isinstance(r[k], float) else f"{r[k]:,}"
-                  if isinstance(r[k], int) else r[k] for k, _ in result["columns"]] for r in result["rows"]])
+                [[cell(r.get(k)) for k, _ in result["columns"]] for r in result["rows"]])
     if result.get("notes"):
         yield "\n".join(f"- {note}" for note in result["notes"]) + "\n"
 
