@@ -38,6 +38,14 @@ take()
 	done
 }
 
+# A kernel that was not tested to the end. blame KERNEL WHY
+blame()
+{
+	failed=$((failed + 1)) count=$((count + 1))
+	echo "not ok $count - $1: runs to its end"
+	echo "# $2"
+}
+
 child=
 stop()
 {
@@ -53,9 +61,12 @@ run_kernel()
 {
 	local kernel=$1 out=build/vm/$1 start=$SECONDS status=0 fifo
 	mkdir -p "$out"
-	find "$out" -mindepth 1 -maxdepth 1 -type f -delete
+	find "$out" -mindepth 1 -maxdepth 1 -not -type d -delete
 	fifo=$out/.tap
-	mkfifo "$fifo" || return 1
+	mkfifo "$fifo" || {
+		blame "$kernel" "cannot make $fifo"
+		return
+	}
 	scripts/vm.sh run --kernel "$kernel" --out "$out" --timeout "$seconds_each" \
 		env ONLY="${ONLY:-}" tests/vm/guest.sh >"$fifo" &
 	child=$!
@@ -65,9 +76,7 @@ run_kernel()
 	child=
 	rm -f "$fifo"
 	if [[ $finished == no ]]; then
-		failed=$((failed + 1)) count=$((count + 1))
-		echo "not ok $count - $kernel: runs to its end"
-		echo "# status $status; see $out/console.log"
+		blame "$kernel" "status $status; see $out/console.log"
 	fi
 	echo "# $kernel: $((SECONDS - start)) s"
 }
