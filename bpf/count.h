@@ -71,11 +71,9 @@ static __always_inline int finish(struct xdp_md *ctx, __u32 reason)
 	__u64 count = 0;
 	int action;
 
-	/* The compiler may know the reasons that a subprogram returns; the verifier wants to see the bound.
-	 */
+	/* The compiler may know what a subprogram returns; the verifier wants to see the bound. */
 	asm volatile("" : "+r"(reason));
 	action = LB_ACTIONS_LOW >> (reason & 31) * 2 & 3;
-
 	if (block)
 		count = block->reason[reason & (LB_REASONS_MAX - 1)].packets++;
 	if (action == XDP_DROP && count % LB_SAMPLE_EVERY == 0)

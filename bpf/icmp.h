@@ -265,20 +265,16 @@ LB_SUBPROGRAM int icmp_too_big(struct xdp_md *ctx, __u32 mtu)
 	struct scratch *s = scratch_get();
 	__u32 outer, bytes, l3;
 	__u8 *in, *out;
+	__be16 type;
 	bool v4;
 
 	if (!s)
 		return LB_DROP_INTERNAL;
-	if (rare_load(ctx, s))
+	if (rare_load(ctx, s) || rare_vlan(s, &type))
 		return LB_DROP_TOO_BIG;
-	l3 = sizeof(struct ethhdr) +
-	     (SHORT(s->head, 12) == bpf_htons(ETH_P_8021Q) || SHORT(s->head, 12) == bpf_htons(ETH_P_8021AD)) *
-		     4;
-	if (l3 > sizeof(struct ethhdr) &&
-	    (SHORT(s->head, 16) == bpf_htons(ETH_P_8021Q) || SHORT(s->head, 16) == bpf_htons(ETH_P_8021AD)))
-		l3 += 4;
+	l3 = s->l3;
 	in = head_at(s, l3, LB_QUOTE_BYTES);
-	if (!in)
+	if (!in || l3 < sizeof(struct ethhdr))
 		return LB_DROP_TOO_BIG;
 	v4 = in[0] >> 4 == 4;
 	if (!is_one_host(in + (v4 ? 12 : 8), v4 ? LB_FAMILY_V4 : LB_FAMILY_V6) ||

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * IPv4, IPv6, TCP and UDP headers into struct pkt. One function per header; each advances the cursor only on
- * success and returns 0, an enum lb_reason for a packet that is not ours to judge, or the negative of one
- * for a header that lies (RFC 791, RFC 8200, RFC 9293, RFC 768: lengths that cannot be). A liar is dropped if
- * it is for a service of ours and left to the host's stack if not: lie.h finds out, off the fast path.
+ * success and returns 0 or an enum lb_reason: the packet is not ours to judge, or a header lies (RFC 791, RFC
+ * 8200, RFC 9293, RFC 768: lengths that cannot be). The rare path takes a closer look at either: a liar is
+ * dropped if it is for a service of ours and left to the host's stack if not.
  */
 #pragma once
 
@@ -26,10 +26,10 @@ static __always_inline int parse_tcp(struct cursor *c, struct pkt *p, __u32 room
 	__u32 header;
 
 	if (c->pos + sizeof(struct tcphdr) > c->end)
-		return -LB_DROP_TCP_HEADER;
+		return LB_DROP_TCP_HEADER;
 	header = BYTE(c->pos, 12) >> 4 << 2;
 	if (header < sizeof(struct tcphdr) || header > room)
-		return -LB_DROP_TCP_HEADER;
+		return LB_DROP_TCP_HEADER;
 	p->sport = SHORT(c->pos, 0);
 	p->dport = SHORT(c->pos, 2);
 	p->tcp_flags = BYTE(c->pos, 13);
@@ -41,10 +41,10 @@ static __always_inline int parse_udp(struct cursor *c, struct pkt *p, __u32 room
 	__u32 length;
 
 	if (c->pos + sizeof(struct udphdr) > c->end)
-		return -LB_DROP_UDP_HEADER;
+		return LB_DROP_UDP_HEADER;
 	length = bpf_ntohs(SHORT(c->pos, 4));
 	if (length < sizeof(struct udphdr) || length > room)
-		return -LB_DROP_UDP_HEADER;
+		return LB_DROP_UDP_HEADER;
 	p->sport = SHORT(c->pos, 0);
 	p->dport = SHORT(c->pos, 2);
 	return 0;
@@ -79,7 +79,7 @@ static __always_inline int parse_ipv4(struct xdp_md *ctx, struct cursor *c, stru
 	length = bpf_ntohs(SHORT(ip, 2));
 	header = (first & 15) * 4;
 	if (header < sizeof(struct iphdr) || length < header || frame_ends_before(ctx, c, length))
-		return -LB_DROP_IP_HEADER;
+		return LB_DROP_IP_HEADER;
 	c->pos += header;
 	return parse_transport(c, p, length - header);
 }
@@ -101,7 +101,7 @@ static __always_inline int parse_ipv6(struct xdp_md *ctx, struct cursor *c, stru
 	length = bpf_ntohs(SHORT(ip, 4));
 	if (length > 0xffff - sizeof(struct ipv6hdr) ||
 	    frame_ends_before(ctx, c, length + sizeof(struct ipv6hdr)))
-		return -LB_DROP_IP_HEADER;
+		return LB_DROP_IP_HEADER;
 	c->pos += sizeof(struct ipv6hdr);
 	return parse_transport(c, p, length);
 }

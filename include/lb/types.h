@@ -127,12 +127,11 @@ static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backe
 	vip->backend_offset = backend_first % LB_CHUNK_LINES;
 }
 
-#define LB_VIP_USED        0x0001u /* the bucket holds a service */
-#define LB_VIP_SOURCE      0x0002u /* affinity: client address only */
-#define LB_VIP_QUIC        0x0004u /* affinity: QUIC connection ID */
-#define LB_VIP_ECHO        0x0008u /* answer ICMP echo to the address */
-#define LB_VIP_FRAG_DROP   0x0010u /* fragments whose first was not seen: drop instead of pass */
-#define LB_VIP_FRAG_FOLLOW 0x0020u /* remember first fragments so that later ones follow */
+#define LB_VIP_USED      0x0001u /* the bucket holds a service */
+#define LB_VIP_SOURCE    0x0002u /* affinity: client address only */
+#define LB_VIP_QUIC      0x0004u /* affinity: QUIC connection ID */
+#define LB_VIP_ECHO      0x0008u /* answer ICMP echo to the address */
+#define LB_VIP_FRAG_DROP 0x0010u /* fragments whose first was not seen: drop instead of pass */
 
 /*
  * Entries of the VIP table that are not services of packets; they have keys that no packet's own key equals.
@@ -234,12 +233,11 @@ _Static_assert(sizeof(struct lb_counter) == LB_CACHE_LINE, "one line");
 /* Per CPU: why packets passed or were dropped; indexed by enum lb_reason. */
 struct lb_reason_counter {
 	__u64 packets;
-	__u64 bytes;
 };
 struct lb_reason_block {
 	struct lb_reason_counter reason[LB_REASONS_MAX];
 };
-_Static_assert(sizeof(struct lb_reason_block) == 1024, "whole lines");
+_Static_assert(sizeof(struct lb_reason_block) == 8 * LB_CACHE_LINE, "whole lines");
 
 /* Per CPU and reason: the beginning of a packet that was dropped, taken now and then (lbctl drops). */
 #define LB_SAMPLE_BYTES 128

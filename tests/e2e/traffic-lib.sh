@@ -166,26 +166,30 @@ lbd_counters()
 	api GET /v1/stats | jq -r '.totals | "\(.rx) \(.tx) \(.redirect) \(.drop) \(.rx - .tx - .redirect - .pass - .drop)"'
 }
 
-# Packets may come in between two looks: look again then. CONSERVED_LOSS=redirect: the driver may have dropped what the
-# program redirected, as it does when the link is down; each such packet is counted by both.
+# Packets may come in between two looks: look again then. What the program sent back out the driver may have refused,
+# as veth does when the peer's queue is full; it counts those apart. CONSERVED_LOSS=redirect: it may also have dropped
+# what the program redirected, as it does when the link is down; each such packet is counted by both.
 conserved_now()
 {
 	local -a veth lbd
-	local lost
+	local lost refused
 	read -ra lbd < <(lbd_counters)
 	read -ra veth < <(veth_counters "$@")
 	lost=$(($(veth_counter drops "$@") - conserved_base[4]))
-	echo "lbd: rx, tx, redirect, drop, rest: ${lbd[*]}; veth: ${veth[*]}, lost: $lost; before: ${conserved_base[*]}"
+	refused=$(($(veth_counter xdp_tx_errors "$@") - conserved_base[5]))
+	echo "lbd: rx, tx, redirect, drop, rest: ${lbd[*]}; veth: ${veth[*]}, lost: $lost, refused: $refused;" \
+		"before: ${conserved_base[*]}"
 	((lbd[4] == 0 && lbd[0] > 0)) || return 1
 	[[ ${CONSERVED_LOSS:-} == redirect ]] && veth[2]=$((veth[2] + lost)) lost=0
 	((lost == 0)) || return 1
+	veth[1]=$((veth[1] + refused))
 	for i in 0 1 2 3; do
 		((lbd[i] == veth[i] - conserved_base[i])) || return 1
 	done
 }
 
 # To be called before lbd attaches for the first time, when the veths have counted before; otherwise they start at 0.
-conserved_base=(0 0 0 0 0)
+conserved_base=(0 0 0 0 0 0)
 
 # conserved [INTERFACE...]: the check that every test ends with, when its clients have. Not after explain, which counts.
 conserved()

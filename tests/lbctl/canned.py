@@ -92,10 +92,10 @@ ANSWERS = {
                                     "redirect_bytes": 0, "syns": 77, "known": 4, "base": 0, "refused": 0}]}]},
     "GET /v1/drops": {"reasons": [
         {"reason": "ttl", "action": "drop", "help": "TTL or hop limit would reach zero when forwarded",
-         "packets": 1234567, "bytes": BIG,
+         "packets": 1234567,
          "example": {"hex": ETHERNET + INNER, "frame_bytes": 60, "age_s": 75}},
-        {"reason": "not_ip", "action": "pass", "help": "not IPv4 or IPv6: for the host", "packets": 12, "bytes": 720},
-        {"reason": "egress", "action": "drop", "help": "the egress interface is gone", "packets": 0, "bytes": 0}],
+        {"reason": "not_ip", "action": "pass", "help": "not IPv4 or IPv6: for the host", "packets": 12},
+        {"reason": "egress", "action": "drop", "help": "the egress interface is gone", "packets": 0}],
         "redirects": {"counted": True, "why": None, "interfaces": [
             {"interface": "eth1", "ifindex": 3, "sent": 999000, "lost": 1000},
             {"interface": "eth2", "ifindex": 4, "sent": 5, "lost": 0}]},

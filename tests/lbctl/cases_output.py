@@ -106,7 +106,7 @@ def explain_splits_the_packet(lbd):
 @test
 def drops_flows_events_generations(lbd):
     r = lbctl("drops")
-    expect("1.23M" in r.out and "16.0 EiB" in r.out and "1 other reason never occurred; counted for 1 h 0 min" in r.out, r)
+    expect("1.23M" in r.out and "1 other reason never occurred; counted for 1 h 0 min" in r.out, r)
     expect("examples\n  ttl              1 min 15 s ago, 60 bytes: " in r.out and "    0000" not in r.out, r)
     expect(r.out.endswith("redirected to\n  eth1             refused 1000 of 1.00M\n"), r)
     r = lbctl("drops", "-v")

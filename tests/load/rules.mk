@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Speed and scale beyond the packet path alone (tests/bench/rules.mk). Each is one command, done in under 90 s:
 #   sudo make bench-control   the agent with thousands of services: changes, reloads, restarts, memory
-BENCH_ENV = LAB_BUILD=$(abspath $(B))
+BENCH_ENV = LAB_BUILD="$(CURDIR)/$(B)"
 
 .PHONY: bench-control
 bench-control: setup

@@ -100,7 +100,6 @@ static void print_drops(const struct lbctl *c, const cJSON *drops, const cJSON *
 		{ "REASON", 0 },
 		{ "PACKETS", COLUMN_RIGHT },
 		{ "PER S", COLUMN_RIGHT | COLUMN_FILLED },
-		{ "BYTES", COLUMN_RIGHT },
 		{ "MEANING", COLUMN_WRAP },
 		{ NULL, 0 },
 	};
@@ -116,7 +115,6 @@ static void print_drops(const struct lbctl *c, const cJSON *drops, const cJSON *
 			table_cell(table, "%s", json_text(reason, "reason"));
 			table_cell(table, "%s", format_count(json_double(reason, "packets")).text);
 			table_cell(table, rate ? "%.1f" : "", json_double(rate, "packets") / interval_s);
-			table_cell(table, "%s", format_bytes(json_double(reason, "bytes")).text);
 			table_cell(table, "%s", json_text(reason, "help"));
 		}
 		rate = rate ? rate->next : NULL;

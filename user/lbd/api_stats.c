@@ -108,7 +108,6 @@ int api_drops(struct api_call *call, struct lb_error *error)
 		json_string(call->json, "action", reason_action_name(text->action));
 		json_string(call->json, "help", text->help);
 		json_u64(call->json, "packets", sum.packets);
-		json_u64(call->json, "bytes", sum.bytes);
 		samples_write(&samples, text->number, call->json);
 		json_object_end(call->json);
 	}

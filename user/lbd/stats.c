@@ -184,10 +184,8 @@ void stats_reason(const struct lb_tables *tables, __u32 reason, struct lb_reason
 {
 	struct lb_reason_counter sum = {};
 
-	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
+	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++)
 		sum.packets += word(&tables->reasons[cpu].reason[reason].packets);
-		sum.bytes += word(&tables->reasons[cpu].reason[reason].bytes);
-	}
 	*ret_sum = sum;
 }
 
