@@ -19,7 +19,7 @@ static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *ba
 {
 	int action;
 
-	if (leaves_here(ctx, backend)) {
+	if (likely(leaves_here(ctx, backend))) {
 		count_flow(counter, syn, how);
 		counter->tx_packets++;
 		counter->tx_bytes += bytes;
@@ -27,7 +27,7 @@ static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *ba
 	}
 	action = bpf_redirect_map(&lb_devmap, backend->port, XDP_DROP);
 	if (action != XDP_REDIRECT)
-		return finish(ctx, LB_DROP_EGRESS);
+		return finish_rarely(ctx, LB_DROP_EGRESS);
 	count_flow(counter, syn, how);
 	counter->redirect_packets++;
 	counter->redirect_bytes += bytes;
@@ -42,14 +42,14 @@ static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const s
 	struct inner in = read_inner(p);
 	int reason;
 
-	if (!counter)
-		return finish(ctx, LB_DROP_INTERNAL);
+	if (unlikely(!counter))
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	note_backend(backend);
 	reason = encapsulate(ctx, p, in, vip, backend, hash);
 	if (reason == LB_DROP_TOO_BIG)
 		reason = icmp_too_big(ctx, backend->max_len);
-	if (reason)
-		return finish(ctx, reason);
+	if (unlikely(reason))
+		return finish_rarely(ctx, reason);
 	return leave(ctx, backend, counter, in.length + sizeof(struct ethhdr), pkt_is_syn(p), how);
 }
 
@@ -63,7 +63,7 @@ static __always_inline __u32 udp_payload(const struct pkt *p)
 	return sizeof(struct ethhdr) + (LB_LOAD(&BYTE(p->ip, 0)) & 15) * 4 + sizeof(struct udphdr);
 }
 
-/* The whole decision, for packets of which balance() found that they need it. */
+/* The whole decision, whatever the service: wildcards, affinity, QUIC. */
 static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p)
 {
 	struct lb_control *control = control_get();
@@ -75,37 +75,56 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	int reason;
 
 	if (!control)
-		return finish(ctx, LB_DROP_INTERNAL);
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	active = LB_LOAD(&control->active);
 	bucket = service_of(p, active);
 	vip = vip_at(active, bucket);
 	if (!vip)
-		return finish(ctx, LB_PASS_NO_SERVICE);
+		return finish_rarely(ctx, LB_PASS_NO_SERVICE);
 	note_service(active, vip);
 	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), &choice);
 	if (reason)
-		return finish(ctx, reason);
+		return finish_rarely(ctx, reason);
 	backend = backend_record(vip, choice.index);
 	if (!backend)
-		return finish(ctx, LB_DROP_INTERNAL);
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	return send(ctx, p, vip, backend, choice.hash, choice.how);
 }
 
-/*
- * Starts over, with the packet's fields at hand: an unsettled slot, a wildcard service, QUIC. The fast path
- * reads the packet once and keeps only the hash, so that it fits the machine's registers; what it leaves to
- * this function decides anew, in one generation of its own.
- */
+/* Starts over for what the fast path is too narrow for: IPv4 options, wildcard services, affinity. */
 LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
 {
 	struct cursor c = { (void *)(long)ctx->data + sizeof(struct ethhdr), (void *)(long)ctx->data_end };
 	struct pkt p = {};
 
 	if (c.pos > c.end)
-		return finish(ctx, LB_DROP_INTERNAL);
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	if (SHORT(c.pos, -2) == bpf_htons(ETH_P_IP))
-		return parse_ipv4(ctx, &c, &p) ? finish(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
-	return parse_ipv6(ctx, &c, &p) ? finish(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
+		return parse_ipv4(ctx, &c, &p) ? finish_rarely(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
+	return parse_ipv6(ctx, &c, &p) ? finish_rarely(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
+}
+
+/* A packet in plain form whose slot is unsettled. active, bucket, hash: as balance() found them. */
+LB_SUBPROGRAM int balance_unsettled(struct xdp_md *ctx, __u64 active, __u32 bucket, __u64 hash)
+{
+	struct cursor c = { (void *)(long)ctx->data + sizeof(struct ethhdr), (void *)(long)ctx->data_end };
+	struct lb_control *control = control_get();
+	struct lb_vip *vip = vip_at(active, bucket);
+	struct choice choice = { .hash = hash };
+	struct lb_backend *backend;
+	struct pkt p = {};
+	int reason;
+
+	if (!control || !vip || !read_again(&c, &p))
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
+	note_service(active, vip);
+	reason = choose_slot(ctx, &p, control, active, bucket, vip, &choice);
+	if (reason)
+		return finish_rarely(ctx, reason);
+	backend = backend_record(vip, choice.index);
+	if (!backend)
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
+	return send(ctx, &p, vip, backend, hash, choice.how);
 }
 
 /*
@@ -117,29 +136,29 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	__u32 slot, *ring;
 	struct lb_control *control = control_get();
 	struct lb_backend *backend;
+	__u64 active, hash, mix = 0;
 	struct lb_vip *vip;
-	__u64 active, hash;
 
 	if (!control)
-		return finish(ctx, LB_DROP_INTERNAL);
-	hash = flow_hash(p, control->hash_seed, 0);
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	active = LB_LOAD(&control->active);
-	vip = service_exact(p, active);
+	vip = service_exact(p, active, &mix);
 	if (!vip)
 		return active & LB_ACTIVE_WILDCARD ? balance_again(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
-	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC))
+	if (unlikely(vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC)))
 		return balance_again(ctx);
 	note_service(active, vip);
+	hash = flow_hash_of(p, control->hash_seed, mix);
 	ring = ring_slot(vip, hash & vip->ring_mask);
-	if (!ring)
-		return finish(ctx, LB_DROP_INTERNAL);
+	if (unlikely(!ring))
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	slot = LB_LOAD(ring);
-	if (!lb_slot_settled(slot))
-		return balance_again(ctx);
-	if (lb_slot_cur(slot) == LB_INDEX_NONE)
-		return finish(ctx, LB_DROP_NO_BACKEND);
+	if (unlikely(!lb_slot_settled(slot)))
+		return balance_unsettled(ctx, active, bucket_of(active_bank(active), vip), hash);
+	if (unlikely(lb_slot_cur(slot) == LB_INDEX_NONE))
+		return finish_rarely(ctx, LB_DROP_NO_BACKEND);
 	backend = backend_record(vip, lb_slot_cur(slot));
-	if (!backend)
-		return finish(ctx, LB_DROP_INTERNAL);
+	if (unlikely(!backend))
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	return send(ctx, p, vip, backend, hash, LB_HOW_SETTLED);
 }

@@ -16,10 +16,13 @@ struct choice {
 	__u16 forget; /* in: an ICMP error, which says nothing about its flow's life: remember nothing */
 };
 
-/* Off the fast path: asks the flow table. */
+/*
+ * Asks the flow table. Nearly all that it knows lies in the flow's home bucket; only what is not there goes
+ * through the whole look-up.
+ */
 static __always_inline void choose_unsettled(struct xdp_md *ctx, const struct pkt *p,
 					     const struct lb_control *control, __u64 active, __u32 bucket,
-					     __u32 slot, struct choice *choice)
+					     const struct lb_vip *vip, __u32 slot, struct choice *choice)
 {
 	__u64 tag = lb_flow_tag(flow_hash(p, control->flow_key, 0));
 	__u32 flags = 0, selected;
@@ -30,34 +33,44 @@ static __always_inline void choose_unsettled(struct xdp_md *ctx, const struct pk
 		flags |= LB_FLOW_IS_CLOSING;
 	if (choice->forget || is_explain(ctx))
 		flags |= LB_FLOW_EXPLAIN;
-	selected = select_unsettled(active, bucket, tag, choice->hash, flags, slot);
+	selected = select_known(control, vip, tag, choice->hash, flags);
+	if (selected == LB_SELECTED_NOTHING)
+		selected = select_unsettled(active, bucket, tag, choice->hash, flags, slot);
 	choice->index = LB_SELECTED_INDEX(selected);
 	choice->how = LB_SELECTED_HOW(selected);
 }
 
+/* The owner of the slot that choice->hash names. 0, or a reason. */
+static __always_inline int choose_slot(struct xdp_md *ctx, const struct pkt *p,
+				       const struct lb_control *control, __u64 active, __u32 bucket,
+				       const struct lb_vip *vip, struct choice *choice)
+{
+	__u32 slot, *ring = ring_slot(vip, choice->hash & vip->ring_mask);
+
+	if (!ring)
+		return LB_DROP_INTERNAL;
+	slot = LB_LOAD(ring);
+	choice->index = lb_slot_cur(slot);
+	choice->how = LB_HOW_SETTLED;
+	if (!lb_slot_settled(slot))
+		choose_unsettled(ctx, p, control, active, bucket, vip, slot, choice);
+	return choice->index == LB_INDEX_NONE ? LB_DROP_NO_BACKEND : 0;
+}
+
 /*
- * 0, or a reason when the tables are broken. payload: offset of the transport payload in the frame, for QUIC;
+ * 0, or a reason when there is nobody. payload: offset of the transport payload in the frame, for QUIC;
  * 0: there is none to look at.
  */
 static __always_inline int choose(struct xdp_md *ctx, const struct pkt *p, const struct lb_control *control,
 				  __u64 active, __u32 bucket, const struct lb_vip *vip, __u32 payload,
 				  struct choice *choice)
 {
-	__u32 slot, *ring;
-
-	choice->how = LB_HOW_SETTLED;
 	choice->hash = flow_hash(p, control->hash_seed, vip->flags);
 	if (vip->flags & LB_VIP_QUIC && payload) {
+		choice->how = LB_HOW_SETTLED;
 		choice->index = quic_backend(ctx, active, bucket, payload);
 		if (choice->index != LB_INDEX_NONE)
 			return 0;
 	}
-	ring = ring_slot(vip, choice->hash & vip->ring_mask);
-	if (!ring)
-		return LB_DROP_INTERNAL;
-	slot = LB_LOAD(ring);
-	choice->index = lb_slot_cur(slot);
-	if (!lb_slot_settled(slot))
-		choose_unsettled(ctx, p, control, active, bucket, slot, choice);
-	return choice->index == LB_INDEX_NONE ? LB_DROP_NO_BACKEND : 0;
+	return choose_slot(ctx, p, control, active, bucket, vip, choice);
 }

@@ -81,3 +81,9 @@ static __always_inline int finish(struct xdp_md *ctx, __u32 reason)
 	note_reason(reason);
 	return action;
 }
+
+/* The same where the fast path's code would only grow by it. */
+LB_SUBPROGRAM int finish_rarely(struct xdp_md *ctx, __u32 reason)
+{
+	return finish(ctx, reason);
+}

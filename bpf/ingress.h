@@ -9,27 +9,42 @@
 #include "parse.h"
 #include "rare_path.h"
 
-/* What becomes of a packet, as an XDP action. */
-static __always_inline int ingress(struct xdp_md *ctx)
+/* What there is to say of a packet that is not in plain form: an enum lb_reason, or 0. */
+LB_SUBPROGRAM int parse_any(struct xdp_md *ctx)
 {
 	struct cursor c = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
-	int reason = LB_PASS_NOT_IP;
 	struct pkt p = {};
 	void *eth = c.pos;
 
 	c.pos += sizeof(struct ethhdr);
 	if (c.pos > c.end)
-		return rare(ctx, LB_PASS_MALFORMED);
+		return LB_PASS_MALFORMED;
 	if (BYTE(eth, 0) & 1)
-		return finish(ctx, LB_PASS_MULTICAST);
-	if (SHORT(eth, 12) == bpf_htons(ETH_P_IP)) {
-		reason = parse_ipv4(ctx, &c, &p);
-		if (!reason)
+		return LB_PASS_MULTICAST;
+	if (SHORT(eth, 12) == bpf_htons(ETH_P_IP))
+		return parse_ipv4(ctx, &c, &p);
+	if (SHORT(eth, 12) == bpf_htons(ETH_P_IPV6))
+		return parse_ipv6(ctx, &c, &p);
+	return LB_PASS_NOT_IP;
+}
+
+/* What becomes of a packet, as an XDP action. */
+static __always_inline int ingress(struct xdp_md *ctx)
+{
+	struct cursor c = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
+	struct pkt p = {};
+	void *eth = c.pos;
+	int reason;
+
+	c.pos += sizeof(struct ethhdr);
+	if (likely(c.pos <= c.end && !(BYTE(eth, 0) & 1))) {
+		if (likely(SHORT(eth, 12) == bpf_htons(ETH_P_IP) && plain_ipv4(ctx, &c, &p)))
 			return balance(ctx, &p);
-	} else if (SHORT(eth, 12) == bpf_htons(ETH_P_IPV6)) {
-		reason = parse_ipv6(ctx, &c, &p);
-		if (!reason)
+		if (likely(SHORT(eth, 12) == bpf_htons(ETH_P_IPV6) && !parse_ipv6(ctx, &c, &p)))
 			return balance(ctx, &p);
 	}
-	return rare(ctx, reason);
+	reason = parse_any(ctx);
+	if (!reason)
+		return balance_again(ctx);
+	return reason == LB_PASS_MULTICAST ? finish_rarely(ctx, reason) : rare(ctx, reason);
 }

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * IPv4, IPv6, TCP and UDP headers into struct pkt. One function per header; each advances the cursor only on
- * success and returns 0 or an enum lb_reason: the packet is not ours to judge, or a header lies (RFC 791, RFC
- * 8200, RFC 9293, RFC 768: lengths that cannot be). The rare path takes a closer look at either: a liar is
- * dropped if it is for a service of ours and left to the host's stack if not.
+ * IPv4, IPv6, TCP and UDP headers into struct pkt, twice: plain_*() for the form that nearly all packets have,
+ * with everything at an offset known beforehand; parse_*() for the rest, which say what is the matter. A
+ * header may lie (RFC 791, RFC 8200, RFC 9293, RFC 768: lengths that cannot be): the rare path takes a closer
+ * look, a liar is dropped if it is for a service of ours and left to the host's stack if not.
  */
 #pragma once
 
@@ -20,49 +20,90 @@ static __always_inline bool frame_ends_before(struct xdp_md *ctx, const struct c
 	return bpf_xdp_get_buff_len(ctx) < (__u64)length + sizeof(struct ethhdr);
 }
 
-/* room: bytes of the IP packet from the TCP header on. */
-static __always_inline int parse_tcp(struct cursor *c, struct pkt *p, __u32 room)
+static __always_inline void read_ipv4(void *ip, struct pkt *p)
+{
+	p->ip = ip;
+	p->family = LB_FAMILY_V4;
+	p->protocol = BYTE(ip, 9);
+	p->saddr[0] = HALF(ip, 12);
+	p->daddr[0] = HALF(ip, 16);
+}
+
+static __always_inline void read_ipv6(void *ip, struct pkt *p)
+{
+	p->ip = ip;
+	p->family = LB_FAMILY_V6;
+	p->protocol = BYTE(ip, 6);
+	p->saddr[0] = WORD(ip, 8);
+	p->saddr[1] = WORD(ip, 16);
+	p->daddr[0] = WORD(ip, 24);
+	p->daddr[1] = WORD(ip, 32);
+}
+
+static __always_inline void read_ports(void *l4, struct pkt *p)
+{
+	p->sport = SHORT(l4, 0);
+	p->dport = SHORT(l4, 2);
+}
+
+/* room: bytes of the IP packet from the TCP or UDP header on. 0 or an enum lb_reason. */
+static __always_inline int parse_tcp(void *tcp, const void *end, struct pkt *p, __u32 room)
 {
 	__u32 header;
 
-	if (c->pos + sizeof(struct tcphdr) > c->end)
+	if (tcp + sizeof(struct tcphdr) > end)
 		return LB_DROP_TCP_HEADER;
-	header = BYTE(c->pos, 12) >> 4 << 2;
+	header = BYTE(tcp, 12) >> 4 << 2;
 	if (header < sizeof(struct tcphdr) || header > room)
 		return LB_DROP_TCP_HEADER;
-	p->sport = SHORT(c->pos, 0);
-	p->dport = SHORT(c->pos, 2);
-	p->tcp_flags = BYTE(c->pos, 13);
+	read_ports(tcp, p);
+	p->tcp_flags = BYTE(tcp, 13);
 	return 0;
 }
 
-static __always_inline int parse_udp(struct cursor *c, struct pkt *p, __u32 room)
+static __always_inline int parse_udp(void *udp, const void *end, struct pkt *p, __u32 room)
 {
 	__u32 length;
 
-	if (c->pos + sizeof(struct udphdr) > c->end)
+	if (udp + sizeof(struct udphdr) > end)
 		return LB_DROP_UDP_HEADER;
-	length = bpf_ntohs(SHORT(c->pos, 4));
+	length = bpf_ntohs(SHORT(udp, 4));
 	if (length < sizeof(struct udphdr) || length > room)
 		return LB_DROP_UDP_HEADER;
-	p->sport = SHORT(c->pos, 0);
-	p->dport = SHORT(c->pos, 2);
+	read_ports(udp, p);
 	return 0;
 }
 
-static __always_inline int parse_transport(struct cursor *c, struct pkt *p, __u32 room)
+static __always_inline int parse_transport(void *l4, const void *end, struct pkt *p, __u32 room)
 {
 	if (p->protocol == IPPROTO_TCP)
-		return parse_tcp(c, p, room);
+		return parse_tcp(l4, end, p, room);
 	if (p->protocol == IPPROTO_UDP)
-		return parse_udp(c, p, room);
+		return parse_udp(l4, end, p, room);
 	return LB_PASS_PROTOCOL;
 }
 
-static __always_inline int parse_ipv4(struct xdp_md *ctx, struct cursor *c, struct pkt *p)
+/* True if all is well: no options, no fragment, TCP or UDP, lengths that can be. */
+static __always_inline bool plain_ipv4(struct xdp_md *ctx, const struct cursor *c, struct pkt *p)
 {
 	void *ip = c->pos;
+	__u32 length;
+
+	if (ip + sizeof(struct iphdr) > c->end || BYTE(ip, 0) != 0x45 ||
+	    SHORT(ip, 6) & bpf_htons(LB_IP_FRAGMENT))
+		return false;
+	length = bpf_ntohs(SHORT(ip, 2));
+	if (length < sizeof(struct iphdr) || frame_ends_before(ctx, c, length))
+		return false;
+	read_ipv4(ip, p);
+	return !parse_transport(ip + sizeof(struct iphdr), c->end, p, length - sizeof(struct iphdr));
+}
+
+/* 0 or an enum lb_reason. */
+static __always_inline int parse_ipv4(struct xdp_md *ctx, const struct cursor *c, struct pkt *p)
+{
 	__u32 header, length, first;
+	void *ip = c->pos;
 
 	if (ip + sizeof(struct iphdr) > c->end)
 		return LB_PASS_MALFORMED;
@@ -71,37 +112,51 @@ static __always_inline int parse_ipv4(struct xdp_md *ctx, struct cursor *c, stru
 		return LB_PASS_MALFORMED;
 	if (SHORT(ip, 6) & bpf_htons(LB_IP_FRAGMENT))
 		return LB_PASS_FRAGMENT;
-	p->ip = ip;
-	p->family = LB_FAMILY_V4;
-	p->protocol = BYTE(ip, 9);
-	p->saddr[0] = HALF(ip, 12);
-	p->daddr[0] = HALF(ip, 16);
+	read_ipv4(ip, p);
 	length = bpf_ntohs(SHORT(ip, 2));
 	header = (first & 15) * 4;
 	if (header < sizeof(struct iphdr) || length < header || frame_ends_before(ctx, c, length))
 		return LB_DROP_IP_HEADER;
-	c->pos += header;
-	return parse_transport(c, p, length - header);
+	return parse_transport(ip + header, c->end, p, length - header);
 }
 
-static __always_inline int parse_ipv6(struct xdp_md *ctx, struct cursor *c, struct pkt *p)
+/* 0 or an enum lb_reason. Without extension headers, IPv6 is plain. */
+static __always_inline int parse_ipv6(struct xdp_md *ctx, const struct cursor *c, struct pkt *p)
 {
 	void *ip = c->pos;
 	__u32 length;
 
 	if (ip + sizeof(struct ipv6hdr) > c->end || BYTE(ip, 0) >> 4 != 6)
 		return LB_PASS_MALFORMED;
-	p->ip = ip;
-	p->family = LB_FAMILY_V6;
-	p->protocol = BYTE(ip, 6);
-	p->saddr[0] = WORD(ip, 8);
-	p->saddr[1] = WORD(ip, 16);
-	p->daddr[0] = WORD(ip, 24);
-	p->daddr[1] = WORD(ip, 32);
+	read_ipv6(ip, p);
 	length = bpf_ntohs(SHORT(ip, 4));
 	if (length > 0xffff - sizeof(struct ipv6hdr) ||
 	    frame_ends_before(ctx, c, length + sizeof(struct ipv6hdr)))
 		return LB_DROP_IP_HEADER;
-	c->pos += sizeof(struct ipv6hdr);
-	return parse_transport(c, p, length);
+	return parse_transport(ip + sizeof(struct ipv6hdr), c->end, p, length);
+}
+
+/* The fields of a packet that was plain when it was parsed; false never, but the verifier wants to see it. */
+static __always_inline bool read_again(const struct cursor *c, struct pkt *p)
+{
+	void *ip = c->pos, *l4;
+
+	if (ip + sizeof(struct ipv6hdr) > c->end)
+		return false;
+	if (SHORT(ip, -2) == bpf_htons(ETH_P_IP)) {
+		read_ipv4(ip, p);
+		l4 = ip + sizeof(struct iphdr);
+	} else {
+		read_ipv6(ip, p);
+		l4 = ip + sizeof(struct ipv6hdr);
+	}
+	if (l4 + sizeof(struct udphdr) > c->end)
+		return false;
+	read_ports(l4, p);
+	if (p->protocol == IPPROTO_TCP) {
+		if (l4 + sizeof(struct tcphdr) > c->end)
+			return false;
+		p->tcp_flags = BYTE(l4, 13);
+	}
+	return true;
 }

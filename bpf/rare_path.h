@@ -55,13 +55,13 @@ static __always_inline int rare_send(struct xdp_md *ctx, struct scratch *s, cons
 
 	counter = backend ? backend_counter(backend->counter) : NULL;
 	if (!counter)
-		return finish(ctx, LB_DROP_INTERNAL);
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	note_backend(backend);
 	reason = rare_encapsulate(ctx, s, vip, backend, hash);
 	if (reason == LB_DROP_TOO_BIG && s->kind == RARE_FLOW)
 		reason = icmp_too_big(ctx, backend->max_len);
 	if (reason)
-		return finish(ctx, reason);
+		return finish_rarely(ctx, reason);
 	return leave(ctx, backend, counter, s->length + sizeof(struct ethhdr),
 		     s->kind == RARE_FLOW && pkt_is_syn(&s->p), how);
 }
@@ -79,26 +79,26 @@ LB_SUBPROGRAM int rare_flow(struct xdp_md *ctx, __u64 active)
 	int reason;
 
 	if (!s || !control)
-		return finish(ctx, LB_DROP_INTERNAL);
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	p = s->p;
 	bucket = service_of(&p, active);
 	vip = vip_at(active, bucket);
 	if (!vip)
-		return finish(ctx, s->kind == RARE_ICMP_ERROR ? LB_PASS_ICMP
+		return finish_rarely(ctx, s->kind == RARE_ICMP_ERROR ? LB_PASS_ICMP
 				   : s->first_fragment        ? LB_PASS_FRAGMENT
 							      : LB_PASS_NO_SERVICE);
 	note_service(active, vip);
 	if (s->lie)
-		return finish(ctx, s->lie);
+		return finish_rarely(ctx, s->lie);
 	if (s->silly_mtu)
-		return finish(ctx, LB_DROP_ICMP_MTU);
+		return finish_rarely(ctx, LB_DROP_ICMP_MTU);
 	if (s->kind == RARE_FLOW && p.protocol == IPPROTO_UDP &&
 	    s->l4 + sizeof(struct udphdr) + QUIC_HEAD_BYTES <= s->l3 + s->length)
 		payload = s->l4 + sizeof(struct udphdr);
 	choice.forget = s->kind == RARE_ICMP_ERROR;
 	reason = choose(ctx, &p, control, active, bucket, vip, payload, &choice);
 	if (reason)
-		return finish(ctx, reason);
+		return finish_rarely(ctx, reason);
 	if (s->first_fragment)
 		fragment_remember(s, control, choice.index, bucket, vip->service);
 	return rare_send(ctx, s, vip, choice.index, choice.hash, choice.how);
@@ -131,31 +131,31 @@ LB_SUBPROGRAM int rare_fragment(struct xdp_md *ctx, __u64 active)
 	__u64 tag, word, hash;
 
 	if (!s || !control || !bank)
-		return finish(ctx, LB_DROP_INTERNAL);
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	tag = fragment_tag(s, control);
 	if (fragment_find(tag, LB_LOAD(&control->clock_s), &word) == 0) {
 		vip = fragment_service(bank, active, word);
 		if (vip && backend_is_alive(vip, word & LB_INDEX_MASK)) {
 			note_service(active, vip);
 			if (s->lie)
-				return finish(ctx, s->lie);
+				return finish_rarely(ctx, s->lie);
 			return rare_send(ctx, s, vip, word & LB_INDEX_MASK, tag, LB_HOW_SETTLED);
 		}
 	}
 	vip = vip_at(active, address_of(&s->p, active));
 	if (!vip)
-		return finish(ctx, LB_PASS_FRAGMENT);
+		return finish_rarely(ctx, LB_PASS_FRAGMENT);
 	if (s->lie)
-		return finish(ctx, s->lie);
+		return finish_rarely(ctx, s->lie);
 	if (!(vip->flags & LB_VIP_SOURCE))
-		return finish(ctx,
+		return finish_rarely(ctx,
 			      vip->flags & LB_VIP_FRAG_DROP ? LB_DROP_FRAGMENT : LB_PASS_FRAGMENT_UNKNOWN);
 	hash = flow_hash(&s->p, control->hash_seed, LB_VIP_SOURCE);
 	number = hash & vip->ring_mask;
 	ring = ring_slot(vip, number);
 	slot = ring ? LB_LOAD(ring) : 0;
 	if (!ring || lb_slot_base(slot) == LB_INDEX_NONE)
-		return finish(ctx, LB_DROP_NO_BACKEND);
+		return finish_rarely(ctx, LB_DROP_NO_BACKEND);
 	return rare_send(ctx, s, vip, lb_slot_base(slot), hash, LB_HOW_SETTLED);
 }
 
@@ -166,11 +166,11 @@ LB_SUBPROGRAM int rare_echo(struct xdp_md *ctx, __u64 active)
 	struct lb_vip *vip;
 
 	if (!s)
-		return finish(ctx, LB_DROP_INTERNAL);
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	vip = vip_at(active, address_of(&s->p, active));
 	if (!vip || !(vip->flags & LB_VIP_ECHO) || !is_one_host((const __u8 *)s->p.saddr, s->p.family))
-		return finish(ctx, LB_PASS_ICMP);
-	return finish(ctx, icmp_echo(ctx));
+		return finish_rarely(ctx, LB_PASS_ICMP);
+	return finish_rarely(ctx, icmp_echo(ctx));
 }
 
 LB_SUBPROGRAM int rare_packet(struct xdp_md *ctx)
@@ -181,11 +181,11 @@ LB_SUBPROGRAM int rare_packet(struct xdp_md *ctx)
 	int reason;
 
 	if (!control || !s)
-		return finish(ctx, LB_DROP_INTERNAL);
+		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	active = LB_LOAD(&control->active);
 	reason = rare_parse(ctx);
 	if (reason)
-		return finish(ctx, reason);
+		return finish_rarely(ctx, reason);
 	switch (s->kind) {
 	case RARE_LATER_FRAGMENT:
 		return rare_fragment(ctx, active);
@@ -203,6 +203,6 @@ static __always_inline int rare(struct xdp_md *ctx, int reason)
 
 	if (reason == LB_PASS_NOT_IP && data + sizeof(struct ethhdr) <= end &&
 	    SHORT(data, 12) != bpf_htons(ETH_P_8021Q) && SHORT(data, 12) != bpf_htons(ETH_P_8021AD))
-		return finish(ctx, reason);
+		return finish_rarely(ctx, reason);
 	return rare_packet(ctx);
 }

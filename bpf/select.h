@@ -37,6 +37,14 @@ static __always_inline __u64 flow_hash(const struct pkt *p, const __u64 key[2], 
 	return lb_hash_v6(key, p->saddr, (__u64[2]){ daddr_0, daddr_1 }, ports, protocol);
 }
 
+/* The same for ports and addresses; mix: what service_exact() made of the packet's destination. */
+static __always_inline __u64 flow_hash_of(const struct pkt *p, const __u64 key[2], __u64 mix)
+{
+	if (p->family == LB_FAMILY_V4)
+		return lb_hash_client_v4(key, p->saddr[0], p->sport, mix);
+	return lb_hash_client_v6(key, p->saddr, (__u32)p->sport << 16 | p->dport, mix);
+}
+
 /* How a backend was chosen. */
 enum lb_how { LB_HOW_SETTLED, LB_HOW_NEW, LB_HOW_KNOWN, LB_HOW_BASE, LB_HOW_REFUSED };
 
@@ -49,6 +57,7 @@ enum lb_how { LB_HOW_SETTLED, LB_HOW_NEW, LB_HOW_KNOWN, LB_HOW_BASE, LB_HOW_REFU
 #define LB_SELECTED(index, how) ((index) | (__u32)(how) << 16)
 #define LB_SELECTED_INDEX(s)    ((s)&0xffff)
 #define LB_SELECTED_HOW(s)      ((s) >> 16)
+#define LB_SELECTED_NOTHING     0xffffffffu
 
 /* The slot's word, by reference; NULL only if the tables are broken. */
 static __always_inline __u32 *ring_slot(const struct lb_vip *vip, __u32 number)
@@ -85,6 +94,26 @@ static __always_inline void stamp_slot(const struct lb_vip *vip, __u32 number, _
 	stamp = &chunk->stamp_s[slot & (LB_CHUNK_LINES * LB_SLOTS_PER_LINE - 1)];
 	if (LB_LOAD(stamp) != now_s)
 		LB_STORE(stamp, now_s);
+}
+
+/* The owner of a flow that its home bucket knows, as LB_SELECTED(), or LB_SELECTED_NOTHING. */
+static __always_inline __u32 select_known(const struct lb_control *control, const struct lb_vip *vip,
+					  __u64 tag, __u32 hash, __u32 flags)
+{
+	__u64 identity = lb_flow_word(0, 0, hash, vip->service, 0);
+	__u32 index, state, now_s = LB_LOAD(&control->clock_s);
+	struct lb_flow_place place;
+
+	if (!lb_flow_find_home(0, control->flow_mask, tag, identity, &place))
+		return LB_SELECTED_NOTHING;
+	index = lb_flow_backend(place.word);
+	if (!backend_is_alive(vip, index))
+		return LB_SELECTED_NOTHING;
+	state = lb_flow_next_state(lb_flow_state(place.word), flags & LB_FLOW_IS_SYN,
+				   flags & LB_FLOW_IS_CLOSING);
+	if (!(flags & LB_FLOW_EXPLAIN))
+		lb_flow_touch(0, &place, state, now_s);
+	return LB_SELECTED(index, LB_HOW_KNOWN);
 }
 
 /*
@@ -143,7 +172,7 @@ LB_SUBPROGRAM __u32 select_attempt(__u64 active, __u32 bucket, __u64 tag, __u32 
 }
 
 /*
- * The same, with a few turns when another CPU is quicker; then it does without (base), which is consistent
+ * The whole look-up, with a few turns when another CPU is quicker; then it does without (base), which is consistent
  * for as long as nothing is remembered. Unrolled calls, not a loop: kernels before 6.8 refuse a loop that a
  * compiler closes by falling through to its head, as clang does with this one.
  */

@@ -11,22 +11,27 @@
 #include "maps.h"
 #include "packet.h"
 
-/* The entry with this key, or NULL. */
-static __always_inline struct lb_vip *vip_find(struct lb_vip_bank *bank, __u32 mask, __u64 address_0,
-					       __u64 address_1, __u64 tail)
+/* The entry with this key, or NULL. hash: lb_hash_vip() of the key. */
+static __always_inline struct lb_vip *vip_find_hashed(struct lb_vip_bank *bank, __u32 mask, __u64 address_0,
+						      __u64 address_1, __u64 tail, __u32 hash)
 {
-	__u32 hash = lb_hash_vip(address_0, address_1, tail);
-
 #pragma clang loop unroll(full)
 	for (__u32 i = 0; i < LB_VIP_PROBES; i++) {
 		struct lb_vip *vip = &bank->bucket[(hash + i) & mask & (LB_VIP_BUCKETS - 1)];
 
-		if (vip->key[0] == address_0 && vip->key[2] == tail && vip->key[1] == address_1)
+		if (likely(vip->key[0] == address_0 && vip->key[2] == tail && vip->key[1] == address_1))
 			return vip;
 		if (!vip->flags)
 			return NULL;
 	}
 	return NULL;
+}
+
+static __always_inline struct lb_vip *vip_find(struct lb_vip_bank *bank, __u32 mask, __u64 address_0,
+					       __u64 address_1, __u64 tail)
+{
+	return vip_find_hashed(bank, mask, address_0, address_1, tail,
+			       lb_hash_vip(address_0, address_1, tail));
 }
 
 static __always_inline __u32 active_mask(__u64 active)
@@ -41,15 +46,19 @@ static __always_inline struct lb_vip_bank *active_bank(__u64 active)
 	return bpf_map_lookup_elem(&lb_vips, &key);
 }
 
-/* The service whose address, protocol and port are the packet's. active: lb_control.active, read once. */
-static __always_inline struct lb_vip *service_exact(const struct pkt *p, __u64 active)
+/*
+ * The service whose address, protocol and port are the packet's. active: lb_control.active, read once.
+ * *ret_mix: lb_mix_vip() of them, for the flow's hash.
+ */
+static __always_inline struct lb_vip *service_exact(const struct pkt *p, __u64 active, __u64 *ret_mix)
 {
+	__u64 tail = lb_vip_tail_word(p->dport, p->protocol, p->family, 0, 0);
 	struct lb_vip_bank *bank = active_bank(active);
 
 	if (!bank)
 		return NULL;
-	return vip_find(bank, active_mask(active), p->daddr[0], p->daddr[1],
-			lb_vip_tail_word(p->dport, p->protocol, p->family, 0, 0));
+	*ret_mix = lb_mix_vip(p->daddr[0], p->daddr[1], tail);
+	return vip_find_hashed(bank, active_mask(active), p->daddr[0], p->daddr[1], tail, *ret_mix >> 32);
 }
 
 #define LB_BUCKET_NONE 0xffffffffu

@@ -160,6 +160,32 @@ LB_FLOW_FUNCTION __u64 lb_flow_scan(lb_flow_table table, __u32 index, __u64 tag,
 }
 
 /*
+ * A look at the home bucket alone, where nearly all flows are; otherwise like lb_flow_find(). 0: it may be
+ * elsewhere.
+ */
+LB_INLINE int lb_flow_find_home(lb_flow_table table, __u32 mask, __u64 tag, __u64 identity,
+				struct lb_flow_place *found)
+{
+	__u32 index = (__u32)tag & mask;
+	struct lb_flow_bucket *bucket = lb_flow_bucket_get(table, index);
+
+	if (!bucket)
+		return 0;
+	LB_UNROLL
+	for (__u32 i = 0; i < LB_FLOWS_PER_BUCKET; i++) {
+		__u64 word = LB_LOAD(&bucket->flow[i].word);
+
+		if (LB_LOAD(&bucket->flow[i].tag) == tag && lb_flow_identity(word) == identity &&
+		    lb_flow_state(word) && LB_LOAD(&bucket->flow[i].word) == word) {
+			found->number = index * LB_FLOWS_PER_BUCKET + i;
+			found->word = word;
+			return 1;
+		}
+	}
+	return 0;
+}
+
+/*
  * Finds a flow. identity: lb_flow_word() of its service and hash, other fields 0. Returns 1 and *found, or 0
  * with *found the first place where it could be inserted (EMPTY, TOMB, or, failing these, an embryonic flow
  * older than its grace), LB_FLOW_NOWHERE when there is none.

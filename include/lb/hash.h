@@ -50,31 +50,43 @@ LB_INLINE __u32 lb_hash_vip(__u64 address_0, __u64 address_1, __u64 tail)
 	return lb_mix_vip(address_0, address_1, tail) >> 32;
 }
 
+/* The client's part of a flow's hash; vip: lb_mix_vip() of the exact key that it is for. */
+LB_INLINE __u64 lb_hash_client_v4(const __u64 key[2], __u32 saddr, __u32 sport, __u64 vip)
+{
+	__u64 from = (__u64)sport << 32 | saddr;
+
+	return lb_mix64((from ^ key[0]) + (vip ^ key[1]));
+}
+
+/*
+ * The same for IPv6. Whoever has a /64 chooses saddr[1] and a port: the ports (source in the upper half) go
+ * in before the shift, for what is only added to saddr[1] can be made up for by it, under any key.
+ */
+LB_INLINE __u64 lb_hash_client_v6(const __u64 key[2], const __u64 saddr[2], __u32 ports, __u64 vip)
+{
+	__u64 from = (saddr[0] ^ key[0]) * LB_MIX_A + ports * LB_MIX_B;
+
+	from ^= from >> 32;
+	from = (from + saddr[1]) * LB_MIX_D;
+	return lb_mix64(from + (vip ^ key[1]));
+}
+
 /*
  * Hash of a flow: both addresses, both ports (source in the upper half) and the protocol, all as they lie in
  * memory. A hash of the client alone is one with everything but saddr zero.
  */
 LB_INLINE __u64 lb_hash_v4(const __u64 key[2], __u32 saddr, __u32 daddr, __u32 ports, __u32 protocol)
 {
-	__u64 vip = lb_mix_vip(daddr, 0, lb_vip_tail_word(ports & 0xffff, protocol, LB_FAMILY_V4, 0, 0));
-	__u64 from = (__u64)(ports >> 16) << 32 | saddr;
-
-	return lb_mix64((from ^ key[0]) + (vip ^ key[1]));
+	return lb_hash_client_v4(key, saddr, ports >> 16,
+				 lb_mix_vip(daddr, 0,
+					    lb_vip_tail_word(ports & 0xffff, protocol, LB_FAMILY_V4, 0, 0)));
 }
 
-/*
- * The same for IPv6; addresses as two words each, first bytes first. Whoever has a /64 chooses saddr[1] and a
- * port: the ports go in before the shift, for what is only added to saddr[1] can be made up for by it, under
- * any key.
- */
+/* The same for IPv6; addresses as two words each, first bytes first. */
 LB_INLINE __u64 lb_hash_v6(const __u64 key[2], const __u64 saddr[2], const __u64 daddr[2], __u32 ports,
 			   __u32 protocol)
 {
-	__u64 vip = lb_mix_vip(daddr[0], daddr[1],
-			       lb_vip_tail_word(ports & 0xffff, protocol, LB_FAMILY_V6, 0, 0));
-	__u64 from = (saddr[0] ^ key[0]) * LB_MIX_A + ports * LB_MIX_B;
-
-	from ^= from >> 32;
-	from = (from + saddr[1]) * LB_MIX_D;
-	return lb_mix64(from + (vip ^ key[1]));
+	return lb_hash_client_v6(key, saddr, ports,
+				 lb_mix_vip(daddr[0], daddr[1],
+					    lb_vip_tail_word(ports & 0xffff, protocol, LB_FAMILY_V6, 0, 0)));
 }
