@@ -19,7 +19,7 @@ static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *ba
 {
 	int action;
 
-	if (likely(leaves_here(ctx, backend))) {
+	if (leaves_here(ctx, backend)) {
 		count_flow(counter, syn, how);
 		counter->tx_packets++;
 		counter->tx_bytes += bytes;
@@ -42,13 +42,13 @@ static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const s
 	struct inner in = read_inner(p);
 	int reason;
 
-	if (unlikely(!counter))
+	if (!counter)
 		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	note_backend(backend);
 	reason = encapsulate(ctx, p, in, vip, backend, hash);
 	if (reason == LB_DROP_TOO_BIG)
 		reason = icmp_too_big(ctx, backend->max_len);
-	if (unlikely(reason))
+	if (reason)
 		return finish_rarely(ctx, reason);
 	return leave(ctx, backend, counter, in.length + sizeof(struct ethhdr), pkt_is_syn(p), how);
 }
@@ -100,7 +100,8 @@ LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
 	if (c.pos > c.end)
 		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	if (SHORT(c.pos, -2) == bpf_htons(ETH_P_IP))
-		return parse_ipv4(ctx, &c, &p) ? finish_rarely(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
+		return parse_ipv4(ctx, &c, &p) ? finish_rarely(ctx, LB_DROP_INTERNAL)
+					       : balance_fully(ctx, &p);
 	return parse_ipv6(ctx, &c, &p) ? finish_rarely(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
 }
 
@@ -117,7 +118,6 @@ LB_SUBPROGRAM int balance_unsettled(struct xdp_md *ctx, __u64 active, __u32 buck
 
 	if (!control || !vip || !read_again(&c, &p))
 		return finish_rarely(ctx, LB_DROP_INTERNAL);
-	note_service(active, vip);
 	reason = choose_slot(ctx, &p, control, active, bucket, vip, &choice);
 	if (reason)
 		return finish_rarely(ctx, reason);
@@ -145,20 +145,20 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	vip = service_exact(p, active, &mix);
 	if (!vip)
 		return active & LB_ACTIVE_WILDCARD ? balance_again(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
-	if (unlikely(vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC)))
+	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC))
 		return balance_again(ctx);
 	note_service(active, vip);
 	hash = flow_hash_of(p, control->hash_seed, mix);
 	ring = ring_slot(vip, hash & vip->ring_mask);
-	if (unlikely(!ring))
+	if (!ring)
 		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	slot = LB_LOAD(ring);
-	if (unlikely(!lb_slot_settled(slot)))
+	if (!lb_slot_settled(slot))
 		return balance_unsettled(ctx, active, bucket_of(active_bank(active), vip), hash);
-	if (unlikely(lb_slot_cur(slot) == LB_INDEX_NONE))
+	if (lb_slot_cur(slot) == LB_INDEX_NONE)
 		return finish_rarely(ctx, LB_DROP_NO_BACKEND);
 	backend = backend_record(vip, lb_slot_cur(slot));
-	if (unlikely(!backend))
+	if (!backend)
 		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	return send(ctx, p, vip, backend, hash, LB_HOW_SETTLED);
 }

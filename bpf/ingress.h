@@ -37,10 +37,10 @@ static __always_inline int ingress(struct xdp_md *ctx)
 	int reason;
 
 	c.pos += sizeof(struct ethhdr);
-	if (likely(c.pos <= c.end && !(BYTE(eth, 0) & 1))) {
-		if (likely(SHORT(eth, 12) == bpf_htons(ETH_P_IP) && plain_ipv4(ctx, &c, &p)))
+	if (c.pos <= c.end && !(BYTE(eth, 0) & 1)) {
+		if (SHORT(eth, 12) == bpf_htons(ETH_P_IP) && plain_ipv4(ctx, &c, &p))
 			return balance(ctx, &p);
-		if (likely(SHORT(eth, 12) == bpf_htons(ETH_P_IPV6) && !parse_ipv6(ctx, &c, &p)))
+		if (SHORT(eth, 12) == bpf_htons(ETH_P_IPV6) && !parse_ipv6(ctx, &c, &p))
 			return balance(ctx, &p);
 	}
 	reason = parse_any(ctx);

@@ -30,9 +30,6 @@
 #define LB_SUBPROGRAM static __attribute__((noinline, unused))
 #endif
 
-#define likely(condition)   __builtin_expect(!!(condition), 1)
-#define unlikely(condition) __builtin_expect(!!(condition), 0)
-
 /* Wide loads and stores at any offset of a packet or record; both architectures do them unaligned. */
 #define WORD(base, offset)  (*(__u64 *)((void *)(base) + (offset)))
 #define HALF(base, offset)  (*(__u32 *)((void *)(base) + (offset)))

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * IPv4, IPv6, TCP and UDP headers into struct pkt, twice: plain_*() for the form that nearly all packets have,
- * with everything at an offset known beforehand; parse_*() for the rest, which say what is the matter. A
- * header may lie (RFC 791, RFC 8200, RFC 9293, RFC 768: lengths that cannot be): the rare path takes a closer
- * look, a liar is dropped if it is for a service of ours and left to the host's stack if not.
+ * IPv4, IPv6, TCP and UDP headers into struct pkt, twice: plain_*() for the form that nearly all packets
+ * have, with everything at an offset known beforehand; parse_*() for the rest, which say what is the matter.
+ * A header may lie (RFC 791, RFC 8200, RFC 9293, RFC 768: lengths that cannot be): the rare path takes a
+ * closer look, a liar is dropped if it is for a service of ours and left to the host's stack if not.
  */
 #pragma once
 
@@ -83,7 +83,8 @@ static __always_inline int parse_transport(void *l4, const void *end, struct pkt
 	return LB_PASS_PROTOCOL;
 }
 
-/* True if all is well: no options, no fragment, TCP or UDP, lengths that can be. */
+/* True if all is well: no options, no fragment, TCP or UDP, lengths that can be. parse_ipv4() knows better.
+ */
 static __always_inline bool plain_ipv4(struct xdp_md *ctx, const struct cursor *c, struct pkt *p)
 {
 	void *ip = c->pos;
@@ -136,19 +137,22 @@ static __always_inline int parse_ipv6(struct xdp_md *ctx, const struct cursor *c
 	return parse_transport(ip + sizeof(struct ipv6hdr), c->end, p, length);
 }
 
-/* The fields of a packet that was plain when it was parsed; false never, but the verifier wants to see it. */
+/*
+ * The fields of a packet that was parsed before and was plain. Never false; the verifier wants to see why.
+ */
 static __always_inline bool read_again(const struct cursor *c, struct pkt *p)
 {
-	void *ip = c->pos, *l4;
+	void *ip = c->pos, *l4 = ip + sizeof(struct iphdr);
 
-	if (ip + sizeof(struct ipv6hdr) > c->end)
+	if (l4 > c->end)
 		return false;
 	if (SHORT(ip, -2) == bpf_htons(ETH_P_IP)) {
 		read_ipv4(ip, p);
-		l4 = ip + sizeof(struct iphdr);
 	} else {
-		read_ipv6(ip, p);
 		l4 = ip + sizeof(struct ipv6hdr);
+		if (l4 > c->end)
+			return false;
+		read_ipv6(ip, p);
 	}
 	if (l4 + sizeof(struct udphdr) > c->end)
 		return false;

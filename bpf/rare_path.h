@@ -85,8 +85,8 @@ LB_SUBPROGRAM int rare_flow(struct xdp_md *ctx, __u64 active)
 	vip = vip_at(active, bucket);
 	if (!vip)
 		return finish_rarely(ctx, s->kind == RARE_ICMP_ERROR ? LB_PASS_ICMP
-				   : s->first_fragment        ? LB_PASS_FRAGMENT
-							      : LB_PASS_NO_SERVICE);
+					  : s->first_fragment        ? LB_PASS_FRAGMENT
+								     : LB_PASS_NO_SERVICE);
 	note_service(active, vip);
 	if (s->lie)
 		return finish_rarely(ctx, s->lie);
@@ -148,8 +148,8 @@ LB_SUBPROGRAM int rare_fragment(struct xdp_md *ctx, __u64 active)
 	if (s->lie)
 		return finish_rarely(ctx, s->lie);
 	if (!(vip->flags & LB_VIP_SOURCE))
-		return finish_rarely(ctx,
-			      vip->flags & LB_VIP_FRAG_DROP ? LB_DROP_FRAGMENT : LB_PASS_FRAGMENT_UNKNOWN);
+		return finish_rarely(ctx, vip->flags & LB_VIP_FRAG_DROP ? LB_DROP_FRAGMENT
+									: LB_PASS_FRAGMENT_UNKNOWN);
 	hash = flow_hash(&s->p, control->hash_seed, LB_VIP_SOURCE);
 	number = hash & vip->ring_mask;
 	ring = ring_slot(vip, number);

@@ -96,24 +96,31 @@ static __always_inline void stamp_slot(const struct lb_vip *vip, __u32 number, _
 		LB_STORE(stamp, now_s);
 }
 
+/* A flow that was found: its owner, as LB_SELECTED(), and its entry refreshed; LB_SELECTED_NOTHING: dead. */
+static __always_inline __u32 select_found(const struct lb_vip *vip, const struct lb_flow_place *place,
+					  __u32 flags, __u32 now_s)
+{
+	__u32 index = lb_flow_backend(place->word);
+	__u32 state = lb_flow_next_state(lb_flow_state(place->word), flags & LB_FLOW_IS_SYN,
+					 flags & LB_FLOW_IS_CLOSING);
+
+	if (!backend_is_alive(vip, index))
+		return LB_SELECTED_NOTHING;
+	if (!(flags & LB_FLOW_EXPLAIN))
+		lb_flow_touch(0, place, state, now_s);
+	return LB_SELECTED(index, LB_HOW_KNOWN);
+}
+
 /* The owner of a flow that its home bucket knows, as LB_SELECTED(), or LB_SELECTED_NOTHING. */
 static __always_inline __u32 select_known(const struct lb_control *control, const struct lb_vip *vip,
 					  __u64 tag, __u32 hash, __u32 flags)
 {
 	__u64 identity = lb_flow_word(0, 0, hash, vip->service, 0);
-	__u32 index, state, now_s = LB_LOAD(&control->clock_s);
 	struct lb_flow_place place;
 
 	if (!lb_flow_find_home(0, control->flow_mask, tag, identity, &place))
 		return LB_SELECTED_NOTHING;
-	index = lb_flow_backend(place.word);
-	if (!backend_is_alive(vip, index))
-		return LB_SELECTED_NOTHING;
-	state = lb_flow_next_state(lb_flow_state(place.word), flags & LB_FLOW_IS_SYN,
-				   flags & LB_FLOW_IS_CLOSING);
-	if (!(flags & LB_FLOW_EXPLAIN))
-		lb_flow_touch(0, &place, state, now_s);
-	return LB_SELECTED(index, LB_HOW_KNOWN);
+	return select_found(vip, &place, flags, LB_LOAD(&control->clock_s));
 }
 
 /*
@@ -146,14 +153,10 @@ LB_SUBPROGRAM __u32 select_attempt(__u64 active, __u32 bucket, __u64 tag, __u32 
 	now_s = LB_LOAD(&control->clock_s);
 	identity = lb_flow_word(0, 0, hash, vip->service, 0);
 	if (lb_flow_find(0, control->flow_mask, tag, identity, now_s, &place)) {
-		__u32 index = lb_flow_backend(place.word);
-		__u32 state = lb_flow_next_state(lb_flow_state(place.word), syn, flags & LB_FLOW_IS_CLOSING);
+		__u32 found = select_found(vip, &place, flags, now_s);
 
-		if (backend_is_alive(vip, index)) {
-			if (!(flags & LB_FLOW_EXPLAIN))
-				lb_flow_touch(0, &place, state, now_s);
-			return LB_SELECTED(index, LB_HOW_KNOWN);
-		}
+		if (found != LB_SELECTED_NOTHING)
+			return found;
 	}
 	if (cur == base || !(syn || slot & LB_SLOT_LEARNING)) {
 		if (!syn && cur != base && !(flags & LB_FLOW_EXPLAIN))
@@ -172,9 +175,9 @@ LB_SUBPROGRAM __u32 select_attempt(__u64 active, __u32 bucket, __u64 tag, __u32 
 }
 
 /*
- * The whole look-up, with a few turns when another CPU is quicker; then it does without (base), which is consistent
- * for as long as nothing is remembered. Unrolled calls, not a loop: kernels before 6.8 refuse a loop that a
- * compiler closes by falling through to its head, as clang does with this one.
+ * The whole look-up, with a few turns when another CPU is quicker; then it does without (base), which is
+ * consistent for as long as nothing is remembered. Unrolled calls, not a loop: kernels before 6.8 refuse a
+ * loop that a compiler closes by falling through to its head, as clang does with this one.
  */
 static __always_inline __u32 select_unsettled(__u64 active, __u32 bucket, __u64 tag, __u32 hash, __u32 flags,
 					      __u32 slot)

@@ -19,7 +19,7 @@ static __always_inline struct lb_vip *vip_find_hashed(struct lb_vip_bank *bank, 
 	for (__u32 i = 0; i < LB_VIP_PROBES; i++) {
 		struct lb_vip *vip = &bank->bucket[(hash + i) & mask & (LB_VIP_BUCKETS - 1)];
 
-		if (likely(vip->key[0] == address_0 && vip->key[2] == tail && vip->key[1] == address_1))
+		if (vip->key[0] == address_0 && vip->key[2] == tail && vip->key[1] == address_1)
 			return vip;
 		if (!vip->flags)
 			return NULL;

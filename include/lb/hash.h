@@ -77,9 +77,9 @@ LB_INLINE __u64 lb_hash_client_v6(const __u64 key[2], const __u64 saddr[2], __u3
  */
 LB_INLINE __u64 lb_hash_v4(const __u64 key[2], __u32 saddr, __u32 daddr, __u32 ports, __u32 protocol)
 {
-	return lb_hash_client_v4(key, saddr, ports >> 16,
-				 lb_mix_vip(daddr, 0,
-					    lb_vip_tail_word(ports & 0xffff, protocol, LB_FAMILY_V4, 0, 0)));
+	return lb_hash_client_v4(
+		key, saddr, ports >> 16,
+		lb_mix_vip(daddr, 0, lb_vip_tail_word(ports & 0xffff, protocol, LB_FAMILY_V4, 0, 0)));
 }
 
 /* The same for IPv6; addresses as two words each, first bytes first. */

@@ -143,15 +143,17 @@ int bench_encap_v6(struct xdp_md *ctx)
 	return XDP_TX;
 }
 
-/* A known way of remembering flows, for comparison: an LRU hash per CPU, keyed by addresses, ports and
- * protocol. */
+/*
+ * A known way of remembering flows, for comparison: an LRU hash per CPU, keyed by addresses, ports and
+ * protocol, with room for as many flows as the flow table beside it has.
+ */
 struct lru_key {
 	__u32 saddr, daddr, ports, protocol;
 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 1 << 22);
+	__uint(max_entries, 10000000);
 	__uint(map_flags, BPF_F_NO_COMMON_LRU);
 	__type(key, struct lru_key);
 	__type(value, __u64);
