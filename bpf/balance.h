@@ -80,7 +80,7 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	bucket = service_of(p, active);
 	vip = vip_at(active, bucket);
 	if (!vip)
-		return finish_rarely(ctx, LB_PASS_NO_SERVICE);
+		return finish(ctx, LB_PASS_NO_SERVICE);
 	note_service(active, vip);
 	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), &choice);
 	if (reason)
