@@ -156,6 +156,33 @@ static void test_banks_and_grace(void **state)
 	fixture_done(&f);
 }
 
+/* With a clock that ticks now and then no commit waits: ticks make fit again what commits gave up. */
+static void test_ticks_save_commits_the_wait(void **state)
+{
+	struct fixture f;
+	unsigned int graces;
+
+	(void)state;
+	fixture_init(&f);
+	f.same_next_hops = true;
+	for (int i = 0; i < 50; i++) {
+		graces = f.graces;
+		fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, i % 2 ? 50 : 100));
+		assert_int_equal(f.graces, graces);
+		/* Too little work to come to a pass over the flows, which has a grace period of its own. */
+		if (i % 3 == 2)
+			lb_engine_tick(f.engine, f.now_s, 1);
+	}
+	/* Nothing is done for it while nothing is going on. */
+	lb_engine_tick(f.engine, f.now_s, 1);
+	lb_engine_tick(f.engine, f.now_s, 1);
+	graces = f.graces;
+	for (int i = 0; i < 10; i++)
+		lb_engine_tick(f.engine, f.now_s, 1);
+	assert_in_range(f.graces, graces, graces + 1); /* the pass's */
+	fixture_done(&f);
+}
+
 /* Rings that leave no room beside them: the freshly retired region serves, after a grace period. */
 static void test_tight_ring_table(void **state)
 {
@@ -508,6 +535,7 @@ int main(void)
 		cmocka_unit_test(test_first_commit),
 		cmocka_unit_test(test_copy_on_write),
 		cmocka_unit_test(test_banks_and_grace),
+		cmocka_unit_test(test_ticks_save_commits_the_wait),
 		cmocka_unit_test(test_tight_ring_table),
 		cmocka_unit_test(test_growth_moves_nothing),
 		cmocka_unit_test(test_shrinking_needs_the_word),

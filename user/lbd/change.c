@@ -163,14 +163,15 @@ static int record_next(struct lbd *lbd, const struct desired *next, const struct
 		       __u64 *ret_generation, struct lb_error *error)
 {
 	__u64 generation = lb_engine_generation(lbd->engine) + !empty;
-	int r;
+	bool recorded = lbd->recorded_generation && strcmp(next->digest, lbd->recorded_config) == 0;
+	int r = 0;
 
 	*ret_generation = 0;
-	if (lbd->recorded_generation && same_overrides(next, &lbd->running) &&
-	    strcmp(next->digest, lbd->recorded_config) == 0 &&
+	if (recorded && same_overrides(next, &lbd->running) &&
 	    strcmp(next->file_digest, lbd->running.file_digest) == 0)
 		return 0;
-	r = store_put_config(&lbd->store, next->text, next->length, next->digest, error);
+	if (!recorded || !store_has_config(&lbd->store, next->digest, next->length))
+		r = store_put_config(&lbd->store, next->text, next->length, next->digest, error);
 	lbd_step(lbd, "config_stored");
 	if (r == 0)
 		r = record_write(lbd, next, change->cause, generation, error);

@@ -277,6 +277,16 @@ int store_put_config(struct store *store, const char *text, size_t length, const
 	return write_file(store, "configs", name, text, length, error);
 }
 
+bool store_has_config(const struct store *store, const char digest[STORE_DIGEST], size_t length)
+{
+	char path[STORE_DIGEST + 16];
+	struct stat st;
+
+	snprintf(path, sizeof(path), "configs/%s.json", digest);
+	return fstatat(store->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
+	       (__u64)st.st_size == length;
+}
+
 int store_get_config(const struct store *store, const char digest[STORE_DIGEST], char **ret_text,
 		     size_t *ret_length, struct lb_error *error)
 {

@@ -56,6 +56,8 @@ void store_close(struct store *store);
 /* Keeps a configuration's text; costs nothing when it is there already. */
 int store_put_config(struct store *store, const char *text, size_t length, const char digest[STORE_DIGEST],
 		     struct lb_error *error);
+/* Whether there is one of this name and size: enough where this process has written or read it before. */
+bool store_has_config(const struct store *store, const char digest[STORE_DIGEST], size_t length);
 /* Reads one back and checks that it is what its name says. -ENOENT, -EPROTO (damaged), errno. */
 int store_get_config(const struct store *store, const char digest[STORE_DIGEST], char **ret_text,
 		     size_t *ret_length, struct lb_error *error);

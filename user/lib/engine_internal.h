@@ -153,6 +153,7 @@ struct lb_engine {
 	__u32 bank, log2;
 	bool wildcard;
 	bool bank_fresh[LB_BANKS];
+	__u64 ticked_generation; /* visible at the last tick */
 	bool dirty; /* packets may be deciding by what is no longer visible */
 	struct lb_arena rings, records;
 	struct lb_ids service_ids, backend_ids;

@@ -231,11 +231,29 @@ static size_t sweep_some(struct lb_engine *engine, size_t work)
 	return 0;
 }
 
+/*
+ * What commits gave up is made fit to serve again here, so that no commit has to wait for that: once nothing
+ * has been committed since the tick before, or half of the banks are used up. If it fails, the commit that
+ * needs it tries again, and tells.
+ */
+static void reclaim(struct lb_engine *engine)
+{
+	bool quiet = engine->ticked_generation == engine->generation;
+	unsigned int fresh = 0;
+
+	for (__u32 i = 0; i < LB_BANKS; i++)
+		fresh += engine->bank_fresh[i];
+	engine->ticked_generation = engine->generation;
+	if (fresh && (quiet || fresh >= LB_BANKS / 2))
+		lb_engine_grace(engine);
+}
+
 size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work)
 {
 	size_t visited = 0;
 
 	lb_engine_forget_views(engine);
+	reclaim(engine);
 	advance_clock(engine, now_s);
 	while (visited < work) {
 		size_t did = sweep_some(engine, work - visited);
