@@ -161,7 +161,7 @@ for step in "${steps[@]}"; do
 	"$old" | "3"[34]" active web w$step") whole=$((whole + 1)) ;;
 	*) diag "after $step: $(weight b1) $(services), from: $old" ;;
 	esac
-	answers GET /v1/services/web '[.backends[].slots] | add == 4096 and all(. > 100)' >/dev/null ||
+	answers GET /v1/services/web '[.backends[].slots] | add == 1024 and all(. > 100)' >/dev/null ||
 		diag "odd ring after $step"
 	lbd_stop TERM
 done

@@ -285,9 +285,9 @@ static void ring_sizes_follow_the_pool(void **state)
 	static const struct {
 		size_t backends;
 		__u32 slots;
-	} cases[] = { { 0, 4096 },    { 1, 4096 },     { 16, 4096 },       { 17, 8192 },
-		      { 32, 8192 },   { 33, 16384 },   { 100, 32768 },     { 128, 32768 },
-		      { 129, 65536 }, { 1000, 65536 }, { SIZE_MAX, 65536 } };
+	} cases[] = { { 0, 1024 },   { 1, 1024 },    { 10, 1024 },   { 11, 2048 },    { 20, 2048 },
+		      { 40, 4096 },  { 41, 8192 },   { 64, 8192 },   { 65, 16384 },   { 90, 16384 },
+		      { 91, 32768 }, { 128, 32768 }, { 129, 65536 }, { 1000, 65536 }, { SIZE_MAX, 65536 } };
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
 		assert_int_equal(lb_config_ring_size(cases[i].backends), cases[i].slots);

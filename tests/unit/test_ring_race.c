@@ -12,6 +12,7 @@
 
 #include <stdio.h>
 
+#include "config.h"
 #include "ring_race.c"
 
 struct plain_arrival {
@@ -163,11 +164,34 @@ static void test_capacities(void **state)
 	}
 }
 
+/* Small pools in rings of the size that they get: 2 %. Large ones: more, steadily, and never above 4.7 %. */
+static void test_slack(void **state)
+{
+	__u64 last = 0;
+
+	for (__u32 n = 1; n <= 128; n++) {
+		struct ring_pool pool = { .size = lb_config_ring_size(n), .n = n };
+
+		assert_true(slack_of(&pool) <= SLACK_USUAL);
+	}
+	for (__u32 n = 1; n <= LB_BACKENDS_PER_SERVICE_MAX; n++) {
+		struct ring_pool pool = { .size = 65536, .n = n };
+		__u64 slack = slack_of(&pool);
+
+		assert_true(slack >= last && slack <= SLACK_MAX);
+		/* One backend more changes nobody's capacity by much. */
+		assert_true(n < 100 || slack - last <= SLACK_USUAL / 50);
+		last = slack;
+	}
+	assert_int_equal(last, SLACK_MAX);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_permutations),
 		cmocka_unit_test(test_capacities),
+		cmocka_unit_test(test_slack),
 		cmocka_unit_test(test_same_as_plain),
 	};
 

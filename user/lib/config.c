@@ -176,9 +176,10 @@ int lb_config_load(const char *path, struct lb_config **ret_config, struct lb_er
 
 __u32 lb_config_ring_size(size_t n_backends)
 {
-	__u32 size = 4096;
+	__u64 n = n_backends < LB_RING_MAX ? n_backends : LB_RING_MAX;
+	__u32 size = 1024;
 
-	while (size < LB_RING_MAX && size / 256 < n_backends)
+	while (size < LB_RING_MAX && (size < 100 * n || size < 2 * n * n))
 		size *= 2;
 	return size;
 }

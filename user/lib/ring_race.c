@@ -23,8 +23,9 @@
 #define TIME_BITS 56
 
 /* Slack of `bounded`, see capacity_of(). Fractions of 2^20. */
-#define SLACK_BITS 20
-#define SLACK_MAX  ((3u << SLACK_BITS) / 64)
+#define SLACK_BITS  20
+#define SLACK_MAX   ((3u << SLACK_BITS) / 64)
+#define SLACK_USUAL ((5u << SLACK_BITS) / 256)
 
 /* A lap's arrivals are sorted into so many buckets, power of two. */
 #define BUCKETS_MAX 4096u
@@ -49,8 +50,9 @@ struct arrival {
 
 struct race {
 	const struct ring_pool *pool;
-	__u16 *rank;           /* owners, NOBODY while free */
-	__u32 left;            /* free slots */
+	__u16 *rank;      /* owners, NOBODY while free */
+	__u64 *free_bits; /* by slot: 1 while free; the walk reads this, for it stays in the nearest cache */
+	__u32 left;       /* free slots */
 	struct runner *runner; /* still running, by rank */
 	__u32 n_runners;
 	__u64 *clock; /* clock[k]: expected time of the k-th of size clocks, clock[0] = 0 */
@@ -183,27 +185,31 @@ static __u32 steps_before(const __u64 *clock, const struct runner *runner, __u32
 	return low;
 }
 
-/*
- * The runner's arrivals at free slots on its way to a step, to arrival[0..]. Returns how many. An arrival at
- * a taken slot is written and then overwritten: the processor could not guess which slots are free.
- */
+/* Notes steps to slots[0..n) and keeps those to free ones: a step to a taken slot is written and then
+ * overwritten, for the processor could not guess which slots are free. Returns the number of arrivals. */
+static inline size_t note(const __u64 *restrict free_bits, slots_t slots, __u32 n, __u32 k, __u16 number,
+			  struct arrival *restrict arrival, size_t n_arrivals)
+{
+	for (__u32 i = 0; i < n; i++) {
+		arrival[n_arrivals] = (struct arrival){ k + i, slots[i], number };
+		n_arrivals += free_bits[slots[i] / 64] >> (slots[i] & 63) & 1;
+	}
+	return n_arrivals;
+}
+
+/* The runner's arrivals at free slots on its way to a step, to arrival[0..]. Returns how many. */
 static size_t advance(const struct race *race, struct runner *runner, __u16 number, __u32 end,
 		      struct arrival *restrict arrival)
 {
-	const __u16 *restrict rank = race->rank;
-	__u32 size = race->pool->size;
+	__u32 size = race->pool->size, k = runner->position;
+	__u16 mask = (__u16)(size - 1);
 	int half = half_of(size);
 	size_t n = 0;
 
-	for (__u32 k = runner->position; k < end; k += STRIDE) {
-		__u32 steps = end - k < STRIDE ? end - k : STRIDE;
-		slots_t slots = slots_at(runner, k, (__u16)(size - 1), half);
-
-		for (__u32 i = 0; i < steps; i++) {
-			arrival[n] = (struct arrival){ k + i, slots[i], number };
-			n += rank[slots[i]] == NOBODY;
-		}
-	}
+	for (; k + STRIDE <= end; k += STRIDE)
+		n = note(race->free_bits, slots_at(runner, k, mask, half), STRIDE, k, number, arrival, n);
+	if (k < end)
+		n = note(race->free_bits, slots_at(runner, k, mask, half), end - k, k, number, arrival, n);
 	for (size_t i = 0; i < n; i++)
 		arrival[i].time = time_at(race->clock, runner, (__u32)arrival[i].time);
 	runner->position = end;
@@ -268,6 +274,7 @@ static void claim(struct race *race)
 		if (race->rank[arrival->slot] != NOBODY || !runner->capacity)
 			continue;
 		race->rank[arrival->slot] = runner->rank;
+		race->free_bits[arrival->slot / 64] &= ~(1ull << (arrival->slot & 63));
 		runner->capacity--;
 		race->left--;
 	}
@@ -337,11 +344,15 @@ static void sift_down(struct arrival *heap, size_t n, size_t i)
  * The last slots take as long as all before, for most of what the runners pass is taken. So these look for
  * their runners instead: a heap of free slots by first arrival; who finds that runner full looks again.
  */
-static void finish(struct race *race)
+static int finish(struct race *race)
 {
-	struct arrival *heap = race->arrival;
+	struct arrival *heap;
 	size_t n = 0;
+	int r = make_room(race, race->left);
 
+	if (r < 0)
+		return r;
+	heap = race->arrival;
 	wind_clock(race, &race->runner[0], UINT64_MAX);
 	for (__u32 slot = 0; slot < race->pool->size; slot++) {
 		if (race->rank[slot] == NOBODY && first_arrival(race, slot, &heap[n]))
@@ -361,6 +372,7 @@ static void finish(struct race *race)
 			heap[0] = heap[--n];
 		sift_down(heap, n, 0);
 	}
+	return 0;
 }
 
 /*
@@ -376,10 +388,8 @@ static int run(struct race *race)
 		__u64 span;
 		int r;
 
-		if ((__u64)race->left * race->n_runners <= race->pool->size) {
-			finish(race);
-			break;
-		}
+		if ((__u64)race->left * race->n_runners <= race->pool->size)
+			return finish(race);
 		/* No overflow: size / left < n_runners, and n_runners <= weight. */
 		span = (1ull << (TIME_BITS - 4)) / weight * (race->pool->size / race->left) + 1;
 		r = collect(race, now + span);
@@ -405,14 +415,21 @@ static __u64 square_root(__u64 value)
 }
 
 /*
- * Slack: half the relative standard deviation 1 / sqrt(slots per backend) of a random placement, at most
- * 4.7 %. As fraction of 2^SLACK_BITS.
+ * Slack, as fraction of 2^SLACK_BITS: half the relative scatter of a random placement, 0.5 * sqrt(n / size),
+ * but at most 2 % while size >= 2 n^2, and beyond, where little slack would make much move, in proportion to
+ * n / sqrt(size) up to 4.7 % (docs/rings.md).
  */
 static __u64 slack_of(const struct ring_pool *pool)
 {
-	__u64 slack = square_root(((__u64)pool->n << (2 * SLACK_BITS)) / pool->size) / 2;
+	__u64 n = pool->n; /* < 2^14: nothing overflows */
+	__u64 scatter = square_root((n << (2 * SLACK_BITS)) / pool->size) / 2;
+	/* 1 where size is 2 n^2 */
+	__u64 crowding = square_root((2 * n * n << (2 * SLACK_BITS - 8)) / pool->size) << 4;
+	__u64 most = crowding * SLACK_USUAL >> SLACK_BITS;
 
-	return slack < SLACK_MAX ? slack : SLACK_MAX;
+	most = most > SLACK_USUAL ? most : SLACK_USUAL;
+	most = most < SLACK_MAX ? most : SLACK_MAX;
+	return scatter < most ? scatter : most;
 }
 
 /* At most slots for a backend: its share and the slack, or its share rounded up, so that the sum suffices. */
@@ -432,15 +449,17 @@ static int fill(const struct ring_pool *pool, bool bounded, __u16 *rank)
 	__u64 slack = slack_of(pool);
 	int r = -ENOMEM;
 
-	race.arrivals_max = 2 * (size_t)pool->size;
+	race.arrivals_max = pool->size / 4; /* of a lap, usually */
+	race.free_bits = malloc(pool->size / 8);
 	race.runner = malloc(pool->n * sizeof(*race.runner));
 	race.clock = malloc((pool->size + 1) * sizeof(*race.clock));
 	race.arrival = malloc(race.arrivals_max * sizeof(*race.arrival));
 	race.sorted = malloc(race.arrivals_max * sizeof(*race.sorted));
-	if (race.runner && race.clock && race.arrival && race.sorted) {
+	if (race.free_bits && race.runner && race.clock && race.arrival && race.sorted) {
 		race.clock[0] = 0;
 		race.n_clock = 1;
 		memset(rank, 0xff, pool->size * sizeof(*rank));
+		memset(race.free_bits, 0xff, pool->size / 8);
 		for (__u32 i = 0; i < pool->n; i++) {
 			__u32 capacity =
 				bounded ? capacity_of(pool, slack, pool->backend[i].weight) : pool->size;
@@ -449,6 +468,7 @@ static int fill(const struct ring_pool *pool, bool bounded, __u16 *rank)
 		}
 		r = run(&race);
 	}
+	free(race.free_bits);
 	free(race.runner);
 	free(race.clock);
 	free(race.arrival);

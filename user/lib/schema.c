@@ -137,7 +137,7 @@ static const struct lb_schema_key service_keys[] = {
 	  .help = "How the slots of the ring are given to the backends." },
 	{ .name = "ring_size", FIELD(ring_size), INTEGER(LB_RING_MIN, LB_RING_MAX, 0), .power_of_two = true,
 	  .effect = LB_EFFECT_SERVICE,
-	  .without = "by the number of backends when the service is made: the power of two at or above 256 for each, at least 4096 and at most 65536",
+	  .without = "by the number of backends when the service is made: the power of two at or above 100 for each and twice their number squared, at least 1024 and at most 65536",
 	  .help = "Slots of the ring. More slots share load more finely." },
 	{ .name = "affinity", FIELD(affinity), CHOICE(lb_schema_affinity, LB_AFFINITY_FLOW), .effect = LB_EFFECT_APPLY,
 	  .help = "What packets must have in common to go to the same backend. Changing it moves flows." },
