@@ -55,15 +55,14 @@ static struct pool pool_copy(const struct pool *pool)
 }
 
 static __u32 *build(int algorithm, __u64 seed, const struct pool *pool, __u32 size,
-		    const struct lb_ring_cache *previous, struct lb_ring_cache **ret_cache)
+		    const struct lb_ring_previous *previous)
 {
 	__u32 *owner = malloc(size * sizeof(*owner));
 
 	assert_non_null(owner);
 	memset(owner, 0xee, size * sizeof(*owner));
-	assert_int_equal(lb_ring_builder_get(algorithm)->build(seed, pool->member, pool->n, size, previous,
-							       owner, ret_cache),
-			 0);
+	assert_int_equal(
+		lb_ring_builder_get(algorithm)->build(seed, pool->member, pool->n, size, previous, owner), 0);
 	for (__u32 slot = 0; slot < size; slot++)
 		assert_true(pool->n ? owner[slot] < pool->n : owner[slot] == LB_RING_NONE);
 	return owner;
@@ -102,7 +101,7 @@ static void shuffle(struct pool *pool, __u64 *state)
 static __u64 checksum(int algorithm, size_t n, enum weights weights, __u32 size)
 {
 	struct pool pool = pool_make(n, weights);
-	__u32 *owner = build(algorithm, lb_ring_seed("fleet", "web"), &pool, size, NULL, NULL);
+	__u32 *owner = build(algorithm, lb_ring_seed("fleet", "web"), &pool, size, NULL);
 	__u64 sum;
 
 	for (__u32 slot = 0; slot < size; slot++)
@@ -144,8 +143,8 @@ static void test_names_and_seeds(void **state)
 	struct pool pool = pool_make(10, EQUAL);
 
 	for (int a = 0; a < ALGORITHMS; a++) {
-		__u32 *one = build(a, lb_ring_seed("fleet", "one"), &pool, 4096, NULL, NULL);
-		__u32 *two = build(a, lb_ring_seed("fleet", "two"), &pool, 4096, NULL, NULL);
+		__u32 *one = build(a, lb_ring_seed("fleet", "one"), &pool, 4096, NULL);
+		__u32 *two = build(a, lb_ring_seed("fleet", "two"), &pool, 4096, NULL);
 
 		assert_string_equal(lb_ring_builder_get(a)->name, names[a]);
 		assert_memory_not_equal(one, two, 4096 * sizeof(*one));
@@ -166,10 +165,10 @@ static void test_order_does_not_matter(void **state)
 	__u64 random = 1;
 
 	for (int a = 0; a < ALGORITHMS; a++) {
-		__u32 *owner = build(a, 7, &pool, 4096, NULL, NULL), *other;
+		__u32 *owner = build(a, 7, &pool, 4096, NULL), *other;
 
 		shuffle(&mixed, &random);
-		other = build(a, 7, &mixed, 4096, NULL, NULL);
+		other = build(a, 7, &mixed, 4096, NULL);
 		for (__u32 slot = 0; slot < 4096; slot++)
 			assert_true(pool.member[owner[slot]].id == mixed.member[other[slot]].id);
 		free(owner);
@@ -183,7 +182,7 @@ static void test_order_does_not_matter(void **state)
 static void check_balance(int algorithm, size_t n, enum weights weights, double most, double least)
 {
 	struct pool pool = pool_make(n, weights);
-	__u32 *owner = build(algorithm, 7, &pool, 65536, NULL, NULL);
+	__u32 *owner = build(algorithm, 7, &pool, 65536, NULL);
 	size_t *slots = count(owner, 65536, n);
 	double sum = 0, highest = lb_ring_max_over_mean(owner, 65536, pool.member, n);
 
@@ -237,8 +236,8 @@ static double moved_over_least(int algorithm, __u64 seed, const struct pool *bef
 		least = before->member[k].weight / sum_before -
 			(change == HALVE ? after.member[k].weight / sum_after : 0);
 
-	old = build(algorithm, seed, before, 65536, NULL, NULL);
-	new = build(algorithm, seed, &after, 65536, NULL, NULL);
+	old = build(algorithm, seed, before, 65536, NULL);
+	new = build(algorithm, seed, &after, 65536, NULL);
 	for (__u32 slot = 0; slot < 65536; slot++)
 		moved += before->member[old[slot]].id != after.member[new[slot]].id;
 	free(old);
@@ -289,8 +288,8 @@ static void test_rendezvous_is_minimal(void **state)
 
 	after.member[4] = after.member[--after.n];
 	for (int a = LB_ALGORITHM_RING; a <= LB_ALGORITHM_RENDEZVOUS; a++) {
-		old = build(a, 7, &before, 8192, NULL, NULL);
-		new = build(a, 7, &after, 8192, NULL, NULL);
+		old = build(a, 7, &before, 8192, NULL);
+		new = build(a, 7, &after, 8192, NULL);
 		for (__u32 slot = 0; slot < 8192; slot++) {
 			__u64 owner = before.member[old[slot]].id;
 
@@ -307,7 +306,9 @@ static void test_rendezvous_is_minimal(void **state)
 static void check_history(int algorithm, __u32 size, __u64 random)
 {
 	struct pool all = pool_make(60, SKEWED), pool = { calloc(61, sizeof(*pool.member)), 0 };
-	struct lb_ring_cache *cache = NULL, *next;
+	struct pool before = pool_make(60, EQUAL);
+	struct lb_ring_previous previous = { .members = before.member };
+	__u32 *last = NULL;
 
 	assert_non_null(pool.member);
 	for (int step = 0; step < 40; step++) {
@@ -339,55 +340,28 @@ static void check_history(int algorithm, __u32 size, __u64 random)
 				}
 			}
 		}
-		fresh = build(algorithm, 7, &pool, size, NULL, NULL);
-		reused = build(algorithm, 7, &pool, size, cache, &next);
+		fresh = build(algorithm, 7, &pool, size, NULL);
+		reused = build(algorithm, 7, &pool, size, last ? &previous : NULL);
 		assert_memory_equal(fresh, reused, size * sizeof(*fresh));
 		free(fresh);
-		free(reused);
-		lb_ring_cache_free(cache);
-		cache = next;
+		free(last);
+		last = reused;
+		memcpy(before.member, pool.member, pool.n * sizeof(*pool.member));
+		previous.n_members = pool.n;
+		previous.owner = last;
 	}
-	lb_ring_cache_free(cache);
+	free(last);
+	free(before.member);
 	free(all.member);
 	free(pool.member);
 }
 
-static void test_cache_changes_nothing(void **state)
+static void test_what_is_known_changes_nothing(void **state)
 {
 	for (int a = 0; a < ALGORITHMS; a++) {
 		for (__u64 seed = 1; seed <= 5; seed++) /* 128 to 32768 slots */
 			check_history(a, 32u << 2 * seed, seed);
 	}
-	lb_ring_cache_free(NULL);
-}
-
-/* A cache that does not fit (other algorithm, seed, size, members) is not believed. */
-static void test_foreign_cache(void **state)
-{
-	struct pool pool = pool_make(20, SKEWED), equal = pool_make(20, EQUAL);
-	struct lb_ring_cache *cache = NULL;
-	__u32 *right, *got;
-
-	free(build(LB_ALGORITHM_BOUNDED, 7, &pool, 1024, NULL, &cache));
-	for (int a = 0; a < ALGORITHMS; a++) {
-		for (__u64 seed = 7; seed <= 8; seed++) {
-			for (__u32 size = 512; size <= 2048; size *= 2) {
-				right = build(a, seed, &equal, size, NULL, NULL);
-				got = build(a, seed, &equal, size, cache, NULL);
-				assert_memory_equal(right, got, size * sizeof(*right));
-				free(right);
-				free(got);
-				right = build(a, seed, &pool, size, NULL, NULL);
-				got = build(a, seed, &pool, size, cache, NULL);
-				assert_memory_equal(right, got, size * sizeof(*right));
-				free(right);
-				free(got);
-			}
-		}
-	}
-	lb_ring_cache_free(cache);
-	free(pool.member);
-	free(equal.member);
 }
 
 static void test_few_members(void **state)
@@ -396,14 +370,13 @@ static void test_few_members(void **state)
 		for (__u32 size = LB_RING_MIN; size <= LB_RING_MAX; size *= 2) {
 			for (size_t n = 0; n <= 3; n++) {
 				struct pool pool = pool_make(n, EQUAL);
-				struct lb_ring_cache *cache = NULL;
-				__u32 *owner = build(a, size, &pool, size, NULL, &cache);
+				__u32 *owner = build(a, size, &pool, size, NULL);
+				struct lb_ring_previous previous = { pool.member, n, owner };
 
-				free(build(a, size, &pool, size, cache, NULL));
+				free(build(a, size, &pool, size, &previous));
 				if (!n)
 					assert_true(lb_ring_max_over_mean(owner, size, pool.member, 0) ==
 						    0.0);
-				lb_ring_cache_free(cache);
 				free(owner);
 				free(pool.member);
 			}
@@ -415,7 +388,7 @@ static void test_more_members_than_slots(void **state)
 {
 	for (int a = 0; a < ALGORITHMS; a++) {
 		struct pool pool = pool_make(LB_BACKENDS_PER_SERVICE_MAX, EQUAL);
-		__u32 *owner = build(a, 7, &pool, LB_RING_MIN, NULL, NULL);
+		__u32 *owner = build(a, 7, &pool, LB_RING_MIN, NULL);
 		size_t *slots = count(owner, LB_RING_MIN, pool.n);
 
 		for (size_t i = 0; i < pool.n; i++)
@@ -426,7 +399,7 @@ static void test_more_members_than_slots(void **state)
 		/* The heavy ones come first. */
 		for (size_t i = 0; i < pool.n; i++)
 			pool.member[i].weight = i < 64 ? 65535 : 1;
-		owner = build(a, 7, &pool, LB_RING_MIN, NULL, NULL);
+		owner = build(a, 7, &pool, LB_RING_MIN, NULL);
 		slots = count(owner, LB_RING_MIN, pool.n);
 		if (a == LB_ALGORITHM_MAGLEV)
 			for (size_t i = 0; i < 64; i++)
@@ -446,16 +419,16 @@ static void test_extreme_weights(void **state)
 
 		pool.member[0].weight = 65535;
 		pool.member[1].weight = 1;
-		owner = build(a, 7, &pool, 65536, NULL, NULL);
+		owner = build(a, 7, &pool, 65536, NULL);
 		slots = count(owner, 65536, 2);
 		assert_true(slots[0] >= (a == LB_ALGORITHM_RING ? 64000 : 65530));
 		free(slots);
 		free(owner);
 
 		pool.member[0].weight = UINT32_MAX;
-		free(build(a, 7, &pool, 65536, NULL, NULL));
+		free(build(a, 7, &pool, 65536, NULL));
 		pool.member[1].weight = UINT32_MAX;
-		owner = build(a, 7, &pool, 65536, NULL, NULL);
+		owner = build(a, 7, &pool, 65536, NULL);
 		slots = count(owner, 65536, 2);
 		assert_true(slots[0] > 20000 && slots[1] > 20000);
 		free(slots);
@@ -468,24 +441,20 @@ static void test_refusals(void **state)
 {
 	static const __u32 sizes[] = { 0, 1, 32, 63, 100, 65535, 131072, 1u << 31 };
 	struct pool pool = pool_make(LB_BACKENDS_PER_SERVICE_MAX, EQUAL);
-	struct lb_ring_cache *cache = (struct lb_ring_cache *)-1;
 	__u32 owner[64] = { 42 };
 
 	for (int a = 0; a < ALGORITHMS; a++) {
 		const struct lb_ring_builder *builder = lb_ring_builder_get(a);
 
 		for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++)
-			assert_int_equal(builder->build(7, pool.member, 3, sizes[i], NULL, owner, &cache),
-					 -EINVAL);
-		assert_int_equal(builder->build(7, pool.member, pool.n + 1, 64, NULL, owner, &cache),
-				 -EINVAL);
+			assert_int_equal(builder->build(7, pool.member, 3, sizes[i], NULL, owner), -EINVAL);
+		assert_int_equal(builder->build(7, pool.member, pool.n + 1, 64, NULL, owner), -EINVAL);
 		pool.member[2].weight = 0;
-		assert_int_equal(builder->build(7, pool.member, 3, 64, NULL, owner, &cache), -EINVAL);
+		assert_int_equal(builder->build(7, pool.member, 3, 64, NULL, owner), -EINVAL);
 		pool.member[2] = pool.member[0];
-		assert_int_equal(builder->build(7, pool.member, 3, 64, NULL, owner, &cache), -EINVAL);
+		assert_int_equal(builder->build(7, pool.member, 3, 64, NULL, owner), -EINVAL);
 		pool.member[2] = pool.member[3];
 		assert_int_equal(owner[0], 42);
-		assert_ptr_equal(cache, (struct lb_ring_cache *)-1);
 	}
 	free(pool.member);
 }
@@ -514,8 +483,7 @@ int main(void)
 		cmocka_unit_test(test_weights_are_respected),
 		cmocka_unit_test(test_changes_move_little),
 		cmocka_unit_test(test_rendezvous_is_minimal),
-		cmocka_unit_test(test_cache_changes_nothing),
-		cmocka_unit_test(test_foreign_cache),
+		cmocka_unit_test(test_what_is_known_changes_nothing),
 		cmocka_unit_test(test_few_members),
 		cmocka_unit_test(test_more_members_than_slots),
 		cmocka_unit_test(test_extreme_weights),

@@ -29,7 +29,7 @@ static int compare_plain(const void *left, const void *right)
 	return a->rank < b->rank ? -1 : a->rank > b->rank;
 }
 
-static __u32 slot_at(const struct runner *runner, __u32 k, __u32 size)
+static __u32 plain_slot_at(const struct runner *runner, __u32 k, __u32 size)
 {
 	return slots_at(runner, k & ~7u, (__u16)(size - 1), half_of(size))[k & 7];
 }
@@ -62,7 +62,7 @@ static void plain_fill(const struct ring_pool *pool, bool bounded, __u16 *rank)
 			arrival[(size_t)i * pool->size + k] = (struct plain_arrival){
 				time_at(clock, &runner, k),
 				i,
-				slot_at(&runner, k, pool->size),
+				plain_slot_at(&runner, k, pool->size),
 			};
 	}
 	qsort(arrival, n, sizeof(*arrival), compare_plain);
@@ -133,7 +133,7 @@ static void test_permutations(void **state)
 		int half = half_of(size);
 
 		for (__u32 k = 0; k < size; k++) {
-			__u32 slot = slot_at(&runner, k, size);
+			__u32 slot = plain_slot_at(&runner, k, size);
 
 			assert_true(slot < size);
 			assert_int_equal(steps_to(&runner, slot, size - 1, half), k);

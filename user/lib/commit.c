@@ -327,11 +327,6 @@ static void carry_over(struct lb_engine *engine, struct lb_service_change *chang
 		current->ready = NULL;
 		current->learning_since_s = NULL;
 	}
-	if (!next->ring_cache && next->vip.ring_mask == current->vip.ring_mask && current->config &&
-	    current->config->algorithm == next->config->algorithm) {
-		next->ring_cache = current->ring_cache;
-		current->ring_cache = NULL;
-	}
 }
 
 /* Whoever goes down now: the next sweep to begin finds and removes the entries that name it. */
@@ -396,32 +391,6 @@ static void remove_service(struct lb_engine *engine, struct lb_service_change *c
 	change->current = NULL;
 }
 
-/* Ring caches are kept for the services that changed last. */
-#define CACHED_SLOTS_MAX (64ull * LB_RING_MAX)
-
-static void limit_caches(struct lb_engine *engine, const struct lb_plan *plan)
-{
-	__u32 n = engine->tables->sizes.services;
-	__u64 cached = 0;
-	size_t added = 0;
-
-	for (size_t i = 0; i < plan->n_changes; i++)
-		added += plan->changes[i].next && plan->changes[i].next->ring_cache;
-	if (!added)
-		return;
-	for (size_t i = 0; i < engine->n_order; i++)
-		cached += engine->order[i]->ring_cache ? lb_service_slots(engine->order[i]) : 0;
-	for (__u32 i = 0; i < n && cached > CACHED_SLOTS_MAX; i++) {
-		struct lb_service *service = engine->by_id[engine->cache_hand++ % n];
-
-		if (!service || !service->ring_cache)
-			continue;
-		lb_ring_cache_free(service->ring_cache);
-		service->ring_cache = NULL;
-		cached -= lb_service_slots(service);
-	}
-}
-
 /* Nothing in here can fail. */
 static void update_books(struct commit *commit)
 {
@@ -461,7 +430,6 @@ static void update_books(struct commit *commit)
 	engine->config = plan->config;
 	engine->sweep.moved |= plan->n_changes > 0;
 	plan->done = true;
-	limit_caches(engine, plan);
 }
 
 int lb_engine_commit(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error)

@@ -32,7 +32,6 @@ void lb_service_free(struct lb_service *service)
 {
 	if (!service)
 		return;
-	lb_ring_cache_free(service->ring_cache);
 	free(service->learning_since_s);
 	free(service->ready);
 	free(service->views);

@@ -83,7 +83,7 @@ struct lb_service {
 	__u64 *ready; /* bit by slot: set while the running pass looks for entries that disagree; NULL: none
 			 unsettled */
 	struct lb_count entries;
-	struct lb_ring_cache *ring_cache;
+	bool ring_is_built; /* this process has built it: who owns a slot is what the builder said */
 	struct lb_backend_view *views;
 	size_t n_views;
 	__u64 claimed;                  /* serial of the plan that met it in the desired configuration */
@@ -174,8 +174,6 @@ struct lb_engine {
 	__u64 *gone_seen;   /* by service id: last pass that met an entry of a service that is gone */
 	unsigned int plans; /* alive: what they refer to is not freed */
 	__u64 plan_serial;
-	__u64 cached_slots; /* in ring caches */
-	__u32 cache_hand;
 	bool viewed; /* some service has views */
 	bool ticked;
 	__u64 now_s;

@@ -13,9 +13,6 @@
 
 #include "header.h"
 
-/* Builds that are quicker than this many slots times members are not worth remembering. */
-#define CACHE_FROM (1u << 19)
-
 int lb_build_out_of_memory(const struct lb_build *build)
 {
 	return lb_error_set(build->error, ENOMEM, "out of memory");
@@ -35,41 +32,106 @@ static __u32 ring_slots(const struct lb_build *build)
 	return slots;
 }
 
+/* What a ring is made of, and who is meant. */
+struct pool {
+	struct lb_ring_member *members;
+	__u16 *index; /* of the service's members */
+	size_t n;
+};
+
+static void pool_done(struct pool *pool)
+{
+	free(pool->members);
+	free(pool->index);
+}
+
+static int pool_init(struct pool *pool, const struct lb_member *members, __u32 count)
+{
+	*pool = (struct pool){ .members = calloc(count + 1, sizeof(*pool->members)),
+			       .index = calloc(count + 1, sizeof(*pool->index)) };
+	if (!pool->members || !pool->index)
+		return -ENOMEM;
+	for (__u32 i = 0; i < count; i++) {
+		__u32 weight = lb_member_ring_weight(&members[i]);
+
+		if (!weight)
+			continue;
+		pool->index[pool->n] = (__u16)i;
+		pool->members[pool->n++] =
+			(struct lb_ring_member){ lb_ring_member_id(members[i].name), weight };
+	}
+	return 0;
+}
+
+/* The ring that the tables hold, as the builder gave it. Owners by place in the pool. */
+static int known_owners(const struct lb_build *build, const struct pool *pool, __u32 *owner)
+{
+	const struct lb_service *current = build->change->current;
+	const __u32 *ring = lb_engine_ring(build->plan->engine, lb_vip_ring_line(&current->vip));
+	__u32 count = current->vip.backend_count;
+	__u32 *place = malloc((count + 1u) * sizeof(*place));
+
+	if (!place)
+		return -ENOMEM;
+	for (__u32 i = 0; i < count; i++)
+		place[i] = LB_RING_NONE;
+	for (size_t i = 0; i < pool->n; i++)
+		place[pool->index[i]] = (__u32)i;
+	for (__u32 s = 0; s < lb_service_slots(current); s++) {
+		__u32 cur = lb_slot_cur(ring[s]);
+
+		owner[s] = cur < count ? place[cur] : LB_RING_NONE;
+	}
+	free(place);
+	return 0;
+}
+
+/* Builds the ring of a pool into owner[], with what is known from the current one. */
+static int build_pool(const struct lb_build *build, const struct pool *pool, __u32 slots, __u32 *owner)
+{
+	const struct lb_service *current = build->change->current;
+	const struct lb_config_service *config = build->config;
+	const struct lb_ring_builder *builder = lb_ring_builder_get(config->algorithm);
+	__u64 seed = lb_ring_seed(build->plan->config->hash_seed, config->name);
+	bool known = current && current->ring_is_built && current->config &&
+		     current->config->algorithm == config->algorithm && lb_service_slots(current) == slots;
+	struct lb_ring_previous previous;
+	struct pool before;
+	__u32 *last;
+	int r;
+
+	if (!known)
+		return builder->build(seed, pool->members, pool->n, slots, NULL, owner);
+	last = malloc(slots * sizeof(*last));
+	r = pool_init(&before, current->members, current->vip.backend_count);
+	if (r == 0)
+		r = last ? known_owners(build, &before, last) : -ENOMEM;
+	previous = (struct lb_ring_previous){ before.members, before.n, last };
+	if (r == 0)
+		r = builder->build(seed, pool->members, pool->n, slots, &previous, owner);
+	pool_done(&before);
+	free(last);
+	return r;
+}
+
 /* Fills change->target from the ring builder. */
 static int build_owners(struct lb_build *build, __u32 slots)
 {
 	struct lb_service_change *change = build->change;
-	struct lb_service *next = change->next, *current = change->current;
-	const struct lb_config_service *config = build->config;
-	bool reuse = current && current->config && current->config->algorithm == config->algorithm &&
-		     lb_service_slots(current) == slots;
-	struct lb_ring_member *members = calloc(build->count + 1, sizeof(*members));
-	__u16 *index = calloc(build->count + 1, sizeof(*index));
 	__u32 *owner = malloc(slots * sizeof(*owner));
-	__u32 n = 0;
-	int r = -ENOMEM;
+	struct pool pool;
+	int r = pool_init(&pool, change->next->members, build->count);
 
-	if (members && index && owner) {
-		for (__u32 i = 0; i < build->count; i++) {
-			if (!lb_member_ring_weight(&next->members[i]))
-				continue;
-			index[n] = (__u16)i;
-			members[n++] = (struct lb_ring_member){ lb_ring_member_id(next->members[i].name),
-								next->members[i].weight };
-		}
-		r = lb_ring_builder_get(config->algorithm)
-			    ->build(lb_ring_seed(build->plan->config->hash_seed, config->name), members, n,
-				    slots, reuse ? current->ring_cache : NULL, owner,
-				    (__u64)slots * n >= CACHE_FROM ? &next->ring_cache : NULL);
-	}
+	if (r == 0)
+		r = owner ? build_pool(build, &pool, slots, owner) : -ENOMEM;
 	for (__u32 s = 0; r == 0 && s < slots; s++)
-		change->target[s] = owner[s] == LB_RING_NONE ? LB_INDEX_NONE : index[owner[s]];
-	free(members);
-	free(index);
+		change->target[s] = owner[s] == LB_RING_NONE ? LB_INDEX_NONE : pool.index[owner[s]];
+	change->next->ring_is_built = true;
+	pool_done(&pool);
 	free(owner);
 	if (r < 0)
-		return lb_error_set(build->error, -r, "cannot build the ring of service %s: %s", config->name,
-				    strerror(-r));
+		return lb_error_set(build->error, -r, "cannot build the ring of service %s: %s",
+				    build->config->name, strerror(-r));
 	return 0;
 }
 
@@ -124,6 +186,7 @@ static int build_ring(struct lb_build *build)
 	int r = 0;
 
 	change->next->vip.ring_mask = slots - 1;
+	change->next->ring_is_built = current && current->ring_is_built;
 	if (!rebuild && !build->deaths)
 		return 0;
 	change->target = malloc(slots * sizeof(*change->target));

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The frame around the ring builders (ring.h): checks the request, brings the members into their canonical
- * order, answers a repeated request from the cache, and maps ranks back to the caller's indices. The
+ * order, hands on what is known from before a change, and maps ranks back to the caller's indices. The
  * algorithms are in ring_maglev.c, ring_points.c and ring_race.c; docs/rings.md explains and compares them.
  */
 #include "ring.h"
@@ -13,14 +13,11 @@
 
 #include "ring_internal.h"
 
-typedef int (*ring_fill_fn)(const struct ring_pool *pool, __u16 *rank);
+/* In a smaller pool a change concerns so many that a build from nothing is quicker. */
+#define REPAIR_FROM 256 /* backends */
 
-/* The last result and what it was for. Ranks, not indices: the caller may list the members differently. */
-struct lb_ring_cache {
-	ring_fill_fn fill;
-	struct ring_pool pool; /* backend[] owned */
-	__u16 *rank;           /* pool.size of them */
-};
+typedef int (*ring_fill_fn)(const struct ring_pool *pool, __u16 *rank);
+typedef int (*ring_repair_fn)(const struct ring_pool *pool, const struct ring_before *before, __u16 *rank);
 
 static inline void free_p(void *pointer)
 {
@@ -76,33 +73,64 @@ static int pool_init(struct ring_pool *pool, __u64 seed, const struct lb_ring_me
 	return 0;
 }
 
-static bool cache_answers(const struct lb_ring_cache *cache, ring_fill_fn fill, const struct ring_pool *pool)
+/* Finds the backends of before in the pool: rank_of by index of before, NOBODY if it is gone; weight by rank.
+ */
+static void match(const struct ring_pool *before, const struct ring_pool *pool, __u16 *rank_of, __u32 *weight)
 {
-	if (!cache || cache->fill != fill || cache->pool.seed != pool->seed ||
-	    cache->pool.size != pool->size || cache->pool.n != pool->n)
-		return false;
-	for (__u32 i = 0; i < pool->n; i++) {
-		if (cache->pool.backend[i].id != pool->backend[i].id ||
-		    cache->pool.backend[i].weight != pool->backend[i].weight)
+	__u32 rank = 0;
+
+	for (__u32 i = 0; i < before->n; i++) {
+		const struct ring_backend *backend = &before->backend[i];
+
+		while (rank < pool->n && compare_backends(&pool->backend[rank], backend) < 0)
+			rank++;
+		rank_of[backend->index] = UINT16_MAX;
+		if (rank == pool->n || pool->backend[rank].id != backend->id)
+			continue;
+		rank_of[backend->index] = (__u16)rank;
+		weight[rank] = backend->weight;
+	}
+}
+
+static bool is_same_pool(const struct ring_pool *before, const struct ring_pool *pool, const __u32 *weight)
+{
+	for (__u32 i = 0; before->n == pool->n && i < pool->n; i++) {
+		if (pool->backend[i].weight != weight[i])
 			return false;
 	}
-	return true;
+	return before->n == pool->n;
 }
 
-void lb_ring_cache_free(struct lb_ring_cache *cache)
+/* 0; 1 if what is known does not help, rank[] is anything then; -ENOMEM. */
+static int rebuild(ring_repair_fn repair, const struct lb_ring_previous *previous,
+		   const struct ring_pool *pool, __u16 *rank)
 {
-	if (!cache)
-		return;
-	free(cache->pool.backend);
-	free(cache->rank);
-	free(cache);
+	_cleanup_free_ struct ring_backend *backend = calloc(previous->n_members, sizeof(*backend));
+	_cleanup_free_ __u16 *rank_of = calloc(previous->n_members, sizeof(*rank_of));
+	_cleanup_free_ __u32 *weight = calloc(pool->n, sizeof(*weight));
+	struct ring_before before = { .pool.backend = backend, .weight = weight };
+	bool same;
+
+	if (!backend || !rank_of || !weight)
+		return -ENOMEM;
+	if (pool_init(&before.pool, pool->seed, previous->members, previous->n_members, pool->size) < 0)
+		return 1;
+	match(&before.pool, pool, rank_of, weight);
+	same = is_same_pool(&before.pool, pool, weight);
+	if (!same && (!repair || pool->n < REPAIR_FROM))
+		return 1;
+	for (__u32 slot = 0; slot < pool->size; slot++) {
+		if (previous->owner[slot] >= previous->n_members)
+			return 1;
+		rank[slot] = rank_of[previous->owner[slot]];
+	}
+	return same ? 0 : repair(pool, &before, rank);
 }
 
-static int build(ring_fill_fn fill, __u64 seed, const struct lb_ring_member *members, size_t n, __u32 size,
-		 const struct lb_ring_cache *previous, __u32 *owner, struct lb_ring_cache **ret_cache)
+static int build(ring_fill_fn fill, ring_repair_fn repair, __u64 seed, const struct lb_ring_member *members,
+		 size_t n, __u32 size, const struct lb_ring_previous *previous, __u32 *owner)
 {
 	_cleanup_free_ struct ring_backend *backend = NULL;
-	_cleanup_free_ struct lb_ring_cache *cache = NULL;
 	_cleanup_free_ __u16 *rank = NULL;
 	struct ring_pool pool;
 	int r;
@@ -113,46 +141,34 @@ static int build(ring_fill_fn fill, __u64 seed, const struct lb_ring_member *mem
 
 	backend = calloc(n ? n : 1, sizeof(*backend));
 	rank = malloc(size * sizeof(*rank));
-	cache = ret_cache ? calloc(1, sizeof(*cache)) : NULL;
-	if (!backend || !rank || (ret_cache && !cache))
+	if (!backend || !rank)
 		return -ENOMEM;
 	pool.backend = backend;
 	r = pool_init(&pool, seed, members, n, size);
 	if (r < 0)
 		return r;
 
-	if (cache_answers(previous, fill, &pool))
-		memcpy(rank, previous->rank, size * sizeof(*rank));
-	else if (n) {
-		r = fill(&pool, rank);
-		if (r < 0)
-			return r;
-	}
+	r = n && previous && previous->n_members ? rebuild(repair, previous, &pool, rank) : 1;
+	if (r == 1)
+		r = n ? fill(&pool, rank) : 0;
+	if (r < 0)
+		return r;
 
 	for (__u32 slot = 0; slot < size; slot++)
 		owner[slot] = n ? backend[rank[slot]].index : LB_RING_NONE;
-
-	if (ret_cache) {
-		*cache = (struct lb_ring_cache){ .fill = n ? fill : NULL, .pool = pool, .rank = rank };
-		*ret_cache = cache;
-		cache = NULL;
-		backend = NULL;
-		rank = NULL;
-	}
 	return 0;
 }
 
-#define RING_BUILDER(algorithm)                                                                              \
+#define RING_BUILDER(algorithm, repair)                                                                      \
 	static int build_##algorithm(__u64 seed, const struct lb_ring_member *members, size_t n, __u32 size, \
-				     const struct lb_ring_cache *previous, __u32 *owner,                     \
-				     struct lb_ring_cache **ret_cache)                                       \
+				     const struct lb_ring_previous *previous, __u32 *owner)                  \
 	{                                                                                                    \
-		return build(ring_fill_##algorithm, seed, members, n, size, previous, owner, ret_cache);     \
+		return build(ring_fill_##algorithm, repair, seed, members, n, size, previous, owner);        \
 	}
-RING_BUILDER(maglev)
-RING_BUILDER(points)
-RING_BUILDER(rendezvous)
-RING_BUILDER(bounded)
+RING_BUILDER(maglev, NULL)
+RING_BUILDER(points, NULL)
+RING_BUILDER(rendezvous, NULL)
+RING_BUILDER(bounded, ring_repair_bounded)
 
 const struct lb_ring_builder *lb_ring_builder_get(enum lb_algorithm algorithm)
 {

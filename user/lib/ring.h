@@ -10,8 +10,6 @@
 
 #include "config.h"
 
-struct lb_ring_cache;
-
 #define LB_RING_NONE UINT32_MAX
 
 struct lb_ring_member {
@@ -25,22 +23,27 @@ __u64 lb_ring_member_id(const char *name);
 /* Seed of a service's ring, from the fleet's seed and the service's name. */
 __u64 lb_ring_seed(const char *hash_seed, const char *service_name);
 
+/* A ring that is there already. */
+struct lb_ring_previous {
+	const struct lb_ring_member *members;
+	size_t n_members;
+	const __u32 *owner; /* indices into members */
+};
+
 struct lb_ring_builder {
 	const char *name;
 	/*
 	 * Fills owner[0..size) with indices into members, in any order of members given (the result
 	 * depends on the set alone). size: power of two, LB_RING_MIN..LB_RING_MAX. n_members may be 0:
 	 * every owner is then LB_RING_NONE. previous may be NULL; otherwise it is what an earlier build by
-	 * the same builder with the same seed and size left in *ret_cache, used to be quicker, never to get a
-	 * different result. ret_cache may be NULL. 0, -ENOMEM, or -EINVAL for a wrong size, more than
-	 * LB_BACKENDS_PER_SERVICE_MAX members, a weight of 0, or two members of one id; on failure owner and
-	 * *ret_cache are untouched.
+	 * the same builder with the same seed and size gave, used to be quicker, never to get a different
+	 * result. 0, -ENOMEM, or -EINVAL for a wrong size, more than LB_BACKENDS_PER_SERVICE_MAX members, a
+	 * weight of 0, or two members of one id; on failure owner is untouched.
 	 */
 	int (*build)(__u64 seed, const struct lb_ring_member *members, size_t n_members, __u32 size,
-		     const struct lb_ring_cache *previous, __u32 *owner, struct lb_ring_cache **ret_cache);
+		     const struct lb_ring_previous *previous, __u32 *owner);
 };
 
-void lb_ring_cache_free(struct lb_ring_cache *cache);
 const struct lb_ring_builder *lb_ring_builder_get(enum lb_algorithm algorithm);
 
 /* Balance of a ring: highest slots/weight over the mean; 1.0 is perfect. 0.0 without members. */

@@ -30,6 +30,12 @@ struct ring_pool {
 	struct ring_backend *backend;
 };
 
+/* The ring before a change. */
+struct ring_before {
+	struct ring_pool pool; /* what it was made for; without backend[] */
+	const __u32 *weight;   /* then, by rank in the pool of now; 0: it is new */
+};
+
 /* What a hash is used for; a number is never given a new meaning, or rings change under running fleets. */
 enum ring_stream {
 	RING_STREAM_PRIORITY = 1,
@@ -56,3 +62,9 @@ int ring_fill_maglev(const struct ring_pool *pool, __u16 *rank);
 int ring_fill_points(const struct ring_pool *pool, __u16 *rank);
 int ring_fill_rendezvous(const struct ring_pool *pool, __u16 *rank);
 int ring_fill_bounded(const struct ring_pool *pool, __u16 *rank);
+
+/*
+ * The same as ring_fill_bounded, from the ring before: rank[] holds its owners, as ranks in the pool of now,
+ * UINT16_MAX for those that are gone. 0; 1: a build from nothing is quicker, rank[] is anything; -ENOMEM.
+ */
+int ring_repair_bounded(const struct ring_pool *pool, const struct ring_before *before, __u16 *rank);
