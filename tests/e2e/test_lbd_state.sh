@@ -190,6 +190,12 @@ refuse "somebody else's directory is refused" "is not a Weir state directory" lb
 is "and not touched" "$(ls -A "$TEST_TMP/foreign")" "file"
 rm -rf "$LBD_STATE" && cp -a "$TEST_TMP/good" "$LBD_STATE"
 act "the good copy starts" lbd_start
+rm -f "$LBD_STATE"/configs/*.json
+check "a stored configuration that is gone while lbd runs: what runs is told" answers GET /v1/config '.services | length > 0'
+check "and changes go on" answers PATCH /v1/services/web/backends/b1 '.applied' '{"weight": 41}'
+lbd_stop TERM || not_ok "it stops in order"
+lbd_start || not_ok "it starts again from what was stored instead"
+is "with that change" "$(weight b1)" "41 active"
 lbd_stop TERM || not_ok "it stops in order"
 
 # --- maps that are not ours -------------------------------------------------------------------------------------

@@ -147,11 +147,15 @@ int api_generations(struct api_call *call, struct lb_error *error)
 
 int api_config(struct api_call *call, struct lb_error *error)
 {
-	const struct desired *running = &call->lbd->running;
+	_cleanup_(freep) char *text = NULL;
+	size_t length;
+	int r = running_text(call->lbd, &text, &length, error);
 
+	if (r < 0)
+		return r;
 	/* The text is one JSON object, and so is the whole answer. */
 	json_done(call->json);
-	json_raw(call->json, NULL, running->text, running->length);
+	json_raw(call->json, NULL, text, length);
 	call->whole = true;
 	return 0;
 }

@@ -93,6 +93,7 @@ int desired_copy(const struct desired *from, struct desired *ret_desired, struct
 
 	if (r < 0)
 		return r;
+	copy.text = NULL;
 	copy.borrowed = true;
 	*ret_desired = copy;
 	return 0;
@@ -141,6 +142,44 @@ static bool same_overrides(const struct desired *a, const struct desired *b)
 	return true;
 }
 
+int running_text(const struct lbd *lbd, char **ret_text, size_t *ret_length, struct lb_error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t length;
+	FILE *out;
+	int r;
+
+	if (store_get_config(&lbd->store, lbd->running.digest, ret_text, ret_length, NULL) == 0)
+		return 0;
+	out = open_memstream(&text, &length);
+	if (!out)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	r = lb_config_write(lbd->running.config, out);
+	if (fclose(out) != 0 || r < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	*ret_text = text;
+	*ret_length = length;
+	text = NULL;
+	return 0;
+}
+
+/* The stored text of what runs is gone from the state directory: another one comes in its place. */
+static int restore_config(struct lbd *lbd, struct desired *next, struct lb_error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+	int r = running_text(lbd, &text, &next->length, error);
+
+	if (r < 0)
+		return r;
+	store_digest(text, next->length, next->digest);
+	r = store_put_config(&lbd->store, text, next->length, next->digest, error);
+	if (r < 0)
+		return r;
+	lbd->running.length = next->length;
+	memcpy(lbd->running.digest, next->digest, sizeof(next->digest));
+	return 0;
+}
+
 static int record_write(struct lbd *lbd, const struct desired *next, const char *cause, __u64 generation,
 			struct lb_error *error)
 {
@@ -159,7 +198,7 @@ static int record_write(struct lbd *lbd, const struct desired *next, const char 
 }
 
 /* Writes down what is about to be made visible. *ret_generation: number of the record; 0: none was needed. */
-static int record_next(struct lbd *lbd, const struct desired *next, const struct change *change, bool empty,
+static int record_next(struct lbd *lbd, struct desired *next, const struct change *change, bool empty,
 		       __u64 *ret_generation, struct lb_error *error)
 {
 	__u64 generation = lb_engine_generation(lbd->engine) + !empty;
@@ -171,7 +210,8 @@ static int record_next(struct lbd *lbd, const struct desired *next, const struct
 	    strcmp(next->file_digest, lbd->running.file_digest) == 0)
 		return 0;
 	if (!recorded || !store_has_config(&lbd->store, next->digest, next->length))
-		r = store_put_config(&lbd->store, next->text, next->length, next->digest, error);
+		r = next->text ? store_put_config(&lbd->store, next->text, next->length, next->digest, error)
+			       : restore_config(lbd, next, error);
 	lbd_step(lbd, "config_stored");
 	if (r == 0)
 		r = record_write(lbd, next, change->cause, generation, error);
@@ -194,8 +234,8 @@ static int commit_plan(struct lbd *lbd, struct lb_plan *plan, bool new_ids, stru
 	return r;
 }
 
-static int commit(struct lbd *lbd, const struct desired *next, const struct change *change,
-		  struct lb_plan *plan, struct lb_error *error)
+static int commit(struct lbd *lbd, struct desired *next, const struct change *change, struct lb_plan *plan,
+		  struct lb_error *error)
 {
 	bool empty = lb_plan_is_empty(plan);
 	__u64 recorded, generation;
@@ -234,6 +274,8 @@ static void take_over(struct lbd *lbd, struct desired *next)
 		desired_done(&lbd->running);
 		lbd->running = *next;
 	}
+	free(lbd->running.text);
+	lbd->running.text = NULL;
 	memset(next, 0, sizeof(*next));
 }
 

@@ -29,6 +29,10 @@ int change_next_hops(struct lbd *lbd, struct lb_error *error);
 int desired_from_text(const struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,
 		      struct lb_error *error);
 
+/* The text of the configuration that runs, from the store; written anew if it is gone from there. The caller
+ * frees *ret_text. 0, -ENOMEM, -EIO. */
+int running_text(const struct lbd *lbd, char **ret_text, size_t *ret_length, struct lb_error *error);
+
 /* A copy of what runs, to be changed. */
 int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error);
 

@@ -42,8 +42,8 @@ struct lbd_options {
 /* What is to be running, and where it came from. */
 struct desired {
 	struct lb_config *config; /* owned, unless borrowed */
-	char *text;               /* as it was given; owned, unless borrowed */
-	bool borrowed;            /* config and text are the running ones */
+	char *text; /* as it was given; owned. NULL for what runs: it is in the store, see running_text() */
+	bool borrowed; /* config is the running one */
 	size_t length;
 	char digest[STORE_DIGEST];
 	char file_digest[STORE_DIGEST]; /* of the file when it was last read; empty: never */

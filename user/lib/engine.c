@@ -18,8 +18,8 @@ struct lb_service *lb_service_new(const char *name, __u32 n_members)
 
 	if (!service)
 		return NULL;
-	service->members = calloc(n_members ? n_members : 1, sizeof(*service->members));
-	if (!service->members) {
+	service->members = n_members ? calloc(n_members, sizeof(*service->members)) : NULL;
+	if (n_members && !service->members) {
 		free(service);
 		return NULL;
 	}

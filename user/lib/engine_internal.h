@@ -154,7 +154,7 @@ struct lb_engine {
 	bool wildcard;
 	bool bank_fresh[LB_BANKS];
 	__u64 ticked_generation; /* visible at the last tick */
-	bool dirty; /* packets may be deciding by what is no longer visible */
+	bool dirty;              /* packets may be deciding by what is no longer visible */
 	struct lb_arena rings, records;
 	struct lb_ids service_ids, backend_ids;
 	struct lb_service **by_id; /* sizes.services of them */
@@ -186,6 +186,7 @@ struct lb_engine {
 struct lb_service_change {
 	struct lb_service *current; /* NULL: added */
 	struct lb_service *next;    /* NULL: removed; owned until the commit */
+	/* Of the plan's memory: */
 	__u16 *target;              /* owner by slot (index or LB_INDEX_NONE); NULL: the ring stays */
 	struct lb_backend *records; /* by index; NULL: the region stays */
 	bool visible;               /* packets will see it */
@@ -195,12 +196,15 @@ struct lb_service_change {
 	bool new_id;
 	__u32 slots_moved;                /* cur changes */
 	__u32 slots_at_risk;              /* base changes although it is alive: a smaller ring */
-	struct lb_plan_backend *backends; /* effects; owned */
+	struct lb_plan_backend *backends; /* effects */
 	char *why;                        /* owned */
 };
 
 struct lb_plan {
 	struct lb_engine *engine;
+	struct lb_plan_block *blocks; /* its memory */
+	struct lb_member *scratch;    /* members of the service that is being planned */
+	__u32 scratch_members;
 	__u64 generation; /* that it was made for */
 	const struct lb_config *config;
 	struct lb_override *overrides; /* sorted */
@@ -217,6 +221,14 @@ struct lb_plan {
 	bool done;
 	__u64 hash_seed[2];
 };
+
+/* plan_memory.c: zeroed memory that goes with the plan; NULL when there is none. The last piece can be given
+ * back. */
+void *lb_plan_memory(struct lb_plan *plan, size_t bytes);
+void lb_plan_memory_back(struct lb_plan *plan, void *last);
+/* Zeroed room for members while a service is planned; until the next call. */
+struct lb_member *lb_plan_scratch(struct lb_plan *plan, __u32 n_members);
+void lb_plan_memory_done(struct lb_plan *plan);
 
 /* What a slot becomes. by_index: one byte per index, 1 if flows of that backend are lost anyway. */
 struct lb_slot_rules {
@@ -267,6 +279,7 @@ const struct lb_override *lb_overrides_of(const struct lb_override *overrides, s
 
 /* --- shared -------------------------------------------------------------------------------------- */
 
+/* n_members 0: without members, which the caller adds. */
 struct lb_service *lb_service_new(const char *name, __u32 n_members);
 void lb_service_free(struct lb_service *service);
 /* The first index that has an id; a ghost shares its id with the backend that returned. */

@@ -384,7 +384,8 @@ int lb_engine_plan(struct lb_engine *engine, const struct lb_desired *desired, s
 }
 
 /* Gives back what a change that was not committed had reserved. */
-static void give_back(struct lb_engine *engine, struct lb_service_change *change)
+static void give_back(struct lb_engine *engine, struct lb_service_change *change,
+		      const struct lb_member *scratch)
 {
 	struct lb_service *next = change->next;
 
@@ -403,6 +404,8 @@ static void give_back(struct lb_engine *engine, struct lb_service_change *change
 	}
 	if (change->new_id)
 		lb_ids_release(&engine->service_ids, next->vip.service);
+	if (next->members == scratch)
+		next->members = NULL;
 	lb_service_free(next);
 }
 
@@ -414,13 +417,11 @@ void lb_plan_free(struct lb_plan *plan)
 		struct lb_service_change *change = &plan->changes[i];
 
 		if (!plan->done)
-			give_back(plan->engine, change);
-		free(change->target);
-		free(change->records);
-		free(change->backends);
+			give_back(plan->engine, change, plan->scratch);
 		free(change->why);
 	}
 	plan->engine->plans--;
+	lb_plan_memory_done(plan);
 	free(plan->items);
 	free(plan->changes);
 	free(plan->order);

@@ -86,14 +86,15 @@ static int tell_backend(const struct lb_engine *engine, struct lb_service_change
 }
 
 /* One view for every backend before or after; ghosts are nobody's business. */
-static int tell_backends(const struct lb_engine *engine, struct lb_service_change *change,
+static int tell_backends(struct lb_plan *plan, struct lb_service_change *change,
 			 struct lb_plan_service *effect)
 {
 	const struct lb_service *current = change->current, *next = change->next;
 	__u32 n_before = current ? current->vip.backend_count : 0,
 	      n_after = next ? next->vip.backend_count : 0;
 	__u32 n = n_before > n_after ? n_before : n_after;
-	struct lb_plan_backend *views = calloc(1, (n + 1) * (sizeof(*views) + LB_NAME_MAX) + LB_NAME_MAX);
+	struct lb_plan_backend *views =
+		lb_plan_memory(plan, (n + 1) * (sizeof(*views) + LB_NAME_MAX) + LB_NAME_MAX);
 	char(*names)[LB_NAME_MAX];
 	int r = 0;
 
@@ -115,16 +116,16 @@ static int tell_backends(const struct lb_engine *engine, struct lb_service_chang
 			continue;
 		memcpy(names[effect->n_backends], shown->name, LB_NAME_MAX);
 		views[effect->n_backends].name = names[effect->n_backends];
-		r = tell_backend(engine, change, effect, &views[effect->n_backends++], before, after);
+		r = tell_backend(plan->engine, change, effect, &views[effect->n_backends++], before, after);
 	}
 	return r;
 }
 
-static int tell_service(const struct lb_engine *engine, struct lb_service_change *change,
+static int tell_service(struct lb_plan *plan, struct lb_service_change *change,
 			struct lb_plan_service *effect)
 {
 	const struct lb_service *current = change->current, *next = change->next;
-	__u64 entries = current ? lb_count_of(&current->entries, engine->sweep.done) : 0;
+	__u64 entries = current ? lb_count_of(&current->entries, plan->engine->sweep.done) : 0;
 	__u16 affinity = LB_VIP_SOURCE | LB_VIP_QUIC;
 	int r;
 
@@ -134,7 +135,7 @@ static int tell_service(const struct lb_engine *engine, struct lb_service_change
 	if (next && change->target && change->target[0] == LB_INDEX_NONE)
 		effect->warning =
 			"no backend is active with a weight above 0: new connections will be dropped";
-	r = tell_backends(engine, change, effect);
+	r = tell_backends(plan, change, effect);
 	if (r < 0 || !current)
 		return r;
 	if (!next) {
@@ -168,7 +169,7 @@ int lb_plan_effects(struct lb_plan *plan, struct lb_error *error)
 
 		if (!change->visible && !change->attributes)
 			continue;
-		if (tell_service(plan->engine, change, &plan->effects[plan->n_effects++]) < 0)
+		if (tell_service(plan, change, &plan->effects[plan->n_effects++]) < 0)
 			return lb_error_set(error, ENOMEM, "out of memory");
 	}
 	return 0;

@@ -228,14 +228,17 @@ int lb_build_members(struct lb_build *build)
 
 	/* Every backend may be new, and every one that is there may need another index. */
 	build->capacity = 2 * had + (__u32)build->config->n_backends;
-	next = change->next = lb_service_new(build->config->name, build->capacity);
+	next = change->next = lb_service_new(build->config->name, 0);
 	if (!next)
+		return lb_build_out_of_memory(build);
+	next->members = lb_plan_scratch(build->plan, build->capacity + 1);
+	if (!next->members)
 		return lb_build_out_of_memory(build);
 	build->count = had;
 	next->vip.backend_count = (__u16)had;
 	next->config = build->config;
 	lb_service_key_of(build->config, &next->key);
-	if (current)
+	if (had)
 		memcpy(next->members, current->members, had * sizeof(*next->members));
 	for (__u32 i = 0; i < had; i++)
 		next->members[i].added = false;

@@ -189,7 +189,7 @@ static int build_ring(struct lb_build *build)
 	change->next->ring_is_built = current && current->ring_is_built;
 	if (!rebuild && !build->deaths)
 		return 0;
-	change->target = malloc(slots * sizeof(*change->target));
+	change->target = lb_plan_memory(build->plan, slots * sizeof(*change->target));
 	dead = calloc(build->count + 1, 1);
 	if (!change->target || !dead) {
 		free(dead);
@@ -206,7 +206,7 @@ static int build_ring(struct lb_build *build)
 	if (r == 0 && walk_ring(build, dead)) {
 		change->visible = true;
 	} else {
-		free(change->target);
+		lb_plan_memory_back(build->plan, change->target);
 		change->target = NULL;
 	}
 	free(dead);
@@ -289,7 +289,7 @@ static int build_records(struct lb_build *build)
 	__u32 had = current ? current->vip.backend_count : 0, highest = 0;
 	bool differs = !current;
 
-	change->records = calloc(build->count + 1, sizeof(*change->records));
+	change->records = lb_plan_memory(build->plan, (build->count + 1) * sizeof(*change->records));
 	if (!change->records)
 		return lb_build_out_of_memory(build);
 	for (__u32 i = 0; i < build->count; i++) {
@@ -308,7 +308,7 @@ static int build_records(struct lb_build *build)
 		change->visible = true;
 		return 0;
 	}
-	free(change->records);
+	lb_plan_memory_back(build->plan, change->records);
 	change->records = NULL;
 	return 0;
 }
@@ -371,14 +371,17 @@ static int take_id(struct lb_build *build)
 	return 0;
 }
 
-/* There was room for a pool in which nobody stays. */
-static void trim_members(const struct lb_build *build)
+/* Out of the scratch, where there was room for a pool in which nobody stays. */
+static int keep_members(struct lb_build *build)
 {
 	struct lb_service *next = build->change->next;
-	struct lb_member *members = realloc(next->members, (build->count + 1) * sizeof(*members));
+	struct lb_member *members = malloc((build->count + 1) * sizeof(*members));
 
-	if (members)
-		next->members = members;
+	if (!members)
+		return lb_build_out_of_memory(build);
+	memcpy(members, next->members, (build->count + 1) * sizeof(*members));
+	next->members = members;
+	return 0;
 }
 
 int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
@@ -401,10 +404,11 @@ int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 		r = check_resize(&build);
 	if (r == 0)
 		r = build_records(&build);
+	if (r == 0)
+		r = keep_members(&build);
 	if (r < 0)
 		return r;
 	build_vip(&build);
-	trim_members(&build);
 	change->next->records = lb_plan_records_digest(change->next);
 	change->visible |= !change->current;
 	change->attributes |= change->current && attributes_differ(change->current, config);
