@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The next hop table. Three hash tables: links by index, neighbours by (link, address), destinations by
- * address. A destination names its neighbour by key, a neighbour counts the destinations that need it.
+ * address (route-table.c). A destination names its neighbour, a neighbour counts the destinations that need
+ * it.
  */
 #include "route-hops.h"
 
@@ -13,6 +14,8 @@
 #define HASH_NONFATAL_OOM            1
 #define uthash_nonfatal_oom(element) ((element)->in_table = false)
 #include <uthash.h>
+
+#include "route-table.h"
 
 struct link {
 	struct lb_link link; /* key: link.ifindex */
@@ -41,22 +44,10 @@ struct neighbor {
 	UT_hash_handle hh;
 };
 
-struct destination {
-	struct lb_address to;
-	struct lb_route route;
-	int error; /* positive errno of the query; ENOENT before the first answer */
-	bool stale;
-	bool asked; /* at least one answer came */
-	unsigned int wanted;
-	struct neighbor *neighbor; /* NULL: no route to another host */
-	bool in_table;
-	UT_hash_handle hh;
-};
-
 struct lb_hops {
 	struct link *links;
 	struct neighbor *neighbors;
-	struct destination *destinations;
+	struct lb_destinations destinations;
 	unsigned int seen;   /* number of the full dump */
 	unsigned int wanted; /* number of the want pass */
 	size_t n_stale;
@@ -74,16 +65,12 @@ int lb_hops_new(struct lb_hops **ret_hops)
 
 void lb_hops_free(struct lb_hops *hops)
 {
-	struct destination *destination, *next_destination;
 	struct neighbor *neighbor, *next_neighbor;
 	struct link *link, *next_link;
 
 	if (!hops)
 		return;
-	HASH_ITER (hh, hops->destinations, destination, next_destination) {
-		HASH_DEL(hops->destinations, destination);
-		free(destination);
-	}
+	lb_destinations_done(&hops->destinations);
 	HASH_ITER (hh, hops->neighbors, neighbor, next_neighbor) {
 		HASH_DEL(hops->neighbors, neighbor);
 		free(neighbor);
@@ -288,7 +275,7 @@ int lb_hops_resync_end(struct lb_hops *hops, __u64 now_ms)
 }
 
 /* Lets go of the neighbour of a destination. */
-static void destination_unhook(struct destination *destination)
+static void destination_unhook(struct lb_destination *destination)
 {
 	if (destination->neighbor)
 		destination->neighbor->wanted--;
@@ -302,96 +289,69 @@ void lb_hops_want_begin(struct lb_hops *hops)
 
 int lb_hops_want(struct lb_hops *hops, const struct lb_address *to)
 {
-	struct destination *destination;
+	struct lb_destination *destination = lb_destinations_find(&hops->destinations, to);
 
-	HASH_FIND(hh, hops->destinations, to, sizeof(*to), destination);
 	if (!destination) {
-		destination = calloc(1, sizeof(*destination));
+		destination = lb_destinations_add(&hops->destinations, to);
 		if (!destination)
 			return -ENOMEM;
-		destination->to = *to;
 		destination->error = ENOENT;
 		destination->stale = true;
-		destination->in_table = true;
-		HASH_ADD(hh, hops->destinations, to, sizeof(*to), destination);
-		if (!destination->in_table) {
-			free(destination);
-			return -ENOMEM;
-		}
 		hops->n_stale++;
 	}
 	destination->wanted = hops->wanted;
 	return 0;
 }
 
+static void forget(void *context, struct lb_destination *destination)
+{
+	struct lb_hops *hops = context;
+
+	hops->n_stale -= destination->stale;
+	destination_unhook(destination);
+}
+
 void lb_hops_want_end(struct lb_hops *hops)
 {
-	struct destination *destination, *next;
-
-	HASH_ITER (hh, hops->destinations, destination, next) {
-		if (destination->wanted == hops->wanted)
-			continue;
-		hops->n_stale -= destination->stale;
-		destination_unhook(destination);
-		HASH_DEL(hops->destinations, destination);
-		free(destination);
-	}
+	lb_destinations_keep(&hops->destinations, hops->wanted, forget, hops);
 }
 
 void lb_hops_routes_stale(struct lb_hops *hops)
 {
-	struct destination *destination, *next;
-
-	HASH_ITER (hh, hops->destinations, destination, next)
-		destination->stale = true;
-	hops->n_stale = HASH_COUNT(hops->destinations);
+	for (size_t i = 0; i < hops->destinations.n; i++)
+		hops->destinations.at[i].stale = true;
+	hops->n_stale = hops->destinations.n;
 }
 
 size_t lb_hops_stale(struct lb_hops *hops, struct lb_address *ret, size_t capacity)
 {
-	struct destination *destination, *next;
 	size_t n = 0;
 
-	if (!hops->n_stale)
-		return 0;
-	HASH_ITER (hh, hops->destinations, destination, next) {
-		if (n == capacity)
-			break;
-		if (destination->stale)
-			ret[n++] = destination->to;
+	for (size_t i = 0; n < hops->n_stale && n < capacity; i++) {
+		if (hops->destinations.at[i].stale)
+			ret[n++] = hops->destinations.at[i].to;
 	}
 	return n;
-}
-
-static bool same_route(const struct lb_route *a, const struct lb_route *b)
-{
-	return a->type == b->type && a->ifindex == b->ifindex && a->mtu == b->mtu &&
-	       lb_address_equal(&a->gateway, &b->gateway) && lb_address_equal(&a->source, &b->source);
 }
 
 bool lb_hops_set_route(struct lb_hops *hops, const struct lb_address *to, const struct lb_route *route,
 		       int error)
 {
-	static const struct lb_route none;
-	struct destination *destination;
+	struct lb_destination *destination = lb_destinations_find(&hops->destinations, to);
 	struct neighbor *neighbor = NULL;
 	bool changed;
 
-	HASH_FIND(hh, hops->destinations, to, sizeof(*to), destination);
 	if (!destination)
 		return false;
 	if (route)
 		error = 0;
-	else
-		route = &none;
 	hops->n_stale -= destination->stale;
 	destination->stale = false;
-	changed =
-		!destination->asked || destination->error != error || !same_route(&destination->route, route);
+	changed = !destination->asked || destination->error != error;
 	destination->asked = true;
 	destination->error = error;
-	destination->route = *route;
-	if (route->type == RTN_UNICAST && route->ifindex)
+	changed |= lb_destinations_set_way(&hops->destinations, destination, route);
+	if (route && route->type == RTN_UNICAST && route->ifindex)
 		neighbor = neighbor_get(hops, route->ifindex, route->gateway.family ? &route->gateway : to);
 	if (neighbor && !neighbor->wanted++)
 		neighbor->fresh = !neighbor->usable;
@@ -466,7 +426,7 @@ __u64 lb_hops_hold_ms(const struct lb_hops *hops, __u64 now_ms)
 	return least;
 }
 
-static const char *route_error_text(const struct destination *destination)
+static const char *route_error_text(const struct lb_destination *destination)
 {
 	if (!destination->asked)
 		return "not asked yet";
@@ -474,7 +434,7 @@ static const char *route_error_text(const struct destination *destination)
 		return "no route";
 	if (destination->error)
 		return "the kernel refuses the route";
-	switch (destination->route.type) {
+	switch (destination->way ? destination->way->key.type : RTN_UNSPEC) {
 	case RTN_UNICAST:
 		return NULL;
 	case RTN_LOCAL:
@@ -491,20 +451,21 @@ static const char *route_error_text(const struct destination *destination)
 void lb_hops_get(const struct lb_hops *hops, const struct lb_address *to, __u64 now_ms,
 		 struct lb_hop *ret_hop)
 {
-	const struct destination *destination;
+	const struct lb_destination *destination = lb_destinations_find(&hops->destinations, to);
+	const struct lb_way_key *way;
 	const struct neighbor *neighbor;
 	struct lb_hop hop = {};
 	const struct link *link = NULL;
 
-	HASH_FIND(hh, hops->destinations, to, sizeof(*to), destination);
 	hop.why = destination ? route_error_text(destination) : "not asked yet";
 	if (hop.why || !destination) {
 		*ret_hop = hop;
 		return;
 	}
+	way = &destination->way->key;
 	neighbor = destination->neighbor;
-	hop.ifindex = destination->route.ifindex;
-	hop.source_address = destination->route.source;
+	hop.ifindex = way->ifindex;
+	hop.source_address = way->source;
 	if (neighbor)
 		hop.neighbor = neighbor->key.address;
 	HASH_FIND_INT(hops->links, &hop.ifindex, link);
@@ -517,9 +478,7 @@ void lb_hops_get(const struct lb_hops *hops, const struct lb_address *to, __u64 
 	else if (!neighbor || !neighbor->usable || hold_is_over(neighbor, now_ms))
 		hop.why = "its neighbour does not answer";
 	if (link)
-		hop.mtu = destination->route.mtu && destination->route.mtu < link->link.mtu
-				  ? destination->route.mtu
-				  : link->link.mtu;
+		hop.mtu = way->mtu && way->mtu < link->link.mtu ? way->mtu : link->link.mtu;
 	if (!hop.why) {
 		hop.resolved = true;
 		memcpy(hop.destination, neighbor->mac, sizeof(hop.destination));
@@ -551,7 +510,7 @@ void lb_hops_count(const struct lb_hops *hops, struct lb_hops_counts *ret_counts
 	*ret_counts = (struct lb_hops_counts){
 		.links = HASH_COUNT(hops->links),
 		.neighbors = HASH_COUNT(hops->neighbors),
-		.destinations = HASH_COUNT(hops->destinations),
+		.destinations = hops->destinations.n,
 		.stale = hops->n_stale,
 	};
 }
