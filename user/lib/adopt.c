@@ -103,13 +103,13 @@ static int adopt_member(struct lb_engine *engine, struct lb_service *service, __
 		return REFUSE(error, "service %s, backend index %u: id %u has no name, or another service's",
 			      service->name, index, record->counter);
 	*member = (struct lb_member){
+		.name = meta->name,
 		.used = true,
 		.id = record->counter,
 		.address.family = meta->family,
 		.state = record->flags & LB_BACKEND_DEAD ? LB_STATE_DOWN : LB_STATE_ACTIVE,
 		.left_s = lb_engine_clock(engine),
 	};
-	memcpy(member->name, meta->name, sizeof(member->name));
 	memcpy(member->address.bytes, meta->address, sizeof(member->address.bytes));
 	r = lb_ids_take(&engine->backend_ids, record->counter);
 	if (r == 0)

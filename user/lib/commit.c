@@ -125,7 +125,7 @@ static void write_meta(struct commit *commit, const struct lb_service_change *ch
 
 		if (!member->added)
 			continue;
-		memcpy(meta.name, member->name, sizeof(meta.name));
+		snprintf(meta.name, sizeof(meta.name), "%s", member->name);
 		memcpy(meta.address, member->address.bytes, sizeof(meta.address));
 		tables->backend_meta[member->id] = meta;
 		for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++)
@@ -344,6 +344,9 @@ static void mark_deaths(const struct lb_engine *engine, struct lb_service_change
 			member->dead_mark = engine->sweep.begun;
 		if (member->used && member->leaving && !(current && current->members[i].leaving))
 			member->left_s = lb_engine_clock(engine);
+		/* The configuration goes before the backend may. */
+		if (member->added)
+			member->name = engine->tables->backend_meta[member->id].name;
 		member->added = false;
 	}
 }

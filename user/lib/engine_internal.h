@@ -44,29 +44,29 @@ static inline __u64 lb_count_of(const struct lb_count *count, __u64 pass)
 	return count->last_pass == pass ? count->last_n : 0;
 }
 
-/* A backend of a service, at its index. */
+/* A backend of a service, at its index. There are very many: large fields first, so that none is padded. */
 struct lb_member {
-	char name[LB_NAME_MAX];
-	struct lb_address address;
-	bool used;
-	bool leaving; /* no longer configured */
-	bool ghost; /* index of a backend that returned under another index before its void entries were swept
-		     */
-	bool known; /* weight and state are the configuration's, not guessed at adoption */
-	bool added; /* by the plan: its id is new */
-	bool unnamed; /* no slot named it when the running pass began */
-	__u8 clean_passes;
-	enum lb_state state; /* LB_STATE_DOWN exactly when the record says dead */
-	__u32 id;
-	__u32 weight;
-	struct lb_next_hop next_hop;
-	__u8 server_id[LB_QUIC_SERVER_ID_MAX]; /* QUIC; zero-padded */
-	__u8 server_id_bytes;
-	__u32 left_s;    /* coarse clock when it became leaving */
+	const char *name; /* the one in the tables under its id; the configuration's while it is added */
+	struct lb_count entries;
 	__u64 dead_mark; /* sweeps begun when it went down: its entries are void and swept by the next one */
 	__u64 seen_pass; /* last pass that met an entry of it */
+	__u32 id;
+	__u32 weight;
+	__u32 left_s; /* coarse clock when it became leaving */
 	__u32 slots_cur, slots_base;
-	struct lb_count entries;
+	enum lb_state state; /* LB_STATE_DOWN exactly when the record says dead */
+	struct lb_next_hop next_hop;
+	struct lb_address address;
+	__u8 server_id[LB_QUIC_SERVER_ID_MAX]; /* QUIC; zero-padded */
+	__u8 server_id_bytes;
+	__u8 clean_passes;
+	bool used;
+	bool leaving; /* no longer configured */
+	/* Index of a backend that returned under another index before its void entries were swept. */
+	bool ghost;
+	bool known;   /* weight and state are the configuration's, not guessed at adoption */
+	bool added;   /* by the plan: its id is new */
+	bool unnamed; /* no slot named it when the running pass began */
 };
 
 struct lb_service {

@@ -114,7 +114,7 @@ static int tell_backends(struct lb_plan *plan, struct lb_service_change *change,
 		/* A backend that returns under another index is told there. */
 		if (!shown || (after && after->ghost))
 			continue;
-		memcpy(names[effect->n_backends], shown->name, LB_NAME_MAX);
+		snprintf(names[effect->n_backends], LB_NAME_MAX, "%s", shown->name);
 		views[effect->n_backends].name = names[effect->n_backends];
 		r = tell_backend(plan->engine, change, effect, &views[effect->n_backends++], before, after);
 	}

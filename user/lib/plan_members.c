@@ -111,7 +111,7 @@ static int add_member(struct lb_build *build, const struct lb_config_backend *ba
 	}
 	*member = (struct lb_member){ .used = true, .added = true, .known = true, .id = id };
 	member->address = backend->address;
-	snprintf(member->name, sizeof(member->name), "%s", backend->name);
+	member->name = backend->name;
 	return 0;
 }
 
