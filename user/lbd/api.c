@@ -125,6 +125,9 @@ int api_number(const struct api_call *call, const char *name, __u64 fallback, __
 	return 0;
 }
 
+/* Bytes of a request or an answer whose memory is worth giving back. */
+#define LARGE (1u << 20)
+
 static void fail(struct api_call *call, int code, struct lb_error *error)
 {
 	if (!error->text[0])
@@ -135,7 +138,7 @@ static void fail(struct api_call *call, int code, struct lb_error *error)
 			   call->request->path, error->text);
 }
 
-static void handle(void *context, const struct http_request *request, struct http_answer *answer)
+static void answer_call(void *context, const struct http_request *request, struct http_answer *answer)
 {
 	struct api_call call = {
 		.lbd = context, .request = request, .answer = answer, .json = &answer->body
@@ -168,6 +171,15 @@ static void handle(void *context, const struct http_request *request, struct htt
 		json_object_end(call.json);
 	log_debug("event=api method=%s path=%s status=%u bytes=%zu", request->method, request->path,
 		  answer->status, call.json->length);
+}
+
+static void handle(void *context, const struct http_request *request, struct http_answer *answer)
+{
+	struct lbd *lbd = context;
+
+	answer_call(context, request, answer);
+	if (request->length >= LARGE || answer->body.length >= LARGE)
+		lbd->trim_s = TRIM_S;
 }
 
 static size_t body_limit(void *context, const char *method, const char *path)

@@ -353,7 +353,8 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		interfaces_trim(lbd, lbd->running.config);
 	if (other)
 		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
-	lbd->trim |= other;
+	if (other)
+		lbd->trim_s = TRIM_S;
 	netlink_keep(&lbd->netlink);
 	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
 		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s "
@@ -394,5 +395,6 @@ int change_next_hops(struct lbd *lbd, struct lb_error *error)
 	if (r < 0)
 		return r;
 	hops_report(lbd);
+	lbd->trim_s = TRIM_S;
 	return 1;
 }

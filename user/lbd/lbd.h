@@ -62,6 +62,9 @@ struct sweeper {
 	__u64 ticks;
 };
 
+/* By then an answer has gone out, and what the engine had to say for it is forgotten. */
+#define TRIM_S 2u
+
 struct lbd {
 	struct lbd_options options;
 	sd_event *event;
@@ -100,7 +103,8 @@ struct lbd {
 	char socket_path[PATH_MAX];
 	char metrics_address[64]; /* that metrics listens on; empty: on none */
 	const char *crash_at;     /* tests: die at this step of a commit */
-	bool trim;                /* a large change is over: give its memory back to the system */
+	unsigned int trim_s;      /* something large is over: give its memory back to the system in so many
+				     seconds; 0: no */
 	bool degraded;            /* the configuration file was bad or missing: what ran before is running */
 };
 

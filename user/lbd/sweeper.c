@@ -37,9 +37,8 @@ static size_t next_work(size_t work, __u64 spent_ns, __u64 allowed_ns)
 
 static void housekeeping(struct lbd *lbd, __u64 second)
 {
-	if (lbd->trim)
+	if (lbd->trim_s && --lbd->trim_s == 0)
 		malloc_trim(0);
-	lbd->trim = false;
 	if (second % KEEP_EVERY == 0) {
 		netlink_keep(&lbd->netlink);
 		netlink_probe(&lbd->netlink);
