@@ -307,6 +307,21 @@ static int plan_next(struct lbd *lbd, const struct desired *next, const struct c
 	return lb_engine_plan(lbd->engine, &desired, ret_plan, error);
 }
 
+/* What the plan would do, or did, as JSON. plan_json may be NULL. */
+static int tell(const struct lb_plan *plan, const struct change *change, __u64 from, __u64 to,
+		const struct plan_summary *summary, struct json *plan_json, struct lb_error *error)
+{
+	if (!plan_json)
+		return 0;
+	plan_write(plan, change->dry_run, from, to, summary, plan_json);
+	if (!plan_json->failed)
+		return 0;
+	return lb_error_set(
+		error, ENOMEM,
+		change->dry_run ? "out of memory"
+				: "the change was made, but there is not enough memory to tell what it did");
+}
+
 static int make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
 		struct lb_error *error)
 {
@@ -316,7 +331,7 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 	bool other = !next->borrowed || change->starting;                      /* backends may come or go */
 	bool interfaces = !next->borrowed && !change->starting;
 	struct plan_summary summary;
-	__u64 begin = now_ms(), routed, planned;
+	__u64 begin = now_ms(), routed, planned, committed, to;
 	int r = check(lbd, next, change, error);
 
 	if (r == 0 && other)
@@ -332,13 +347,9 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 	if (r < 0)
 		return r;
 	plan_summarise(plan, &summary);
-	if (plan_json) {
-		plan_write(plan, change->dry_run, from, from + !lb_plan_is_empty(plan), &summary, plan_json);
-		if (plan_json->failed)
-			return lb_error_set(error, ENOMEM, "out of memory");
-	}
+	to = from + !lb_plan_is_empty(plan);
 	if (change->dry_run)
-		return 0;
+		return tell(plan, change, from, to, &summary, plan_json, error);
 	if (interfaces)
 		r = interfaces_attach(lbd, next->config, error);
 	if (r == 0)
@@ -348,6 +359,7 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 			interfaces_trim(lbd, lbd->running.config);
 		return r;
 	}
+	committed = now_ms();
 	take_over(lbd, next);
 	if (interfaces)
 		interfaces_trim(lbd, lbd->running.config);
@@ -361,10 +373,11 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		   "next_hops_ms=%llu plan_ms=%llu commit_ms=%llu",
 		   change->cause, lb_engine_generation(lbd->engine), from, summary.services,
 		   summary.slots_moved, summary.breaks ? "yes" : "no", routed - begin, planned - routed,
-		   now_ms() - planned);
+		   committed - planned);
 	if (hops)
 		hops_report(lbd);
-	return 0;
+	/* Last: packets see the change the sooner. */
+	return tell(plan, change, from, to, &summary, plan_json, error);
 }
 
 int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
