@@ -1,77 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Choosing a backend: settled slots, and every way through an unsettled one (DESIGN section 4). Slots are set
- * by hand; backend index 0 is at 10.0.1.1, index 1 at 10.0.1.2.
+ * by hand.
  */
-#include "lb/slot.h"
-#include "tunnel.h"
-
-static inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
-{
-	return (struct lb_flow_bucket *)table + index;
-}
-
-#include "lb/flowtable.h"
-
-#define FIRST       0u
-#define SECOND      1u
-#define NONE        LB_INDEX_NONE
-#define CLOCK_S     1000u
-#define TCP_SERVICE WEB(ipip, tcp, "'10.0.1.1','10.0.1.2'")
-#define UDP_SERVICE WEB(ipip, udp, "'10.0.1.1','10.0.1.2'")
-
-static const struct frame *packet(int sport, int flags)
-{
-	return frame(ETH(), IP4(CLIENT4, VIP4), TCP(sport, 80, .flags = flags),
-		     DATA(flags & TCP_SYN ? 0 : 5));
-}
-
-static const struct frame *datagram(int sport)
-{
-	return frame(ETH(), IP4(CLIENT4, VIP4), UDP(sport, 80), DATA(5));
-}
-
-/* All slots of the service alike. */
-static void set_slots(struct rig *rig, __u32 cur, __u32 base, __u32 flags)
-{
-	rig_fill_slots(rig, "web", lb_slot_make(cur, base, flags));
-}
-
-/* A service whose slots move from the first backend to the second. */
-static void moving(struct rig *rig, const char *service)
-{
-	rig_services(rig, service);
-	rig->path.tables.control->clock_s = CLOCK_S;
-	set_slots(rig, SECOND, FIRST, LB_SLOT_UNSETTLED);
-}
-
-static void goes_to(struct rig *rig, const struct frame *in, __u32 index, const char *file, int line)
-{
-	rig_expect(rig, in, XDP_TX, 0, NULL, file, line);
-	if (rig_backend_taken(rig) != index + 1) {
-		printf("# went to backend index %d\n", rig_backend_taken(rig) - 1);
-		_fail(file, line);
-	}
-}
-#define GOES_TO(rig, in, index) goes_to(rig, in, index, __FILE__, __LINE__)
-
-/* Flows that are remembered, and the word of the last of them. */
-static unsigned int remembered(const struct rig *rig, __u64 *ret_word)
-{
-	const struct lb_flow_bucket *flows = rig->path.tables.flows;
-	unsigned int n = 0;
-
-	for (__u32 i = 0; i < RIG_BUCKETS * LB_FLOWS_PER_BUCKET; i++) {
-		__u64 word = flows[i / LB_FLOWS_PER_BUCKET].flow[i % LB_FLOWS_PER_BUCKET].word;
-
-		if (!lb_flow_state(word))
-			continue;
-		n++;
-		if (ret_word)
-			*ret_word = word;
-	}
-	return n;
-}
+#include "unsettled.h"
 
 /* Every place of the table holds a flow of somebody else. */
 static void fill_table(struct rig *rig, __u32 state, __u32 age_s)
@@ -83,19 +15,6 @@ static void fill_table(struct rig *rig, __u32 state, __u32 age_s)
 		flow->tag = i + 1;
 		flow->word = lb_flow_word(FIRST, state, i, 999, CLOCK_S - age_s);
 	}
-}
-
-/* The newest stamp beside the ring. */
-static __u32 newest_stamp(struct rig *rig)
-{
-	__u32 newest = 0;
-
-	for (int i = 0; i < 64; i++) {
-		__u32 stamp = rig->path.tables.stamps[i / 16].stamp_s[i % 16];
-
-		newest = stamp > newest ? stamp : newest;
-	}
-	return newest;
 }
 
 static void settled_slots_remember_nothing(void **state)
@@ -155,6 +74,11 @@ static void new_flows_go_to_cur_and_are_remembered(void **state)
 	GOES_TO(rig, packet(4000, TCP_FIN | TCP_ACK), SECOND);
 	remembered(rig, &word);
 	assert_int_equal(lb_flow_state(word), LB_FLOW_CLOSING);
+	/* The client opens the next connection of the same ports: where the last one went. */
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	assert_int_equal(rig->last.known, 1);
+	assert_int_equal(remembered(rig, &word), 1);
+	assert_int_equal(lb_flow_state(word), LB_FLOW_EMBRYONIC);
 	/* The other flow is still old. */
 	GOES_TO(rig, packet(4001, TCP_ACK), FIRST);
 }
@@ -267,7 +191,10 @@ static void entry_of_a_dead_backend(void **state)
 	GOES_TO(rig, packet(4000, TCP_ACK), FIRST);
 	assert_int_equal(rig->last.known, 0);
 	/* The client tries again. */
+	assert_int_equal(remembered(rig, NULL), 1);
 	GOES_TO(rig, packet(4000, TCP_SYN), 2);
+	assert_int_equal(rig->last.known, 0);
+	assert_int_equal(remembered(rig, NULL), 1);
 	GOES_TO(rig, packet(4000, TCP_ACK), 2);
 	assert_int_equal(rig->last.known, 1);
 	/* Of no record at all. */
