@@ -75,6 +75,15 @@ static __u32 backend_of(const struct flow *flow)
 
 /* --- packets ------------------------------------------------------------------------------------- */
 
+/* As the packet path: at home, then everywhere. */
+static int find(struct worker *worker, __u64 tag, __u64 identity, __u32 now, struct lb_flow_place *place)
+{
+	void *flows = worker->stress->tables.flows;
+
+	return lb_flow_find_home(flows, BUCKETS - 1, tag, identity, place) ||
+	       lb_flow_find(flows, BUCKETS - 1, tag, identity, now, place);
+}
+
 static void insert(struct worker *worker, struct flow *flow, __u32 now)
 {
 	void *flows = worker->stress->tables.flows;
@@ -106,7 +115,7 @@ static void shared_packet(struct worker *worker)
 	void *flows = worker->stress->tables.flows;
 	struct lb_flow_place place;
 
-	if (!lb_flow_find(flows, BUCKETS - 1, tag, lb_flow_word(0, 0, 7, 0, 0), now, &place)) {
+	if (!find(worker, tag, lb_flow_word(0, 0, 7, 0, 0), now, &place)) {
 		insert(worker, &flow, now);
 		return;
 	}
@@ -125,7 +134,7 @@ static void packet(struct worker *worker, struct flow *flow)
 	bool young = flow->established && now - flow->seen < IDLE_S - 5;
 	struct lb_flow_place place;
 
-	if (!lb_flow_find(flows, BUCKETS - 1, flow->tag, identity, now, &place)) {
+	if (!find(worker, flow->tag, identity, now, &place)) {
 		worker->lost += young;
 		insert(worker, flow, now);
 		return;

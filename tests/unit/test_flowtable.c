@@ -66,7 +66,7 @@ struct oracle {
 	struct fixture f;
 	struct flow flows[FLOWS];
 	unsigned int seed;
-	unsigned int inserted, refused, evicted, expired, found;
+	unsigned int inserted, refused, evicted, expired, found, elsewhere;
 };
 
 static __u32 clock_of(const struct oracle *o)
@@ -79,9 +79,21 @@ static __u64 identity_of(const struct flow *flow)
 	return lb_flow_word(0, 0, flow->hash, 0, 0);
 }
 
+/* The whole look-up; the one in the home bucket alone must agree with it. */
 static int find(struct oracle *o, const struct flow *flow, struct lb_flow_place *place)
 {
-	return lb_flow_find(o->f.tables.flows, BUCKETS - 1, flow->tag, identity_of(flow), clock_of(o), place);
+	__u32 home = (__u32)flow->tag & (BUCKETS - 1);
+	struct lb_flow_place at_home;
+	int found = lb_flow_find(o->f.tables.flows, BUCKETS - 1, flow->tag, identity_of(flow), clock_of(o),
+				 place);
+
+	if (!lb_flow_find_home(o->f.tables.flows, BUCKETS - 1, flow->tag, identity_of(flow), &at_home)) {
+		assert_false(found && place->number / LB_FLOWS_PER_BUCKET == home);
+		o->elsewhere += (unsigned int)found;
+		return found;
+	}
+	assert_true(found && at_home.number == place->number && at_home.word == place->word);
+	return found;
 }
 
 static __u32 timeout_of(const struct flow *flow)
@@ -219,9 +231,10 @@ static void test_oracle(void **state)
 			check_all(o);
 		}
 	}
-	print_message("# %u inserted, %u found, %u refused, %u evicted, %u expired\n", o->inserted, o->found,
-		      o->refused, o->evicted, o->expired);
-	assert_true(o->refused > 100 && o->evicted > 100 && o->expired > 100);
+	print_message(
+		"# %u inserted, %u found, %u of all looks not at home, %u refused, %u evicted, %u expired\n",
+		o->inserted, o->found, o->elsewhere, o->refused, o->evicted, o->expired);
+	assert_true(o->refused > 100 && o->evicted > 100 && o->expired > 100 && o->elsewhere > 100);
 	/* In the end the table is as empty as at the start: no tomb stays. */
 	for (int s = 0; s < 40; s++)
 		fixture_pass(&o->f, 1);
@@ -235,6 +248,18 @@ static void test_oracle(void **state)
 
 /* --- readers of what changes under them ---------------------------------------------------------- */
 
+/* What both look-ups say of a flow that, if anywhere, is at home: -1 if they disagree. */
+static int find_both(void *flows, __u64 tag, __u64 identity, struct lb_flow_place *place)
+{
+	struct lb_flow_place at_home = {};
+	int found = lb_flow_find(flows, 63, tag, identity, 0, place);
+
+	if (lb_flow_find_home(flows, 63, tag, identity, &at_home) != found ||
+	    (found && (at_home.number != place->number || at_home.word != place->word)))
+		return -1;
+	return found;
+}
+
 static void test_torn_places(void **state)
 {
 	struct lb_flow_place place;
@@ -246,8 +271,9 @@ static void test_torn_places(void **state)
 	fixture_init(&f);
 	flow = fixture_remember(&f, 0x100000007ull, 3, 9, 5, LB_FLOW_ESTABLISHED);
 	word = flow->word;
+	/* Both look-ups, which must agree. */
 #define FIND(tag, service, hash)                                                                             \
-	lb_flow_find(f.tables.flows, 63, (tag), lb_flow_word(0, 0, (hash), (service), 0), 0, &place)
+	find_both(f.tables.flows, (tag), lb_flow_word(0, 0, (hash), (service), 0), &place)
 	assert_int_equal(FIND(0x100000007ull, 3, 9), 1);
 	assert_int_equal(place.word, word);
 	/* Another flow, service or slot under the same tag: absent. */

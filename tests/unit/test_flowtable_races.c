@@ -94,11 +94,18 @@ static void fill(struct lb_flow_bucket *bucket, unsigned int n)
 		bucket->flow[i] = (struct lb_flow){ 1000 + i, word_of(9, LB_FLOW_ESTABLISHED) };
 }
 
+/* Either look-up. */
+static int look_up(struct lb_flow_bucket *table, bool home, __u64 identity, struct lb_flow_place *got)
+{
+	return home ? lb_flow_find_home(table, 7, TAG_X, identity, got)
+		    : lb_flow_find(table, 7, TAG_X, identity, 100, got);
+}
+
 /*
  * A look-up for X while its place goes X -> Y -> X: it finds what X had before or after, or nothing; never
- * Y's backend.
+ * Y's backend. home: in the home bucket alone.
  */
-static unsigned int look_up_under(const struct lb_flow_bucket *before, unsigned int place)
+static unsigned int look_up_under(const struct lb_flow_bucket *before, unsigned int place, bool home)
 {
 	__u64 first = word_of(1, LB_FLOW_ESTABLISHED), second = word_of(2, LB_FLOW_EMBRYONIC);
 	unsigned int cases = 0, found = 0;
@@ -114,7 +121,7 @@ static unsigned int look_up_under(const struct lb_flow_bucket *before, unsigned 
 		table[0] = *before;
 		table[0].flow[place] = (struct lb_flow){ TAG_X, first };
 		other.taken = other.loads = 0;
-		if (lb_flow_find(table, 7, TAG_X, lb_flow_identity(first), 100, &got)) {
+		if (look_up(table, home, lb_flow_identity(first), &got)) {
 			assert_int_equal(got.number, place);
 			assert_true(got.word == first || got.word == second);
 			found++;
@@ -132,10 +139,12 @@ static void test_reader_of_a_recycled_place(void **state)
 
 	(void)state;
 	for (unsigned int place = 0; place < LB_FLOWS_PER_BUCKET; place++) {
-		fill(&bucket, 4);
-		cases += look_up_under(&bucket, place);
-		fill(&bucket, place);
-		cases += look_up_under(&bucket, place);
+		for (int home = 0; home < 2; home++) {
+			fill(&bucket, 4);
+			cases += look_up_under(&bucket, place, home);
+			fill(&bucket, place);
+			cases += look_up_under(&bucket, place, home);
+		}
 	}
 	print_message("# %u interleavings\n", cases);
 	assert_true(cases > 100000);
