@@ -29,7 +29,7 @@
 #include "lb/slot.h"
 #include "world.h"
 
-enum { FLOWS = 700, FRAME = 14 + 20 + 20, FRAME_MAX = 256 };
+enum { FLOWS = 700, ETHER = 14, FRAME_MAX = 256 };
 #define EMBRYONIC_GRACE_S 5u
 
 struct flow {
@@ -53,39 +53,50 @@ struct run {
 
 /* --- packets ------------------------------------------------------------------------------------- */
 
-static void make_frame(const struct flow *flow, __u8 protocol, bool syn, bool fin, __u8 frame[FRAME_MAX])
+/*
+ * Its bytes; how many. Most are plain and short, some shorter than anything else that begins as they do, and
+ * some have IPv4 options, which other code parses: whatever its form, a packet is its flow's.
+ */
+static size_t make_frame(struct world *world, const struct flow *flow, __u8 protocol, bool syn, bool fin,
+			 __u8 frame[FRAME_MAX])
 {
 	__be32 saddr = htonl(flow->address), daddr = htonl(world_vip(flow->service));
-	__be16 sport = htons(flow->port), dport = htons(80), length = htons(FRAME - 14);
+	__be16 sport = htons(flow->port), dport = htons(80), length;
+	__u32 options = world_random(world, 16) ? 0 : 4 * world_random(world, 11);
+	__u32 data = world_random(world, 13), header = protocol == IPPROTO_TCP ? 20 : 8;
+	__u8 *ip = frame + ETHER, *l4 = ip + 20 + options;
 
-	memset(frame, 0, FRAME);
-	memcpy(frame, "\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x08\0", 14);
-	frame[14] = 0x45;
-	memcpy(frame + 16, &length, 2);
-	frame[22] = 64;
-	frame[23] = protocol;
-	memcpy(frame + 26, &saddr, 4);
-	memcpy(frame + 30, &daddr, 4);
-	memcpy(frame + 34, &sport, 2);
-	memcpy(frame + 36, &dport, 2);
+	memset(frame, 0, FRAME_MAX);
+	memcpy(frame, "\x02\0\0\0\0\x01\x02\0\0\0\0\x02\x08\0", ETHER);
+	ip[0] = (__u8)(0x45 + options / 4);
+	length = htons((__u16)(20 + options + header + data));
+	memcpy(ip + 2, &length, 2);
+	ip[8] = 64;
+	ip[9] = protocol;
+	memcpy(ip + 12, &saddr, 4);
+	memcpy(ip + 16, &daddr, 4);
+	memset(ip + 20, 1, options);
+	memcpy(l4, &sport, 2);
+	memcpy(l4 + 2, &dport, 2);
 	if (protocol == IPPROTO_TCP) {
-		frame[46] = 0x50;
-		frame[47] = (__u8)(syn ? 0x02 : fin ? 0x11 : 0x10);
+		l4[12] = 0x50;
+		l4[13] = (__u8)(syn ? 0x02 : fin ? 0x11 : 0x10);
 	} else {
-		length = htons(20);
-		memcpy(frame + 38, &length, 2);
+		length = htons((__u16)(header + data));
+		memcpy(l4 + 4, &length, 2);
 	}
+	return ETHER + 20 + options + header + data;
 }
 
 /* Sends a packet; the address of the backend that it went to, or 0 if it was dropped. */
 static __u32 send_packet(struct run *run, const struct flow *flow, bool syn, bool fin)
 {
 	__u8 frame[FRAME_MAX];
-	size_t length = FRAME;
+	size_t length =
+		make_frame(&run->world, flow, run->world.services[flow->service].protocol, syn, fin, frame);
 	__be32 to;
 	int action;
 
-	make_frame(flow, run->world.services[flow->service].protocol, syn, fin, frame);
 	action = host_packet(run->world.host, frame, &length, sizeof(frame));
 	run->packets++;
 	if (action != XDP_TX)
