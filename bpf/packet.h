@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What the pipeline knows of a packet. parse.h fills it once; nobody parses twice.
+ * What the pipeline knows of a packet. parse.h fills it, anew in a subprogram that is only given numbers.
  */
 #pragma once
 

@@ -3,7 +3,7 @@
  * Packets that the fast path hands over: VLAN tags, IPv6 extension headers, fragments, ICMP, headers beyond
  * the linear part of the frame, and headers that lie. They are read from a copy of the frame's beginning in a
  * per-CPU scratch area, so that nothing depends on where the driver put the bytes, and they end in the same
- * service_find(), select and header templates as all others.
+ * service_of(), choose() and header templates as all others.
  *
  * Each step is a function that the verifier checks by itself; they pass struct scratch between them.
  */

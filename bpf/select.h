@@ -48,12 +48,12 @@ static __always_inline __u64 flow_hash_of(const struct pkt *p, const __u64 key[2
 /* How a backend was chosen. */
 enum lb_how { LB_HOW_SETTLED, LB_HOW_NEW, LB_HOW_KNOWN, LB_HOW_BASE, LB_HOW_REFUSED };
 
-/* What a packet is to select_unsettled(). */
+/* What a packet is to select_known() and select_unsettled(). */
 #define LB_FLOW_IS_SYN     1u
 #define LB_FLOW_IS_CLOSING 2u
 #define LB_FLOW_EXPLAIN    4u /* change nothing */
 
-/* select_unsettled()'s answer: index, and how it was found. */
+/* Their answer: index, and how it was found; or that the first of them knows none alive. */
 #define LB_SELECTED(index, how) ((index) | (__u32)(how) << 16)
 #define LB_SELECTED_INDEX(s)    ((s)&0xffff)
 #define LB_SELECTED_HOW(s)      ((s) >> 16)
