@@ -5,6 +5,7 @@
  */
 #include <arpa/inet.h>
 
+#include "lb/slot.h"
 #include "tunnel.h"
 
 static void dscp_and_ecn_are_copied(void **state)
@@ -205,6 +206,46 @@ static void outer_source_varies_with_the_flow(void **state)
 }
 
 /* Without a prefix the source is the route's, every bit of it. */
+/* The bytes that came out, without a tag. */
+static struct frame untagged(const struct rig *rig)
+{
+	struct frame f = rig->last.out;
+
+	if (f.bytes[12] == 0x81 && f.bytes[13] == 0x00) {
+		f.length -= 4;
+		memmove(f.bytes + 12, f.bytes + 16, f.length - 12);
+	}
+	return f;
+}
+
+/* Neither the slot's state nor the way through the programs shows in what is put in front of a flow. */
+static void one_flow_one_outer_header(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->tunnel_source = "{'ipv4':'172.16.0.0/12','ipv6':'fd00:77::/64'}";
+	for (const struct way *w = all_ways; w < all_ways + N_WAYS; w++) {
+		way_service(rig, w, "tcp", NULL);
+		for (int sport = 4000; sport < 4003; sport++) {
+			const struct frame *plain = frame(ETH(), way_ip(w), TCP(sport, 80), DATA(3)), *tagged;
+			struct frame want, got;
+
+			tagged = frame(ETH(), VLAN(5), way_ip(w), TCP(sport, 80), DATA(3));
+			rig_fill_slots(rig, "web", lb_slot_make(0, 0, 0));
+			expect_tx(rig, plain, NULL);
+			want = rig->last.out;
+			for (int unsettled = 0; unsettled < 2; unsettled++) {
+				expect_tx(rig, plain, &want);
+				expect_tx(rig, tagged, NULL);
+				got = untagged(rig);
+				assert_int_equal(got.length, want.length);
+				assert_memory_equal(got.bytes, want.bytes, want.length);
+				rig_fill_slots(rig, "web", lb_slot_make(0, 0, LB_SLOT_UNSETTLED));
+			}
+		}
+	}
+}
+
 static void outer_source_of_the_route(void **state)
 {
 	struct rig *rig = *state;
@@ -228,6 +269,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(padding_is_not_part_of_the_packet),
 	RIG_TEST(edge_of_the_mtu),
 	RIG_TEST(outer_source_varies_with_the_flow),
+	RIG_TEST(one_flow_one_outer_header),
 	RIG_TEST(outer_source_of_the_route),
 };
 

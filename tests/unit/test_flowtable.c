@@ -283,6 +283,13 @@ static void test_torn_places(void **state)
 	/* Claimed, and not yet published. */
 	flow->word = LB_FLOW_BUSY;
 	assert_int_equal(FIND(0x100000007ull, 3, 9), 0);
+	/* Given up or claimed, and the tag still there: no flow, even where service and hash are 0, as they
+	 * are in such words. */
+	flow = fixture_remember(&f, 0x100000009ull, 0, 0, 5, LB_FLOW_ESTABLISHED);
+	assert_int_equal(FIND(0x100000009ull, 0, 0), 1);
+	for (flow->word = LB_FLOW_EMPTY; flow->word <= LB_FLOW_BUSY; flow->word++)
+		assert_int_equal(FIND(0x100000009ull, 0, 0), 0);
+	flow = lb_flow_at(f.tables.flows, 7 * 4);
 	/* A claim against a word that has changed fails, and a touch does nothing. */
 	flow->word = word;
 	place = (struct lb_flow_place){ .number = 7 * 4, .word = word ^ 1 };
