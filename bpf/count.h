@@ -54,12 +54,12 @@ LB_SUBPROGRAM int sample_drop(struct xdp_md *ctx, __u32 reason)
 	/* Not "== 0": from that, kernels before 6.3 do not learn that a number is positive. */
 	if (!sample || bytes < sizeof(struct ethhdr) || bytes > LB_SAMPLE_BYTES)
 		return 0;
-	sample->taken_ns = 0;
+	(void)LB_EXCHANGE(&sample->taken_ns, 0);
 	if (bpf_xdp_load_bytes(ctx, 0, sample->data, bytes))
 		return 0;
 	sample->frame_bytes = frame;
 	sample->sample_bytes = bytes;
-	LB_STORE(&sample->taken_ns, bpf_ktime_get_coarse_ns());
+	(void)LB_EXCHANGE(&sample->taken_ns, bpf_ktime_get_coarse_ns());
 	return 0;
 }
 

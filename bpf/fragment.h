@@ -68,7 +68,7 @@ static __always_inline void fragment_remember(const struct scratch *s, const str
 			place = i;
 	}
 	place &= 3;
-	LB_STORE(&bucket->fragment[place].tag, 0);
+	(void)LB_EXCHANGE(&bucket->fragment[place].tag, 0);
 	(void)LB_EXCHANGE(&bucket->fragment[place].word, fragment_word(index, vip_bucket, service, now_s));
 	(void)LB_EXCHANGE(&bucket->fragment[place].tag, tag);
 }
@@ -82,12 +82,13 @@ static __always_inline int fragment_find(__u64 tag, __u32 now_s, __u64 *word)
 		return -1;
 	LB_UNROLL
 	for (__u32 i = 0; i < 4; i++) {
-		__u64 found;
+		__u64 found, owner = LB_LOAD(&bucket->fragment[i].tag);
 
-		if (LB_LOAD(&bucket->fragment[i].tag) != tag)
+		if (owner != tag)
 			continue;
-		found = LB_LOAD(&bucket->fragment[i].word);
-		if (LB_LOAD(&bucket->fragment[i].tag) != tag || fragment_is_old(found, now_s))
+		found = LB_LOAD(LB_AFTER(&bucket->fragment[i].word, owner));
+		if (LB_LOAD(LB_AFTER(&bucket->fragment[i].tag, found)) != tag ||
+		    fragment_is_old(found, now_s))
 			return -1;
 		*word = found;
 		return 0;

@@ -121,6 +121,15 @@ LB_INLINE struct lb_flow *lb_flow_at(lb_flow_table table, __u32 number)
 	return bucket ? &bucket->flow[number % LB_FLOWS_PER_BUCKET] : 0;
 }
 
+/* Whether a place, whose word was read first, holds the flow: the protocol above, as readers follow it. */
+LB_INLINE int lb_flow_is(struct lb_flow *flow, __u64 word, __u64 tag, __u64 identity)
+{
+	__u64 found = LB_LOAD(LB_AFTER(&flow->tag, word));
+
+	return found == tag && lb_flow_identity(word) == identity && lb_flow_state(word) &&
+	       LB_LOAD(LB_AFTER(&flow->word, found)) == word;
+}
+
 /*
  * One bucket, as one number (in the kernel a function that the verifier checks by itself, once):
  *   found: the flow's word with its identity bits (known to the caller) replaced by what follows
@@ -149,8 +158,7 @@ LB_FLOW_FUNCTION __u64 lb_flow_scan(lb_flow_table table, __u32 index, __u64 tag,
 				result |= LB_SCAN_END;
 			if (!(result & LB_SCAN_SPARE))
 				result |= LB_SCAN_SPARE | (__u64)i << 20 | word << 22;
-		} else if (LB_LOAD(&bucket->flow[i].tag) == tag && lb_flow_identity(word) == identity &&
-			   lb_flow_state(word) && LB_LOAD(&bucket->flow[i].word) == word) {
+		} else if (lb_flow_is(&bucket->flow[i], word, tag, identity)) {
 			return (word & ~LB_SCAN_IDENTITY) | LB_SCAN_FOUND | (__u64)i << 17;
 		} else if (!(result & LB_SCAN_OLD) && lb_flow_is_evictable(word, now_s)) {
 			result |= LB_SCAN_OLD | (__u64)i << 25;
@@ -175,8 +183,7 @@ LB_INLINE int lb_flow_find_home(lb_flow_table table, __u32 mask, __u64 tag, __u6
 	for (__u32 i = 0; i < LB_FLOWS_PER_BUCKET; i++) {
 		__u64 word = LB_LOAD(&bucket->flow[i].word);
 
-		if (LB_LOAD(&bucket->flow[i].tag) == tag && lb_flow_identity(word) == identity &&
-		    lb_flow_state(word) && LB_LOAD(&bucket->flow[i].word) == word) {
+		if (lb_flow_is(&bucket->flow[i], word, tag, identity)) {
 			found->number = index * LB_FLOWS_PER_BUCKET + i;
 			found->word = word;
 			return 1;
