@@ -148,7 +148,7 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC))
 		return balance_again(ctx);
 	note_service(active, vip);
-	hash = flow_hash_of(p, control->hash_seed, mix);
+	hash = flow_hash_of(p, LB_AFTER(&control->hash_seed[0], active), mix);
 	ring = ring_slot(vip, hash & vip->ring_mask);
 	if (!ring)
 		return finish_rarely(ctx, LB_DROP_INTERNAL);

@@ -65,7 +65,7 @@ static __always_inline int choose(struct xdp_md *ctx, const struct pkt *p, const
 				  __u64 active, __u32 bucket, const struct lb_vip *vip, __u32 payload,
 				  struct choice *choice)
 {
-	choice->hash = flow_hash(p, control->hash_seed, vip->flags);
+	choice->hash = flow_hash(p, LB_AFTER(&control->hash_seed[0], active), vip->flags);
 	if (vip->flags & LB_VIP_QUIC && payload) {
 		choice->how = LB_HOW_SETTLED;
 		choice->index = quic_backend(ctx, active, bucket, payload);

@@ -12,3 +12,12 @@ check-built:
 .PHONY: print-cflags
 print-cflags:
 	@echo $(filter-out -MMD -MP,$(CPPFLAGS)) $(CFLAGS)
+
+# The packet path as arm64 gets it (include/lb/access.h), for the verifier of any machine: test_arm64.sh.
+ARM64_OBJ := $(patsubst bpf/%.bpf.c,$(B)/arm64/%.bpf.o,$(wildcard bpf/lb_ingress.bpf.c bpf/lb_capture.bpf.c))
+CHECK_PROGRAMS += $(ARM64_OBJ) $(B)/tests/vm/verify
+
+$(ARM64_OBJ): $(B)/arm64/%.bpf.o: bpf/%.bpf.c
+	$(call say,BPF,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CLANG) $(BPF_CFLAGS:-D__TARGET_ARCH_%=-D__TARGET_ARCH_arm64) -MF $(@:.o=.d) -c $< -o $@
