@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What becomes of redirected packets. bpf_redirect_map() only queues; the driver of the egress interface
- * takes the packets later, in bulks, or refuses them, and the packet path never hears of it. The kernel tells
- * of both in tracepoints: xdp_devmap_xmit once a bulk, xdp_redirect_err where a packet could not even be
- * queued. They tell of all interfaces of all namespaces: only what came in on an interface of ours counts.
+ * What becomes of packets that leave. bpf_redirect_map() and XDP_TX only queue; the driver of the egress
+ * interface takes the packets later, in bulks, or refuses them, and the packet path never hears of it. The
+ * kernel tells of redirected ones in xdp_devmap_xmit once a bulk, and in xdp_redirect_err where a packet
+ * could not even be queued; of those sent back out in xdp_bulk_tx (veth, the drivers on libeth) and, where a
+ * driver has no room for one, in xdp_exception. All interfaces of all namespaces are told of: only what came
+ * in on an interface of ours counts. Sent back out: from and to are the same.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -125,6 +127,27 @@ int BPF_PROG(lb_redirect_err, const struct net_device *dev, const void *program,
 	port = bpf_map_lookup_elem(&lb_ports, &key);
 	if (from)
 		count(from, port ? *port : 0, 0, 1);
+	return 0;
+}
+
+SEC("tp_btf/xdp_bulk_tx")
+int BPF_PROG(lb_redirect_tx, const struct net_device *dev, int sent, int drops, int err)
+{
+	__u32 from = dev ? ours(dev) : 0;
+
+	if (from)
+		count(from, from, sent, drops);
+	return 0;
+}
+
+/* Also told where a redirect fails, which is counted above, and of programs that abort. */
+SEC("tp_btf/xdp_exception")
+int BPF_PROG(lb_redirect_tx_err, const struct net_device *dev, const void *program, __u32 action)
+{
+	__u32 from = action == XDP_TX && dev ? ours(dev) : 0;
+
+	if (from)
+		count(from, from, 0, 1);
 	return 0;
 }
 

@@ -67,6 +67,21 @@ redirects_are()
 	}
 }
 
+# What XDP_TX put out was refused as often as the driver says: sent_back_is FILTER
+sent_back_is()
+{
+	local totals sent_back errors
+	totals=$(api GET /v1/stats | jq -c .totals)
+	sent_back=$(api GET /v1/drops | jq -c .sent_back)
+	errors=$(in_ns lb ethtool -S eth0 | awk '$1 ~ /^rx_queue_[0-9]+_xdp_tx_errors:$/ { sum += $2 } END { print sum + 0 }')
+	jq -e -n --argjson totals "$totals" --argjson sent_back "$sent_back" --argjson errors "$errors" \
+		"(\$totals.tx_lost | $1) and \$totals.tx_lost == \$errors and
+		(\$sent_back.interfaces | map(.sent + .lost) | add // 0) == \$totals.tx" >/dev/null || {
+		echo "totals: $totals, sent_back: $sent_back, xdp_tx_errors: $errors"
+		return 1
+	}
+}
+
 # --- reasons and examples --------------------------------------------------------------------------------------
 
 act "it starts" lbd_start
@@ -121,6 +136,25 @@ check "lbctl -j drops tells of the interface" jq -e \
 check "the metrics tell" grep -qE '^weir_redirect_lost_packets_total\{interface="eth1",ifindex="[0-9]+"\} 10$' \
 	<(in_ns lb curl -s http://127.0.0.1:9650/metrics)
 
+# The same on the way back: echo replies leave by the interface that the requests came in on.
+check "what was sent back out was taken" sent_back_is '. == 0'
+in_ns router ip link set dev front xdp off
+inject echo_limit 7
+check "what the interface refuses to send back out is counted as lost" sent_back_is '. == 7'
+# With GRO alone the far end has a queue that nobody empties.
+in_ns router ethtool -K front gro on
+inject echo_limit 400
+check "a full queue as well" sent_back_is '. > 7'
+lost_back=$(api GET /v1/stats | jq .totals.tx_lost)
+in_ns router ethtool -K front gro off
+in_ns router ip link set dev front xdpdrv object "$LAB_BUILD/bpf/lb_pass.bpf.o" section xdp.frags
+check "the status tells" grep -q "$lost_back of the packets sent back out were refused" <("$LBCTL" status)
+check "lbctl drops tells" grep -A1 "lost behind the packet path: sent back out by" <("$LBCTL" drops)
+check "of the interface" grep -qE "^  eth0 +refused $lost_back of [0-9.]+" <("$LBCTL" drops)
+check "the metrics tell" grep -qE "^weir_tx_lost_packets_total\{interface=\"eth0\",ifindex=\"[0-9]+\"\} $lost_back\$" \
+	<(in_ns lb curl -s http://127.0.0.1:9650/metrics)
+check "redirected ones are counted apart" redirects_are '. == 10'
+
 # Nobody is there to see the link go down: packets are redirected on, into nowhere.
 program=$(bpftool -j link show pinned "$LBD_BPFFS/lb_redirect_xmit" | jq .prog_id)
 lbd_stop KILL
@@ -141,6 +175,30 @@ act "it starts where another version counted" lbd_start
 check "it replaced the counting programs" test "$program" != \
 	"$(bpftool -j link show pinned "$LBD_BPFFS/lb_redirect_xmit" | jq .prog_id)"
 check "and kept what they had counted" redirects_are '. == 35'
+check "of both ways" sent_back_is ". == $lost_back"
+act "it stops" lbd_stop TERM
+
+# A kernel without one of the tracepoints of what is sent back out: losses on the other way are still counted.
+: >"$LBD_STATE/redirect"
+sed 's/btf_trace_xdp_bulk_tx/btf_trace_xdp_no_bulk/' /sys/kernel/btf/vmlinux >"$TEST_TMP/vmlinux"
+# shellcheck disable=SC2016
+spawn lb unshare -m sh -c 'mount --bind "$0" /sys/kernel/btf/vmlinux && exec "$@"' "$TEST_TMP/vmlinux" \
+	"$LBD" "${LBD_ARGUMENTS[@]}"
+# shellcheck disable=SC2154 # set by spawn
+lbd_pid=$spawned lbd_log=$spawned_output
+check "it starts where a tracepoint is missing" wait_for 15 lbd_serves
+check "it says what is not counted, and what is" answers GET /v1/status '.redirects.counted and
+	(.sent_back | (.counted | not) and (.why | test("lb_redirect_tx")))'
+check "lbctl status says so" grep -q "packets sent back out that are lost are not counted" <("$LBCTL" status)
+check "lbctl drops says so" grep -q "sent back out by an interface, is not counted" <("$LBCTL" drops)
+wait_for 5 answers GET /v1/backends '[.backends[] | select(.service == "web") | .next_hop.resolved] | all'
+in_ns sw ip link set dev lb xdp off
+inject flood 5
+in_ns sw ip link set dev lb xdpdrv object "$LAB_BUILD/bpf/lb_pass.bpf.o" section xdp.frags
+check "redirected packets that are lost are counted all the same" redirects_are '. == 40'
+act "it stops" lbd_stop TERM
+act "it starts where all are there again" lbd_start
+check "all is counted again" answers GET /v1/status '.redirects.counted and .sent_back.counted'
 act "it stops" lbd_stop TERM
 
 # A kernel that does not describe itself (BTF): nobody can tell where its structures have what is to be read.

@@ -99,6 +99,9 @@ ANSWERS = {
         "redirects": {"counted": True, "why": None, "interfaces": [
             {"interface": "eth1", "ifindex": 3, "sent": 999000, "lost": 1000},
             {"interface": "eth2", "ifindex": 4, "sent": 5, "lost": 0}]},
+        "sent_back": {"counted": True, "why": None, "interfaces": [
+            {"interface": "eth0", "ifindex": 2, "sent": 990, "lost": 10},
+            {"interface": "eth1", "ifindex": 3, "sent": 0, "lost": 7}]},
         "since_s": 3600},
     "POST /v1/explain": {
         "generation": 7, "packet": ETHERNET + INNER,

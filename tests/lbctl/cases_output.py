@@ -108,7 +108,9 @@ def drops_flows_events_generations(lbd):
     r = lbctl("drops")
     expect("1.23M" in r.out and "1 other reason never occurred; counted for 1 h 0 min" in r.out, r)
     expect("examples\n  ttl              1 min 15 s ago, 60 bytes: " in r.out and "    0000" not in r.out, r)
-    expect(r.out.endswith("redirected to\n  eth1             refused 1000 of 1.00M\n"), r)
+    expect("\nlost behind the packet path: redirected to\n  eth1             refused 1000 of 1.00M\n" in r.out, r)
+    expect(r.out.endswith("\nlost behind the packet path: sent back out by\n  eth0             refused 10 of 1000\n"
+                          "  eth1             refused 7\n"), r)
     r = lbctl("drops", "-v")
     expect("\n    0000  " in r.out, r)
     r = lbctl("flows", "web", "--limit", "1")

@@ -66,26 +66,31 @@ static void print_examples(const struct lbctl *c, const cJSON *drops)
 	}
 }
 
-static void print_redirects(const struct lbctl *c, const cJSON *drops)
+/* A way in which packets leave, by interface. */
+static void print_way(const struct lbctl *c, const cJSON *drops, const char *member, const char *what)
 {
-	const cJSON *redirects = json_get(drops, "redirects"), *interface;
+	const cJSON *way = json_get(drops, member), *interface;
 	bool any = false;
 
-	cJSON_ArrayForEach (interface, json_get(redirects, "interfaces")) {
+	cJSON_ArrayForEach (interface, json_get(way, "interfaces")) {
 		_cleanup_(freep) char *name = text_clean(json_text(interface, "interface"));
 		double lost = json_double(interface, "lost");
 
 		if (!json_u64(interface, "lost"))
 			continue;
-		printf("%s  %-16s refused %s of %s\n",
-		       any ? "" : "\nlost behind the packet path: redirected to\n", name,
-		       format_count(lost).text, format_count(lost + json_double(interface, "sent")).text);
+		if (!any)
+			printf("\nlost behind the packet path: %s\n", what);
+		printf("  %-16s refused %s", name, format_count(lost).text);
+		/* Not every driver tells what it took. */
+		if (json_u64(interface, "sent"))
+			printf(" of %s", format_count(lost + json_double(interface, "sent")).text);
+		putchar('\n');
 		any = true;
 	}
-	if (redirects && !json_bool(redirects, "counted")) {
-		_cleanup_(freep) char *line =
-			lbctl_format("what is lost behind the packet path is not counted: %s",
-				     json_text(redirects, "why"));
+	if (way && !json_bool(way, "counted")) {
+		_cleanup_(freep) char *line = lbctl_format(
+			"what is lost behind the packet path, %s an interface, is not counted: %s", what,
+			json_text(way, "why"));
 
 		putchar('\n');
 		print_folded(c, 0, line);
@@ -125,7 +130,8 @@ static void print_drops(const struct lbctl *c, const cJSON *drops, const cJSON *
 	       json_get(drops, "since_s") ? "; counted for " : "",
 	       json_get(drops, "since_s") ? format_duration(json_double(drops, "since_s")).text : "");
 	print_examples(c, drops);
-	print_redirects(c, drops);
+	print_way(c, drops, "redirects", "redirected to");
+	print_way(c, drops, "sent_back", "sent back out by");
 }
 
 int verb_drops(struct lbctl *c)

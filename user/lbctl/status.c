@@ -92,19 +92,25 @@ static void print_packets(const struct lbctl *c, const cJSON *packets)
 	     format_count(json_double(packets, "drop")).text);
 }
 
+/* Packets of a way to leave that the egress interface refused. */
+static void print_lost(const struct lbctl *c, const cJSON *way, unsigned long long lost, const char *which)
+{
+	if (lost)
+		line(c, "lost", "%s of the %s were refused by the egress interface",
+		     format_count((double)lost).text, which);
+	if (way && !json_bool(way, "counted"))
+		line(c, "lost", "%s that are lost are not counted: %s", which, json_text(way, "why"));
+}
+
 /* What the egress interfaces refused, and captures: only where there is something to say. */
 static void print_behind(const struct lbctl *c, const cJSON *status)
 {
-	const cJSON *redirects = json_get(status, "redirects");
-	unsigned long long lost = json_u64(json_get(status, "packets"), "redirect_lost");
+	const cJSON *packets = json_get(status, "packets");
 	unsigned long long captures = json_u64(status, "captures");
 
-	if (lost)
-		line(c, "lost", "%s of the redirected packets were refused by the egress interface",
-		     format_count((double)lost).text);
-	if (redirects && !json_bool(redirects, "counted"))
-		line(c, "lost", "redirected packets that are lost are not counted: %s",
-		     json_text(redirects, "why"));
+	print_lost(c, json_get(status, "redirects"), json_u64(packets, "redirect_lost"),
+		   "redirected packets");
+	print_lost(c, json_get(status, "sent_back"), json_u64(packets, "tx_lost"), "packets sent back out");
 	if (captures)
 		line(c, "captures", "%llu running: the packet path is slower meanwhile", captures);
 }

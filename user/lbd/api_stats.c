@@ -29,7 +29,7 @@ static void write_totals(struct api_call *call)
 	json_object(call->json, "totals");
 	stats_write_totals(call->json, &sum);
 	json_u64(call->json, "bytes", sum.bytes);
-	json_u64(call->json, "redirect_lost", redirect_lost(call->lbd));
+	redirect_write_lost(call->lbd, call->json);
 	json_object_end(call->json);
 	json_array(call->json, "cpus");
 	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {

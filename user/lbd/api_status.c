@@ -244,7 +244,7 @@ int api_status(struct api_call *call, struct lb_error *error)
 	stats_all(&lbd->maps.tables, &lbd->carry, &totals);
 	json_object(json, "packets");
 	stats_write_totals(json, &totals);
-	json_u64(json, "redirect_lost", redirect_lost(lbd));
+	redirect_write_lost(lbd, json);
 	json_object_end(json);
 	redirect_write(lbd, json);
 	json_u64(json, "captures", capture_count(lbd));

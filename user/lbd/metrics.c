@@ -53,22 +53,29 @@ static void write_totals(struct lbd *lbd, struct json *out)
 	}
 }
 
-static void write_redirects(struct lbd *lbd, struct json *out)
+/* Behind the packet path: by interface, what its driver took, or refused. */
+static void write_behind(struct lbd *lbd, struct json *out, enum redirect_way way, bool lost,
+			 const char *metric, const char *help)
 {
 	size_t n;
-	_cleanup_(freep) struct redirect_sum *sums = redirect_sums(lbd, &n);
+	_cleanup_(freep) struct redirect_sum *sums = redirect_sums(lbd, way, &n);
 	char name[IF_NAMESIZE];
 
-	head(out, "weir_redirect_sent_packets_total", "counter",
-	     "Redirected packets that the egress interface took.");
+	head(out, metric, "counter", help);
 	for (size_t i = 0; i < n; i++)
-		line(out, "weir_redirect_sent_packets_total{interface=\"%s\",ifindex=\"%u\"} %llu\n",
-		     redirect_interface(lbd, sums[i].ifindex, name), sums[i].ifindex, sums[i].sent);
-	head(out, "weir_redirect_lost_packets_total", "counter",
-	     "Redirected packets that the egress interface refused; also counted as redirect.");
-	for (size_t i = 0; i < n; i++)
-		line(out, "weir_redirect_lost_packets_total{interface=\"%s\",ifindex=\"%u\"} %llu\n",
-		     redirect_interface(lbd, sums[i].ifindex, name), sums[i].ifindex, sums[i].lost);
+		line(out, "%s{interface=\"%s\",ifindex=\"%u\"} %llu\n", metric,
+		     redirect_interface(lbd, sums[i].ifindex, name), sums[i].ifindex,
+		     lost ? sums[i].lost : sums[i].sent);
+}
+
+static void write_redirects(struct lbd *lbd, struct json *out)
+{
+	write_behind(lbd, out, REDIRECT_ON, false, "weir_redirect_sent_packets_total",
+		     "Redirected packets that the egress interface took.");
+	write_behind(lbd, out, REDIRECT_ON, true, "weir_redirect_lost_packets_total",
+		     "Redirected packets that the egress interface refused; also counted as redirect.");
+	write_behind(lbd, out, REDIRECT_TX, true, "weir_tx_lost_packets_total",
+		     "Packets that the interface they were sent back out by refused; also counted as tx.");
 }
 
 /* Names are checked to be of letters that need no escape (weir.json(5)). */

@@ -66,7 +66,8 @@ static void keep_message(bool worth, const char *format, va_list ap)
 	while (n && (text[n - 1] == '\n' || text[n - 1] == ' '))
 		text[--n] = '\0';
 	log_debug("%s", text);
-	if (worth)
+	/* Which object or skeleton it was ends the messages, and tells nothing of why. */
+	if (worth && !(last_message[0] && strncmp(text, "libbpf: failed to load ", 23) == 0))
 		snprintf(last_message, sizeof(last_message), "%s", text);
 	if (worth && strstr(text, "BEGIN PROG LOAD LOG"))
 		keep_verifier_message(text);

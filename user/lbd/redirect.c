@@ -25,7 +25,10 @@
 
 /* All begin with lb_: they go with the maps' pins. */
 static const char *const map_pins[] = { "lb_redirects", "lb_redirect_from" };
-static const char *const link_pins[] = { "lb_redirect_xmit", "lb_redirect_err" };
+/* The first REQUIRED_LINKS count what is redirected, the others what is sent back out. */
+static const char *const link_pins[REDIRECT_LINKS] = { "lb_redirect_xmit", "lb_redirect_err",
+						       "lb_redirect_tx", "lb_redirect_tx_err" };
+#define REQUIRED_LINKS 2
 
 static void skeleton_freep(struct lb_redirect_bpf **skeleton)
 {
@@ -79,9 +82,11 @@ static void describe(const struct lbd *lbd, char note[128])
 		 namespace_inode(), map_id(lbd->maps.fd[MAP_DEVMAP]));
 }
 
+/* There is a note only where the kernel took all programs: what it refused, it is asked again for. */
 static bool adopt(struct redirect *redirect, const struct lbd *lbd)
 {
 	char wanted[128], note[128] = "";
+	bool whole;
 
 	describe(lbd, wanted);
 	if (store_get_note(&lbd->store, NOTE, note, sizeof(note)) < 0 ||
@@ -89,10 +94,12 @@ static bool adopt(struct redirect *redirect, const struct lbd *lbd)
 		return false;
 	redirect->counts_fd = pinned(lbd, map_pins[0]);
 	redirect->from_fd = pinned(lbd, map_pins[1]);
-	for (size_t i = 0; i < 2; i++)
+	whole = redirect->counts_fd >= 0 && redirect->from_fd >= 0;
+	for (size_t i = 0; i < REDIRECT_LINKS; i++) {
 		redirect->link_fd[i] = pinned(lbd, link_pins[i]);
-	return redirect->counts_fd >= 0 && redirect->from_fd >= 0 && redirect->link_fd[0] >= 0 &&
-	       redirect->link_fd[1] >= 0;
+		whole = whole && redirect->link_fd[i] >= 0;
+	}
+	return whole;
 }
 
 /* Pinned maps of the same form keep their counts; others are replaced. */
@@ -108,18 +115,20 @@ static void keep_map(const struct lbd *lbd, struct bpf_map *map, const char *nam
 		bpf_map__reuse_fd(map, fd);
 }
 
-static int attach(struct redirect *redirect, const struct lbd *lbd, struct lb_redirect_bpf *skeleton)
+/* The first so many programs. */
+static int attach(struct redirect *redirect, const struct lbd *lbd, struct bpf_program *const *programs,
+		  size_t n)
 {
-	struct bpf_program *const programs[] = { skeleton->progs.lb_redirect_xmit,
-						 skeleton->progs.lb_redirect_err };
 	int r = 0;
 
-	for (size_t i = 0; i < 2 && r == 0; i++) {
+	for (size_t i = 0; i < REDIRECT_LINKS && r == 0; i++) {
 		char path[PATH_MAX + 64];
 
 		/* The last agent's, of another version: it must not count twice. */
 		pin_path(lbd, link_pins[i], path);
 		unlink(path);
+		if (i >= n)
+			continue;
 		/* Which tracepoint, the program says. */
 		redirect->link_fd[i] = bpf_raw_tracepoint_open(NULL, bpf_program__fd(programs[i]));
 		if (redirect->link_fd[i] < 0)
@@ -130,14 +139,20 @@ static int attach(struct redirect *redirect, const struct lbd *lbd, struct lb_re
 	return r;
 }
 
-static int set_up(struct redirect *redirect, struct lbd *lbd)
+static int set_up(struct redirect *redirect, struct lbd *lbd, size_t n_programs)
 {
 	_cleanup_(skeleton_freep) struct lb_redirect_bpf *skeleton = lb_redirect_bpf__open();
-	char note[128];
+	struct bpf_program *programs[REDIRECT_LINKS];
 	int r;
 
 	if (!skeleton)
 		return -errno;
+	programs[0] = skeleton->progs.lb_redirect_xmit;
+	programs[1] = skeleton->progs.lb_redirect_err;
+	programs[2] = skeleton->progs.lb_redirect_tx;
+	programs[3] = skeleton->progs.lb_redirect_tx_err;
+	for (size_t i = n_programs; i < REDIRECT_LINKS; i++)
+		bpf_program__set_autoload(programs[i], false);
 	skeleton->rodata->lb_netns = namespace_inode();
 	skeleton->rodata->lb_devmap_id = map_id(lbd->maps.fd[MAP_DEVMAP]);
 	keep_map(lbd, skeleton->maps.lb_redirects, map_pins[0]);
@@ -155,46 +170,64 @@ static int set_up(struct redirect *redirect, struct lbd *lbd)
 	r = pin(lbd, redirect->counts_fd, map_pins[0]);
 	if (r == 0)
 		r = pin(lbd, redirect->from_fd, map_pins[1]);
-	if (r == 0)
-		r = attach(redirect, lbd, skeleton);
-	if (r < 0)
-		return r;
-	describe(lbd, note);
-	store_put_note(&lbd->store, NOTE, note);
-	return 0;
+	return r == 0 ? attach(redirect, lbd, programs, n_programs) : r;
+}
+
+static void open_nothing(struct redirect *redirect)
+{
+	redirect->counts_fd = redirect->from_fd = -1;
+	for (size_t i = 0; i < REDIRECT_LINKS; i++)
+		redirect->link_fd[i] = -1;
 }
 
 static void close_all(struct redirect *redirect)
 {
-	int *const fds[] = { &redirect->counts_fd, &redirect->from_fd, &redirect->link_fd[0],
-			     &redirect->link_fd[1] };
+	if (redirect->counts_fd >= 0)
+		close(redirect->counts_fd);
+	if (redirect->from_fd >= 0)
+		close(redirect->from_fd);
+	for (size_t i = 0; i < REDIRECT_LINKS; i++)
+		if (redirect->link_fd[i] >= 0)
+			close(redirect->link_fd[i]);
+	open_nothing(redirect);
+}
 
-	for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
-		if (*fds[i] >= 0)
-			close(*fds[i]);
-		*fds[i] = -1;
-	}
+static void refused(struct redirect *redirect, enum redirect_way way, int r)
+{
+	snprintf(redirect->why[way], sizeof(redirect->why[way]),
+		 "the kernel refuses the tracepoints: %s%s%.120s%s", strerror(-r),
+		 maps_message()[0] ? " (" : "", maps_message(), maps_message()[0] ? ")" : "");
+	log_warning("event=redirect way=%s counted=no error=\"%s\"", way == REDIRECT_ON ? "redirect" : "tx",
+		    redirect->why[way]);
 }
 
 void redirect_open(struct lbd *lbd)
 {
 	struct redirect *redirect = calloc(1, sizeof(*redirect));
+	char note[128];
 	int r;
 
 	if (!redirect)
 		return;
 	lbd->redirect = redirect;
-	redirect->counts_fd = redirect->from_fd = redirect->link_fd[0] = redirect->link_fd[1] = -1;
+	open_nothing(redirect);
 	if (adopt(redirect, lbd))
 		return;
 	close_all(redirect);
-	r = set_up(redirect, lbd);
+	r = set_up(redirect, lbd, REDIRECT_LINKS);
+	if (r == 0) {
+		describe(lbd, note);
+		store_put_note(&lbd->store, NOTE, note);
+		return;
+	}
+	store_put_note(&lbd->store, NOTE, "");
+	refused(redirect, REDIRECT_TX, r);
+	close_all(redirect);
+	r = set_up(redirect, lbd, REQUIRED_LINKS);
 	if (r == 0)
 		return;
+	refused(redirect, REDIRECT_ON, r);
 	close_all(redirect);
-	snprintf(redirect->why, sizeof(redirect->why), "the kernel refuses the tracepoints: %s%s%.120s%s",
-		 strerror(-r), maps_message()[0] ? " (" : "", maps_message(), maps_message()[0] ? ")" : "");
-	log_warning("event=redirect counted=no error=\"%s\"", redirect->why);
 }
 
 void redirect_close(struct lbd *lbd)
@@ -248,7 +281,7 @@ static void add(struct redirect_sum *sums, size_t *n, const struct lb_redirect_c
 	sums[i].lost += count->lost;
 }
 
-struct redirect_sum *redirect_sums(const struct lbd *lbd, size_t *ret_n)
+struct redirect_sum *redirect_sums(const struct lbd *lbd, enum redirect_way way, size_t *ret_n)
 {
 	_cleanup_(freep) struct lb_redirect_count *counts = NULL;
 	struct redirect_sum *sums;
@@ -262,21 +295,27 @@ struct redirect_sum *redirect_sums(const struct lbd *lbd, size_t *ret_n)
 	sums = calloc((size_t)cpus * LB_REDIRECT_PLACES, sizeof(*sums));
 	if (counts && sums && read_counts(lbd->redirect->counts_fd, counts, cpus) == 0)
 		for (size_t i = 0; i < (size_t)cpus * LB_REDIRECT_PLACES; i++)
-			if (counts[i].from)
+			if (counts[i].from && (counts[i].from == counts[i].to) == (way == REDIRECT_TX))
 				add(sums, &n, &counts[i]);
 	*ret_n = n;
 	return sums;
 }
 
-__u64 redirect_lost(const struct lbd *lbd)
+static __u64 lost(const struct lbd *lbd, enum redirect_way way)
 {
 	size_t n;
-	_cleanup_(freep) struct redirect_sum *sums = redirect_sums(lbd, &n);
-	__u64 lost = 0;
+	_cleanup_(freep) struct redirect_sum *sums = redirect_sums(lbd, way, &n);
+	__u64 all = 0;
 
 	for (size_t i = 0; i < n; i++)
-		lost += sums[i].lost;
-	return lost;
+		all += sums[i].lost;
+	return all;
+}
+
+void redirect_write_lost(const struct lbd *lbd, struct json *json)
+{
+	json_u64(json, "redirect_lost", lost(lbd, REDIRECT_ON));
+	json_u64(json, "tx_lost", lost(lbd, REDIRECT_TX));
 }
 
 const char *redirect_interface(const struct lbd *lbd, __u32 ifindex, char name[16])
@@ -284,16 +323,16 @@ const char *redirect_interface(const struct lbd *lbd, __u32 ifindex, char name[1
 	return ifindex && if_indextoname(ifindex, name) ? name : "?";
 }
 
-void redirect_write(const struct lbd *lbd, struct json *json)
+static void write_way(const struct lbd *lbd, enum redirect_way way, const char *member, struct json *json)
 {
-	bool counted = lbd->redirect && !lbd->redirect->why[0];
+	bool counted = lbd->redirect && !lbd->redirect->why[way][0];
 	size_t n;
-	_cleanup_(freep) struct redirect_sum *sums = redirect_sums(lbd, &n);
+	_cleanup_(freep) struct redirect_sum *sums = redirect_sums(lbd, way, &n);
 	char name[IF_NAMESIZE];
 
-	json_object(json, "redirects");
+	json_object(json, member);
 	json_bool(json, "counted", counted);
-	json_string(json, "why", counted ? NULL : lbd->redirect ? lbd->redirect->why : "out of memory");
+	json_string(json, "why", counted ? NULL : lbd->redirect ? lbd->redirect->why[way] : "out of memory");
 	json_array(json, "interfaces");
 	for (size_t i = 0; i < n; i++) {
 		json_object(json, NULL);
@@ -305,4 +344,10 @@ void redirect_write(const struct lbd *lbd, struct json *json)
 	}
 	json_array_end(json);
 	json_object_end(json);
+}
+
+void redirect_write(const struct lbd *lbd, struct json *json)
+{
+	write_way(lbd, REDIRECT_ON, "redirects", json);
+	write_way(lbd, REDIRECT_TX, "sent_back", json);
 }
