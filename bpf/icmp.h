@@ -8,12 +8,16 @@
  */
 #pragma once
 
+#include "quic.h"
 #include "rare_parse.h"
 
 #define LB_MTU_MIN_V4 576
 #define LB_MTU_MIN_V6 1280
 
-/* Reads the embedded packet's addresses and ports, reversed, into the flow. 0 or a reason to pass. */
+/*
+ * Reads the embedded packet's addresses and ports, reversed, into the flow; l4 is its transport header's
+ * then. 0 or a reason to pass.
+ */
 static __always_inline int icmp_embedded_v4(struct scratch *s)
 {
 	__u8 *in = head_at(s, s->l4 + ICMP_HEADER_BYTES, sizeof(struct iphdr));
@@ -26,7 +30,8 @@ static __always_inline int icmp_embedded_v4(struct scratch *s)
 	if (header < sizeof(struct iphdr) || HALF(in, 12) != s->p.daddr[0] ||
 	    SHORT(in, 6) & bpf_htons(LB_FRAGMENT_OFFSET_V4))
 		return LB_PASS_ICMP;
-	ports = head_at(s, s->l4 + ICMP_HEADER_BYTES + header, 4);
+	s->l4 += ICMP_HEADER_BYTES + header;
+	ports = head_at(s, s->l4, 4);
 	if (!ports || (in[9] != IPPROTO_TCP && in[9] != IPPROTO_UDP))
 		return LB_PASS_ICMP;
 	s->p.protocol = in[9];
@@ -63,6 +68,41 @@ static __always_inline int icmp_embedded_v6(struct scratch *s)
 	s->p.sport = SHORT(ports, 2);
 	s->p.dport = SHORT(ports, 0);
 	return 0;
+}
+
+/*
+ * The backend index that the source connection ID of an embedded QUIC packet names, or LB_INDEX_NONE: there
+ * is none in a short header, or the quote ends before. active, bucket: name the service's VIP entry.
+ */
+LB_SUBPROGRAM __u32 icmp_quic_backend(__u64 active, __u32 bucket)
+{
+	struct lb_vip_bank *bank = active_bank(active);
+	struct scratch *s = scratch_get();
+	__u32 at, end, id_bytes;
+	__u8 *udp, *head, *id;
+
+	if (!s || !bank)
+		return LB_INDEX_NONE;
+	udp = head_at(s, s->l4, sizeof(struct udphdr));
+	head = head_at(s, s->l4 + sizeof(struct udphdr), QUIC_ID_AT_LONG);
+	if (!udp || !head || !(head[0] & QUIC_LONG_HEADER))
+		return LB_INDEX_NONE;
+	/* The datagram ends with the quote, or before (RFC 4884 pads quotes). */
+	end = s->l4 + bpf_ntohs(SHORT(udp, 4));
+	if (end > s->head_bytes)
+		end = s->head_bytes;
+	at = s->l4 + sizeof(struct udphdr) + QUIC_ID_AT_LONG + head[QUIC_ID_AT_LONG - 1];
+	id = head_at(s, at, 1);
+	if (!id || at >= end)
+		return LB_INDEX_NONE;
+	id_bytes = *id;
+	at++;
+	if (id_bytes > end - at)
+		id_bytes = end - at;
+	id = head_at(s, at, 0);
+	if (!id)
+		return LB_INDEX_NONE;
+	return quic_named(bank, active, &bank->bucket[bucket & (LB_VIP_BUCKETS - 1)], id, id_bytes);
 }
 
 /* The ICMP header, or NULL. The message ends with its packet: what a frame holds behind is not part of it. */

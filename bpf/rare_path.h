@@ -105,6 +105,30 @@ LB_SUBPROGRAM int rare_flow(struct xdp_md *ctx, __u64 active)
 }
 
 /*
+ * An ICMP error about a packet that names its backend: QUIC. A verdict, or -1: it goes the way of its flow,
+ * as rare_flow() finds it. A function of its own for the stack's sake.
+ */
+LB_SUBPROGRAM int rare_quic_error(struct xdp_md *ctx, __u64 active)
+{
+	struct lb_control *control = control_get();
+	struct scratch *s = scratch_get();
+	__u32 bucket, index;
+	struct lb_vip *vip;
+
+	if (!s || !control)
+		return -1;
+	bucket = service_of(&s->p, active);
+	vip = vip_at(active, bucket);
+	if (!vip || !(vip->flags & LB_VIP_QUIC) || s->silly_mtu)
+		return -1;
+	index = icmp_quic_backend(active, bucket);
+	if (index == LB_INDEX_NONE)
+		return -1;
+	note_service(active, vip);
+	return rare_send(ctx, s, vip, index, flow_hash(&s->p, control->hash_seed, 0), LB_HOW_SETTLED);
+}
+
+/*
  * The service of a remembered first fragment, or NULL: since then another generation may have put something
  * else into the bucket, a record without backends (types.h) or, behind the buckets in use, what was left
  * there.
@@ -177,8 +201,8 @@ LB_SUBPROGRAM int rare_packet(struct xdp_md *ctx)
 {
 	struct lb_control *control = control_get();
 	struct scratch *s = scratch_get();
+	int reason, verdict;
 	__u64 active;
-	int reason;
 
 	if (!control || !s)
 		return finish_rarely(ctx, LB_DROP_INTERNAL);
@@ -191,6 +215,9 @@ LB_SUBPROGRAM int rare_packet(struct xdp_md *ctx)
 		return rare_fragment(ctx, active);
 	case RARE_ECHO:
 		return rare_echo(ctx, active);
+	case RARE_ICMP_ERROR:
+		verdict = rare_quic_error(ctx, active);
+		return verdict < 0 ? rare_flow(ctx, active) : verdict;
 	default:
 		return rare_flow(ctx, active);
 	}

@@ -213,10 +213,135 @@ static void on_the_rare_path(void **state)
 	}
 }
 
+/* What a server sends during the handshake: the client's ID first, then its own. */
+static struct payload from_server(int rotation, const __u8 *server_id, int n, int client_id_bytes)
+{
+	struct payload own = short_header(rotation, server_id, n), p = { .n = 7 + client_id_bytes + 8 };
+
+	memset(p.bytes, 0xa5, sizeof(p.bytes));
+	memcpy(p.bytes, "\xe3\0\0\0\x01", 5);
+	p.bytes[5] = (__u8)client_id_bytes;
+	p.bytes[6 + client_id_bytes] = 8;
+	memcpy(p.bytes + 7 + client_id_bytes, own.bytes + 1, 8);
+	return p;
+}
+
+/* Where an error goes that quotes the first so many bytes of a datagram of the server to the client. */
+static int error_goes_to(struct rig *rig, int sport, const struct payload *p, int quoted)
+{
+	expect_tx(rig,
+		  frame(ETH(), IP4("192.0.2.99", VIP4), ICMP(3, 4, .word = 1400), IP4(VIP4, CLIENT4),
+			UDP(80, sport, .length = 8 + p->n), DATA(quoted, .bytes = p->bytes)),
+		  NULL);
+	return rig_backend_taken(rig);
+}
+
+static void errors_go_by_the_servers_id(void **state)
+{
+	struct rig *rig = *state;
+	const int client_id_bytes[] = { 0, 4, 8, 20 };
+	struct payload plain = { .n = 3 };
+
+	rig_services(rig, service_2_bytes);
+	for (int n = 1; n <= 3; n++) {
+		const __u8 id[2] = { 0xaa, (__u8)n };
+
+		for (int i = 0; i < 4; i++) {
+			struct payload p = from_server(2, id, 2, client_id_bytes[i]);
+
+			for (int sport = 1; sport < 20; sport++) {
+				/* Up to the server ID is enough. */
+				assert_int_equal(error_goes_to(rig, sport, &p, p.n), n);
+				assert_int_equal(error_goes_to(rig, sport, &p, p.n - 5), n);
+			}
+		}
+	}
+	/* Without it, the error goes where a packet without an ID goes. */
+	for (int sport = 1; sport < 60; sport++) {
+		const __u8 id[2] = { 0xaa, (__u8)(sport % 3 + 1) }, unknown[2] = { 0xbb, 1 };
+		int by_flow = taken_from(rig, CLIENT4, sport, &plain);
+		struct payload p = from_server(2, id, 2, 8);
+
+		for (int quoted = 0; quoted < p.n - 5; quoted++)
+			assert_int_equal(error_goes_to(rig, sport, &p, quoted), by_flow);
+		p.n -= 6; /* what is behind the datagram is not part of it (RFC 4884) */
+		assert_int_equal(error_goes_to(rig, sport, &p, 40), by_flow);
+		p.n += 6;
+		p.bytes[6 + 8] = 2; /* an ID that is too short */
+		assert_int_equal(error_goes_to(rig, sport, &p, p.n), by_flow);
+		p = from_server(3, id, 2, 8);
+		assert_int_equal(error_goes_to(rig, sport, &p, p.n), by_flow);
+		p = from_server(2, unknown, 2, 8);
+		assert_int_equal(error_goes_to(rig, sport, &p, p.n), by_flow);
+		p = from_server(2, id, 2, 8);
+		p.bytes[5] = 255;
+		assert_int_equal(error_goes_to(rig, sport, &p, p.n), by_flow);
+		/* A short header from the server has the client's ID, whatever it looks like. */
+		p = short_header(2, id, 2);
+		assert_int_equal(error_goes_to(rig, sport, &p, p.n), by_flow);
+	}
+}
+
+static void errors_do_not_go_to_the_dead(void **state)
+{
+	struct rig *rig = *state;
+	const __u8 id[2] = { 0xaa, 2 };
+	struct payload p = from_server(2, id, 2, 8);
+
+	rig_services(rig, service_2_bytes);
+	assert_int_equal(error_goes_to(rig, 1, &p, p.n), 2);
+	for (int i = 0; i < 3; i++)
+		if (rig_backend(rig, "web", (__u32)i)->ip[19] == 2)
+			rig_backend(rig, "web", (__u32)i)->flags |= LB_BACKEND_DEAD;
+	rig_fill_slots(rig, "web", 0);
+	assert_int_not_equal(error_goes_to(rig, 1, &p, p.n), 2);
+}
+
+/* Behind extension headers of the quoted packet, under every length of a server ID. */
+static void errors_of_ipv6(void **state)
+{
+	struct rig *rig = *state;
+
+	for (int bytes = 1; bytes <= 8; bytes++) {
+		char text[1024];
+		int n = snprintf(text, sizeof(text),
+				 "{'name':'web','vip':'" VIP6
+				 "','protocol':'udp','port':80,'ring_size':64,'affinity':'quic',"
+				 "'quic':{'configs':[{'rotation':4,'server_id_bytes':%d}]},'backends':["
+				 "{'name':'b1','address':'fd00::1','server_id':'%0*x'},"
+				 "{'name':'b2','address':'fd00::2','server_id':'%0*x'}]}",
+				 bytes, 2 * bytes, 1, 2 * bytes, 2);
+
+		assert_true(n < (int)sizeof(text));
+		rig_services(rig, text);
+		for (int sport = 1; sport < 40; sport++) {
+			int which = sport % 2 + 1;
+			struct payload p = from_server(4, (const __u8[8]){}, 0, 3);
+
+			memset(p.bytes + 7 + 3 + 1, 0, (size_t)bytes);
+			p.bytes[7 + 3 + bytes] = (__u8)which;
+			p.bytes[6 + 3] = (__u8)(bytes + 1);
+			p.n = 7 + 3 + 1 + bytes;
+			expect_tx(rig,
+				  frame(ETH(), VLAN(7), IP6("2001:db8:99::1", VIP6), EXTENSION(60),
+					ICMP(2, 0, .word = 1300), IP6(VIP6, CLIENT6), EXTENSION(60),
+					UDP(80, sport), DATA(p.n, .bytes = p.bytes)),
+				  NULL);
+			assert_int_equal(rig_backend_taken(rig), which);
+		}
+	}
+}
+
 static const struct CMUnitTest tests[] = {
-	RIG_TEST(connection_id_names_the_backend), RIG_TEST(other_connection_ids_go_by_the_flow),
-	RIG_TEST(datagrams_too_short_for_an_id),   RIG_TEST(every_length_of_server_id),
-	RIG_TEST(a_dead_backend_is_not_routed_to), RIG_TEST(on_the_rare_path),
+	RIG_TEST(connection_id_names_the_backend),
+	RIG_TEST(other_connection_ids_go_by_the_flow),
+	RIG_TEST(datagrams_too_short_for_an_id),
+	RIG_TEST(every_length_of_server_id),
+	RIG_TEST(a_dead_backend_is_not_routed_to),
+	RIG_TEST(on_the_rare_path),
+	RIG_TEST(errors_go_by_the_servers_id),
+	RIG_TEST(errors_do_not_go_to_the_dead),
+	RIG_TEST(errors_of_ipv6),
 };
 
 RIG_MAIN(tests, rig_setup)

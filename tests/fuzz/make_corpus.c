@@ -111,6 +111,7 @@ static void rare(void)
 static void icmp(void)
 {
 	static const __u8 ports[8] = { 0, 80, 0x0f, 0xa0 };
+	static const __u8 handshake[24] = { 0xe3, 0, 0, 0, 1, 4, 1, 2, 3, 4, 8, 0x07, 0, 1, 7, 7, 7, 7, 7 };
 
 	SAVE("echo4", 0, frame(ETH(), IP4(C4, A4), ICMP(8, 0, .word = 1), DATA(20)));
 	SAVE("echo6", 0, frame(ETH(), IP6(C6, A6), ICMP(128, 0, .word = 1), DATA(20)));
@@ -125,6 +126,9 @@ static void icmp(void)
 	SAVE("exceeded6", 0,
 	     frame(ETH(), IP6(R6, A6), EXTENSION(60), ICMP(3, 0), IP6(A6, C6), EXTENSION(60),
 		   FRAGMENT6(0, 1, 3), UDP(443, 4000)));
+	SAVE("exceeded6-quic", 0,
+	     frame(ETH(), IP6(R6, A6), ICMP(3, 0), IP6(A6, C6), UDP(443, 4000),
+		   DATA(24, .bytes = handshake)));
 	SAVE("solicitation", 0, frame(ETH(), IP6(C6, A6), ICMP(135, 0), DATA(24)));
 }
 

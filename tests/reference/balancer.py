@@ -165,6 +165,11 @@ class Balancer:
             connection_id = datagram[6 : 6 + datagram[5]]
         else:
             connection_id = datagram[1:]
+        return self.named_by(service, connection_id)
+
+    @staticmethod
+    def named_by(service, connection_id):
+        """The backend whose server ID is in a connection ID (QUIC-LB, plain text)."""
         if not connection_id:
             return None
         size = service.quic_bytes.get(connection_id[0] >> 5)
@@ -265,7 +270,7 @@ class Balancer:
             return self.echo(ip)
         if kind not in ((3, 11, 12) if ip.version == 4 else (1, 2, 3, 4)):
             raise Ends("PASS icmp")
-        flow = self.embedded_flow(ip, message[8:])
+        flow, at = self.embedded_flow(ip, message[8:])
         service = self.service_of(flow) if flow else None
         if not service:
             raise Ends("PASS icmp")
@@ -277,34 +282,53 @@ class Balancer:
         if silly:
             raise Ends("DROP icmp_mtu", service.name)
         hash_ = self.hash_of(service, flow)
-        # An error is no sign of life of its flow: nothing is remembered for it.
-        backend, how = self.by_slot(service, flow, hash_, False, remember=False)
+        backend, how = None, "settled"
+        if service.affinity == "quic":
+            backend = self.by_source_connection_id(service, message[8 + at :], ip.l4 + 8 + at)
+        if not backend:
+            # An error is no sign of life of its flow: nothing is remembered for it.
+            backend, how = self.by_slot(service, flow, hash_, False, remember=False)
         return self.send(ip, service, backend, hash_, how)
 
+    def by_source_connection_id(self, service, datagram, at):
+        """The backend that the sender's own ID names in an embedded UDP datagram, at an offset of the frame; only long
+        headers have it (RFC 9000 section 17.2)."""
+        if len(datagram) < 8:
+            return None
+        packet = datagram[8 : int.from_bytes(datagram[4:6], "big")]
+        if len(datagram) < 14 or not datagram[8] & 0x80:
+            return None
+        source = 6 + datagram[13]  # where the source ID's length is
+        if len(packet) < source + 2 or at + 8 + source + 1 > HEAD_BYTES:
+            return None
+        connection_id = packet[source + 1 : source + 1 + packet[source]]
+        return self.named_by(service, connection_id)
+
     def embedded_flow(self, ip, packet):
-        """The flow that the embedded packet, sent from the VIP to the client, is the other half of."""
+        """The flow that the embedded packet, sent from the VIP to the client, is the other half of, and where in it the
+        transport header is."""
         if ip.version == 4:
             if len(packet) < 20 or packet[0] >> 4 != 4 or packet[0] & 15 < 5:
-                return None
+                return None, None
             vip, client, protocol, at = packet[12:16], packet[16:20], packet[9], (packet[0] & 15) * 4
             if int.from_bytes(packet[6:8], "big") & 0x1FFF:
-                return None
+                return None, None
         else:
             if len(packet) < 40 or packet[0] >> 4 != 6 or ip.l4 + 8 > HEAD_BYTES:
-                return None
+                return None, None
             vip, client = packet[8:24], packet[24:40]
             try:
                 chain = walk_extensions(packet, 40, packet[6], ip.l4 + 8)
             except Ends:
-                return None
+                return None, None
             if chain.later_fragment:
-                return None
+                return None, None
             protocol, at = chain.protocol, chain.at
         if vip != ip.destination or protocol not in (TCP, UDP) or len(packet) < at + 4 or \
                 ip.l4 + 8 + at > HEAD_BYTES:
-            return None
+            return None, None
         port = lambda i: int.from_bytes(packet[at + i : at + i + 2], "big")
-        return Flow(client, vip, port(2), port(0), protocol)
+        return Flow(client, vip, port(2), port(0), protocol), at
 
     def echo(self, ip):
         vip = any(s.one_address and s.network.network_address.packed == ip.destination and s.echo and s.has_eligible

@@ -155,6 +155,18 @@ class Generator:
         body = head + rng.randbytes(rng.choice((4, 20, 40, 1200)))
         return body if self.valid or rng.random() < 0.93 else body[: rng.randrange(24)]
 
+    def quic_answer(self, target):
+        """What a server sends: the client's ID, and in a long header its own."""
+        rng = self.rng
+        body = self.quic(target)
+        if len(body) < 6 or not body[0] & 0x80:
+            return body
+        client = rng.randbytes(rng.choice((0, 4, 8, 8, 20)))
+        if not self.valid and rng.random() < 0.1:
+            client = rng.randbytes(rng.choice((60, 100, 120, 160, 255)))
+        body = body[:5] + bytes([len(client)]) + client + body[5:]
+        return body[: rng.randrange(len(client) + 30)] if rng.random() < 0.3 else body
+
     def ipv4_options(self):
         rng = self.rng
         words = rng.randint(1, 10)
@@ -254,7 +266,9 @@ class Generator:
         rng = self.rng
         e = Draft(d.target, d.destination, d.source, d.destination_port, d.source_port, d.protocol)
         e.payload = rng.randbytes(rng.choice((0, 0, 20, 60)))
-        if rng.random() < 0.05:
+        if d.target.affinity == "quic" and d.protocol == UDP and rng.random() < 0.8:
+            e.payload = self.quic_answer(d.target)
+        elif rng.random() < 0.05:
             e.payload = bytes(rng.choice((1240, 1300, 1400, 1460, 1480)))
         e.fragment = 0x4000 if self.valid or rng.random() < 0.9 else rng.choice((0x2000, 0x2010, 5))
         if not self.valid and rng.random() < 0.05:
@@ -279,6 +293,8 @@ class Generator:
     def icmp_error(self):
         rng = self.rng
         d = self.draft()
+        for _ in range(8 if rng.random() < 0.2 else 0):
+            d = d if d.target.affinity == "quic" else self.draft()
         quote = self.embedded(d)
         if d.version == 4:
             kind = rng.choice((3, 3, 3, 11, 12) if self.valid else (3, 3, 3, 11, 12, 4, 5, 0, 13))
