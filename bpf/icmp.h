@@ -226,6 +226,10 @@ LB_SUBPROGRAM int icmp_echo(struct xdp_md *ctx)
 		SHORT(ip, 10) = lb_csum_replace16(SHORT(ip, 10), before, SHORT(ip, 8));
 		icmp[0] = ICMP_ECHO_REPLY;
 		SHORT(icmp, 2) = lb_csum_replace16(SHORT(icmp, 2), ICMP_ECHO_REQUEST, ICMP_ECHO_REPLY);
+		/* The update cannot know a message of zeroes, where 0 does not verify (RFC 1624 section 3):
+		 * 0xffff does always. */
+		if (!SHORT(icmp, 2) && !HALF(icmp, 4))
+			SHORT(icmp, 2) = 0xffff;
 	} else {
 		WORD(ip, 8) = s->p.daddr[0];
 		WORD(ip, 16) = s->p.daddr[1];

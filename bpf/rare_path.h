@@ -183,7 +183,43 @@ LB_SUBPROGRAM int rare_fragment(struct xdp_md *ctx, __u64 active)
 	return rare_send(ctx, s, vip, lb_slot_base(slot), hash, LB_HOW_SETTLED);
 }
 
-/* Answers if the address is a VIP with an active backend. */
+/* The echo record of the packet's destination under a prefix length, or NULL. */
+static __always_inline struct lb_vip *echo_record(struct lb_vip_bank *bank, __u64 active,
+						  const struct scratch *s, __u32 bits)
+{
+	struct lb_shape shape = { .family = s->p.family, .address_bits = bits };
+	__u64 key[3];
+
+	lb_vip_mask(&shape, s->p.daddr[0], s->p.daddr[1], 0, s->p.protocol, key);
+	return vip_find(
+		bank, active_mask(active), key[0], key[1],
+		lb_vip_tail_word(bpf_htons(bits), s->p.protocol, shape.family, LB_VIP_BITS_ADDRESS, 0));
+}
+
+/* Whether echo to the packet's destination is answered under a prefix: the longest that says so decides. */
+LB_SUBPROGRAM int echo_by_prefix(__u64 active)
+{
+	__u32 key = LB_ACTIVE_BANK(active);
+	struct lb_bank *shapes = bpf_map_lookup_elem(&lb_banks, &key);
+	struct lb_vip_bank *bank = active_bank(active);
+	struct scratch *s = scratch_get();
+	struct lb_vip *vip;
+
+	if (!shapes || !bank || !s || !(active & LB_ACTIVE_WILDCARD))
+		return 0;
+	vip = echo_record(bank, active, s, s->p.family == LB_FAMILY_V4 ? 32 : 128);
+	for (__u32 i = 0; !vip && i < LB_SHAPES_MAX; i++) {
+		struct lb_shape shape = shapes->shape[i];
+
+		if (!shape.used)
+			break;
+		if (shape.family == s->p.family)
+			vip = echo_record(bank, active, s, shape.address_bits);
+	}
+	return vip && vip->flags & LB_VIP_ECHO;
+}
+
+/* Answers if the address is a VIP, or of a prefix service, with an active backend. */
 LB_SUBPROGRAM int rare_echo(struct xdp_md *ctx, __u64 active)
 {
 	struct scratch *s = scratch_get();
@@ -192,7 +228,9 @@ LB_SUBPROGRAM int rare_echo(struct xdp_md *ctx, __u64 active)
 	if (!s)
 		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	vip = vip_at(active, address_of(&s->p, active));
-	if (!vip || !(vip->flags & LB_VIP_ECHO) || !is_one_host((const __u8 *)s->p.saddr, s->p.family))
+	if (!(vip && vip->flags & LB_VIP_ECHO) && !echo_by_prefix(active))
+		return finish_rarely(ctx, LB_PASS_ICMP);
+	if (!is_one_host((const __u8 *)s->p.saddr, s->p.family))
 		return finish_rarely(ctx, LB_PASS_ICMP);
 	return finish_rarely(ctx, icmp_echo(ctx));
 }

@@ -142,6 +142,10 @@ static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backe
  * seen (LB_VIP_FRAG_DROP: some service says so; LB_VIP_SOURCE: the only service of this protocol, those
  * of its prefixes counted, balances by source alone, and ring and backends are its own).
  *
+ * Echo record of a prefix: the same with ICMP or ICMPv6, the address masked, and the prefix length as the
+ * port (of a whole address, too, where it only says that nothing is answered). The longest one that there is
+ * for an address decides; they are there only where some prefix is answered for, beneath it and for it.
+ *
  * QUIC record: server id -> backend (index in backend_count), per service and live configuration: key[0] is
  * lb_quic_key_0() of the configuration and service, key[1] the server id zero-padded to 8 bytes as it lies
  * in memory, address_bits LB_VIP_BITS_QUIC, port 0, protocol UDP, family 0.

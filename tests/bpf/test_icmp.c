@@ -217,6 +217,68 @@ static void echo_is_answered(void **state)
 		     frame(ETH_BACK(), IP4(VIP4, CLIENT4, .bytes = options, .n = 4), ICMP(0, 0), DATA(7)));
 }
 
+#define PINGED(rig, from, to, v)                                                                             \
+	expect_reply(rig, frame(ETH(), IP##v(from, to), ICMP(IP##v##_ECHO, 0), DATA(9)), ECHO,               \
+		     frame(ETH_BACK(), IP##v(to, from), ICMP(IP##v##_REPLY, 0), DATA(9)))
+#define NOT_PINGED(rig, from, to, v)                                                                         \
+	expect_pass(rig, frame(ETH(), IP##v(from, to), ICMP(IP##v##_ECHO, 0), DATA(9)), ICMP)
+#define IP4_ECHO  8
+#define IP4_REPLY 0
+#define IP6_ECHO  128
+#define IP6_REPLY 129
+
+/* Of a prefix service every address is answered, unless a longer prefix, or the address, says otherwise. */
+static void echo_to_a_prefix(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_services(
+		rig,
+		"{'name':'wide','vip':'203.0.112.0/22','protocol':'tcp','port':80,'ring_size':64,"
+		"'backends':[{'name':'a','address':'10.0.1.1'}]},"
+		"{'name':'quiet','vip':'203.0.113.0/"
+		"24','protocol':'udp','port':53,'ring_size':64,'echo':false,"
+		"'backends':[{'name':'a','address':'10.0.1.1'}]},"
+		"{'name':'inner','vip':'203.0.113.64/26','protocol':'udp','port':'any','ring_size':64,"
+		"'backends':[{'name':'a','address':'10.0.1.1'}]},"
+		"{'name':'mute','vip':'203.0.113.64/"
+		"26','protocol':'tcp','port':22,'ring_size':64,'echo':false,"
+		"'backends':[{'name':'a','address':'10.0.1.1'}]},"
+		"{'name':'down','vip':'203.0.113.70','protocol':'udp','port':'1-3','ring_size':64,"
+		"'backends':[{'name':'a','address':'10.0.1.1','state':'down'}]},"
+		"{'name':'one','vip':'203.0.113.3','protocol':'udp','port':9,'ring_size':64,"
+		"'backends':[{'name':'a','address':'10.0.1.1'}]},"
+		"{'name':'six','vip':'2001:db8:113::/48','protocol':'udp','port':'1000-1999','ring_size':64,"
+		"'backends':[{'name':'a','address':'fd00::1'}]},"
+		"{'name':'six-one','vip':'2001:db8:113::7','protocol':'udp','port':9,'ring_size':64,"
+		"'echo':false,'backends':[{'name':'a','address':'fd00::1'}]}");
+	PINGED(rig, CLIENT4, "203.0.112.0", 4);
+	PINGED(rig, CLIENT4, "203.0.115.255", 4);
+	NOT_PINGED(rig, CLIENT4, "203.0.116.0", 4);
+	NOT_PINGED(rig, CLIENT4, "203.0.111.255", 4);
+	NOT_PINGED(rig, CLIENT4, "203.0.113.1", 4);
+	PINGED(rig, CLIENT4, "203.0.113.3", 4);
+	PINGED(rig, CLIENT4, "203.0.113.64", 4);
+	PINGED(rig, CLIENT4, "203.0.113.127", 4);
+	NOT_PINGED(rig, CLIENT4, "203.0.113.128", 4);
+	NOT_PINGED(rig, CLIENT4, "203.0.113.70", 4);
+	NOT_PINGED(rig, "224.0.0.1", "203.0.112.1", 4);
+	PINGED(rig, CLIENT6, "2001:db8:113::8", 6);
+	PINGED(rig, CLIENT6, "2001:db8:113:ffff:ffff:ffff:ffff:ffff", 6);
+	NOT_PINGED(rig, CLIENT6, "2001:db8:114::8", 6);
+	NOT_PINGED(rig, CLIENT6, "2001:db8:113::7", 6);
+}
+
+/* While the prefix's services have an active backend. */
+static void echo_to_a_prefix_without_backends(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_services(rig, "{'name':'a','vip':'203.0.113.0/24','protocol':'tcp','port':80,'ring_size':64,"
+			  "'backends':[{'name':'a','address':'10.0.1.1','state':'drain'}]}");
+	NOT_PINGED(rig, CLIENT4, "203.0.113.1", 4);
+}
+
 /* The checksum field of an echo reply, at every value that the request's can have. */
 static void echo_checksum_at_every_value(void **state)
 {
@@ -229,6 +291,9 @@ static void echo_checksum_at_every_value(void **state)
 		expect_reply(rig, frame(ETH(), IP4(CLIENT4, VIP4), ICMP(8, 0, .word = id)), ECHO,
 			     frame(ETH_BACK(), IP4(VIP4, CLIENT4), ICMP(0, 0, .word = id)));
 	}
+	/* A message of zeroes has 0xffff: an incremental update does not find that by itself. */
+	expect_reply(rig, frame(ETH(), IP4(CLIENT4, VIP4), ICMP(8, 0)), ECHO,
+		     frame(ETH_BACK(), IP4(VIP4, CLIENT4), ICMP(0, 0)));
 }
 
 static void echo_is_left_to_the_host(void **state)
@@ -312,6 +377,8 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(errors_about_nothing_of_ours),
 	RIG_TEST(silly_mtu),
 	RIG_TEST(echo_is_answered),
+	RIG_TEST(echo_to_a_prefix),
+	RIG_TEST(echo_to_a_prefix_without_backends),
 	RIG_TEST(echo_checksum_at_every_value),
 	RIG_TEST(echo_is_left_to_the_host),
 	RIG_TEST(too_big_is_answered),

@@ -84,7 +84,11 @@ static void protocols_are_apart(void **state)
 	expect_tx(rig, frame(ETH(), IP4(CLIENT4, "8.8.8.8"), UDP(4000, 80)), NULL);
 	assert_int_equal(rig_backend_taken(rig), 9);
 	expect_pass(rig, frame(ETH(), IP6(CLIENT6, VIP6), UDP(4000, 80)), NO_SERVICE);
-	expect_pass(rig, frame(ETH(), IP4(CLIENT4, "8.8.8.8"), ICMP(8, 0)), ICMP);
+	/* Echo is answered for it; other ICMP to it is the host's. */
+	expect_reply(rig, frame(ETH(), IP4(CLIENT4, "8.8.8.8"), ICMP(8, 0)), ECHO,
+		     frame(ETH(.from = MAC_LB, .to = MAC_CLIENT), IP4("8.8.8.8", CLIENT4), ICMP(0, 0)));
+	expect_pass(rig, frame(ETH(), IP4(CLIENT4, "8.8.8.8"), ICMP(13, 0)), ICMP);
+	expect_pass(rig, frame(ETH(), IP6(CLIENT6, VIP6), ICMP(128, 0)), ICMP);
 }
 
 static void every_prefix_length_v6(void **state)

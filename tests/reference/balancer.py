@@ -331,8 +331,10 @@ class Balancer:
         return Flow(client, vip, port(2), port(0), protocol), at
 
     def echo(self, ip):
-        vip = any(s.one_address and s.network.network_address.packed == ip.destination and s.echo and s.has_eligible
-                  for s in self.services)
+        address = ipaddress.ip_address(ip.destination)
+        here = [s for s in self.services if s.network.version == address.version and address in s.network]
+        longest = max((s.network.prefixlen for s in here), default=None)
+        vip = any(s.echo and s.has_eligible for s in here if s.network.prefixlen == longest)
         if not vip or not ip.source_is_one_host():
             raise Ends("PASS icmp")
         frame, l3, l4 = bytearray(ip.frame), ip.l3, ip.l4
@@ -349,6 +351,8 @@ class Balancer:
         code = frame[l4 + 1]
         frame[l4] = reply
         frame[l4 + 2 : l4 + 4] = replaced_checksum(frame[l4 + 2 : l4 + 4], bytes([request, code]), bytes([reply, code]))
+        if ip.version == 4 and not any(frame[l4 + 2 : l4 + 8]):
+            frame[l4 + 2 : l4 + 4] = b"\xff\xff"  # of a message of zeroes nothing else verifies
         return Opinion("TX", "echo", bytes(frame), {self.reasons["REPLY echo"]: 1}, "echo reply")
 
     # --- sending ----------------------------------------------------------------------------------------------

@@ -329,8 +329,10 @@ class Generator:
         if rng.random() < 0.1 and not self.valid:
             d.destination = self.unicast(len(d.destination))
         message = bytes([8 if d.version == 4 else 128, 0, 0, 0]) + rng.randbytes(rng.choice((4, 12, 60, 400, 1464)))
+        if rng.random() < 0.05:
+            message = message[:4] + bytes(len(message) - 4)
         if not self.valid:
-            message = message[:1] + rng.randbytes(3) + message[4:]
+            message = message[:1] + (rng.randbytes(3) if rng.random() < 0.8 else b"\0\xf7\xff") + message[4:]
             if rng.random() < 0.1:
                 message = message[: rng.randrange(9)]
         return self.icmp_frame(d, message)

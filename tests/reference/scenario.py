@@ -75,6 +75,8 @@ def services(moved):
         service("media6", "2001:db8:113::12", "udp", "16384-32767", backends("fd00:6::1", "10.6.0.2"), forward="gue"),
         service("prefix4", "198.51.100.0/24", "tcp", "any", backends("10.7.0.1", "10.7.0.2")),
         service("half4", "198.51.100.128/25", "tcp", "400-500", backends("10.7.0.3", "10.7.0.4"), forward="gue"),
+        service("quiet4", "198.51.100.144/28", "udp", 53, backends("10.7.0.6"), echo=False),
+        service("loud4", "198.51.100.152/29", "udp", 53, backends("10.7.0.7", b0="drain" if moved else "active")),
         service("one4", "198.51.100.200", "tcp", 22, backends("10.7.0.5"), echo=False),
         service("prefix6", "2001:db8:200::/48", "tcp", "any", backends("fd00:7::1", "fd00:7::2")),
         service("longer6", "2001:db8:200:1::/64", "udp", "1000-1999", backends("fd00:7::3"), forward="l2"),

@@ -196,9 +196,78 @@ static void test_record_under_prefix(void **state)
 	fixture_done(&f);
 }
 
+/* The echo record of a prefix: -1: none, else whether it answers. */
+static int echo_record(struct fixture *f, const char *text, __u8 protocol)
+{
+	struct lb_prefix prefix;
+	const struct lb_vip *record;
+	__u64 key[3];
+
+	assert_int_equal(lb_prefix_parse(text, &prefix), 0);
+	lb_vip_prefix_key(&prefix, protocol, key);
+	record = find_key(f, key);
+	return record ? record->flags == (LB_VIP_USED | LB_VIP_ECHO) : -1;
+}
+
+static struct lb_config *echo_config(struct fixture *f, bool wide, bool inner)
+{
+	struct lb_config *config = fixture_config(f);
+	const char *vips[] = { "203.0.112.0/22", "203.0.113.0/24",  "203.0.113.64/26", "203.0.113.70",
+			       "203.0.113.71",   "198.51.100.0/24", "2001:db8::/32",   "2001:db8::7" };
+	const bool echo[] = { wide, false, inner, false, true, false, wide, false };
+
+	for (size_t i = 0; i < sizeof(vips) / sizeof(vips[0]); i++) {
+		struct lb_config_service *service;
+		char name[16];
+
+		snprintf(name, sizeof(name), "s%zu", i);
+		service = fixture_service(config, name, vips[i], 80);
+		service->echo = echo[i];
+		fixture_backend(service, "b0", "10.0.0.1", 1);
+	}
+	return config;
+}
+
+/* Echo for prefixes: records only where somebody is answered for, and beneath that for those who are not. */
+static void test_echo_records(void **state)
+{
+	struct lb_config *config;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_apply(&f, echo_config(&f, true, true));
+	assert_int_equal(echo_record(&f, "203.0.112.0/22", IPPROTO_ICMP), 1);
+	assert_int_equal(echo_record(&f, "203.0.113.0/24", IPPROTO_ICMP), 0);
+	assert_int_equal(echo_record(&f, "203.0.113.64/26", IPPROTO_ICMP), 1);
+	assert_int_equal(echo_record(&f, "203.0.113.70", IPPROTO_ICMP), 0);
+	assert_int_equal(echo_record(&f, "203.0.113.71", IPPROTO_ICMP), -1);
+	assert_int_equal(find_address(&f, "203.0.113.71", IPPROTO_ICMP)->flags, LB_VIP_USED | LB_VIP_ECHO);
+	assert_null(find_address(&f, "203.0.113.70", IPPROTO_ICMP));
+	assert_int_equal(echo_record(&f, "198.51.100.0/24", IPPROTO_ICMP), -1);
+	assert_int_equal(echo_record(&f, "2001:db8::/32", IPPROTO_ICMPV6), 1);
+	assert_int_equal(echo_record(&f, "2001:db8::7", IPPROTO_ICMPV6), 0);
+	/* They follow what changes. */
+	fixture_apply(&f, echo_config(&f, false, true));
+	assert_int_equal(echo_record(&f, "203.0.112.0/22", IPPROTO_ICMP), -1);
+	assert_int_equal(echo_record(&f, "203.0.113.0/24", IPPROTO_ICMP), -1);
+	assert_int_equal(echo_record(&f, "203.0.113.64/26", IPPROTO_ICMP), 1);
+	assert_int_equal(echo_record(&f, "203.0.113.70", IPPROTO_ICMP), 0);
+	assert_int_equal(echo_record(&f, "2001:db8::7", IPPROTO_ICMPV6), -1);
+	config = echo_config(&f, false, true);
+	config->services[2].backends[0].state = LB_STATE_DRAIN;
+	fixture_apply(&f, config);
+	assert_int_equal(echo_record(&f, "203.0.113.64/26", IPPROTO_ICMP), -1);
+	assert_int_equal(echo_record(&f, "203.0.113.70", IPPROTO_ICMP), -1);
+	assert_int_equal(fixture_restart(&f), 0);
+	assert_true(fixture_is_empty(&f, config));
+	fixture_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_echo_records),
 		cmocka_unit_test(test_vip_fields),
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_record_under_prefix),

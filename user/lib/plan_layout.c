@@ -180,22 +180,34 @@ static int add_address(struct lb_plan *plan, size_t *capacity, const struct by_a
 	return 0;
 }
 
+static __u8 echo_protocol(const struct lb_prefix *vip)
+{
+	return vip->address.family == LB_FAMILY_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+}
+
+static int add_echo_item(struct lb_plan *plan, size_t *capacity, const __u64 key[3], __u32 owner,
+			 bool answers)
+{
+	struct lb_vip_item *item = add_item(plan, capacity, key, owner, LB_VIP_ECHO_RECORD);
+
+	if (!item)
+		return -ENOMEM;
+	item->flags |= answers ? LB_VIP_ECHO : 0;
+	return 0;
+}
+
+/* The record of one address. Without: nothing is answered, unless for a prefix above (add_echo_prefixes()).
+ */
 static int add_echo(struct lb_plan *plan, size_t *capacity, const struct by_address *first, size_t n)
 {
-	const struct lb_address *address = &first->service->key.vip.address;
-	struct lb_vip_item *item;
+	const struct lb_prefix *vip = &first->service->key.vip;
 	__u64 words[3];
 
 	for (size_t i = 0; i < n; i++) {
 		if (!answers_echo(first[i].service))
 			continue;
-		lb_vip_address_key(address, address->family == LB_FAMILY_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6,
-				   words);
-		item = add_item(plan, capacity, words, first[i].owner, LB_VIP_ECHO_RECORD);
-		if (!item)
-			return -ENOMEM;
-		item->flags |= LB_VIP_ECHO;
-		return 0;
+		lb_vip_address_key(&vip->address, echo_protocol(vip), words);
+		return add_echo_item(plan, capacity, words, first[i].owner, true);
 	}
 	return 0;
 }
@@ -225,6 +237,84 @@ static int add_addresses(struct lb_plan *plan, size_t *capacity)
 		}
 	}
 	free(all);
+	return r;
+}
+
+/* A service as one that echo is answered for, or not. */
+struct echo_wish {
+	const struct lb_prefix *vip;
+	__u32 owner;
+	bool answers;
+};
+
+/* Those of one prefix one after the other, first of them one that answers. */
+static int compare_wishes(const void *a, const void *b)
+{
+	const struct echo_wish *x = a, *y = b;
+	int r = memcmp(&x->vip->address, &y->vip->address, sizeof(x->vip->address));
+
+	if (r == 0)
+		r = x->vip->length - y->vip->length;
+	if (r == 0)
+		r = y->answers - x->answers;
+	return r ? r : (int)x->owner - (int)y->owner;
+}
+
+/* Whether echo to some address of a shorter prefix is answered, so that this one must speak for itself. */
+static bool is_under_answering(const struct echo_wish *answering, size_t n, const struct lb_prefix *vip)
+{
+	for (size_t i = 0; i < n; i++)
+		if (answering[i].vip->length < vip->length &&
+		    lb_prefix_contains(answering[i].vip, &vip->address))
+			return true;
+	return false;
+}
+
+/* Records of the prefixes that echo is answered for, and of what lies under them and is not. */
+static int add_wishes(struct lb_plan *plan, size_t *capacity, const struct echo_wish *wishes, size_t n,
+		      const struct echo_wish *answering, size_t n_answering)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct lb_prefix *vip = wishes[i].vip;
+		bool one = is_one_address(&plan->order[wishes[i].owner]->key);
+		__u64 key[3];
+		int r;
+
+		if (i && vip->length == wishes[i - 1].vip->length &&
+		    lb_address_equal(&vip->address, &wishes[i - 1].vip->address))
+			continue;
+		/* Addresses that are answered for have records of their own. */
+		if (wishes[i].answers ? one : !is_under_answering(answering, n_answering, vip))
+			continue;
+		lb_vip_prefix_key(vip, echo_protocol(vip), key);
+		r = add_echo_item(plan, capacity, key, wishes[i].owner, wishes[i].answers);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int add_echo_prefixes(struct lb_plan *plan, size_t *capacity)
+{
+	size_t n = plan->config->n_services, n_answering = 0;
+	struct echo_wish *wishes = calloc(2 * n + 1, sizeof(*wishes)), *answering;
+	int r = 0;
+
+	if (!wishes)
+		return -ENOMEM;
+	answering = wishes + n;
+	for (size_t i = 0; i < n; i++) {
+		const struct lb_service *service = plan->order[i];
+
+		wishes[i] = (struct echo_wish){ &service->key.vip, (__u32)i, answers_echo(service) };
+		if (wishes[i].answers && !is_one_address(&service->key))
+			answering[n_answering++] = wishes[i];
+	}
+	if (n_answering) {
+		qsort(wishes, n, sizeof(*wishes), compare_wishes);
+		r = add_wishes(plan, capacity, wishes, n, answering, n_answering);
+	}
+	free(wishes);
 	return r;
 }
 
@@ -322,6 +412,8 @@ int lb_plan_layout(struct lb_plan *plan, struct lb_error *error)
 		r = add_quic(plan, &capacity, (__u32)i);
 	if (r == 0)
 		r = add_addresses(plan, &capacity);
+	if (r == 0)
+		r = add_echo_prefixes(plan, &capacity);
 	n = plan->layout.n_items;
 	if (r == 0)
 		r = lb_vip_layout_build(plan->items, n, max, &plan->layout, clash);

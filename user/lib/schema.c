@@ -148,7 +148,8 @@ static const struct lb_schema_key service_keys[] = {
 	  .help = "Protocols without a handshake only (udp): seconds after a move during which a flow that is not known is taken to be old, "
 		  "and stays where it was." },
 	{ .name = "echo", FIELD(echo), BOOLEAN(true), .effect = LB_EFFECT_APPLY,
-	  .help = "Answer ICMP echo requests (ping) to the VIP." },
+	  .help = "Answer ICMP echo requests (ping) to the VIP while a backend is active; with a prefix, to every address of it "
+		  "that no service with a longer prefix, or the address itself, has." },
 	{ .name = "fragments", FIELD(fragments), CHOICE(lb_schema_fragments, LB_FRAGMENTS_PASS), .effect = LB_EFFECT_APPLY,
 	  .help = "What becomes of IP fragments to the VIP." },
 	{ .name = "gue_port", FIELD(gue_port), INTEGER(1, 65535, 6080), .effect = LB_EFFECT_APPLY,

@@ -91,6 +91,17 @@ void lb_vip_address_key(const struct lb_address *address, __u8 protocol, __u64 r
 	ret_key[2] = lb_vip_tail_word(0, protocol, address->family, LB_VIP_BITS_ADDRESS, 0);
 }
 
+void lb_vip_prefix_key(const struct lb_prefix *prefix, __u8 protocol, __u64 ret_key[3])
+{
+	struct lb_shape shape = { .family = prefix->address.family, .address_bits = prefix->length };
+	__u64 words[2];
+
+	address_words(&prefix->address, words);
+	lb_vip_mask(&shape, words[0], words[1], 0, protocol, ret_key);
+	ret_key[2] = lb_vip_tail_word(htons(prefix->length), protocol, prefix->address.family,
+				      LB_VIP_BITS_ADDRESS, 0);
+}
+
 void lb_vip_entry(const struct lb_vip_item *item, const struct lb_vip *service, struct lb_vip *ret_entry)
 {
 	struct lb_vip entry = { .service = service->service, .flags = item->flags };

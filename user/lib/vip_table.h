@@ -46,6 +46,9 @@ struct lb_vip_item {
  * echo. */
 void lb_vip_address_key(const struct lb_address *address, __u8 protocol, __u64 ret_key[3]);
 
+/* The same of a prefix, for echo (types.h). */
+void lb_vip_prefix_key(const struct lb_prefix *prefix, __u8 protocol, __u64 ret_key[3]);
+
 /* What the bank holds for an item. service: what the VIP entries of its service hold. */
 void lb_vip_entry(const struct lb_vip_item *item, const struct lb_vip *service, struct lb_vip *ret_entry);
 
