@@ -4,7 +4,8 @@
  * that packet: turned around, it names the flow, and the error goes where the flow goes. Eight bytes of
  * transport header are enough. Echo requests to a VIP are answered here. What does not fit a next hop is
  * answered with fragmentation needed or packet too big (RFC 1191, RFC 8201), never about an ICMP error or a
- * later fragment (RFC 1122 section 3.2.2).
+ * later fragment (RFC 1122 section 3.2.2), nor with less than every IPv6 link must carry, which no sender
+ * heeds.
  */
 #pragma once
 
@@ -245,23 +246,46 @@ LB_SUBPROGRAM int icmp_echo(struct xdp_md *ctx)
 	return LB_REPLY_ECHO;
 }
 
-/* Internet checksum of bytes (a multiple of 4) in memory, over an unfolded sum. */
-static __always_inline __u16 checksum(void *from, __u32 bytes, __u32 sum)
-{
-	__s64 all = bpf_csum_diff(NULL, 0, from, bytes, sum);
-	__u32 folded = (__u32)all;
+#define CHECKSUM_BYTES 512u /* that bpf_csum_diff() takes at once on every kernel */
 
-	return ~lb_csum_fold((folded & 0xffff) + (folded >> 16));
+/* Both bounds one after the other: as one comparison of a difference they tell the verifier nothing. */
+static __always_inline bool is_within(__u64 *n, __u64 least, __u64 most)
+{
+	asm volatile("" : "+r"(*n));
+	if (*n < least)
+		return false;
+	asm volatile("" : "+r"(*n));
+	return *n <= most;
 }
 
-static __always_inline void write_too_big_v4(struct scratch *s, __u8 *out, const __u8 *in, __u32 mtu)
+/* The sum of bytes (a multiple of 4) from an offset on, as far as one call goes, over another sum. */
+static __always_inline __u32 sum_part(__u8 *from, __u32 at, __u32 bytes, __u32 sum)
 {
-	__u64 *quote = (__u64 *)(out + sizeof(struct iphdr) + ICMP_HEADER_BYTES);
+	__u32 room = LB_ANSWER_BYTES_V6 - at < CHECKSUM_BYTES ? LB_ANSWER_BYTES_V6 - at : CHECKSUM_BYTES;
+	__u64 part = bytes > at ? bytes - at : 0;
 
+	part = at_most(part, room);
+	if (!is_within(&part, 4, room))
+		return sum;
+	sum = bpf_csum_diff(NULL, 0, (void *)(from + at), part, sum);
+	return (sum & 0xffff) + (sum >> 16);
+}
+
+/* Internet checksum of bytes (a multiple of 4, at most 3 parts) in memory, over an unfolded sum. */
+static __always_inline __u16 checksum(__u8 *from, __u32 bytes, __u32 sum)
+{
+	sum = sum_part(from, 0, bytes, sum);
+	sum = sum_part(from, CHECKSUM_BYTES, bytes, sum);
+	sum = sum_part(from, 2 * CHECKSUM_BYTES, bytes, sum);
+	return ~lb_csum_fold(sum);
+}
+
+static __always_inline void write_too_big_v4(__u8 *out, const __u8 *in, __u32 mtu, __u32 quote)
+{
 	__builtin_memset(out, 0, sizeof(struct iphdr) + ICMP_HEADER_BYTES);
 	out[0] = 0x45;
 	out[1] = 0xc0; /* internetwork control, as RFC 1812 section 4.3.2.5 */
-	SHORT(out, 2) = bpf_htons(sizeof(struct iphdr) + ICMP_HEADER_BYTES + LB_QUOTE_BYTES);
+	SHORT(out, 2) = bpf_htons(sizeof(struct iphdr) + ICMP_HEADER_BYTES + quote);
 	SHORT(out, 6) = bpf_htons(0x4000);
 	out[8] = 64;
 	out[9] = IPPROTO_ICMP;
@@ -271,16 +295,12 @@ static __always_inline void write_too_big_v4(struct scratch *s, __u8 *out, const
 	out[20] = ICMP_DEST_UNREACHABLE;
 	out[21] = ICMP_FRAGMENTATION_NEEDED;
 	SHORT(out, 26) = bpf_htons(mtu);
-	LB_UNROLL
-	for (__u32 i = 0; i < LB_QUOTE_BYTES / 8; i++)
-		quote[i] = WORD(in, i * 8);
-	SHORT(out, 22) = checksum(out + sizeof(struct iphdr), ICMP_HEADER_BYTES + LB_QUOTE_BYTES, 0);
+	SHORT(out, 22) = checksum(out + sizeof(struct iphdr), ICMP_HEADER_BYTES + quote, 0);
 }
 
-static __always_inline void write_too_big_v6(struct scratch *s, __u8 *out, const __u8 *in, __u32 mtu)
+static __always_inline void write_too_big_v6(__u8 *out, const __u8 *in, __u32 mtu, __u32 quote)
 {
-	__u32 length = ICMP_HEADER_BYTES + LB_QUOTE_BYTES;
-	__u64 *quote = (__u64 *)(out + sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES);
+	__u32 length = ICMP_HEADER_BYTES + quote;
 
 	__builtin_memset(out, 0, sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES);
 	out[0] = 0x60;
@@ -293,11 +313,75 @@ static __always_inline void write_too_big_v6(struct scratch *s, __u8 *out, const
 	WORD(out, 32) = WORD(in, 16);
 	out[40] = ICMPV6_PKT_TOOBIG;
 	HALF(out, 44) = bpf_htonl(mtu);
-	LB_UNROLL
-	for (__u32 i = 0; i < LB_QUOTE_BYTES / 8; i++)
-		quote[i] = WORD(in, i * 8);
 	/* The pseudo-header: both addresses (32 bytes from 8 on), length and protocol. */
 	SHORT(out, 42) = checksum(out + 8, 32 + length, bpf_htons(length) + bpf_htons(IPPROTO_ICMPV6));
+}
+
+/*
+ * How many bytes of a packet (its length, its frame's from the IP header on) an error of at most limit bytes
+ * quotes, whose headers are outer bytes: a multiple of 4. The answer is never longer than the frame.
+ */
+static __always_inline __u32 quote_bytes(__u32 length, __u32 room, __u32 outer, __u32 limit)
+{
+	if (length > room)
+		return 0;
+	if (room > limit)
+		room = limit;
+	if (room < outer)
+		return 0;
+	room -= outer;
+	return (length < room ? length : room) & ~3u;
+}
+
+/* Writes the answer into scratch; its length, or 0: there is none. */
+LB_SUBPROGRAM int too_big_v4(struct xdp_md *ctx, __u32 mtu)
+{
+	struct scratch *s = scratch_get();
+	__u32 outer = sizeof(struct iphdr) + ICMP_HEADER_BYTES;
+	__u64 quote;
+	__u8 *in;
+
+	if (!s)
+		return 0;
+	in = head_at(s, s->l3, sizeof(struct iphdr));
+	if (!in || !is_one_host(in + 12, LB_FAMILY_V4))
+		return 0;
+	quote = quote_bytes(bpf_ntohs(SHORT(in, 2)), s->frame_bytes - s->l3, outer, LB_ANSWER_BYTES_V4);
+	if (quote < (in[0] & 15) * 4 + 8 || !within_rate(s, &s->errors, lb_icmp_rate))
+		return 0;
+	if (!is_within(&quote, 4, LB_ANSWER_BYTES_V4 - outer) ||
+	    bpf_xdp_load_bytes(ctx, s->l3, s->answer + outer, quote))
+		return 0;
+	write_too_big_v4(s->answer, in, mtu, quote);
+	return outer + quote;
+}
+
+LB_SUBPROGRAM int too_big_v6(struct xdp_md *ctx, __u32 mtu)
+{
+	struct scratch *s = scratch_get();
+	__u32 outer = sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES, length;
+	__u64 quote;
+	__u8 *in;
+
+	if (!s)
+		return 0;
+	in = head_at(s, s->l3, sizeof(struct ipv6hdr));
+	if (!in || !is_one_host(in + 8, LB_FAMILY_V6))
+		return 0;
+	length = bpf_ntohs(SHORT(in, 4)) + sizeof(struct ipv6hdr);
+	/* No sender goes below (RFC 8201 section 4), nor can it be told that its packet should have fit. */
+	if (mtu < LB_MTU_MIN_V6)
+		mtu = LB_MTU_MIN_V6;
+	if (length <= mtu)
+		return 0;
+	quote = quote_bytes(length, s->frame_bytes - s->l3, outer, LB_ANSWER_BYTES_V6);
+	if (!within_rate(s, &s->errors, lb_icmp_rate))
+		return 0;
+	if (!is_within(&quote, 4, LB_ANSWER_BYTES_V6 - outer) ||
+	    bpf_xdp_load_bytes(ctx, s->l3, s->answer + outer, quote))
+		return 0;
+	write_too_big_v6(s->answer, in, mtu, quote);
+	return outer + quote;
 }
 
 /*
@@ -307,37 +391,26 @@ static __always_inline void write_too_big_v6(struct scratch *s, __u8 *out, const
 LB_SUBPROGRAM int icmp_too_big(struct xdp_md *ctx, __u32 mtu)
 {
 	struct scratch *s = scratch_get();
-	__u32 outer, bytes, l3;
-	__u8 *in, *out;
+	__u64 l3, answer;
+	__u8 *in;
 	__be16 type;
-	bool v4;
 
 	if (!s)
 		return LB_DROP_INTERNAL;
 	if (rare_load(ctx, s) || rare_vlan(s, &type))
 		return LB_DROP_TOO_BIG;
 	l3 = s->l3;
-	in = head_at(s, l3, LB_QUOTE_BYTES);
-	if (!in || l3 < sizeof(struct ethhdr))
+	in = head_at(s, l3, 1);
+	if (!in)
 		return LB_DROP_TOO_BIG;
-	v4 = in[0] >> 4 == 4;
-	if (!is_one_host(in + (v4 ? 12 : 8), v4 ? LB_FAMILY_V4 : LB_FAMILY_V6) ||
-	    !within_rate(s, &s->errors, lb_icmp_rate))
+	answer = in[0] >> 4 == 4 ? too_big_v4(ctx, mtu) : too_big_v6(ctx, mtu);
+	if (!answer)
 		return LB_DROP_TOO_BIG;
-	out = s->answer;
-	if (v4) {
-		write_too_big_v4(s, out, in, mtu);
-		outer = sizeof(struct iphdr) + ICMP_HEADER_BYTES;
-	} else {
-		write_too_big_v6(s, out, in, mtu);
-		outer = sizeof(struct ipv6hdr) + ICMP_HEADER_BYTES;
-	}
 	swap_ethernet(s->head);
-	bytes = l3 + outer + LB_QUOTE_BYTES;
-	if (s->frame_bytes < bytes || bpf_xdp_adjust_tail(ctx, (int)bytes - (int)s->frame_bytes))
+	if (bpf_xdp_adjust_tail(ctx, (int)(l3 + answer) - (int)s->frame_bytes))
 		return LB_DROP_TOO_BIG;
-	if (l3 > 22 || bpf_xdp_store_bytes(ctx, 0, s->head, l3) ||
-	    bpf_xdp_store_bytes(ctx, l3, out, outer + LB_QUOTE_BYTES))
+	if (!is_within(&l3, sizeof(struct ethhdr), 22) || !is_within(&answer, 28, LB_ANSWER_BYTES_V6) ||
+	    bpf_xdp_store_bytes(ctx, 0, s->head, l3) || bpf_xdp_store_bytes(ctx, l3, s->answer, answer))
 		return LB_DROP_INTERNAL;
 	return LB_REPLY_TOO_BIG;
 }

@@ -34,16 +34,17 @@
 #define LB_OUTER_BYTES     96u /* Ethernet, two tags, IPv6, UDP fit */
 #define LB_OUTER_TAGS_ROOM 8u  /* tags go in front of the Ethernet header's place in outer[] */
 
-#define LB_QUOTE_BYTES                                                                                       \
-	72u /* of the packet an ICMP error is about: the longest IP header and 8 more (RFC 792) */
-#define LB_ANSWER_BYTES (40u + 8u + LB_QUOTE_BYTES)
+/* An ICMP error of ours with its quote of the packet it is about: as long as RFC 1812 section 4.3.2.3 and RFC
+ * 4443 section 2.4 (c) let it be. */
+#define LB_ANSWER_BYTES_V4 576u
+#define LB_ANSWER_BYTES_V6 1280u
 
 enum rare_kind { RARE_FLOW, RARE_ICMP_ERROR, RARE_ECHO, RARE_LATER_FRAGMENT };
 
 struct scratch {
 	__u8 head[LB_HEAD_LOAD];
 	__u8 outer[LB_OUTER_BYTES];
-	__u8 answer[LB_ANSWER_BYTES]; /* an ICMP error being built: IP, ICMP, quote */
+	__u8 answer[LB_ANSWER_BYTES_V6]; /* an ICMP error being built: IP, ICMP, quote */
 	struct pkt p;
 	__u32 head_bytes;  /* valid in head */
 	__u32 frame_bytes; /* of the whole frame */

@@ -315,8 +315,11 @@ static void echo_is_left_to_the_host(void **state)
 	expect_pass(rig, frame(ETH(), IP4(CLIENT4, VIP4, .mf = 1, .id = 3), ICMP(8, 0), DATA(8)), ICMP);
 }
 
-/* Fragmentation needed (RFC 1191) and packet too big (RFC 8201), with the quote that RFC 792 asks for and
- * more. */
+/* What RFC 1812 (IPv4) and RFC 4443 let an answer of 576 and 1280 bytes quote. */
+#define QUOTE4 548
+#define QUOTE6 1232
+
+/* Fragmentation needed (RFC 1191) and packet too big (RFC 8201). */
 static void too_big_is_answered(void **state)
 {
 	struct rig *rig = *state;
@@ -325,7 +328,7 @@ static void too_big_is_answered(void **state)
 		__u32 mtu = 1500u - (__u32)way_overhead(w);
 		struct frame *in = frame(ETH(), way_ip(w), TCP(4000, 80), DATA(1500));
 		struct frame *tagged = frame(ETH(), VLAN(4), way_ip(w), TCP(4000, 80), DATA(1500));
-		struct layer quote = DATA(72, .bytes = in->bytes + ETHER);
+		struct layer quote = DATA(w->vip == 4 ? QUOTE4 : QUOTE6, .bytes = in->bytes + ETHER);
 
 		way_service(rig, w, "tcp", NULL);
 		if (w->vip == 4) {
@@ -353,7 +356,61 @@ static void too_big_in_several_parts(void **state)
 	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
 	expect_reply(rig, in, TOO_BIG,
 		     frame(ETH_BACK(), IP4(VIP4, CLIENT4, .tos = 0xc0, .df = 1), ICMP(3, 4, .word = 1480),
-			   DATA(72, .bytes = in->bytes + ETHER)));
+			   DATA(QUOTE4, .bytes = in->bytes + ETHER)));
+	rig_services(rig, WEB6(ipip, tcp, "'fd00::1'"));
+	in = frame(ETH(), VLAN(5), IP6(CLIENT6, VIP6), TCP(4000, 80), DATA(8900));
+	expect_reply(rig, in, TOO_BIG,
+		     frame(ETH_BACK(), VLAN(5), IP6(VIP6, CLIENT6), ICMP(2, 0, .word = 1460),
+			   DATA(QUOTE6, .bytes = in->bytes + ETHER + 4)));
+}
+
+/* A packet that is shorter than a quote may be: all of it but for what the answer's own headers need. */
+static void too_big_on_a_narrow_link(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_services(rig, WEB(ipip, udp, "'10.0.1.1'"));
+	rig_backend(rig, "web", 0)->max_len = 100;
+	for (int n = 73; n < 700; n += n < 80 ? 1 : 31) {
+		struct frame *in = frame(ETH(), IP4(CLIENT4, VIP4), UDP(4000, 80), DATA(n));
+		int quote = n & ~3; /* n + 28 - 28 */
+
+		expect_reply(rig, in, TOO_BIG,
+			     frame(ETH_BACK(), IP4(VIP4, CLIENT4, .tos = 0xc0, .df = 1),
+				   ICMP(3, 4, .word = 100),
+				   DATA(quote < QUOTE4 ? quote : QUOTE4, .bytes = in->bytes + ETHER)));
+	}
+	/* Not even the header and the eight bytes that RFC 792 promises. */
+	rig_backend(rig, "web", 0)->max_len = 30;
+	expect_drop(rig, frame(ETH(), IP4(CLIENT4, VIP4), UDP(4000, 80), DATA(5)), TOO_BIG);
+	/* What lies behind the packet is not quoted. */
+	struct frame *padded = frame(ETH(), IP4(CLIENT4, VIP4), UDP(4000, 80), DATA(12), PAD(60));
+	expect_reply(rig, padded, TOO_BIG,
+		     frame(ETH_BACK(), IP4(VIP4, CLIENT4, .tos = 0xc0, .df = 1), ICMP(3, 4, .word = 30),
+			   DATA(40, .bytes = padded->bytes + ETHER)));
+}
+
+/*
+ * IPv6 has no path for less than 1280 bytes (RFC 8200 section 5) and no sender goes below (RFC 8201 section
+ * 4): it is told 1280, and nothing about packets that small.
+ */
+static void too_big_below_the_least_of_ipv6(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_services(rig, WEB6(ipip, tcp, "'fd00::1'"));
+	rig_backend(rig, "web", 0)->max_len = 1240;
+	for (int n = 1221; n < 1400; n += 20) {
+		struct frame *in = frame(ETH(), IP6(CLIENT6, VIP6), TCP(4000, 80), DATA(n));
+
+		expect_reply(rig, in, TOO_BIG,
+			     frame(ETH_BACK(), IP6(VIP6, CLIENT6), ICMP(2, 0, .word = 1280),
+				   DATA(n + 60 - 48 < QUOTE6 ? (n + 60 - 48) & ~3 : QUOTE6,
+					.bytes = in->bytes + ETHER)));
+	}
+	expect_drop(rig, frame(ETH(), IP6(CLIENT6, VIP6), TCP(4000, 80), DATA(1220)), TOO_BIG);
+	expect_drop(rig, frame(ETH(), IP6(CLIENT6, VIP6), TCP(4000, 80), DATA(1181)), TOO_BIG);
+	expect_tx(rig, frame(ETH(), IP6(CLIENT6, VIP6), TCP(4000, 80), DATA(1180)), NULL);
 }
 
 /* An error is no packet of its flow: it neither remembers nor refreshes it. */
@@ -383,6 +440,8 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(echo_is_left_to_the_host),
 	RIG_TEST(too_big_is_answered),
 	RIG_TEST(too_big_in_several_parts),
+	RIG_TEST(too_big_on_a_narrow_link),
+	RIG_TEST(too_big_below_the_least_of_ipv6),
 	RIG_TEST(errors_remember_nothing),
 };
 

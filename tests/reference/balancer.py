@@ -364,7 +364,11 @@ class Balancer:
         if ip.length > backend.max_len:
             if not answer_too_big or not ip.source_is_one_host():
                 raise Ends("DROP too_big", note)
-            return Opinion("TX", "reply_too_big", too_big_answer(ip, backend.max_len),
+            # Less than 1280 is what no IPv6 sender heeds (RFC 8201 4).
+            mtu = backend.max_len if ip.version == 4 else max(backend.max_len, 1280)
+            if ip.length <= mtu:
+                raise Ends("DROP too_big", note)
+            return Opinion("TX", "reply_too_big", too_big_answer(ip, mtu),
                            {self.reasons["REPLY reply_too_big"]: 1}, note)
         frame = self.rewritten(ip, backend, hash_)
         device = self.interfaces.get(backend.port)

@@ -15,7 +15,7 @@ HOP_BY_HOP, ROUTING, FRAGMENT, DESTINATION = 0, 43, 44, 60
 HEAD_BYTES = 256  # of the frame: no header may begin behind
 TAGS = 2
 EXTENSIONS = 6
-QUOTE_BYTES = 72  # of a packet in our answer that it was too big
+ANSWER_BYTES = {4: 576, 6: 1280}  # of our answer that a packet was too big (RFC 1812 4.3.2.3, RFC 4443 2.4)
 
 
 class Ends(Exception):
@@ -204,7 +204,8 @@ def too_big_answer(ip, mtu):
     """Fragmentation needed (RFC 1191) or packet too big (RFC 4443), to the sender, from where it sent to."""
     frame, l3 = ip.frame, ip.l3
     ethernet = frame[6:12] + frame[0:6] + frame[12:l3]
-    quote = frame[l3 : l3 + QUOTE_BYTES]
+    room = min(ANSWER_BYTES[ip.version], len(frame) - l3) - (28 if ip.version == 4 else 48)
+    quote = frame[l3 : l3 + min(ip.length, room) // 4 * 4]
     if ip.version == 4:
         message = struct.pack(">BBHHH", 3, 4, 0, 0, mtu) + quote
         message = message[:2] + checksum(message) + message[4:]
