@@ -124,6 +124,46 @@ static __always_inline bool is_one_host(const __u8 *source, __u32 family)
 	return source[0] != 0xff;
 }
 
+#define OPTION_END          0
+#define OPTION_NOP          1
+#define OPTION_LOOSE_ROUTE  131
+#define OPTION_STRICT_ROUTE 137
+#define OPTIONS_BYTES       40u
+
+/*
+ * Whether IPv4 options can be sent back as they are: not a source route, which would have to be turned around
+ * (RFC 1122 section 3.2.2.6), nor what cannot be read. 1 or 0.
+ */
+LB_SUBPROGRAM int echo_options_fit(void)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return 0;
+	s->option = s->l3 + sizeof(struct iphdr);
+	for (__u32 i = 0; i < OPTIONS_BYTES; i++) {
+		/* From memory each time: of two ways to get here the verifier follows one. */
+		__u32 at = LB_LOAD(&s->option);
+		__u8 *option;
+
+		if (at >= s->l4)
+			return 1;
+		option = head_at(s, at, 2);
+		if (!option || option[0] == OPTION_LOOSE_ROUTE || option[0] == OPTION_STRICT_ROUTE)
+			return 0;
+		if (option[0] == OPTION_END)
+			return 1;
+		if (option[0] == OPTION_NOP) {
+			LB_STORE(&s->option, at + 1);
+			continue;
+		}
+		if (option[1] < 2 || at + option[1] > s->l4)
+			return 0;
+		LB_STORE(&s->option, at + option[1]);
+	}
+	return s->option >= s->l4;
+}
+
 static __always_inline int rare_icmp_v4(struct scratch *s)
 {
 	__u8 *icmp = icmp_message(s);
@@ -133,7 +173,7 @@ static __always_inline int rare_icmp_v4(struct scratch *s)
 	switch (icmp[0]) {
 	case ICMP_ECHO_REQUEST:
 		s->kind = RARE_ECHO;
-		return 0;
+		return echo_options_fit() ? 0 : LB_PASS_ICMP;
 	case ICMP_DEST_UNREACHABLE:
 		/* 0 too: routers from before RFC 1191 are gone, forgers are not. */
 		if (icmp[1] == ICMP_FRAGMENTATION_NEEDED && bpf_ntohs(SHORT(icmp, 6)) < LB_MTU_MIN_V4)

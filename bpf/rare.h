@@ -52,6 +52,7 @@ struct scratch {
 	__u32 l4;          /* offset of the transport header */
 	__u32 length;      /* of the IP packet */
 	__u32 fragment_id;
+	__u32 option; /* offset of the IPv4 option that is looked at */
 	__u8 fragment_protocol;
 	__u8 tags;
 	__u8 kind;           /* enum rare_kind */

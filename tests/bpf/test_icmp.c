@@ -217,6 +217,53 @@ static void echo_is_answered(void **state)
 		     frame(ETH_BACK(), IP4(VIP4, CLIENT4, .bytes = options, .n = 4), ICMP(0, 0), DATA(7)));
 }
 
+/* Other options go back as they came. */
+static void echo_with_a_source_route(void **state)
+{
+	struct rig *rig = *state;
+	/* Options, how long they are in 32-bit words, and whether they can be sent back. */
+	static const struct {
+		__u8 bytes[40];
+		int words;
+		bool fit;
+	} cases[] = {
+		{ { 1, 1, 1, 1 }, 1, true },
+		{ { 0 }, 1, true },
+		{ { 148, 4, 0, 0 }, 1, true },                            /* router alert */
+		{ { 7, 7, 4, 0, 0, 0, 0, 0 }, 2, true },                  /* record route */
+		{ { 68, 12, 5, 0 }, 3, true },                            /* timestamps */
+		{ { 7, 39, 4 }, 10, true },                               /* to the last byte */
+		{ { 0, 131, 7, 4 }, 2, true },                            /* behind the end */
+		{ { 131, 7, 4, 192, 0, 2, 1, 0 }, 2, false },             /* loose */
+		{ { 1, 137, 7, 4, 192, 0, 2, 1 }, 2, false },             /* strict */
+		{ { 148, 4, 0, 0, 1, 1, 1, 131, 3, 4, 0, 0 }, 3, false }, /* last of several */
+		{ { [36] = 131, 3, 4, 1, [0] = 7, 36, 37 }, 10, false },  /* at the end of all */
+		{ { 148, 0, 0, 0 }, 1, false },                           /* no length */
+		{ { 148, 1, 0, 0 }, 1, false },                           /* nor this */
+		{ { 148, 5, 0, 0 }, 1, false },                           /* more than there is */
+		{ { 1, 1, 1, 148 }, 1, false },                           /* cut off */
+	};
+
+	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		const struct layer from = IP4(CLIENT4, VIP4, .bytes = cases[i].bytes,
+					      .n = 4 * cases[i].words),
+				   back = IP4(VIP4, CLIENT4, .bytes = cases[i].bytes,
+					      .n = 4 * cases[i].words);
+
+		if (cases[i].fit)
+			expect_reply(rig, frame(ETH(), from, ICMP(8, 0, .word = 5), DATA(7)), ECHO,
+				     frame(ETH_BACK(), back, ICMP(0, 0, .word = 5), DATA(7)));
+		else
+			expect_pass(rig, frame(ETH(), from, ICMP(8, 0, .word = 5), DATA(7)), ICMP);
+		/* Errors are forwarded whatever they have. */
+		expect_tx(rig,
+			  frame(ETH(), IP4(ROUTER4, VIP4, .bytes = cases[i].bytes, .n = 4 * cases[i].words),
+				ICMP(11, 0), IP4(VIP4, CLIENT4), TCP(80, 4000)),
+			  NULL);
+	}
+}
+
 #define PINGED(rig, from, to, v)                                                                             \
 	expect_reply(rig, frame(ETH(), IP##v(from, to), ICMP(IP##v##_ECHO, 0), DATA(9)), ECHO,               \
 		     frame(ETH_BACK(), IP##v(to, from), ICMP(IP##v##_REPLY, 0), DATA(9)))
@@ -434,6 +481,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(errors_about_nothing_of_ours),
 	RIG_TEST(silly_mtu),
 	RIG_TEST(echo_is_answered),
+	RIG_TEST(echo_with_a_source_route),
 	RIG_TEST(echo_to_a_prefix),
 	RIG_TEST(echo_to_a_prefix_without_backends),
 	RIG_TEST(echo_checksum_at_every_value),

@@ -21,7 +21,8 @@ lbd_config '(.services[0].backends) as $b | .services[0] as $web
 		$web + { "name": "dns", "protocol": "udp", "port": 53 },
 		$web + { "name": "dead", "port": 81, "fragments": "drop", "backends": [ $b[0] + { "state": "down" } ] },
 		$web + { "name": "away", "port": 83, "backends": [ $b[0] + { "address": "10.77.0.99" } ] },
-		$web + { "name": "narrow", "port": 84 } ]' >"$LBD_CONFIG"
+		$web + { "name": "narrow", "port": 84 },
+		$web + { "name": "narrow6", "vip": "2001:db8:113::10", "port": 84, "forward": "gue" } ]' >"$LBD_CONFIG"
 
 # The router puts a hand-made frame on the wire; its bytes are in $frame. inject KIND [COUNT]
 inject()
@@ -105,6 +106,11 @@ in_ns lb ip link set dev eth1 mtu 1400
 check "a narrower link is noticed" wait_for 5 answers GET /v1/backends \
 	'[.backends[] | select(.service == "narrow") | .next_hop.mtu == 1400] | all'
 provoke too_big "bytes: TCP 0.1.2.3:40000 > 203.0.113.10:84 [.]"
+check "IPv6 has room enough" answers GET /v1/status '[.warnings[] | select(test("IPv6"))] == []'
+in_ns lb ip link set dev eth1 mtu 1300
+check "what is too narrow for IPv6 is told of" wait_for 5 answers GET /v1/status '[.warnings[]
+	| select(startswith("the way to narrow6/b1 carries packets of 1272 bytes, IPv6 needs 1280"))] | length == 1'
+check "and nothing of IPv4" answers GET /v1/status '[.warnings[] | select(test("way to (web|dns|narrow)/"))] == []'
 in_ns lb ip link set dev eth1 mtu 1600
 
 check "-v shows the bytes" grep -qF "0000  ${frame:0:2} ${frame:2:2} ${frame:4:2} ${frame:6:2}" <("$LBCTL" drops -v)

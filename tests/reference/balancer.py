@@ -330,12 +330,25 @@ class Balancer:
         port = lambda i: int.from_bytes(packet[at + i : at + i + 2], "big")
         return Flow(client, vip, port(2), port(0), protocol), at
 
+    @staticmethod
+    def options_can_be_sent_back(ip):
+        """No IPv4 source route (RFC 1122 3.2.2.6), and nothing that cannot be read (RFC 791 3.1)."""
+        at = ip.l3 + 20
+        while ip.version == 4 and at < ip.l4:
+            kind, length = ip.frame[at], ip.frame[at + 1]
+            if kind == 0:
+                break
+            if kind in (131, 137) or (kind != 1 and (length < 2 or at + length > ip.l4)):
+                return False
+            at += 1 if kind == 1 else length
+        return True
+
     def echo(self, ip):
         address = ipaddress.ip_address(ip.destination)
         here = [s for s in self.services if s.network.version == address.version and address in s.network]
         longest = max((s.network.prefixlen for s in here), default=None)
         vip = any(s.echo and s.has_eligible for s in here if s.network.prefixlen == longest)
-        if not vip or not ip.source_is_one_host():
+        if not vip or not ip.source_is_one_host() or not self.options_can_be_sent_back(ip):
             raise Ends("PASS icmp")
         frame, l3, l4 = bytearray(ip.frame), ip.l3, ip.l4
         frame[0:12] = frame[6:12] + frame[0:6]

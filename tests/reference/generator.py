@@ -169,6 +169,16 @@ class Generator:
 
     def ipv4_options(self):
         rng = self.rng
+        if not self.valid and rng.random() < 0.3:
+            kinds = (0, 1, 1, 7, 68, 130, 131, 137, 148)
+            options = b""
+            for _ in range(rng.randint(1, 4)):
+                kind, size = rng.choice(kinds), rng.choice((2, 3, 4, 7, 11))
+                options += bytes([kind]) if kind < 2 else bytes([kind, size]) + rng.randbytes(size - 2)
+            if rng.random() < 0.2:
+                options = self.flip(options, 0, len(options))
+            options = options[:40]
+            return options + rng.choice((b"\0", b"\1")) * (-len(options) % 4)
         words = rng.randint(1, 10)
         padding = b"\0" if self.valid else rng.choice((b"\0", b"\1", b"\x83"))
         return b"\x94\x04\0\0" + padding * (4 * words - 4)  # router alert

@@ -156,6 +156,42 @@ static void warn_unresolved(struct lbd *lbd, struct json *json)
 		json_format(json, NULL, "%zu more backends are unreachable", all - told);
 }
 
+#define NARROW_TOLD    5u
+#define IPV6_MTU_LEAST 1280u
+
+/* Ways to backends that are too narrow for packets which every IPv6 link must carry (RFC 8200 section 5):
+ * senders do not go below, so what is larger than the way never arrives. */
+static void warn_narrow(struct lbd *lbd, struct json *json)
+{
+	size_t told = 0, all = 0;
+
+	for (size_t i = 0; i < lb_engine_services(lbd->engine); i++) {
+		struct lb_service_view view;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config ||
+		    view.config->vip.address.family != LB_FAMILY_V6)
+			continue;
+		for (size_t k = 0; k < view.n_backends; k++) {
+			const struct lb_backend_view *backend = &view.backends[k];
+			const struct lb_backend *record =
+				&lbd->maps.tables.backends[view.backend_first + backend->index];
+
+			if (record->method == LB_METHOD_NONE || record->max_len >= IPV6_MTU_LEAST ||
+			    backend->leaving || ++all > NARROW_TOLD)
+				continue;
+			told++;
+			json_format(json, NULL,
+				    "the way to %s/%s carries packets of %u bytes, IPv6 needs %u: larger "
+				    "ones are "
+				    "dropped; its MTU of %u is too small",
+				    view.name, backend->name, record->max_len, IPV6_MTU_LEAST,
+				    backend->next_hop.mtu);
+		}
+	}
+	if (all > told)
+		json_format(json, NULL, "the ways to %zu more backends are too narrow for IPv6", all - told);
+}
+
 #define EMPTY_TOLD 5u
 
 /* Services that take no new connections, because nobody is eligible. */
@@ -199,6 +235,7 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 				    lbd->attachments[i].error[0] ? lbd->attachments[i].error
 								 : "not tried yet");
 	warn_unresolved(lbd, json);
+	warn_narrow(lbd, json);
 	warn_empty(lbd, json);
 	if (lbd->netlink.table_full)
 		json_string(json, NULL,
