@@ -100,8 +100,14 @@ $(B)/san/$(1): $$(patsubst %.c,$(B)/san/%.o,$$(call prog_src,$(1))) $(B)/san/lib
 endef
 $(foreach p,$(PROGRAMS),$(eval $(call program_rule,$(p))))
 
+# A dispatcher for an older libxdp on a newer kernel (docs/kernels.md), under the name that libxdp looks for.
+DISPATCHER := $(B)/libxdp/xdp-dispatcher.o
+$(DISPATCHER): $(B)/bpf/lb_dispatcher.bpf.o
+	@mkdir -p $(@D)
+	$(Q)cp $< $@
+
 .PHONY: all
-all: $(foreach p,$(PROGRAMS),$(if $(call prog_src,$(p)),$(B)/$(p)))
+all: $(foreach p,$(PROGRAMS),$(if $(call prog_src,$(p)),$(B)/$(p))) $(DISPATCHER)
 
 include $(wildcard tests/*/rules.mk)
 include $(wildcard user/*/rules.mk)
@@ -129,8 +135,10 @@ clean:
 MAN8 := docs/lbd.8 docs/lbctl.8 docs/lb-backend.8
 install: all
 	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5 \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)/etc/weir
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/lib/systemd/system \
+		$(DESTDIR)$(PREFIX)/lib/weir $(DESTDIR)/etc/weir
 	install -m 755 $(PROGRAMS:%=$(B)/%) $(DESTDIR)$(PREFIX)/sbin
+	install -m 644 $(DISPATCHER) $(DESTDIR)$(PREFIX)/lib/weir
 	install -m 644 $(MAN8) $(DESTDIR)$(PREFIX)/share/man/man8
 	install -m 644 docs/weir.json.5 $(DESTDIR)$(PREFIX)/share/man/man5
 	install -m 644 configs/completion/lbctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lbctl
@@ -139,7 +147,8 @@ install: all
 uninstall:
 	rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/sbin/%) $(MAN8:docs/%=$(DESTDIR)$(PREFIX)/share/man/man8/%) \
 		$(DESTDIR)$(PREFIX)/share/man/man5/weir.json.5 $(DESTDIR)$(PREFIX)/lib/systemd/system/lbd.service \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lbctl
+		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lbctl $(DESTDIR)$(PREFIX)/lib/weir/xdp-dispatcher.o
+	-rmdir $(DESTDIR)$(PREFIX)/lib/weir
 
 format:
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format-14 -i

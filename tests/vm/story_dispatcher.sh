@@ -71,10 +71,12 @@ shared_natively()
 # --- where this libxdp and this kernel do not go together ------------------------------------------------------
 
 # Linux 6.13, and 6.12 as it is now, take a program that changes packets only in place of a function that may: those of
-# libxdp's dispatcher do from 2025 on. Not on lbd's word: a program of our own is refused. Then lbd is to attach
-# exclusively and say why; and the rest of the story is told with a dispatcher that is fit (dispatcher.bpf.c).
+# libxdp's dispatcher do from 2025 on. Not on lbd's word: a program of our own is refused. lbd has a dispatcher that is
+# fit, and uses it by itself. If it is told to use libxdp's all the same, it is to attach exclusively and say why.
 if ! second probe eth0 2>"$TEST_TMP/why"; then
 	diag <"$TEST_TMP/why"
+	libxdp_objects=$(dirname "$(find /usr/lib -path '*/bpf/xdp-dispatcher.o' -print -quit)")
+	export LIBXDP_OBJECT_PATH=$libxdp_objects
 	act "lbd starts where the dispatcher is refused" vm_lbd_start
 	check "status says exclusive, and that the dispatcher was refused" answers GET /v1/status \
 		'.interfaces[0] | .attach == "exclusive" and .mode == "native" and (.attach_note | test("dispatcher refused"))'
@@ -87,17 +89,25 @@ if ! second probe eth0 2>"$TEST_TMP/why"; then
 	refuse "a second program finds the interface taken" busy second attach eth0 10 "$counter"
 	vm_lbd_stop TERM
 	in_lb_detach
-	mkdir "$TEST_TMP/objects"
-	cp "$LAB_BUILD/bpf/dispatcher.bpf.o" "$TEST_TMP/objects/xdp-dispatcher.o"
-	export LIBXDP_OBJECT_PATH=$TEST_TMP/objects
-	check "with a newer dispatcher the kernel takes a program that changes packets" second probe eth0
+	unset LIBXDP_OBJECT_PATH
+	own_dispatcher=yes
 fi
+
+# What others on the host have to do there. lbd has not been told.
+second()
+{
+	in_ns lb env ${own_dispatcher:+LIBXDP_OBJECT_PATH="$LAB_BUILD/libxdp"} "$VM_TOOLS/second" "$@"
+}
+check "the kernel takes a program that changes packets into the dispatcher" second probe eth0
 is "the probe left nothing" "$(order)" ""
 
 # --- alone in the dispatcher -----------------------------------------------------------------------------------
 
 act "lbd starts" vm_lbd_start
 check "status says dispatcher, native" shared_natively
+check "without a note" answers GET /v1/status '.interfaces[0].attach_note == null'
+check "it tells where it found its own dispatcher" test "${own_dispatcher:-no}" = \
+	"$(grep -q 'event=dispatcher object=.*/libxdp/xdp-dispatcher.o' "$lbd_log" && echo yes || echo no)"
 is "our program runs in a dispatcher" "$(order)" "lb_ingress"
 check "IPv4 reaches every backend" reaches "$LAB_VIP4" 2 16
 check "IPv6 reaches every backend" reaches "[$LAB_VIP6]" 2 16
@@ -123,6 +133,60 @@ is "no request failed through all of this" "$load_failed" 0
 check "the load was real" test "$load_answered" -gt 30
 check "the second sees nothing of what ours forwards" sees few
 check "it sees what ours passes" sees_pings
+
+# --- a capture ------------------------------------------------------------------------------------------------
+
+# Starts one, and waits until the interface runs it: the capture is written to $1.
+capture_start()
+{
+	spawn lb "$LBCTL" --socket "$LBD_SOCKET" --timeout "$PATIENCE" capture -w "$@"
+	capture_pid=$spawned
+	wait_for "$PATIENCE" runs "lb_capture second" || {
+		cat "$spawned_output"
+		return 1
+	}
+}
+
+runs()
+{
+	[[ $(order) == "$1" ]]
+}
+
+captured()
+{
+	[[ -s $1 ]] && tcpdump -nr "$1" 2>/dev/null | grep -q "$2"
+}
+
+theirs=$(program second)
+vm_load_start
+act "a capture runs in the place of our program, beside the other's" capture_start "$TEST_TMP/one.pcapng"
+is "the other one is the one it was" "$(program second)" "$theirs"
+check "requests flow through it" vm_load_goes_on
+spawn lb "$LBCTL" --socket "$LBD_SOCKET" --timeout $PATIENCE capture -w "$TEST_TMP/two.pcapng" -c 10
+check "a second capture has its packets" wait_for $PATIENCE process_gone "$spawned"
+is "the first one goes on" "$(order)" "lb_capture second"
+kill -INT "$capture_pid"
+check "the first one ends" wait_for $PATIENCE process_gone "$capture_pid"
+check "our program is back in its place" wait_for $PATIENCE runs "lb_ingress second"
+is "the other one is unharmed" "$(program second)" "$theirs"
+check "requests flow" vm_load_goes_on
+check "what came in was recorded" captured "$TEST_TMP/one.pcapng" "> $LAB_VIP4.80"
+check "what left was recorded as well" captured "$TEST_TMP/one.pcapng" "> 10.77.0.1[12]"
+check "with what was decided" grep -aq "verdict=XDP_REDIRECT reason=- service=web backend=b[12]" "$TEST_TMP/one.pcapng"
+check "also by the second" captured "$TEST_TMP/two.pcapng" "> $LAB_VIP4.80"
+
+act "another capture starts" capture_start "$TEST_TMP/three.pcapng"
+vm_lbd_stop KILL
+check "requests flow after kill -9 in a capture" vm_load_goes_on
+is "it is left in its place" "$(order)" "lb_capture second"
+act "lbd starts after kill -9" vm_lbd_start
+is "it put its ordinary program back" "$(order)" "lb_ingress second"
+is "the other one is the one it was" "$(program second)" "$theirs"
+check "requests flow" vm_load_goes_on
+vm_load_stop
+is "no request failed through all of this" "$load_failed" 0
+check "received is what was sent, passed and dropped" conserved
+ours=$(program lb_ingress)
 
 # --- adoption and upgrade beside it ----------------------------------------------------------------------------
 

@@ -2,23 +2,33 @@
 /*
  * libxdp's dispatcher. It needs BPF trampolines (freplace), which some kernels refuse; libxdp then attaches a
  * single program by itself, without a link: we take that back and attach a link of our own.
+ *
+ * Newer kernels refuse a program that changes packets in the dispatcher of an older libxdp, whose places are
+ * not declared to. libxdp takes its dispatcher from a file: where its own is refused it gets ours
+ * (bpf/lb_dispatcher.bpf.c), unless the environment says which it is to use.
  */
 #include "attach-dispatcher.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <limits.h>
 #include <net/if.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <xdp/libxdp.h>
 
 #include "attach.h"
+#include "capture-internal.h"
 #include "cleanup.h"
 #include "maps.h"
 
+#include "log.h"
+
 #include "lb/types.h"
+#include "lb_capture.skel.h"
 #include "lb_ingress.skel.h"
 
 static void multiprog_freep(struct xdp_multiprog **multiprog)
@@ -31,9 +41,16 @@ static void program_closep(struct xdp_program **program)
 	xdp_program__close(*program);
 }
 
-static void skeleton_freep(struct lb_ingress_bpf **skeleton)
+/* What a program is made from: one of the two. */
+struct source {
+	struct lb_ingress_bpf *ingress;
+	struct lb_capture_bpf *capture;
+};
+
+static void source_done(struct source *source)
 {
-	lb_ingress_bpf__destroy(*skeleton);
+	lb_ingress_bpf__destroy(source->ingress);
+	lb_capture_bpf__destroy(source->capture);
 }
 
 /* libxdp returns errors in pointers. */
@@ -62,16 +79,21 @@ static void attached(struct attachment *attachment, const struct xdp_program *pr
 	attachment->program_id = xdp_program__id(program);
 }
 
-static int make_program(const struct maps *maps, bool several_interfaces, struct lb_ingress_bpf **skeleton,
+static int make_program(const struct maps *maps, bool several_interfaces,
+			const struct capture_program *capture, struct source *source,
 			struct xdp_program **program, struct lb_error *error)
 {
 	DECLARE_LIBXDP_OPTS(xdp_program_opts, options);
-	int r = program_open(maps, several_interfaces, skeleton, error);
+	int r;
 
+	if (capture)
+		r = capture_program_open(maps, several_interfaces, capture, &source->capture, error);
+	else
+		r = program_open(maps, several_interfaces, &source->ingress, error);
 	if (r < 0)
 		return r;
-	options.obj = (*skeleton)->obj;
-	options.prog_name = "lb_ingress";
+	options.obj = capture ? source->capture->obj : source->ingress->obj;
+	options.prog_name = capture ? "lb_capture" : "lb_ingress";
 	*program = xdp_program__create(&options);
 	r = libxdp_get_error(*program);
 	if (r) {
@@ -94,25 +116,47 @@ static int refused(struct attachment *attachment, const char *why)
 	return -EOPNOTSUPP;
 }
 
-int dispatcher_attach(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
-		      __u32 known_id, int ifindex, struct lb_error *error)
+#define OBJECT_PATH "LIBXDP_OBJECT_PATH"
+#define OBJECT_FILE "xdp-dispatcher.o"
+
+/* Makes libxdp use our dispatcher from now on: installed, or beside this program. Whether it did not before.
+ */
+static bool use_own_dispatcher(void)
+{
+	static const char *const folders[] = { "/../lib/weir", "/libxdp" };
+	char program[PATH_MAX], folder[PATH_MAX + 32], file[PATH_MAX + 64];
+	ssize_t length = readlink("/proc/self/exe", program, sizeof(program) - 1);
+	char *slash;
+
+	if (length <= 0 || secure_getenv(OBJECT_PATH))
+		return false;
+	program[length] = '\0';
+	slash = strrchr(program, '/');
+	if (slash)
+		*slash = '\0';
+	for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++) {
+		snprintf(folder, sizeof(folder), "%s%s", program, folders[i]);
+		snprintf(file, sizeof(file), "%s/" OBJECT_FILE, folder);
+		if (access(file, R_OK) < 0)
+			continue;
+		log_info("event=dispatcher object=%s why=\"libxdp's own is refused\"", file);
+		return setenv(OBJECT_PATH, folder, 1) == 0;
+	}
+	return false;
+}
+
+/* One try, with the dispatcher that libxdp finds. As dispatcher_attach(). */
+static int attach_fresh(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
+			const struct capture_program *capture, int ifindex, struct lb_error *error)
 {
 	enum xdp_attach_mode mode =
 		attachment->wanted.xdp_mode == LB_XDP_GENERIC ? XDP_MODE_SKB : XDP_MODE_NATIVE;
-	_cleanup_(multiprog_freep) struct xdp_multiprog *before = multiprog_get(ifindex), *after = NULL;
-	_cleanup_(skeleton_freep) struct lb_ingress_bpf *skeleton = NULL;
+	_cleanup_(source_done) struct source source = {};
 	_cleanup_(program_closep) struct xdp_program *fresh = NULL;
-	struct xdp_program *old = NULL;
-	int r;
+	_cleanup_(multiprog_freep) struct xdp_multiprog *after = NULL;
+	struct xdp_program *gone;
+	int r = make_program(maps, several_interfaces, capture, &source, &fresh, error);
 
-	if (before && !xdp_multiprog__is_legacy(before)) {
-		old = find_ours(before, maps, 0);
-		if (old && known_id && xdp_program__id(old) == known_id) {
-			attached(attachment, old);
-			return 0;
-		}
-	}
-	r = make_program(maps, several_interfaces, &skeleton, &fresh, error);
 	if (r < 0)
 		return r;
 	maps_messages_clear();
@@ -129,14 +173,36 @@ int dispatcher_attach(struct attachment *attachment, const struct maps *maps, bo
 		return refused(attachment, "EPERM");
 	}
 	attached(attachment, fresh);
-	attachment->fresh = !old;
-	if (old) {
-		struct xdp_program *gone = find_ours(after, maps, xdp_program__id(fresh));
-
-		if (gone)
-			xdp_program__detach(gone, ifindex, mode, 0);
-	}
+	gone = find_ours(after, maps, xdp_program__id(fresh));
+	if (gone)
+		xdp_program__detach(gone, ifindex, mode, 0);
 	return 0;
+}
+
+int dispatcher_attach(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
+		      const struct capture_program *capture, __u32 known_id, int ifindex,
+		      struct lb_error *error)
+{
+	_cleanup_(multiprog_freep) struct xdp_multiprog *before = multiprog_get(ifindex);
+	struct xdp_program *old = NULL;
+	int r;
+
+	if (before && !xdp_multiprog__is_legacy(before)) {
+		old = find_ours(before, maps, 0);
+		if (old && known_id && xdp_program__id(old) == known_id) {
+			attached(attachment, old);
+			return 0;
+		}
+	}
+	r = attach_fresh(attachment, maps, several_interfaces, capture, ifindex, error);
+	if (r == -EOPNOTSUPP && use_own_dispatcher()) {
+		r = attach_fresh(attachment, maps, several_interfaces, capture, ifindex, error);
+		if (r == 0)
+			attachment->note[0] = '\0';
+	}
+	if (r == 0)
+		attachment->fresh = !old;
+	return r;
 }
 
 int dispatcher_detach(int ifindex, const struct maps *maps)
@@ -155,6 +221,9 @@ int dispatcher_detach(int ifindex, const struct maps *maps)
 		if (!program)
 			return n;
 		r = xdp_program__detach(program, ifindex, xdp_multiprog__attach_mode(multiprog), 0);
+		/* Those that stay get a new dispatcher, which may be refused as well. */
+		if (r < 0 && use_own_dispatcher())
+			continue;
 		if (r < 0)
 			return r;
 		n++;

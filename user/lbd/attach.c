@@ -268,7 +268,7 @@ int attachment_make(struct attachment *attachment, const struct maps *maps, int 
 }
 
 int attachment_share(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
-		     __u32 known_id, struct lb_error *error)
+		     const struct capture_program *capture, __u32 known_id, struct lb_error *error)
 {
 	struct lb_error why = {};
 	int ifindex, r = find_interface(attachment, &ifindex, &why);
@@ -280,7 +280,7 @@ int attachment_share(struct attachment *attachment, const struct maps *maps, boo
 		return -EOPNOTSUPP;
 	}
 	if (r == 0)
-		r = dispatcher_attach(attachment, maps, several_interfaces, known_id, ifindex, &why);
+		r = dispatcher_attach(attachment, maps, several_interfaces, capture, known_id, ifindex, &why);
 	return r == -EOPNOTSUPP ? r : conclude(attachment, r, ifindex, &why, error);
 }
 

@@ -14,6 +14,7 @@
 #include "config.h"
 #include "error.h"
 
+struct capture_program;
 struct maps;
 
 enum attached_by { ATTACHED_NOT, ATTACHED_LINK, ATTACHED_DISPATCHER };
@@ -25,8 +26,9 @@ struct attachment {
 	enum lb_xdp_mode mode; /* as it is */
 	int link_fd;           /* ATTACHED_LINK; -1 */
 	__u32 program_id;
-	bool fresh;      /* attached by the last call, not adopted */
-	char note[200];  /* for people: why it is not what was asked for; may be empty */
+	__u32 captures; /* ATTACHED_DISPATCHER: id of the capturing program that it runs a copy of; 0: none */
+	bool fresh;     /* attached by the last call, not adopted */
+	char note[200]; /* for people: why it is not what was asked for; may be empty */
 	char error[512]; /* why it is not attached; may be empty */
 };
 
@@ -44,11 +46,11 @@ int attachment_make(struct attachment *attachment, const struct maps *maps, int 
 
 /*
  * The same through the dispatcher, which loads a program of its own. known_id: a program that is known to be
- * the one that is wanted, 0: none. -EOPNOTSUPP: not possible here, attachment->note says why; attach
- * exclusively.
+ * the one that is wanted, 0: none. capture: the program is a copy of this one, or NULL. -EOPNOTSUPP: not
+ * possible here, attachment->note says why; attach exclusively.
  */
 int attachment_share(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
-		     __u32 known_id, struct lb_error *error);
+		     const struct capture_program *capture, __u32 known_id, struct lb_error *error);
 
 /* Closes what the agent holds; packets go on. */
 void attachment_close(struct attachment *attachment);

@@ -13,13 +13,18 @@
 /* lb_capture over the maps of the running program, with maps of its own. */
 struct capture_program {
 	struct lb_capture_bpf *skeleton;
-	int fd;      /* of the program */
+	int fd;      /* of the program; -1: there are only its maps */
+	__u32 id;    /* of its ring: of no other capturing program */
 	int ring_fd; /* owned by the skeleton, as the next */
 	int counts_fd;
 	struct lb_capture_filters *filters; /* memory-mapped */
 };
-int capture_program_load(const struct maps *maps, bool several_interfaces, struct capture_program *ret,
-			 struct lb_error *error);
+/* Opens the object: the running program's maps, and those of another capturing program, if given. */
+int capture_program_open(const struct maps *maps, bool several_interfaces, const struct capture_program *of,
+			 struct lb_capture_bpf **ret_skeleton, struct lb_error *error);
+/* maps_only: for copies of it in dispatchers, which are programs of another type. */
+int capture_program_load(const struct maps *maps, bool several_interfaces, bool maps_only,
+			 struct capture_program *ret, struct lb_error *error);
 void capture_program_unload(struct capture_program *program);
 
 /* Sum over the CPUs. */

@@ -22,11 +22,15 @@ static size_t filters_bytes(void)
 	return (sizeof(struct lb_capture_filters) + page - 1) / page * page;
 }
 
-int capture_program_load(const struct maps *maps, bool several_interfaces, struct capture_program *ret,
-			 struct lb_error *error)
+static int reuse(struct bpf_map *map, const struct bpf_map *of)
+{
+	return bpf_map__reuse_fd(map, bpf_map__fd(of));
+}
+
+int capture_program_open(const struct maps *maps, bool several_interfaces, const struct capture_program *of,
+			 struct lb_capture_bpf **ret_skeleton, struct lb_error *error)
 {
 	struct lb_capture_bpf *skeleton = lb_capture_bpf__open();
-	void *filters;
 	int r;
 
 	if (!skeleton)
@@ -34,8 +38,30 @@ int capture_program_load(const struct maps *maps, bool several_interfaces, struc
 	skeleton->rodata->lb_counter_stride = maps->tables.sizes.counters;
 	skeleton->rodata->lb_several_interfaces = several_interfaces;
 	r = program_reuse_maps(maps, skeleton->obj, error);
+	if (r == 0 && of &&
+	    (reuse(skeleton->maps.lb_capture_ring, of->skeleton->maps.lb_capture_ring) < 0 ||
+	     reuse(skeleton->maps.lb_capture_filters, of->skeleton->maps.lb_capture_filters) < 0 ||
+	     reuse(skeleton->maps.lb_capture_counts, of->skeleton->maps.lb_capture_counts) < 0))
+		r = lb_error_set(error, errno, "Failed to share the maps of the capturing program: %m");
+	if (r < 0) {
+		lb_capture_bpf__destroy(skeleton);
+		return r;
+	}
+	*ret_skeleton = skeleton;
+	return 0;
+}
+
+int capture_program_load(const struct maps *maps, bool several_interfaces, bool maps_only,
+			 struct capture_program *ret, struct lb_error *error)
+{
+	struct lb_capture_bpf *skeleton;
+	void *filters;
+	int r = capture_program_open(maps, several_interfaces, NULL, &skeleton, error);
+
 	if (r < 0)
-		goto undo;
+		return r;
+	if (maps_only)
+		bpf_program__set_autoload(skeleton->progs.lb_capture, false);
 	maps_messages_clear();
 	r = lb_capture_bpf__load(skeleton);
 	if (r < 0) {
@@ -51,7 +77,8 @@ int capture_program_load(const struct maps *maps, bool several_interfaces, struc
 	}
 	*ret = (struct capture_program){
 		.skeleton = skeleton,
-		.fd = bpf_program__fd(skeleton->progs.lb_capture),
+		.fd = maps_only ? -1 : bpf_program__fd(skeleton->progs.lb_capture),
+		.id = map_id_of(bpf_map__fd(skeleton->maps.lb_capture_ring)),
 		.ring_fd = bpf_map__fd(skeleton->maps.lb_capture_ring),
 		.counts_fd = bpf_map__fd(skeleton->maps.lb_capture_counts),
 		.filters = filters,

@@ -117,7 +117,8 @@ static int capture_new(struct lbd *lbd, struct capture **ret, struct lb_error *e
 	capture->lbd = lbd;
 	capture->program.fd = -1;
 	capture->several_interfaces = lbd->several_interfaces;
-	r = capture_program_load(&lbd->maps, lbd->several_interfaces, &capture->program, error);
+	r = capture_program_load(&lbd->maps, lbd->several_interfaces, interfaces_shared(lbd),
+				 &capture->program, error);
 	if (r < 0)
 		goto undo;
 	capture->ring = ring_buffer__new(capture->program.ring_fd, on_record, capture, NULL);
@@ -140,20 +141,18 @@ undo:
 
 static int check_attachments(const struct lbd *lbd, struct lb_error *error)
 {
-	size_t attached = 0;
+	size_t attached = 0, linked = 0;
 
 	for (size_t i = 0; i < lbd->n_attachments; i++) {
-		const struct attachment *attachment = &lbd->attachments[i];
-
-		if (attachment->by == ATTACHED_DISPATCHER)
-			return lb_error_set(
-				error, EOPNOTSUPP,
-				"%s is shared with other XDP programs through the dispatcher, where the "
-				"program cannot be changed in place: capturing needs \"attach\": "
-				"\"exclusive\"",
-				attachment->wanted.name);
-		attached += attachment->by == ATTACHED_LINK;
+		attached += lbd->attachments[i].by != ATTACHED_NOT;
+		linked += lbd->attachments[i].by == ATTACHED_LINK;
 	}
+	/* Their programs are of different types, and the device map takes only those of one. */
+	if (linked && linked < attached)
+		return lb_error_set(
+			error, EOPNOTSUPP,
+			"some interfaces are shared through the dispatcher, others are not: capturing "
+			"needs the same \"attach\" for all");
 	return attached ? 0
 			: lb_error_set(error, ENODEV,
 				       "the packet path is attached to no interface: there is nothing to "
@@ -190,11 +189,11 @@ static void switch_off(struct lbd *lbd, bool swap)
 	capture_free(capture);
 }
 
-int capture_program(struct lbd *lbd)
+const struct capture_program *capture_program(struct lbd *lbd)
 {
 	if (lbd->capture && lbd->capture->several_interfaces != lbd->several_interfaces)
 		capture_stop_all(lbd, "the interfaces change", false);
-	return lbd->capture ? lbd->capture->program.fd : -1;
+	return lbd->capture ? &lbd->capture->program : NULL;
 }
 
 /* --- sessions --------------------------------------------------------------------------------------------

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Captures: while there is one, the interfaces run lb_capture instead of lb_ingress (a link update there, and
- * one back), and what it records goes to the captures' clients as pcapng. While there is none, there is no
+ * one back; where an interface is shared, the dispatcher is made anew), and what it records goes to the
+ * captures' clients as pcapng. While there is none, there is no
  * trace of it: no program, no map. An agent that dies in a capture leaves lb_capture running, which forwards
- * like lb_ingress; the next agent finds that it is not the program that it wants and updates the links.
+ * like lb_ingress; the next agent finds that it is not the program that it wants and replaces it.
  */
 #pragma once
 
@@ -36,16 +37,16 @@ struct capture_wish {
 int capture_parse_flow(const char *text, struct lb_capture_filter *filter, struct lb_error *error);
 
 /*
- * Starts one. *ret_stream is what the client is to be sent. -EBUSY: as many as may be run already;
- * -EOPNOTSUPP where an interface is shared through the dispatcher; others of the kernel. Packets are not
- * disturbed.
+ * Starts one. *ret_stream is what the client is to be sent. -EBUSY: as many as may be run already; others of
+ * the kernel. Packets are not disturbed.
  */
 int capture_start(struct lbd *lbd, const struct capture_wish *wish, struct http_stream **ret_stream,
 		  struct lb_error *error);
 
-/* The program that interfaces should run instead of the ordinary one, or -1. Ends captures whose program is
+/* The program that interfaces should run instead of the ordinary one, or NULL. Ends captures whose program is
  * for another number of interfaces than there now are. */
-int capture_program(struct lbd *lbd);
+struct capture_program;
+const struct capture_program *capture_program(struct lbd *lbd);
 
 /* How many run. */
 size_t capture_count(const struct lbd *lbd);

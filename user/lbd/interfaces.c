@@ -3,7 +3,7 @@
  * The configured interfaces and their attachments: at start, when the configuration changes, and when links
  * come and go.
  */
-#include "capture.h"
+#include "capture-internal.h"
 #include "lbd.h"
 #include "redirect.h"
 
@@ -81,8 +81,7 @@ static void note_program(struct lbd *lbd, const char *name, const char *digest, 
 	store_put_note(&lbd->store, name, note);
 }
 
-/* Whether some interface is shared. */
-static bool shares(const struct lbd *lbd)
+bool interfaces_shared(const struct lbd *lbd)
 {
 	for (size_t i = 0; i < lbd->n_attachments; i++)
 		if (lbd->attachments[i].by == ATTACHED_DISPATCHER)
@@ -92,7 +91,7 @@ static bool shares(const struct lbd *lbd)
 
 int interfaces_program(struct lbd *lbd, struct lb_error *error)
 {
-	bool frags = !shares(lbd);
+	bool frags = !interfaces_shared(lbd);
 	char digest[PROGRAM_DIGEST];
 	int fd;
 
@@ -138,7 +137,9 @@ static int share(struct lbd *lbd, struct attachment *attachment, struct lb_error
 		program_identify(fd, &known);
 		close(fd);
 	}
-	r = attachment_share(attachment, &lbd->maps, lbd->several_interfaces, known.id, error);
+	r = attachment_share(attachment, &lbd->maps, lbd->several_interfaces, NULL, known.id, error);
+	if (r == 0)
+		attachment->captures = 0;
 	if (r < 0 || attachment->program_id == known.id)
 		return r;
 	fd = bpf_prog_get_fd_by_id(attachment->program_id);
@@ -149,15 +150,38 @@ static int share(struct lbd *lbd, struct attachment *attachment, struct lb_error
 	return 0;
 }
 
+/* A shared interface gets a copy of the capturing program. What it had it keeps if that fails. */
+static int share_capture(struct lbd *lbd, struct attachment *attachment,
+			 const struct capture_program *capture, struct lb_error *error)
+{
+	struct attachment before = *attachment;
+	int r;
+
+	r = attachment_share(attachment, &lbd->maps, lbd->several_interfaces, capture,
+			     attachment->captures == capture->id ? attachment->program_id : 0, error);
+	if (r == 0) {
+		attachment->captures = capture->id;
+		return 0;
+	}
+	if (r == -EOPNOTSUPP)
+		lb_error_set(error, EOPNOTSUPP, "%s: the capturing program: %s", attachment->wanted.name,
+			     attachment->note);
+	*attachment = before;
+	return r;
+}
+
 static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error *error)
 {
 	bool before = attachment->by != ATTACHED_NOT;
-	int capturing = capture_program(lbd), fd, r = -EOPNOTSUPP;
+	const struct capture_program *capture = capture_program(lbd);
+	int fd, r = -EOPNOTSUPP;
 
+	if (capture && attachment->by == ATTACHED_DISPATCHER)
+		return share_capture(lbd, attachment, capture, error);
 	if (attachment->wanted.attach == LB_ATTACH_DISPATCHER && attachment->by != ATTACHED_LINK)
 		r = share(lbd, attachment, error);
 	if (r == -EOPNOTSUPP) {
-		fd = capturing >= 0 ? capturing : interfaces_program(lbd, error);
+		fd = capture ? capture->fd : interfaces_program(lbd, error);
 		r = fd < 0 ? fd : attachment_make(attachment, &lbd->maps, fd, lbd->options.generic_ok, error);
 	}
 	if (r == 0)

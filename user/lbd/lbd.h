@@ -166,6 +166,10 @@ int interfaces_program(struct lbd *lbd, struct lb_error *error);
 /* Detaches from interfaces that the configuration does not name, and has the others as it wants them. */
 void interfaces_trim(struct lbd *lbd, const struct lb_config *config);
 
+/* Whether some interface is shared through the dispatcher, whose programs take no packets in several parts.
+ */
+bool interfaces_shared(const struct lbd *lbd);
+
 /* Brings the interfaces that are attached to the program that is wanted of them now (capture.h). */
 int interfaces_reprogram(struct lbd *lbd, struct lb_error *error);
 

@@ -109,6 +109,9 @@ void program_identify(int fd, struct program_identity *ret_identity);
 /* Whether two programs in the kernel are the same: instructions, constants and maps. */
 bool program_same(const struct maps *maps, int fd, int other_fd);
 
+/* The kernel's id of a map, or 0. */
+__u32 map_id_of(int fd);
+
 /* Whether a program in the kernel uses these maps, in whatever version. */
 bool program_uses(const struct maps *maps, int program_fd);
 

@@ -172,7 +172,7 @@ static int program_info(int fd, struct bpf_prog_info *info, __u32 *map_ids)
 	return 0;
 }
 
-static __u32 map_id_of(int fd)
+__u32 map_id_of(int fd)
 {
 	struct bpf_map_info info = {};
 	__u32 length = sizeof(info);
