@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The next hop table. Three hash tables: links by index, neighbours by (link, address), destinations by
- * address (route-table.c). A destination names its neighbour, a neighbour counts the destinations that need
- * it.
+ * address (route-table.c). The way of a destination says which neighbour it needs, and a neighbour counts the
+ * destinations that need it.
  */
 #include "route-hops.h"
 
@@ -48,8 +48,8 @@ struct lb_hops {
 	struct link *links;
 	struct neighbor *neighbors;
 	struct lb_destinations destinations;
-	unsigned int seen;   /* number of the full dump */
-	unsigned int wanted; /* number of the want pass */
+	unsigned int seen; /* number of the full dump */
+	__u8 wanted;       /* number of the want pass */
 	size_t n_stale;
 };
 
@@ -274,12 +274,28 @@ int lb_hops_resync_end(struct lb_hops *hops, __u64 now_ms)
 	return mask;
 }
 
-/* Lets go of the neighbour of a destination. */
-static void destination_unhook(struct lb_destination *destination)
+/* The neighbour that a destination goes by; NULL: no route to another host. */
+static struct neighbor *neighbor_of(const struct lb_hops *hops, const struct lb_destination *destination)
 {
-	if (destination->neighbor)
-		destination->neighbor->wanted--;
-	destination->neighbor = NULL;
+	const struct lb_way *way = lb_destinations_way(&hops->destinations, destination);
+	struct neighbor *neighbor = NULL;
+	struct neighbor_key key;
+
+	if (!destination->hooked || !way)
+		return NULL;
+	key = neighbor_key(way->key.ifindex, way->key.gateway.family ? &way->key.gateway : &destination->to);
+	HASH_FIND(hh, hops->neighbors, &key, sizeof(key), neighbor);
+	return neighbor;
+}
+
+/* Lets go of the neighbour of a destination. */
+static void destination_unhook(const struct lb_hops *hops, struct lb_destination *destination)
+{
+	struct neighbor *neighbor = neighbor_of(hops, destination);
+
+	if (neighbor)
+		neighbor->wanted--;
+	destination->hooked = false;
 }
 
 void lb_hops_want_begin(struct lb_hops *hops)
@@ -308,7 +324,7 @@ static void forget(void *context, struct lb_destination *destination)
 	struct lb_hops *hops = context;
 
 	hops->n_stale -= destination->stale;
-	destination_unhook(destination);
+	destination_unhook(hops, destination);
 }
 
 void lb_hops_want_end(struct lb_hops *hops)
@@ -338,7 +354,7 @@ bool lb_hops_set_route(struct lb_hops *hops, const struct lb_address *to, const 
 		       int error)
 {
 	struct lb_destination *destination = lb_destinations_find(&hops->destinations, to);
-	struct neighbor *neighbor = NULL;
+	struct neighbor *before, *neighbor = NULL;
 	bool changed;
 
 	if (!destination)
@@ -349,14 +365,16 @@ bool lb_hops_set_route(struct lb_hops *hops, const struct lb_address *to, const 
 	destination->stale = false;
 	changed = !destination->asked || destination->error != error;
 	destination->asked = true;
-	destination->error = error;
+	destination->error = (__u16)error;
+	before = neighbor_of(hops, destination);
 	changed |= lb_destinations_set_way(&hops->destinations, destination, route);
-	if (route && route->type == RTN_UNICAST && route->ifindex)
+	if (destination->way && route->type == RTN_UNICAST && route->ifindex)
 		neighbor = neighbor_get(hops, route->ifindex, route->gateway.family ? &route->gateway : to);
 	if (neighbor && !neighbor->wanted++)
 		neighbor->fresh = !neighbor->usable;
-	destination_unhook(destination);
-	destination->neighbor = neighbor;
+	if (before)
+		before->wanted--;
+	destination->hooked = neighbor != NULL;
 	return changed;
 }
 
@@ -426,7 +444,7 @@ __u64 lb_hops_hold_ms(const struct lb_hops *hops, __u64 now_ms)
 	return least;
 }
 
-static const char *route_error_text(const struct lb_destination *destination)
+static const char *route_error_text(const struct lb_destination *destination, const struct lb_way *way)
 {
 	if (!destination->asked)
 		return "not asked yet";
@@ -434,7 +452,7 @@ static const char *route_error_text(const struct lb_destination *destination)
 		return "no route";
 	if (destination->error)
 		return "the kernel refuses the route";
-	switch (destination->way ? destination->way->key.type : RTN_UNSPEC) {
+	switch (way ? way->key.type : RTN_UNSPEC) {
 	case RTN_UNICAST:
 		return NULL;
 	case RTN_LOCAL:
@@ -452,18 +470,20 @@ void lb_hops_get(const struct lb_hops *hops, const struct lb_address *to, __u64 
 		 struct lb_hop *ret_hop)
 {
 	const struct lb_destination *destination = lb_destinations_find(&hops->destinations, to);
+	const struct lb_way *taken =
+		destination ? lb_destinations_way(&hops->destinations, destination) : NULL;
 	const struct lb_way_key *way;
 	const struct neighbor *neighbor;
 	struct lb_hop hop = {};
 	const struct link *link = NULL;
 
-	hop.why = destination ? route_error_text(destination) : "not asked yet";
-	if (hop.why || !destination) {
+	hop.why = destination ? route_error_text(destination, taken) : "not asked yet";
+	if (hop.why || !taken) {
 		*ret_hop = hop;
 		return;
 	}
-	way = &destination->way->key;
-	neighbor = destination->neighbor;
+	way = &taken->key;
+	neighbor = neighbor_of(hops, destination);
 	hop.ifindex = way->ifindex;
 	hop.source_address = way->source;
 	if (neighbor)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The table of destinations (route-table.h). Its index is at most three quarters full; nothing is ever taken
+ * The table of destinations (route-table.h). Its index is at most seven eighths full; nothing is ever taken
  * out singly.
  */
 #define HASH_NONFATAL_OOM            1
@@ -21,6 +21,7 @@ void lb_destinations_done(struct lb_destinations *table)
 		HASH_DEL(table->ways, way);
 		free(way);
 	}
+	free(table->way_at);
 	free(table->at);
 	free(table->index);
 }
@@ -76,7 +77,7 @@ static int set_capacity(struct lb_destinations *table, size_t capacity)
 
 struct lb_destination *lb_destinations_add(struct lb_destinations *table, const struct lb_address *to)
 {
-	if (table->n + 1 > table->size * 3 / 4 && grow_index(table) < 0)
+	if (table->n + 1 > table->size * 7 / 8 && grow_index(table) < 0)
 		return NULL;
 	if (table->n == table->capacity && set_capacity(table, table->n + table->n / 2 + SIZE_MIN) < 0)
 		return NULL;
@@ -85,15 +86,26 @@ struct lb_destination *lb_destinations_add(struct lb_destinations *table, const 
 	return &table->at[table->n++];
 }
 
-static void release(struct lb_destinations *table, struct lb_way *way)
+const struct lb_way *lb_destinations_way(const struct lb_destinations *table,
+					 const struct lb_destination *destination)
 {
+	return destination->way ? table->way_at[destination->way - 1] : NULL;
+}
+
+static void release(struct lb_destinations *table, __u32 number)
+{
+	struct lb_way *way = number ? table->way_at[number - 1] : NULL;
+
 	if (!way || --way->users)
 		return;
+	table->way_at[number - 1] = NULL;
+	if (number - 1 < table->lowest_way)
+		table->lowest_way = number - 1;
 	HASH_DEL(table->ways, way);
 	free(way);
 }
 
-void lb_destinations_keep(struct lb_destinations *table, unsigned int wanted,
+void lb_destinations_keep(struct lb_destinations *table, __u8 wanted,
 			  void (*leave)(void *context, struct lb_destination *destination), void *context)
 {
 	size_t kept = 0;
@@ -117,6 +129,27 @@ void lb_destinations_keep(struct lb_destinations *table, unsigned int wanted,
 		set_capacity(table, table->n + SIZE_MIN);
 }
 
+/* Gives a way a number; 0 or -1. */
+static int number_way(struct lb_destinations *table, struct lb_way *way)
+{
+	while (table->lowest_way < table->n_ways && table->way_at[table->lowest_way])
+		table->lowest_way++;
+	if (table->lowest_way == table->ways_capacity) {
+		__u32 capacity = table->ways_capacity ? 2 * table->ways_capacity : 4;
+		struct lb_way **at = realloc(table->way_at, capacity * sizeof(struct lb_way *));
+
+		if (!at)
+			return -1;
+		table->way_at = at;
+		table->ways_capacity = capacity;
+	}
+	if (table->lowest_way == table->n_ways)
+		table->n_ways++;
+	table->way_at[table->lowest_way++] = way;
+	way->number = table->lowest_way;
+	return 0;
+}
+
 static struct lb_way *way_get(struct lb_destinations *table, const struct lb_route *route)
 {
 	struct lb_way_key key;
@@ -137,8 +170,10 @@ static struct lb_way *way_get(struct lb_destinations *table, const struct lb_rou
 	way->key = key;
 	way->in_table = true;
 	HASH_ADD(hh, table->ways, key, sizeof(key), way);
-	if (way->in_table)
+	if (way->in_table && number_way(table, way) == 0)
 		return way;
+	if (way->in_table)
+		HASH_DEL(table->ways, way);
 	free(way);
 	return NULL;
 }
@@ -146,11 +181,12 @@ static struct lb_way *way_get(struct lb_destinations *table, const struct lb_rou
 bool lb_destinations_set_way(struct lb_destinations *table, struct lb_destination *destination,
 			     const struct lb_route *route)
 {
-	struct lb_way *before = destination->way, *way = route ? way_get(table, route) : NULL;
+	struct lb_way *way = route ? way_get(table, route) : NULL;
+	__u32 before = destination->way, number = way ? way->number : 0;
 
 	if (way)
 		way->users++;
-	destination->way = way;
+	destination->way = number;
 	release(table, before);
-	return way != before;
+	return number != before;
 }

@@ -18,29 +18,32 @@ struct lb_way {
 		struct lb_address gateway, source;
 		__u8 pad[2];
 	} key;
+	__u32 number; /* place in lb_destinations.way_at + 1 */
 	size_t users;
 	bool in_table;
 	UT_hash_handle hh;
 };
 
-struct neighbor;
-
+/* There are very many. */
 struct lb_destination {
 	struct lb_address to;
-	bool stale;
-	bool asked; /* at least one answer came */
-	int error;  /* positive errno of the query; ENOENT before the first answer */
-	unsigned int wanted;
-	struct lb_way *way;        /* NULL: none */
-	struct neighbor *neighbor; /* NULL: no route to another host */
+	__u8 wanted;    /* number of the pass that wanted it last; it may wrap */
+	__u16 error;    /* positive errno of the query; ENOENT before the first answer */
+	__u32 way : 29; /* number; 0: none */
+	__u32 stale : 1;
+	__u32 asked : 1;  /* at least one answer came */
+	__u32 hooked : 1; /* counts as one that goes by the neighbour that its way and address name */
 };
+_Static_assert(sizeof(struct lb_destination) == 24, "an entry of the largest table");
 
 struct lb_destinations {
 	struct lb_destination *at; /* n of them, room for capacity */
 	size_t n, capacity;
 	__u32 *index; /* size of them, power of two, or NULL: place in at[] + 1; 0: free */
 	size_t size;
-	struct lb_way *ways;
+	struct lb_way *ways;                     /* by key */
+	struct lb_way **way_at;                  /* by number - 1; NULL: free */
+	__u32 n_ways, ways_capacity, lowest_way; /* places used, room, none below is free */
 };
 
 void lb_destinations_done(struct lb_destinations *table);
@@ -53,8 +56,12 @@ struct lb_destination *lb_destinations_add(struct lb_destinations *table, const 
 
 /* Forgets those that were not wanted in the given pass; leave() is told of each. When memory is short they
  * stay. */
-void lb_destinations_keep(struct lb_destinations *table, unsigned int wanted,
+void lb_destinations_keep(struct lb_destinations *table, __u8 wanted,
 			  void (*leave)(void *context, struct lb_destination *destination), void *context);
+
+/* The way of a destination, or NULL. */
+const struct lb_way *lb_destinations_way(const struct lb_destinations *table,
+					 const struct lb_destination *destination);
 
 /* Sets the way of a destination; route NULL: none. Returns whether it is another one now. When memory is
  * short the destination has none. */
