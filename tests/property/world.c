@@ -77,7 +77,7 @@ static struct lb_address ipv4(__u32 address)
 	return result;
 }
 
-static struct lb_config *make_config(const struct world *world)
+static struct lb_config *make_config(struct world *world)
 {
 	struct lb_config *config = calloc(1, sizeof(*config));
 
@@ -110,16 +110,10 @@ static struct lb_config *make_config(const struct world *world)
 			to->state = from->state;
 		}
 	}
+	/* Packed ones, as the agent has them, and others in turn: it must make no difference. */
+	if (++world->n_configs % 2 && lb_config_pack(config) < 0)
+		abort();
 	return config;
-}
-
-static void free_config(struct lb_config *config)
-{
-	for (size_t s = 0; config && s < config->n_services; s++)
-		free(config->services[s].backends);
-	if (config)
-		free(config->services);
-	free(config);
 }
 
 static void give_up(const struct world *world, const char *what, const struct lb_error *error)
@@ -163,7 +157,7 @@ static void commit(struct world *world)
 		for (unsigned int b = 0; b < BACKENDS; b++)
 			judge(&world->services[s], b);
 	}
-	free_config(world->config);
+	lb_config_free(world->config);
 	world->config = (struct lb_config *)desired.config;
 	world->commits++;
 }
@@ -310,7 +304,7 @@ void world_done(struct world *world)
 	lb_engine_free(world->engine);
 	host_free(world->host);
 	lb_tables_free_memory(&world->tables);
-	free_config(world->config);
+	lb_config_free(world->config);
 }
 
 /* --- a look into the tables ---------------------------------------------------------------------- */

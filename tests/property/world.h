@@ -47,6 +47,7 @@ struct world {
 	__u64 random;
 	__u64 now_s;
 	unsigned int hop_salt;
+	unsigned int n_configs; /* made */
 	bool verbose;
 	__u64 commits, restarts;
 };

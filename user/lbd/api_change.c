@@ -261,7 +261,7 @@ int api_patch(struct api_call *call, struct lb_error *error)
 	if (!config_find_service(call->lbd->running.config, call->service))
 		return lb_error_at(error, ESRCH, "service", call->service, "there is no service \"%s\"",
 				   call->service);
-	if (!config_find_backend(call->lbd->running.config, call->service, call->backend))
+	if (!config_has_backend(call->lbd->running.config, call->service, call->backend))
 		return lb_error_at(error, ESRCH, "backend", call->backend,
 				   "service \"%s\" has no backend \"%s\"", call->service, call->backend);
 	body = cJSON_ParseWithLength(call->request->body, call->request->length);

@@ -102,16 +102,27 @@ static void write_next_hop(struct lbd *lbd, const struct lb_backend_view *backen
 	json_object_end(json);
 }
 
-static void write_backend(struct lbd *lbd, const struct lb_service_view *view, size_t i, struct json *json)
+/* Finds a backend of the configuration by its name, from the cursor on: both orders are mostly the same. */
+static bool find_configured(struct lb_backend_cursor *cursor, const char *name,
+			    struct lb_backend_config *ret_backend)
+{
+	for (size_t i = 0; i < cursor->service->n_backends; i++) {
+		if (cursor->next == cursor->service->n_backends)
+			*cursor = (struct lb_backend_cursor){ .service = cursor->service };
+		if (lb_backend_cursor_next(cursor, ret_backend) && strcmp(ret_backend->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void write_backend(struct lbd *lbd, const struct lb_service_view *view, size_t i,
+			  struct lb_backend_cursor *cursor, struct json *json)
 {
 	const struct lb_backend_view *backend = &view->backends[i];
-	const struct lb_config_backend *configured = NULL;
+	struct lb_backend_config configured;
 	char address[LB_ADDRESS_TEXT_MAX];
 	struct lb_counter sum;
 
-	for (size_t j = 0; j < view->config->n_backends && !configured; j++)
-		if (strcmp(view->config->backends[j].name, backend->name) == 0)
-			configured = &view->config->backends[j];
 	stats_backend(&lbd->maps.tables, backend->id, &sum);
 	json_object(json, NULL);
 	json_string(json, "service", view->name);
@@ -122,10 +133,10 @@ static void write_backend(struct lbd *lbd, const struct lb_service_view *view, s
 	json_u64(json, "weight", backend->weight);
 	json_string(json, "state", lb_state_name(backend->state));
 	json_bool(json, "leaving", backend->leaving);
-	if (configured) {
+	if (find_configured(cursor, backend->name, &configured)) {
 		json_object(json, "configured");
-		json_u64(json, "weight", configured->weight);
-		json_string(json, "state", lb_state_name(configured->state));
+		json_u64(json, "weight", configured.weight);
+		json_string(json, "state", lb_state_name(configured.state));
 		json_object_end(json);
 	} else {
 		json_null(json, "configured");
@@ -161,15 +172,17 @@ int api_services(struct api_call *call, struct lb_error *error)
 
 int api_service(struct api_call *call, struct lb_error *error)
 {
+	struct lb_backend_cursor cursor = {};
 	struct lb_service_view view;
 	int r = find_service(call, &view, error);
 
 	if (r < 0)
 		return r;
+	cursor.service = view.config;
 	write_service(call->lbd, &view, call->json);
 	json_array(call->json, "backends");
 	for (size_t i = 0; i < view.n_backends; i++)
-		write_backend(call->lbd, &view, i, call->json);
+		write_backend(call->lbd, &view, i, &cursor, call->json);
 	json_array_end(call->json);
 	return 0;
 }
@@ -180,12 +193,14 @@ int api_backends(struct api_call *call, struct lb_error *error)
 
 	json_array(call->json, "backends");
 	for (size_t i = 0; i < n; i++) {
+		struct lb_backend_cursor cursor = {};
 		struct lb_service_view view;
 
 		if (lb_engine_service(call->lbd->engine, i, &view) < 0 || !view.config)
 			continue;
+		cursor.service = view.config;
 		for (size_t j = 0; j < view.n_backends; j++)
-			write_backend(call->lbd, &view, j, call->json);
+			write_backend(call->lbd, &view, j, &cursor, call->json);
 	}
 	json_array_end(call->json);
 	return 0;

@@ -37,15 +37,15 @@ const struct lb_config_service *config_find_service(const struct lb_config *conf
 	return NULL;
 }
 
-const struct lb_config_backend *config_find_backend(const struct lb_config *config, const char *service,
-						    const char *backend)
+bool config_has_backend(const struct lb_config *config, const char *service, const char *backend)
 {
-	const struct lb_config_service *found = config_find_service(config, service);
+	struct lb_backend_cursor cursor = { .service = config_find_service(config, service) };
+	struct lb_backend_config found;
 
-	for (size_t i = 0; found && i < found->n_backends; i++)
-		if (strcmp(found->backends[i].name, backend) == 0)
-			return &found->backends[i];
-	return NULL;
+	while (cursor.service && lb_backend_cursor_next(&cursor, &found))
+		if (strcmp(found.name, backend) == 0)
+			return true;
+	return false;
 }
 
 struct lb_override *desired_override(const struct desired *desired, const char *service, const char *backend)
@@ -64,7 +64,7 @@ size_t desired_filter_overrides(struct desired *desired)
 	for (size_t i = 0; i < n; i++) {
 		const struct lb_override *override = &desired->overrides[i];
 
-		if (!config_find_backend(desired->config, override->service, override->backend))
+		if (!config_has_backend(desired->config, override->service, override->backend))
 			log_notice("event=override_dropped service=%s backend=%s", override->service,
 				   override->backend);
 		else
@@ -108,7 +108,7 @@ int desired_from_text(const struct lbd *lbd, const char *text, size_t length, st
 	if (r < 0)
 		return r;
 	desired.text = malloc(length + 1);
-	if (!desired.text) {
+	if (!desired.text || lb_config_pack(desired.config) < 0) {
 		desired_done(&desired);
 		return lb_error_set(error, ENOMEM, "out of memory");
 	}

@@ -39,8 +39,7 @@ int desired_copy(const struct desired *from, struct desired *ret_desired, struct
 /* Keeps the overrides whose service and backend are configured. Returns how many went. */
 size_t desired_filter_overrides(struct desired *desired);
 
-const struct lb_config_backend *config_find_backend(const struct lb_config *config, const char *service,
-						    const char *backend);
+bool config_has_backend(const struct lb_config *config, const char *service, const char *backend);
 const struct lb_config_service *config_find_service(const struct lb_config *config, const char *service);
 
 /* The override of a backend, or NULL. */

@@ -308,10 +308,14 @@ int netlink_query_routes(struct netlink *netlink, struct lb_error *error)
 
 static int want_configured(struct netlink *netlink, const struct lb_config *config)
 {
-	for (size_t i = 0; i < config->n_services; i++)
-		for (size_t j = 0; j < config->services[i].n_backends; j++)
-			if (lb_hops_want(netlink->hops, &config->services[i].backends[j].address) < 0)
+	for (size_t i = 0; i < config->n_services; i++) {
+		struct lb_backend_cursor cursor = { .service = &config->services[i] };
+		struct lb_backend_config backend;
+
+		while (lb_backend_cursor_next(&cursor, &backend))
+			if (lb_hops_want(netlink->hops, &backend.address) < 0)
 				return -ENOMEM;
+	}
 	return 0;
 }
 

@@ -44,6 +44,7 @@ void lb_config_free(struct lb_config *config)
 	for (size_t i = 0; i < config->n_services; i++)
 		free(config->services[i].backends);
 	free(config->services);
+	free(config->packed);
 	free(config->interfaces);
 	free(config);
 }

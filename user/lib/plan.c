@@ -116,16 +116,7 @@ static bool same_service(const struct lb_config_service *a, const struct lb_conf
 		    a->quic[i].server_id_bytes != b->quic[i].server_id_bytes)
 			return false;
 	}
-	for (size_t i = 0; i < a->n_backends; i++) {
-		const struct lb_config_backend *x = &a->backends[i], *y = &b->backends[i];
-
-		if (x->weight != y->weight || x->state != y->state ||
-		    x->server_id_bytes != y->server_id_bytes ||
-		    memcmp(x->server_id, y->server_id, sizeof(x->server_id)) != 0 ||
-		    !lb_address_equal(&x->address, &y->address) || strcmp(x->name, y->name) != 0)
-			return false;
-	}
-	return true;
+	return lb_config_same_backends(a, b);
 }
 
 static bool same_prefix(const struct lb_prefix *a, const struct lb_prefix *b)

@@ -45,7 +45,7 @@ static int names_init(struct names *names, const struct lb_member *members, __u3
 	return 0;
 }
 
-static bool is_same(const struct lb_member *member, const struct lb_config_backend *backend)
+static bool is_same(const struct lb_member *member, const struct lb_backend_config *backend)
 {
 	return member->used && !member->ghost && lb_address_equal(&member->address, &backend->address) &&
 	       strcmp(member->name, backend->name) == 0;
@@ -53,7 +53,7 @@ static bool is_same(const struct lb_member *member, const struct lb_config_backe
 
 /* The index that has this name and address, or LB_INDEX_NONE. */
 static __u32 names_find(const struct names *names, const struct lb_member *members,
-			const struct lb_config_backend *backend)
+			const struct lb_backend_config *backend)
 {
 	__u32 i = names->head[XXH3_64bits(backend->name, strlen(backend->name)) & names->mask];
 
@@ -92,7 +92,7 @@ static int new_index(struct lb_build *build, __u32 *ret_index)
 	return 0;
 }
 
-static int add_member(struct lb_build *build, const struct lb_config_backend *backend, __u32 *ret_index)
+static int add_member(struct lb_build *build, const struct lb_backend_config *backend, __u32 *ret_index)
 {
 	struct lb_engine *engine = build->plan->engine;
 	struct lb_member *member;
@@ -172,6 +172,8 @@ static int fill_members(struct lb_build *build, const struct names *names, bool 
 {
 	struct lb_member *members = build->change->next->members;
 	const struct lb_config_service *config = build->config;
+	struct lb_backend_cursor cursor = { .service = config };
+	struct lb_backend_config backend;
 	const struct lb_override *overrides;
 	__u32 hint = 0, had = build->count;
 	size_t n_overrides;
@@ -179,19 +181,18 @@ static int fill_members(struct lb_build *build, const struct names *names, bool 
 
 	overrides =
 		lb_overrides_of(build->plan->overrides, build->plan->n_overrides, config->name, &n_overrides);
-	for (size_t i = 0; i < config->n_backends; i++) {
-		const struct lb_config_backend *backend = &config->backends[i];
+	while (lb_backend_cursor_next(&cursor, &backend)) {
 		const struct lb_override *override =
-			bsearch(backend->name, overrides, n_overrides, sizeof(*override), compare_backend);
-		enum lb_state state = override && override->has_state ? override->state : backend->state;
-		__u32 weight = override && override->has_weight ? override->weight : backend->weight;
-		__u32 index = hint < had && is_same(&members[hint], backend)
+			bsearch(backend.name, overrides, n_overrides, sizeof(*override), compare_backend);
+		enum lb_state state = override && override->has_state ? override->state : backend.state;
+		__u32 weight = override && override->has_weight ? override->weight : backend.weight;
+		__u32 index = hint < had && is_same(&members[hint], &backend)
 				      ? hint
-				      : names_find(names, members, backend);
+				      : names_find(names, members, &backend);
 
 		hint = index == LB_INDEX_NONE ? hint : index + 1;
 		if (index == LB_INDEX_NONE) {
-			r = add_member(build, backend, &index);
+			r = add_member(build, &backend, &index);
 			if (r < 0)
 				return r;
 		}
@@ -199,8 +200,8 @@ static int fill_members(struct lb_build *build, const struct names *names, bool 
 		if (r < 0)
 			return r;
 		wanted[index] = true;
-		memcpy(members[index].server_id, backend->server_id, sizeof(members[index].server_id));
-		members[index].server_id_bytes = backend->server_id_bytes;
+		memcpy(members[index].server_id, backend.server_id, sizeof(members[index].server_id));
+		members[index].server_id_bytes = backend.server_id_bytes;
 	}
 	for (__u32 i = 0; i < had; i++) {
 		struct lb_member *member = &members[i];
