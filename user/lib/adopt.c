@@ -103,14 +103,11 @@ static int adopt_member(struct lb_engine *engine, struct lb_service *service, __
 		return REFUSE(error, "service %s, backend index %u: id %u has no name, or another service's",
 			      service->name, index, record->counter);
 	*member = (struct lb_member){
-		.name = meta->name,
 		.used = true,
 		.id = record->counter,
-		.address.family = meta->family,
 		.state = record->flags & LB_BACKEND_DEAD ? LB_STATE_DOWN : LB_STATE_ACTIVE,
 		.left_s = lb_engine_clock(engine),
 	};
-	memcpy(member->address.bytes, meta->address, sizeof(member->address.bytes));
 	r = lb_ids_take(&engine->backend_ids, record->counter);
 	if (r == 0)
 		return 0;
@@ -122,7 +119,7 @@ static int adopt_member(struct lb_engine *engine, struct lb_service *service, __
 			continue;
 		if (other->state != LB_STATE_DOWN && member->state != LB_STATE_DOWN)
 			break;
-		*(other->state == LB_STATE_DOWN ? &other->ghost : &member->ghost) = true;
+		(other->state == LB_STATE_DOWN ? other : member)->ghost = true;
 		service->n_leaving++;
 		return 0;
 	}
@@ -230,21 +227,26 @@ static int check_keys(const struct lb_engine *engine, __u32 entries, struct lb_e
 }
 
 /* Leaving backends have their QUIC server ids nowhere else. */
-static void adopt_server_id(struct lb_engine *engine, const struct lb_vip *vip)
+static int adopt_server_id(struct lb_engine *engine, const struct lb_vip *vip)
 {
 	struct lb_vip_tail tail;
 	struct lb_service *service;
-	struct lb_member *member;
+	struct lb_server_id *server_id;
 
 	memcpy(&tail, &vip->key[2], sizeof(tail));
 	if (!(vip->flags & LB_VIP_USED) || tail.address_bits != LB_VIP_BITS_QUIC)
-		return;
+		return 0;
 	service = vip->service < engine->tables->sizes.services ? engine->by_id[vip->service] : NULL;
 	if (!service || vip->backend_count >= service->vip.backend_count)
-		return;
-	member = &service->members[vip->backend_count];
-	memcpy(member->server_id, &vip->key[1], sizeof(member->server_id));
-	member->server_id_bytes = LB_QUIC_BYTES(service->vip.quic[0]);
+		return 0;
+	if (!service->server_ids)
+		service->server_ids = calloc(service->vip.backend_count, sizeof(*service->server_ids));
+	if (!service->server_ids)
+		return -ENOMEM;
+	server_id = &service->server_ids[vip->backend_count];
+	memcpy(server_id->id, &vip->key[1], sizeof(server_id->id));
+	server_id->bytes = LB_QUIC_BYTES(service->vip.quic[0]);
+	return 0;
 }
 
 static int adopt_services(struct lb_engine *engine, struct lb_error *error)
@@ -269,8 +271,10 @@ static int adopt_services(struct lb_engine *engine, struct lb_error *error)
 		if (r < 0)
 			return r;
 	}
-	for (__u32 bucket = 0; bucket < 1u << engine->log2; bucket++)
-		adopt_server_id(engine, &bank[bucket]);
+	for (__u32 bucket = 0; bucket < 1u << engine->log2; bucket++) {
+		if (adopt_server_id(engine, &bank[bucket]) < 0)
+			return out_of_memory(error);
+	}
 	return check_keys(engine, entries, error);
 }
 

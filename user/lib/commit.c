@@ -108,6 +108,7 @@ static void write_meta(struct commit *commit, const struct lb_service_change *ch
 {
 	const struct lb_tables *tables = commit->engine->tables;
 	const struct lb_service *next = change->next;
+	const struct lb_added *added;
 
 	if (change->new_id) {
 		struct lb_service_meta meta = { .used = 1, .created_generation = commit->generation };
@@ -118,15 +119,16 @@ static void write_meta(struct commit *commit, const struct lb_service_change *ch
 	for (__u32 i = 0; i < next->vip.backend_count; i++) {
 		const struct lb_member *member = &next->members[i];
 		struct lb_backend_meta meta = { .used = 1,
-						.family = member->address.family,
 						.service = next->vip.service,
 						.index = (__u16)i,
 						.created_generation = commit->generation };
 
 		if (!member->added)
 			continue;
-		snprintf(meta.name, sizeof(meta.name), "%s", member->name);
-		memcpy(meta.address, member->address.bytes, sizeof(meta.address));
+		added = &commit->plan->added[member->place];
+		snprintf(meta.name, sizeof(meta.name), "%s", added->name);
+		meta.family = added->address.family;
+		memcpy(meta.address, added->address.bytes, sizeof(meta.address));
 		tables->backend_meta[member->id] = meta;
 		for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++)
 			tables->counters[(size_t)cpu * tables->sizes.counters + member->id] =
@@ -340,13 +342,13 @@ static void mark_deaths(const struct lb_engine *engine, struct lb_service_change
 			   !member->added && current->members[i].id == member->id &&
 			   lb_member_dead(&current->members[i]);
 
+		/* Name and address are in the tables now. */
+		if (member->added)
+			member->left_s = 0;
 		if (member->used && lb_member_dead(member) && !was)
-			member->dead_mark = engine->sweep.begun;
+			member->dead_mark = (__u32)engine->sweep.begun;
 		if (member->used && member->leaving && !(current && current->members[i].leaving))
 			member->left_s = lb_engine_clock(engine);
-		/* The configuration goes before the backend may. */
-		if (member->added)
-			member->name = engine->tables->backend_meta[member->id].name;
 		member->added = false;
 	}
 }

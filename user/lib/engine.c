@@ -35,8 +35,57 @@ void lb_service_free(struct lb_service *service)
 	free(service->learning_since_s);
 	free(service->ready);
 	free(service->views);
+	free(service->server_ids);
 	free(service->members);
 	free(service);
+}
+
+const struct lb_server_id *lb_service_server_id(const struct lb_service *service, __u32 index)
+{
+	static const struct lb_server_id none = {};
+
+	return service->server_ids ? &service->server_ids[index] : &none;
+}
+
+const char *lb_member_name(const struct lb_engine *engine, const struct lb_member *member)
+{
+	return engine->tables->backend_meta[member->id].name;
+}
+
+struct lb_address lb_member_address(const struct lb_engine *engine, const struct lb_member *member)
+{
+	const struct lb_backend_meta *meta = &engine->tables->backend_meta[member->id];
+	struct lb_address address = { .family = meta->family };
+
+	memcpy(address.bytes, meta->address, sizeof(address.bytes));
+	return address;
+}
+
+void lb_engine_trim_hops(struct lb_engine *engine)
+{
+	__u32 *used;
+
+	if (engine->plans || !lb_hop_table_is_full(&engine->hops))
+		return;
+	used = calloc(engine->hops.n, sizeof(*used));
+	/* Without memory they stay until the next time. */
+	for (int round = 0; used && round < 2; round++) {
+		for (__u32 id = 0; id < engine->tables->sizes.services; id++) {
+			struct lb_service *service = engine->by_id[id];
+
+			for (__u32 i = 0; service && i < service->vip.backend_count; i++) {
+				struct lb_member *member = &service->members[i];
+
+				if (round == 0)
+					used[member->hop] = 1;
+				else
+					member->hop = used[member->hop] - 1;
+			}
+		}
+		if (round == 0)
+			lb_hop_table_keep(&engine->hops, used);
+	}
+	free(used);
 }
 
 __u32 lb_service_id_index(const struct lb_service *service, __u32 id)
@@ -117,6 +166,8 @@ void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service,
 	}
 	service->n_leaving -= member->leaving || member->ghost;
 	*member = (struct lb_member){};
+	if (service->server_ids)
+		service->server_ids[index] = (struct lb_server_id){};
 }
 
 /* --- grace --------------------------------------------------------------------------------------- */
@@ -245,7 +296,8 @@ int lb_engine_new(const struct lb_tables *tables, const struct lb_engine_hooks *
 	    lb_arena_init(&engine->rings, tables->sizes.ring_lines, LB_CHUNK_LINES) < 0 ||
 	    lb_arena_init(&engine->records, tables->sizes.backends, LB_CHUNK_LINES) < 0 ||
 	    lb_ids_init(&engine->service_ids, tables->sizes.services) < 0 ||
-	    lb_ids_init(&engine->backend_ids, tables->sizes.counters) < 0)
+	    lb_ids_init(&engine->backend_ids, tables->sizes.counters) < 0 ||
+	    lb_hop_table_init(&engine->hops) < 0)
 		r = lb_error_set(error, ENOMEM, "out of memory");
 	else
 		r = lb_engine_adopt(engine, error);
@@ -275,6 +327,7 @@ void lb_engine_free(struct lb_engine *engine)
 	free(engine->names);
 	lb_ids_done(&engine->service_ids);
 	lb_ids_done(&engine->backend_ids);
+	lb_hop_table_done(&engine->hops);
 	lb_arena_done(&engine->rings);
 	lb_arena_done(&engine->records);
 	free(engine);
@@ -291,14 +344,14 @@ static void view_member(const struct lb_engine *engine, const struct lb_member *
 			struct lb_backend_view *view)
 {
 	*view = (struct lb_backend_view){
-		.name = member->name,
-		.address = member->address,
+		.name = lb_member_name(engine, member),
+		.address = lb_member_address(engine, member),
 		.id = member->id,
 		.index = (__u16)index,
 		.weight = member->weight,
-		.state = member->state,
+		.state = (enum lb_state)member->state,
 		.leaving = member->leaving,
-		.next_hop = member->next_hop,
+		.next_hop = *lb_hop_table_at(&engine->hops, member->hop),
 		.slots_cur = member->slots_cur,
 		.slots_base = member->slots_base,
 		.entries = lb_count_of(&member->entries, engine->sweep.done),

@@ -11,62 +11,73 @@
 #include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <stdlib.h>
 
 #include "arena.h"
 #include "engine.h"
+#include "hop_table.h"
 #include "lb/slot.h"
 #include "ring.h"
 #include "vip_table.h"
 
-/* A count of flow entries by passes of the sweeper: the running pass and the one before. */
+/* A count of flow entries by passes of the sweeper: a pass and the one before. Passes are numbered from 1,
+ * and for more than a century. */
 struct lb_count {
-	__u64 pass, n;
-	__u64 last_pass, last_n;
+	__u32 pass, n, last_n;
 };
 
 static inline void lb_count_add(struct lb_count *count, __u64 pass)
 {
 	if (count->pass != pass) {
-		count->last_pass = count->pass;
-		count->last_n = count->n;
-		count->pass = pass;
+		count->last_n = count->pass + 1 == pass ? count->n : 0;
+		count->pass = (__u32)pass;
 		count->n = 0;
 	}
-	count->n++;
+	count->n += count->n < UINT32_MAX;
 }
 
-/* As of a complete pass. */
+/* As of a complete pass: the last one. */
 static inline __u64 lb_count_of(const struct lb_count *count, __u64 pass)
 {
 	if (count->pass == pass)
 		return count->n;
-	return count->last_pass == pass ? count->last_n : 0;
+	return count->pass == pass + 1 ? count->last_n : 0;
 }
 
-/* A backend of a service, at its index. There are very many: large fields first, so that none is padded. */
+/*
+ * A backend of a service, at its index. There are very many, so what is elsewhere is not here: name and
+ * address are in the tables under its id (lb_member_name), next hops in a table of their own, QUIC server ids
+ * with the few services that have them.
+ */
 struct lb_member {
-	const char *name; /* the one in the tables under its id; the configuration's while it is added */
 	struct lb_count entries;
-	__u64 dead_mark; /* sweeps begun when it went down: its entries are void and swept by the next one */
-	__u64 seen_pass; /* last pass that met an entry of it */
 	__u32 id;
-	__u32 weight;
-	__u32 left_s; /* coarse clock when it became leaving */
+	__u32 dead_mark; /* sweeps begun when it went down: its entries are void and swept by the next one */
+	__u32 seen_pass; /* last pass that met an entry of it */
+	union {
+		__u32 left_s; /* coarse clock when it became leaving */
+		__u32 place;  /* added: in plan->added */
+	};
 	__u32 slots_cur, slots_base;
-	enum lb_state state; /* LB_STATE_DOWN exactly when the record says dead */
-	struct lb_next_hop next_hop;
-	struct lb_address address;
-	__u8 server_id[LB_QUIC_SERVER_ID_MAX]; /* QUIC; zero-padded */
-	__u8 server_id_bytes;
+	__u32 hop; /* number in engine->hops */
+	__u16 weight;
 	__u8 clean_passes;
-	bool used;
-	bool leaving; /* no longer configured */
+	__u8 state : 2; /* enum lb_state; LB_STATE_DOWN exactly when the record says dead */
+	__u8 used : 1;
+	__u8 leaving : 1; /* no longer configured */
 	/* Index of a backend that returned under another index before its void entries were swept. */
-	bool ghost;
-	bool known;   /* weight and state are the configuration's, not guessed at adoption */
-	bool added;   /* by the plan: its id is new */
-	bool unnamed; /* no slot named it when the running pass began */
+	__u8 ghost : 1;
+	__u8 known : 1;   /* weight and state are the configuration's, not guessed at adoption */
+	__u8 added : 1;   /* by the plan: its id is new */
+	__u8 unnamed : 1; /* no slot named it when the running pass began */
+};
+_Static_assert(sizeof(struct lb_member) == 44, "there are very many");
+
+/* What a backend puts into its QUIC connection IDs; zero-padded. */
+struct lb_server_id {
+	__u8 id[LB_QUIC_SERVER_ID_MAX];
+	__u8 bytes; /* 0: none */
 };
 
 struct lb_service {
@@ -74,12 +85,13 @@ struct lb_service {
 	char name[LB_NAME_MAX];
 	struct lb_service_key key;
 	const struct lb_config_service *config; /* borrowed; NULL after adoption, before the first commit */
-	struct lb_vip vip;         /* what its VIP entries hold; key zero; backend_count indices */
-	struct lb_member *members; /* vip.backend_count of them, by index */
-	__u32 n_leaving;           /* leaving and ghosts */
-	__u32 unsettled;           /* slots */
-	__u32 unsettled_since_s;   /* coarse clock */
-	__u32 *learning_since_s;   /* by slot, coarse clock; NULL: no slot is learning */
+	struct lb_vip vip;               /* what its VIP entries hold; key zero; backend_count indices */
+	struct lb_member *members;       /* vip.backend_count of them, by index */
+	struct lb_server_id *server_ids; /* by index; NULL: nobody has one */
+	__u32 n_leaving;                 /* leaving and ghosts */
+	__u32 unsettled;                 /* slots */
+	__u32 unsettled_since_s;         /* coarse clock */
+	__u32 *learning_since_s;         /* by slot, coarse clock; NULL: no slot is learning */
 	__u64 *ready; /* bit by slot: set while the running pass looks for entries that disagree; NULL: none
 			 unsettled */
 	struct lb_count entries;
@@ -157,6 +169,7 @@ struct lb_engine {
 	bool dirty;              /* packets may be deciding by what is no longer visible */
 	struct lb_arena rings, records;
 	struct lb_ids service_ids, backend_ids;
+	struct lb_hop_table hops;
 	struct lb_service **by_id; /* sizes.services of them */
 	struct lb_service **names; /* chains; a power of two of them, so that nothing is allocated later */
 	__u32 names_mask;
@@ -200,11 +213,19 @@ struct lb_service_change {
 	char *why;                        /* owned */
 };
 
+/* Who is not in the tables yet. */
+struct lb_added {
+	const char *name; /* the configuration's */
+	struct lb_address address;
+};
+
 struct lb_plan {
 	struct lb_engine *engine;
 	struct lb_plan_block *blocks; /* its memory */
 	struct lb_member *scratch;    /* members of the service that is being planned */
 	__u32 scratch_members;
+	struct lb_added *added; /* by place */
+	__u32 n_added, added_capacity;
 	__u64 generation; /* that it was made for */
 	const struct lb_config *config;
 	struct lb_override *overrides; /* sorted */
@@ -229,6 +250,10 @@ void lb_plan_memory_back(struct lb_plan *plan, void *last);
 /* Zeroed room for members while a service is planned; until the next call. */
 struct lb_member *lb_plan_scratch(struct lb_plan *plan, __u32 n_members);
 void lb_plan_memory_done(struct lb_plan *plan);
+
+/* Name and address of a member of a plan. */
+const char *lb_plan_member_name(const struct lb_plan *plan, const struct lb_member *member);
+struct lb_address lb_plan_member_address(const struct lb_plan *plan, const struct lb_member *member);
 
 /* What a slot becomes. by_index: one byte per index, 1 if flows of that backend are lost anyway. */
 struct lb_slot_rules {
@@ -282,6 +307,16 @@ const struct lb_override *lb_overrides_of(const struct lb_override *overrides, s
 /* n_members 0: without members, which the caller adds. */
 struct lb_service *lb_service_new(const char *name, __u32 n_members);
 void lb_service_free(struct lb_service *service);
+/* The server id of a member, or one of no bytes. */
+const struct lb_server_id *lb_service_server_id(const struct lb_service *service, __u32 index);
+
+/* Name and address of a member that is not just being added, from the tables. */
+const char *lb_member_name(const struct lb_engine *engine, const struct lb_member *member);
+struct lb_address lb_member_address(const struct lb_engine *engine, const struct lb_member *member);
+
+/* Forgets next hops that no member has any more; not while there are plans. */
+void lb_engine_trim_hops(struct lb_engine *engine);
+
 /* The first index that has an id; a ghost shares its id with the backend that returned. */
 __u32 lb_service_id_index(const struct lb_service *service, __u32 id);
 void lb_service_count_slots(const struct lb_engine *engine, struct lb_service *service);

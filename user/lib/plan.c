@@ -412,7 +412,9 @@ void lb_plan_free(struct lb_plan *plan)
 		free(change->why);
 	}
 	plan->engine->plans--;
+	lb_engine_trim_hops(plan->engine);
 	lb_plan_memory_done(plan);
+	free(plan->added);
 	free(plan->items);
 	free(plan->changes);
 	free(plan->order);

@@ -61,12 +61,12 @@ static enum lb_change change_of(const struct lb_service_change *change, const st
 	if (before->leaving)
 		return LB_CHANGE_ADD;
 	if (before->state != after->state || (before->known && before->weight != after->weight) ||
-	    memcmp(&before->next_hop, &after->next_hop, sizeof(after->next_hop)) != 0)
+	    before->hop != after->hop)
 		return LB_CHANGE_MODIFY;
 	return LB_CHANGE_NONE;
 }
 
-static int tell_backend(const struct lb_engine *engine, struct lb_service_change *change,
+static int tell_backend(const struct lb_plan *plan, struct lb_service_change *change,
 			struct lb_plan_service *effect, struct lb_plan_backend *view,
 			const struct lb_member *before, const struct lb_member *after)
 {
@@ -77,11 +77,12 @@ static int tell_backend(const struct lb_engine *engine, struct lb_service_change
 	view->slots_after = after ? after->slots_cur : 0;
 	if (!dies)
 		return 0;
-	view->entries_at_risk = entries_of(engine, before);
+	view->entries_at_risk = entries_of(plan->engine, before);
 	view->flows_at_risk = before->slots_cur || before->slots_base || view->entries_at_risk;
 	effect->entries_at_risk += view->entries_at_risk;
 	if (after && view->flows_at_risk)
-		return breaks(effect, change, "backend %s goes down: its connections are lost", before->name);
+		return breaks(effect, change, "backend %s goes down: its connections are lost",
+			      lb_plan_member_name(plan, before));
 	return 0;
 }
 
@@ -114,9 +115,9 @@ static int tell_backends(struct lb_plan *plan, struct lb_service_change *change,
 		/* A backend that returns under another index is told there. */
 		if (!shown || (after && after->ghost))
 			continue;
-		snprintf(names[effect->n_backends], LB_NAME_MAX, "%s", shown->name);
+		snprintf(names[effect->n_backends], LB_NAME_MAX, "%s", lb_plan_member_name(plan, shown));
 		views[effect->n_backends].name = names[effect->n_backends];
-		r = tell_backend(plan->engine, change, effect, &views[effect->n_backends++], before, after);
+		r = tell_backend(plan, change, effect, &views[effect->n_backends++], before, after);
 	}
 	return r;
 }

@@ -38,15 +38,16 @@ static bool answers_echo(const struct lb_service *service)
 /* Whether a member has QUIC records: it is the one that its server id means. */
 static bool is_named_by_server_id(const struct lb_service *service, __u32 index)
 {
+	const struct lb_server_id *mine = lb_service_server_id(service, index);
 	const struct lb_member *member = &service->members[index];
 
-	if (!member->used || member->ghost || !member->server_id_bytes)
+	if (!member->used || member->ghost || !mine->bytes)
 		return false;
 	for (__u32 i = 0; member->leaving && i < service->vip.backend_count; i++) {
 		const struct lb_member *other = &service->members[i];
 
 		if (i != index && other->used && !other->ghost && (!other->leaving || i < index) &&
-		    memcmp(other->server_id, member->server_id, sizeof(other->server_id)) == 0)
+		    memcmp(lb_service_server_id(service, i)->id, mine->id, sizeof(mine->id)) == 0)
 			return false;
 	}
 	return true;
@@ -59,8 +60,8 @@ __u64 lb_plan_records_digest(const struct lb_service *service)
 	digest = lb_mix64(digest ^ (__u64)service->vip.quic[0] << 32 ^ (__u64)service->vip.quic[1] << 40);
 	for (__u32 i = 0; service->vip.quic[0] && i < service->vip.backend_count; i++) {
 		if (is_named_by_server_id(service, i))
-			digest = XXH3_64bits_withSeed(service->members[i].server_id, LB_QUIC_SERVER_ID_MAX,
-						      digest + i);
+			digest = XXH3_64bits_withSeed(lb_service_server_id(service, i)->id,
+						      LB_QUIC_SERVER_ID_MAX, digest + i);
 	}
 	return digest | 1;
 }
@@ -116,7 +117,7 @@ static int add_quic(struct lb_plan *plan, size_t *capacity, __u32 owner)
 
 			if (!is_named_by_server_id(service, i))
 				continue;
-			memcpy(&key[1], service->members[i].server_id, sizeof(key[1]));
+			memcpy(&key[1], lb_service_server_id(service, i)->id, sizeof(key[1]));
 			item = add_item(plan, capacity, key, owner, LB_VIP_QUIC_RECORD);
 			if (!item)
 				return -ENOMEM;

@@ -22,7 +22,8 @@ struct names {
 	__u32 mask;
 };
 
-static int names_init(struct names *names, const struct lb_member *members, __u32 n)
+static int names_init(struct names *names, const struct lb_engine *engine, const struct lb_member *members,
+		      __u32 n)
 {
 	__u32 size = 16;
 
@@ -34,34 +35,52 @@ static int names_init(struct names *names, const struct lb_member *members, __u3
 		return -ENOMEM;
 	names->next = names->head + size;
 	for (__u32 i = 0; i < n; i++) {
+		const char *name;
 		__u32 *head;
 
 		if (!members[i].used || members[i].ghost)
 			continue;
-		head = &names->head[XXH3_64bits(members[i].name, strlen(members[i].name)) & names->mask];
+		name = lb_member_name(engine, &members[i]);
+		head = &names->head[XXH3_64bits(name, strlen(name)) & names->mask];
 		names->next[i] = *head;
 		*head = i + 1;
 	}
 	return 0;
 }
 
-static bool is_same(const struct lb_member *member, const struct lb_backend_config *backend)
+static bool is_same(const struct lb_engine *engine, const struct lb_member *member,
+		    const struct lb_backend_config *backend)
 {
-	return member->used && !member->ghost && lb_address_equal(&member->address, &backend->address) &&
-	       strcmp(member->name, backend->name) == 0;
+	struct lb_address address;
+
+	if (!member->used || member->ghost || member->added)
+		return false;
+	address = lb_member_address(engine, member);
+	return lb_address_equal(&address, &backend->address) &&
+	       strcmp(lb_member_name(engine, member), backend->name) == 0;
 }
 
 /* The index that has this name and address, or LB_INDEX_NONE. */
-static __u32 names_find(const struct names *names, const struct lb_member *members,
-			const struct lb_backend_config *backend)
+static __u32 names_find(const struct names *names, const struct lb_engine *engine,
+			const struct lb_member *members, const struct lb_backend_config *backend)
 {
 	__u32 i = names->head[XXH3_64bits(backend->name, strlen(backend->name)) & names->mask];
 
 	for (; i; i = names->next[i - 1]) {
-		if (is_same(&members[i - 1], backend))
+		if (is_same(engine, &members[i - 1], backend))
 			return i - 1;
 	}
 	return LB_INDEX_NONE;
+}
+
+const char *lb_plan_member_name(const struct lb_plan *plan, const struct lb_member *member)
+{
+	return member->added ? plan->added[member->place].name : lb_member_name(plan->engine, member);
+}
+
+struct lb_address lb_plan_member_address(const struct lb_plan *plan, const struct lb_member *member)
+{
+	return member->added ? plan->added[member->place].address : lb_member_address(plan->engine, member);
 }
 
 __u32 lb_member_ring_weight(const struct lb_member *member)
@@ -92,6 +111,23 @@ static int new_index(struct lb_build *build, __u32 *ret_index)
 	return 0;
 }
 
+static int remember_added(struct lb_build *build, const struct lb_backend_config *backend)
+{
+	struct lb_plan *plan = build->plan;
+
+	if (plan->n_added == plan->added_capacity) {
+		__u32 capacity = plan->added_capacity ? 2 * plan->added_capacity : 16;
+		struct lb_added *added = realloc(plan->added, capacity * sizeof(*added));
+
+		if (!added)
+			return lb_build_out_of_memory(build);
+		plan->added = added;
+		plan->added_capacity = capacity;
+	}
+	plan->added[plan->n_added++] = (struct lb_added){ backend->name, backend->address };
+	return 0;
+}
+
 static int add_member(struct lb_build *build, const struct lb_backend_config *backend, __u32 *ret_index)
 {
 	struct lb_engine *engine = build->plan->engine;
@@ -109,10 +145,10 @@ static int add_member(struct lb_build *build, const struct lb_backend_config *ba
 				   "limits.backends",
 				   engine->backend_ids.size);
 	}
-	*member = (struct lb_member){ .used = true, .added = true, .known = true, .id = id };
-	member->address = backend->address;
-	member->name = backend->name;
-	return 0;
+	*member = (struct lb_member){
+		.used = true, .added = true, .known = true, .id = id, .place = build->plan->n_added
+	};
+	return remember_added(build, backend);
 }
 
 /* It was down, and entries from before that may still be in the flow table: another index, the same id. */
@@ -170,7 +206,9 @@ static int compare_backend(const void *name, const void *override)
 /* Gives every desired backend its member. wanted: by index, out. */
 static int fill_members(struct lb_build *build, const struct names *names, bool *wanted)
 {
+	const struct lb_engine *engine = build->plan->engine;
 	struct lb_member *members = build->change->next->members;
+	struct lb_server_id *server_ids = build->change->next->server_ids;
 	const struct lb_config_service *config = build->config;
 	struct lb_backend_cursor cursor = { .service = config };
 	struct lb_backend_config backend;
@@ -186,9 +224,9 @@ static int fill_members(struct lb_build *build, const struct names *names, bool 
 			bsearch(backend.name, overrides, n_overrides, sizeof(*override), compare_backend);
 		enum lb_state state = override && override->has_state ? override->state : backend.state;
 		__u32 weight = override && override->has_weight ? override->weight : backend.weight;
-		__u32 index = hint < had && is_same(&members[hint], &backend)
+		__u32 index = hint < had && is_same(engine, &members[hint], &backend)
 				      ? hint
-				      : names_find(names, members, &backend);
+				      : names_find(names, engine, members, &backend);
 
 		hint = index == LB_INDEX_NONE ? hint : index + 1;
 		if (index == LB_INDEX_NONE) {
@@ -200,8 +238,10 @@ static int fill_members(struct lb_build *build, const struct names *names, bool 
 		if (r < 0)
 			return r;
 		wanted[index] = true;
-		memcpy(members[index].server_id, backend.server_id, sizeof(members[index].server_id));
-		members[index].server_id_bytes = backend.server_id_bytes;
+		if (!server_ids)
+			continue;
+		memcpy(server_ids[index].id, backend.server_id, sizeof(server_ids[index].id));
+		server_ids[index].bytes = backend.server_id_bytes;
 	}
 	for (__u32 i = 0; i < had; i++) {
 		struct lb_member *member = &members[i];
@@ -241,10 +281,15 @@ int lb_build_members(struct lb_build *build)
 	lb_service_key_of(build->config, &next->key);
 	if (had)
 		memcpy(next->members, current->members, had * sizeof(*next->members));
-	for (__u32 i = 0; i < had; i++)
-		next->members[i].added = false;
+	if (build->config->n_quic || (current && current->server_ids)) {
+		next->server_ids = calloc(build->capacity + 1, sizeof(*next->server_ids));
+		if (!next->server_ids)
+			return lb_build_out_of_memory(build);
+	}
+	if (current && current->server_ids)
+		memcpy(next->server_ids, current->server_ids, had * sizeof(*next->server_ids));
 	wanted = calloc(build->capacity + 1, sizeof(*wanted));
-	if (!wanted || names_init(&names, next->members, had) < 0) {
+	if (!wanted || names_init(&names, build->plan->engine, next->members, had) < 0) {
 		free(wanted);
 		return lb_build_out_of_memory(build);
 	}

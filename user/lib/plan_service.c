@@ -45,7 +45,8 @@ static void pool_done(struct pool *pool)
 	free(pool->index);
 }
 
-static int pool_init(struct pool *pool, const struct lb_member *members, __u32 count)
+static int pool_init(struct pool *pool, const struct lb_plan *plan, const struct lb_member *members,
+		     __u32 count)
 {
 	*pool = (struct pool){ .members = calloc(count + 1, sizeof(*pool->members)),
 			       .index = calloc(count + 1, sizeof(*pool->index)) };
@@ -58,7 +59,8 @@ static int pool_init(struct pool *pool, const struct lb_member *members, __u32 c
 			continue;
 		pool->index[pool->n] = (__u16)i;
 		pool->members[pool->n++] =
-			(struct lb_ring_member){ lb_ring_member_id(members[i].name), weight };
+			(struct lb_ring_member){ lb_ring_member_id(lb_plan_member_name(plan, &members[i])),
+						 weight };
 	}
 	return 0;
 }
@@ -103,7 +105,7 @@ static int build_pool(const struct lb_build *build, const struct pool *pool, __u
 	if (!known)
 		return builder->build(seed, pool->members, pool->n, slots, NULL, owner);
 	last = malloc(slots * sizeof(*last));
-	r = pool_init(&before, current->members, current->vip.backend_count);
+	r = pool_init(&before, build->plan, current->members, current->vip.backend_count);
 	if (r == 0)
 		r = last ? known_owners(build, &before, last) : -ENOMEM;
 	previous = (struct lb_ring_previous){ before.members, before.n, last };
@@ -120,7 +122,7 @@ static int build_owners(struct lb_build *build, __u32 slots)
 	struct lb_service_change *change = build->change;
 	__u32 *owner = malloc(slots * sizeof(*owner));
 	struct pool pool;
-	int r = pool_init(&pool, change->next->members, build->count);
+	int r = pool_init(&pool, build->plan, change->next->members, build->count);
 
 	if (r == 0)
 		r = owner ? build_pool(build, &pool, slots, owner) : -ENOMEM;
@@ -248,11 +250,12 @@ static struct lb_header_rules rules_of(const struct lb_config *config,
 }
 
 static void make_record(const struct lb_header_rules *rules, const struct lb_member *member,
+			const struct lb_address *address, const struct lb_next_hop *next_hop,
 			struct lb_backend *record)
 {
 	static const struct lb_next_hop nowhere = {};
 
-	lb_header_build(rules, &member->address, member->ghost ? &nowhere : &member->next_hop, member->id,
+	lb_header_build(rules, address, member->ghost ? &nowhere : next_hop, member->id,
 			lb_member_dead(member), record);
 }
 
@@ -264,17 +267,33 @@ int lb_plan_next_hops_changed(const struct lb_engine *engine, const struct lb_se
 	struct lb_header_rules rules = rules_of(config, service->config);
 
 	for (__u32 i = 0; i < service->vip.backend_count; i++) {
-		struct lb_member member = service->members[i];
+		const struct lb_member *member = &service->members[i];
+		struct lb_next_hop next_hop = {};
+		struct lb_address address;
 		struct lb_backend record;
 
-		if (!member.used)
+		if (!member->used)
 			continue;
-		engine->hooks->next_hop(engine->hooks->context, &member.address, &member.next_hop);
-		make_record(&rules, &member, &record);
+		address = lb_member_address(engine, member);
+		engine->hooks->next_hop(engine->hooks->context, &address, &next_hop);
+		make_record(&rules, member, &address, &next_hop, &record);
 		if (memcmp(&record, &records[i], sizeof(record)) != 0)
 			return 1;
 	}
 	return 0;
+}
+
+static int look_up(struct lb_engine *engine, const struct lb_address *address, struct lb_member *member)
+{
+	struct lb_next_hop next_hop = {};
+	__u32 number;
+	int r;
+
+	engine->hooks->next_hop(engine->hooks->context, address, &next_hop);
+	r = lb_hop_table_get(&engine->hops, &next_hop, &number);
+	if (r == 0)
+		member->hop = number;
+	return r;
 }
 
 /* Every record of the service; kept only if one differs from what is there. */
@@ -294,13 +313,17 @@ static int build_records(struct lb_build *build)
 		return lb_build_out_of_memory(build);
 	for (__u32 i = 0; i < build->count; i++) {
 		struct lb_member *member = &next->members[i];
+		struct lb_address address;
 
 		if (!member->used)
 			continue;
 		highest = i + 1;
-		if (!member->ghost && (i >= had || !current->config || !build->desired->same_next_hops))
-			engine->hooks->next_hop(engine->hooks->context, &member->address, &member->next_hop);
-		make_record(&rules, member, &change->records[i]);
+		address = lb_plan_member_address(build->plan, member);
+		if (!member->ghost && (i >= had || !current->config || !build->desired->same_next_hops) &&
+		    look_up(engine, &address, member) < 0)
+			return lb_build_out_of_memory(build);
+		make_record(&rules, member, &address, lb_hop_table_at(&engine->hops, member->hop),
+			    &change->records[i]);
 		differs |= i >= had || memcmp(&change->records[i], &there[i], sizeof(*there)) != 0;
 	}
 	if (differs) {
@@ -381,6 +404,12 @@ static int keep_members(struct lb_build *build)
 		return lb_build_out_of_memory(build);
 	memcpy(members, next->members, (build->count + 1) * sizeof(*members));
 	next->members = members;
+	if (next->server_ids) {
+		struct lb_server_id *server_ids =
+			realloc(next->server_ids, (build->count + 1) * sizeof(*server_ids));
+
+		next->server_ids = server_ids ? server_ids : next->server_ids;
+	}
 	return 0;
 }
 

@@ -82,9 +82,11 @@ static void begin_service(struct lb_engine *engine, struct lb_service *service)
 /* QUIC connections are known by their IDs, not by flow entries: the backend that left keeps them for a while.
  */
 static bool may_have_connections(const struct lb_engine *engine, const struct lb_service *service,
-				 const struct lb_member *member)
+				 __u32 index)
 {
-	return service->config && member->leaving && member->server_id_bytes &&
+	const struct lb_member *member = &service->members[index];
+
+	return service->config && member->leaving && lb_service_server_id(service, index)->bytes &&
 	       lb_engine_clock(engine) - member->left_s <= service->config->idle_timeout_s;
 }
 
@@ -107,8 +109,7 @@ static void finish_service(struct lb_engine *engine, struct lb_service *service)
 		if (!member->leaving && !member->ghost)
 			continue;
 		engine->sweep.moved = true;
-		if (!member->unnamed || member->seen_pass == pass ||
-		    may_have_connections(engine, service, member))
+		if (!member->unnamed || member->seen_pass == pass || may_have_connections(engine, service, i))
 			member->clean_passes = 0;
 		else if (member->clean_passes < CLEAN_PASSES)
 			member->clean_passes++;

@@ -48,7 +48,7 @@ static bool judge(struct lb_engine *engine, __u64 word)
 	}
 	if (index >= service->vip.backend_count || !service->members[index].used)
 		return true;
-	service->members[index].seen_pass = pass;
+	service->members[index].seen_pass = (__u32)pass;
 	if (lb_member_dead(&service->members[index]))
 		return true;
 	if (service->config && lb_flow_age_s(word, lb_engine_clock(engine)) > timeout_of(service, word))
