@@ -365,8 +365,8 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		interfaces_trim(lbd, lbd->running.config);
 	if (other)
 		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
-	if (other)
-		lbd->trim_s = TRIM_S;
+	/* The ring of a large service alone takes some MiB to make. */
+	lbd->trim_s = TRIM_S;
 	netlink_keep(&lbd->netlink);
 	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
 		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s "
