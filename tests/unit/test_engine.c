@@ -183,6 +183,29 @@ static void test_ticks_save_commits_the_wait(void **state)
 	fixture_done(&f);
 }
 
+/* With the promise that no next hop changed, those of new backends are looked up still: at a used index too.
+ */
+static void test_new_backend_is_looked_up(void **state)
+{
+	const struct lb_backend_view *view;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100, 100));
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, -1, 100));
+	fixture_pass(&f, 40);
+	assert_null(fixture_find_backend(&f, "b1"));
+	f.same_next_hops = true;
+	f.lookups = 0;
+	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, -1, 100, 100));
+	view = fixture_find_backend(&f, "b3");
+	assert_int_equal(view->index, 1);
+	assert_true(view->next_hop.resolved);
+	assert_int_equal(f.lookups, 1);
+	fixture_done(&f);
+}
+
 /* Rings that leave no room beside them: the freshly retired region serves, after a grace period. */
 static void test_tight_ring_table(void **state)
 {
@@ -536,6 +559,7 @@ int main(void)
 		cmocka_unit_test(test_copy_on_write),
 		cmocka_unit_test(test_banks_and_grace),
 		cmocka_unit_test(test_ticks_save_commits_the_wait),
+		cmocka_unit_test(test_new_backend_is_looked_up),
 		cmocka_unit_test(test_tight_ring_table),
 		cmocka_unit_test(test_growth_moves_nothing),
 		cmocka_unit_test(test_shrinking_needs_the_word),

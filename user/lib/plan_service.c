@@ -319,7 +319,8 @@ static int build_records(struct lb_build *build)
 			continue;
 		highest = i + 1;
 		address = lb_plan_member_address(build->plan, member);
-		if (!member->ghost && (i >= had || !current->config || !build->desired->same_next_hops) &&
+		if (!member->ghost &&
+		    (member->added || i >= had || !current->config || !build->desired->same_next_hops) &&
 		    look_up(engine, &address, member) < 0)
 			return lb_build_out_of_memory(build);
 		make_record(&rules, member, &address, lb_hop_table_at(&engine->hops, member->hop),
