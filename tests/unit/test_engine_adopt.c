@@ -144,6 +144,82 @@ static void test_ghost(void **state)
 	fixture_done(&f);
 }
 
+static struct lb_config *unsized_config(struct fixture *f, __u32 ring_size, __u32 window)
+{
+	struct lb_config *config = fixture_config(f);
+
+	for (int i = 0; i < 2; i++) {
+		struct lb_config_service *service =
+			fixture_service(config, i ? "udp" : "web", i ? "203.0.113.11" : "203.0.113.10", 80);
+
+		service->ring_size = ring_size;
+		service->algorithm = LB_ALGORITHM_BOUNDED;
+		service->protocol = i ? IPPROTO_UDP : IPPROTO_TCP;
+		service->learning_window_s = window;
+		for (int k = 0; k < 20; k++) {
+			char name[16], address[32];
+
+			snprintf(name, sizeof(name), "b%d", k);
+			snprintf(address, sizeof(address), "10.0.%d.%d", i, k + 1);
+			fixture_backend(service, name, address, 100);
+		}
+	}
+	return config;
+}
+
+/* Rings of an agent whose rules for size and owners were others: they keep their size, new flows go by the
+ * new rule, old ones stay, and the plan tells. */
+static void test_rings_of_other_rules(void **state)
+{
+	static const char *const names[] = { "web", "udp" };
+	static __u32 old[2][8192];
+	const struct lb_plan_service *services;
+	struct lb_plan *plan;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	fixture_apply(&f, unsized_config(&f, 8192, 5));
+	for (int i = 0; i < 2; i++) {
+		__u32 *ring = fixture_ring(&f, names[i]);
+
+		/* Every tenth slot is somebody else's. */
+		for (__u32 s = 0; s < 8192; s += 10) {
+			__u32 other = (lb_slot_cur(ring[s]) + 1) % 20;
+
+			ring[s] = lb_slot_make(other, other, 0);
+		}
+		memcpy(old[i], ring, sizeof(old[i]));
+	}
+	assert_int_equal(fixture_restart(&f), 0);
+	assert_int_equal(fixture_plan(&f, unsized_config(&f, 0, 5), &plan), 0);
+	assert_int_equal(lb_plan_services(plan, &services), 2);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(services[i].slots_moved, 820);
+		assert_false(services[i].breaks);
+	}
+	assert_int_equal(lb_engine_commit(f.engine, plan, &f.error), 0);
+	lb_plan_free(plan);
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(fixture_view(&f, names[i]).ring_slots, 8192);
+		assert_int_equal(fixture_view(&f, names[i]).unsettled_slots, 820);
+		for (__u32 s = 0; s < 8192; s++)
+			assert_int_equal(lb_slot_base(fixture_ring(&f, names[i])[s]),
+					 lb_slot_base(old[i][s]));
+	}
+	/* Where nothing is learnt, flows move, and the plan says that too. */
+	memcpy(fixture_ring(&f, "udp"), old[1], sizeof(old[1]));
+	assert_int_equal(fixture_restart(&f), 0);
+	assert_int_equal(fixture_plan(&f, unsized_config(&f, 0, 0), &plan), 0);
+	assert_int_equal(lb_plan_services(plan, &services), 2);
+	assert_string_equal(services[1].name, "udp");
+	assert_int_equal(services[0].slots_moved, 0);
+	assert_int_equal(services[1].slots_moved, 820);
+	assert_true(services[1].breaks && !services[0].breaks);
+	lb_plan_free(plan);
+	fixture_done(&f);
+}
+
 /* --- kill -9 between all steps ------------------------------------------------------------------- */
 
 static void *share(void *table, size_t bytes)
@@ -412,9 +488,13 @@ static void test_contradictions(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_restart),         cmocka_unit_test(test_times_restart),
-		cmocka_unit_test(test_ghost),           cmocka_unit_test(test_killed),
-		cmocka_unit_test(test_killed_at_first), cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_restart),
+		cmocka_unit_test(test_times_restart),
+		cmocka_unit_test(test_ghost),
+		cmocka_unit_test(test_killed),
+		cmocka_unit_test(test_killed_at_first),
+		cmocka_unit_test(test_contradictions),
+		cmocka_unit_test(test_rings_of_other_rules),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
