@@ -110,6 +110,27 @@ lbd_config >"$LBD_CONFIG"
 reload
 check "three backends again" wait_for 5 answers GET /v1/services/web '.backends_active == 3'
 
+# --- a ring that stays as large as it was ------------------------------------------------------------------------
+
+ring_size_is()
+{
+	answers GET /v1/services/web ".ring_size == $1"
+}
+
+lbd_config '.services[0].backends += [range(8) | { name: "more\(.)", address: "10.99.0.\(. + 1)" }]' >"$LBD_CONFIG"
+reload
+check "eleven backends get a larger ring" wait_for 5 ring_size_is 2048
+check "which is what any balancer has" answers GET /v1/status '.warnings | any(test("ring")) | not'
+lbd_config >"$LBD_CONFIG"
+reload
+check "three backends again" wait_for 5 answers GET /v1/services/web '.backends_active == 3'
+check "the ring keeps its size" ring_size_is 2048
+check "and status tells that others would have another" answers GET /v1/status \
+	'.warnings | any(test("ring of web keeps its 2048 slots.* with 1024 .*ring_size"))'
+lbd_config '.services[0].ring_size = 2048' >"$LBD_CONFIG"
+reload
+check "with the size given, all agree" wait_for 5 answers GET /v1/status '.warnings | any(test("ring")) | not'
+
 # --- going back -------------------------------------------------------------------------------------------------
 
 api PATCH /v1/services/web/backends/b1 '{"state": "drain"}' >/dev/null

@@ -219,6 +219,37 @@ static void warn_empty(struct lbd *lbd, struct json *json)
 		json_format(json, NULL, "%zu more services have no active backend", all - told);
 }
 
+/* Rings that stayed larger than their pools are now. Another balancer that starts makes them smaller, and
+ * does not agree with this one about who owns a slot. */
+static void warn_ring_sizes(struct lbd *lbd, struct json *json)
+{
+	char first[LB_NAME_MAX] = "";
+	__u32 have = 0, fresh = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < lb_engine_services(lbd->engine); i++) {
+		struct lb_service_view view;
+		__u32 size;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config || view.config->ring_size)
+			continue;
+		size = lb_config_ring_size(view.config->n_backends);
+		if (view.ring_slots == size || n++)
+			continue;
+		snprintf(first, sizeof(first), "%s", view.name);
+		have = view.ring_slots;
+		fresh = size;
+	}
+	if (n)
+		json_format(
+			json, NULL,
+			"the ring of %s keeps its %u slots, so that no flow moves, but a balancer that "
+			"starts "
+			"now makes it with %u (%zu such services): where several balancers serve the same "
+			"services, give ring_size",
+			first, have, fresh, n);
+}
+
 static void write_warnings(struct lbd *lbd, struct json *json)
 {
 	const struct lb_config_limits *limits = &lbd->running.config->limits;
@@ -237,6 +268,7 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 	warn_unresolved(lbd, json);
 	warn_narrow(lbd, json);
 	warn_empty(lbd, json);
+	warn_ring_sizes(lbd, json);
 	if (lbd->netlink.table_full)
 		json_string(json, NULL,
 			    "the kernel's neighbour table is full: raise net.ipv4.neigh.default.gc_thresh3 "
