@@ -12,6 +12,8 @@
 #include <stdlib.h>
 #include <stdio.h>
 
+#include "cleanup.h"
+
 #define LBCTL_SOCKET_DEFAULT  "/run/weir/lbd.sock"
 #define LBCTL_TIMEOUT_DEFAULT 30.0 /* seconds */
 #define LBCTL_ARGUMENTS_MAX   8u
@@ -129,21 +131,6 @@ static inline bool option_given(const struct lbctl *c, enum option_id id)
 
 /* Sleeps until the next multiple of interval_s after *next_ns (0: starts counting now). */
 void lbctl_pace(double interval_s, unsigned long long *next_ns);
-
-#define _cleanup_(function) __attribute__((cleanup(function)))
-static inline void freep(void *pointer)
-{
-	free(*(void **)pointer);
-}
-static inline void cjson_freep(cJSON **item)
-{
-	cJSON_Delete(*item);
-}
-static inline void fclosep(FILE **file)
-{
-	if (*file)
-		fclose(*file);
-}
 
 int verb_status(struct lbctl *c);
 int verb_apply(struct lbctl *c);

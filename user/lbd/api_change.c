@@ -16,11 +16,6 @@ static void desired_donep(struct desired *desired)
 	desired_done(desired);
 }
 
-static void cjson_freep(cJSON **tree)
-{
-	cJSON_Delete(*tree);
-}
-
 static int make(struct api_call *call, const struct change *change, struct lb_error *error)
 {
 	_cleanup_(desired_donep) struct desired next = {};

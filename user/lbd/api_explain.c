@@ -20,11 +20,6 @@
 #include "lb/slot.h"
 #include "stats.h"
 
-static void cjson_freep(cJSON **tree)
-{
-	cJSON_Delete(*tree);
-}
-
 /* --- the question ----------------------------------------------------------------------------------------
  */
 

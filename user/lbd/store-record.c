@@ -12,11 +12,6 @@
 #include "cleanup.h"
 #include "json.h"
 
-static void cjson_freep(cJSON **tree)
-{
-	cJSON_Delete(*tree);
-}
-
 void record_done(struct record *record)
 {
 	free(record->overrides);

@@ -376,15 +376,10 @@ static int collision(const struct check *check, const struct lb_config_service *
 		earlier->name);
 }
 
-static void free_services(const struct lb_config_service ***list)
-{
-	free(*list);
-}
-
 /* Walks the services in order of their first port, with the ranges that are open on a stack. */
 static int check_service_keys(const struct check *check)
 {
-	_cleanup_(free_services) const struct lb_config_service **list = NULL, **open = NULL;
+	_cleanup_(freep) const struct lb_config_service **list = NULL, **open = NULL;
 	size_t n = check->config->n_services, n_open = 0;
 
 	list = calloc(n + 1, sizeof(*list));

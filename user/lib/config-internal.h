@@ -8,10 +8,9 @@
 #include <cjson/cJSON.h>
 #include <stddef.h>
 
+#include "cleanup.h"
 #include "config.h"
 #include "schema.h"
-
-#define _cleanup_(function) __attribute__((cleanup(function)))
 
 /* --- config-json.c ---------------------------------------------------------------------------------------
  */

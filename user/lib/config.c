@@ -21,22 +21,6 @@ struct spot {
 	bool syntax;
 };
 
-static void free_bytes(char **bytes)
-{
-	free(*bytes);
-}
-
-static void free_tree(cJSON **tree)
-{
-	cJSON_Delete(*tree);
-}
-
-static void close_fd(int *fd)
-{
-	if (*fd >= 0)
-		close(*fd);
-}
-
 void lb_config_free(struct lb_config *config)
 {
 	if (!config)
@@ -74,7 +58,7 @@ static int parse_text(const char *text, size_t length, struct lb_config **ret_co
 		      struct lb_error *error)
 {
 	_cleanup_(lb_config_freep) struct lb_config *config = NULL;
-	_cleanup_(free_tree) cJSON *tree = NULL;
+	_cleanup_(cjson_freep) cJSON *tree = NULL;
 	char problem[LB_JSON_PROBLEM_MAX];
 	struct lb_reading reading = { .error = error };
 	size_t offset;
@@ -124,7 +108,7 @@ int lb_config_parse(const char *text, size_t length, struct lb_config **ret_conf
 /* Reads to the end; one byte more than LB_CONFIG_BYTES_MAX at most, which shows that it is too much. */
 static int read_all(int fd, char **ret_text, size_t *ret_length)
 {
-	_cleanup_(free_bytes) char *text = NULL;
+	_cleanup_(freep) char *text = NULL;
 	size_t size = 0, length = 0;
 	ssize_t n;
 
@@ -151,8 +135,8 @@ static int read_all(int fd, char **ret_text, size_t *ret_length)
 
 int lb_config_load(const char *path, struct lb_config **ret_config, struct lb_error *error)
 {
-	_cleanup_(close_fd) int fd = -1;
-	_cleanup_(free_bytes) char *text = NULL;
+	_cleanup_(closep) int fd = -1;
+	_cleanup_(freep) char *text = NULL;
 	struct spot spot = { 0 };
 	struct lb_error unused;
 	size_t length = 0;

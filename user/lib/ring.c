@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cleanup.h"
 #include "ring_internal.h"
 
 /* In a smaller pool a change concerns so many that a build from nothing is quicker. */
@@ -18,12 +19,6 @@
 
 typedef int (*ring_fill_fn)(const struct ring_pool *pool, __u16 *rank);
 typedef int (*ring_repair_fn)(const struct ring_pool *pool, const struct ring_before *before, __u16 *rank);
-
-static inline void free_p(void *pointer)
-{
-	free(*(void **)pointer);
-}
-#define _cleanup_free_ __attribute__((cleanup(free_p)))
 
 __u64 lb_ring_member_id(const char *name)
 {
@@ -105,9 +100,9 @@ static bool is_same_pool(const struct ring_pool *before, const struct ring_pool 
 static int rebuild(ring_repair_fn repair, const struct lb_ring_previous *previous,
 		   const struct ring_pool *pool, __u16 *rank)
 {
-	_cleanup_free_ struct ring_backend *backend = calloc(previous->n_members, sizeof(*backend));
-	_cleanup_free_ __u16 *rank_of = calloc(previous->n_members, sizeof(*rank_of));
-	_cleanup_free_ __u32 *weight = calloc(pool->n, sizeof(*weight));
+	_cleanup_(freep) struct ring_backend *backend = calloc(previous->n_members, sizeof(*backend));
+	_cleanup_(freep) __u16 *rank_of = calloc(previous->n_members, sizeof(*rank_of));
+	_cleanup_(freep) __u32 *weight = calloc(pool->n, sizeof(*weight));
 	struct ring_before before = { .pool.backend = backend, .weight = weight };
 	bool same;
 
@@ -130,8 +125,8 @@ static int rebuild(ring_repair_fn repair, const struct lb_ring_previous *previou
 static int build(ring_fill_fn fill, ring_repair_fn repair, __u64 seed, const struct lb_ring_member *members,
 		 size_t n, __u32 size, const struct lb_ring_previous *previous, __u32 *owner)
 {
-	_cleanup_free_ struct ring_backend *backend = NULL;
-	_cleanup_free_ __u16 *rank = NULL;
+	_cleanup_(freep) struct ring_backend *backend = NULL;
+	_cleanup_(freep) __u16 *rank = NULL;
 	struct ring_pool pool;
 	int r;
 
@@ -187,7 +182,7 @@ const struct lb_ring_builder *lb_ring_builder_get(enum lb_algorithm algorithm)
 double lb_ring_max_over_mean(const __u32 *owner, __u32 size, const struct lb_ring_member *members,
 			     size_t n_members)
 {
-	_cleanup_free_ __u32 *slots = NULL;
+	_cleanup_(freep) __u32 *slots = NULL;
 	double weight_sum = 0, highest = 0;
 
 	if (!n_members || !size)
