@@ -62,20 +62,6 @@ static void set_sizes(struct lb_ingress_bpf *skeleton, const struct lb_table_siz
 	skeleton->rodata->lb_counter_stride = s->counters;
 }
 
-static void set_control(struct lb_control *control, const struct lb_table_sizes *s)
-{
-	control->magic = LB_LAYOUT_MAGIC;
-	control->layout = LB_LAYOUT_VERSION;
-	control->cpus = s->cpus;
-	control->vip_buckets = s->vip_buckets;
-	control->ring_lines = s->ring_lines;
-	control->backends = s->backends;
-	control->counters = s->counters;
-	control->services = s->services;
-	control->flow_buckets = s->flow_buckets;
-	control->flow_mask = s->flow_buckets - 1;
-}
-
 int packet_path_open(const struct lb_table_sizes *sizes, int several, struct packet_path *ret_path)
 {
 	return packet_path_open_rates(sizes, several, NULL, ret_path);
@@ -104,7 +90,7 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 		lb_ingress_bpf__destroy(path.skeleton);
 		return r;
 	}
-	set_control(path.tables.control, sizes);
+	lb_tables_init_control(sizes, path.tables.control);
 	path.program_fd = bpf_program__fd(path.skeleton->progs.lb_ingress);
 	*ret_path = path;
 	return 0;

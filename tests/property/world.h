@@ -34,7 +34,6 @@ struct world_service {
 	__u32 ring_size;
 	struct world_backend backends[BACKENDS];
 	struct world_address addresses[BACKENDS][ADDRESSES];
-	__u32 removals; /* how often the whole service went away */
 };
 
 struct world {

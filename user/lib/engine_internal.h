@@ -97,7 +97,6 @@ struct lb_service {
 	struct lb_count entries;
 	bool ring_is_built; /* this process has built it: who owns a slot is what the builder said */
 	struct lb_backend_view *views;
-	size_t n_views;
 	__u64 claimed;                  /* serial of the plan that met it in the desired configuration */
 	struct lb_service *replacement; /* while a commit writes: what comes in its place */
 	__u64 records; /* digest of what the bank holds for it besides its own entries; 0: not known */
