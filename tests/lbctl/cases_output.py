@@ -98,6 +98,9 @@ def explain_splits_the_packet(lbd):
     lbd.answers["POST /v1/explain"] = dict(canned.ANSWERS["POST /v1/explain"], agrees=False)
     expect_failure(lbctl("explain", "tcp", "203.0.113.1:1", "203.0.113.10:443"), "disagree")
     expect(lbctl("-j", "explain", "tcp", "203.0.113.1:1", "203.0.113.10:443").rc == 1)
+    for verdict, fate in (("XDP_PASS", "go to the host"), ("XDP_DROP", "be dropped"), ("XDP_REDIRECT", "leave")):
+        lbd.answers["POST /v1/explain"] = dict(canned.ANSWERS["POST /v1/explain"], verdict=verdict)
+        expect("74 bytes would %s (54 came in):" % fate in lbctl("explain", "tcp", "203.0.113.1:1", "203.0.113.10:443").out)
     lbd.answers["POST /v1/explain"] = dict(canned.ANSWERS["POST /v1/explain"], packet_out="", verdict="XDP_DROP", reason="no_backend")
     r = lbctl("explain", "tcp", "203.0.113.1:1", "203.0.113.10:443")
     expect(r.rc == 0 and "verdict XDP_DROP, reason no_backend" in r.out and "leave" not in r.out, r)

@@ -161,7 +161,11 @@ static void print_answer(const struct lbctl *c, const cJSON *root)
 	       reason ? reason : "", json_u64(root, "generation"));
 	if (n_out == 0)
 		return;
-	printf("\n%zu bytes would leave (%zu came in):\n", n_out, n_in);
+	printf("\n%zu bytes would %s (%zu came in):\n", n_out,
+	       strcmp(verdict, "XDP_PASS") == 0   ? "go to the host"
+	       : strcmp(verdict, "XDP_DROP") == 0 ? "be dropped"
+						  : "leave",
+	       n_in);
 	print_frame(out, n_out, n_out > n_in ? n_out - n_in : 0);
 }
 

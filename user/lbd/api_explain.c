@@ -208,11 +208,32 @@ static const char *method_name(__u8 method)
 	return method < sizeof(names) / sizeof(names[0]) ? names[method] : "unknown";
 }
 
-static void write_backend(struct json *json, const struct explain_decision *decision,
+static void write_forward(const struct lbd *lbd, struct json *json, const struct lb_backend *backend)
+{
+	bool resolved = backend->method != LB_METHOD_NONE;
+	const struct lb_link *link =
+		resolved ? lb_hops_link(lbd->netlink.hops, (__u32)lbd->maps.ports[backend->port]) : NULL;
+	const __u8 *mac = backend->eth;
+
+	step(json, "forward");
+	if (!resolved)
+		json_string(json, "text", "its next hop is not resolved");
+	else
+		json_format(json, "text",
+			    "%s to %02x:%02x:%02x:%02x:%02x:%02x by %s, packets of up to %u bytes",
+			    method_name(backend->method), mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
+			    link ? link->name : "an interface that is gone", backend->max_len);
+	json_string(json, "method", method_name(backend->method));
+	json_u64(json, "max_bytes", backend->max_len);
+	json_u64(json, "port", backend->port);
+	json_string(json, "egress", link ? link->name : NULL);
+	json_object_end(json);
+}
+
+static void write_backend(const struct lbd *lbd, struct json *json, const struct explain_decision *decision,
 			  const struct names *names)
 {
 	const struct lb_backend *backend = decision->backend;
-	const __u8 *mac = backend ? backend->eth : NULL;
 
 	step(json, "backend");
 	if (!backend) {
@@ -225,18 +246,41 @@ static void write_backend(struct json *json, const struct explain_decision *deci
 	json_u64(json, "index", decision->index);
 	json_u64(json, "counter", backend->counter);
 	json_object_end(json);
-	step(json, "forward");
-	if (backend->method == LB_METHOD_NONE)
-		json_string(json, "text", "its next hop is not resolved");
-	else
-		json_format(json, "text",
-			    "%s to %02x:%02x:%02x:%02x:%02x:%02x, packets of up to %u bytes, egress port %u",
-			    method_name(backend->method), mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
-			    backend->max_len, backend->port);
-	json_string(json, "method", method_name(backend->method));
-	json_u64(json, "max_bytes", backend->max_len);
-	json_u64(json, "port", backend->port);
-	json_object_end(json);
+	write_forward(lbd, json, backend);
+}
+
+static void write_decision(const struct lbd *lbd, struct json *json, const struct explain_decision *decision,
+			   const struct names *names)
+{
+	bool has_slot = decision->vip;
+
+	if (has_slot) {
+		write_slot(json, decision, names);
+		write_flow(json, decision, names);
+		write_backend(lbd, json, decision, names);
+	}
+	json_array_end(json);
+	json_string(json, "service", names->service);
+	if (has_slot) {
+		json_u64(json, "slot", decision->slot);
+		json_string(json, "cur", backend_name(names, lb_slot_cur(decision->word)));
+		json_string(json, "base", backend_name(names, lb_slot_base(decision->word)));
+		json_bool(json, "settled", lb_slot_settled(decision->word));
+	} else {
+		json_null(json, "slot");
+		json_null(json, "cur");
+		json_null(json, "base");
+		json_null(json, "settled");
+	}
+	if (decision->found) {
+		json_object(json, "flow_entry");
+		json_string(json, "backend", backend_name(names, decision->entry & LB_INDEX_MASK));
+		json_bool(json, "void", decision->void_entry);
+		json_object_end(json);
+	} else {
+		json_null(json, "flow_entry");
+	}
+	json_string(json, "backend", decision->backend ? backend_name(names, decision->index) : NULL);
 }
 
 /* The verdict that the tables ask for. */
@@ -337,33 +381,7 @@ int api_explain(struct api_call *call, struct lb_error *error)
 	json_array(json, "steps");
 	write_parse(json, &question, bytes);
 	write_service(json, &decision, &names);
-	if (decision.vip) {
-		write_slot(json, &decision, &names);
-		write_flow(json, &decision, &names);
-		write_backend(json, &decision, &names);
-	}
-	json_array_end(json);
-	json_string(json, "service", names.service);
-	if (decision.vip) {
-		json_u64(json, "slot", decision.slot);
-		json_string(json, "cur", backend_name(&names, lb_slot_cur(decision.word)));
-		json_string(json, "base", backend_name(&names, lb_slot_base(decision.word)));
-		json_bool(json, "settled", lb_slot_settled(decision.word));
-	} else {
-		json_null(json, "slot");
-		json_null(json, "cur");
-		json_null(json, "base");
-		json_null(json, "settled");
-	}
-	if (decision.found) {
-		json_object(json, "flow_entry");
-		json_string(json, "backend", backend_name(&names, decision.entry & LB_INDEX_MASK));
-		json_bool(json, "void", decision.void_entry);
-		json_object_end(json);
-	} else {
-		json_null(json, "flow_entry");
-	}
-	json_string(json, "backend", decision.backend ? backend_name(&names, decision.index) : NULL);
+	write_decision(lbd, json, &decision, &names);
 	json_string(json, "interface", attachment ? attachment->wanted.name : NULL);
 	json_string(json, "verdict", explain_verdict_name(run.verdict));
 	json_string(json, "reason", reason ? reason->name : NULL);
