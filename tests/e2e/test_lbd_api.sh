@@ -113,6 +113,7 @@ check "and names the limit" answers GET /v1/status '.services == 2'
 
 # --- metrics ----------------------------------------------------------------------------------------------------
 
+api POST '/v1/apply?allow_ring_resize=1' @"$LBD_CONFIG" >/dev/null
 check "metrics have types and help" grep -q '^# TYPE weir_packets_total counter' <(metrics /metrics)
 check "metrics have the packets of a backend" grep -qE '^weir_backend_packets_total\{service="web",backend="b1"\} [1-9]' <(metrics /metrics)
 check "every metric line is well formed" test -z "$(metrics /metrics |
@@ -127,6 +128,16 @@ metrics_moved()
 	[[ $(metrics /healthz 9910) == ok && -z $(metrics /healthz 9909) ]]
 }
 check "metrics move where a reload says" wait_for 5 metrics_moved
+spawn lb socat TCP-LISTEN:9911,bind=127.0.0.1,fork OPEN:/dev/null
+check "another has the next address" wait_for 5 listening lb 9911
+check "metrics that cannot listen do not refuse a configuration" answers POST /v1/apply '.applied' \
+	"$(lbd_config '.api.metrics = "127.0.0.1:9911"')"
+check "but are a warning" answers GET /v1/status \
+	'.warnings | any(test("no metrics: Failed to listen on 127.0.0.1:9911: Address already in use"))'
+check "metrics move where an applied configuration says" answers POST /v1/apply '.applied' \
+	"$(lbd_config '.api.metrics = "127.0.0.1:9909"')"
+is "at once" "$(metrics /healthz)" ok
+check "and nothing is warned of" answers GET /v1/status '.warnings == []'
 
 # --- clients ----------------------------------------------------------------------------------------------------
 

@@ -279,6 +279,8 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 			json, NULL,
 			"limits.flow_entries is larger than the running table: it takes effect when maps are "
 			"made anew (lbd --detach, then start)");
+	if (lbd->metrics_error[0])
+		json_format(json, NULL, "no metrics: %s", lbd->metrics_error);
 	if (!lbd->options.socket && strcmp(lbd->socket_path, lbd->running.config->api.socket) != 0)
 		json_format(json, NULL, "api.socket is now %s: it takes effect at the next start of lbd",
 			    lbd->running.config->api.socket);

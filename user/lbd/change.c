@@ -11,6 +11,7 @@
 
 #include "change-plan.h"
 #include "cleanup.h"
+#include "metrics.h"
 
 #define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
 
@@ -389,6 +390,8 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 	/* What was not made leaves nothing behind: no neighbour is kept for it. */
 	if (other && (r < 0 || change->dry_run))
 		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
+	else if (other)
+		metrics_update(lbd);
 	return r;
 }
 

@@ -281,7 +281,6 @@ void lbd_reload(struct lbd *lbd)
 		return;
 	}
 	lbd->degraded = false;
-	metrics_update(lbd);
 }
 
 void lbd_stop(struct lbd *lbd, bool detach)

@@ -102,6 +102,7 @@ struct lbd {
 	struct http *api, *metrics;
 	char socket_path[PATH_MAX];
 	char metrics_address[64]; /* that metrics listens on; empty: on none */
+	char metrics_error[512];  /* why it does not listen as configured; empty: it does */
 	const char *crash_at;     /* tests: die at this step of a commit */
 	unsigned int trim_s;      /* something large is over: give its memory back to the system in so many
 				     seconds; 0: no */

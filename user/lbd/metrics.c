@@ -222,12 +222,14 @@ void metrics_update(struct lbd *lbd)
 	if (strcmp(address, lbd->metrics_address) == 0)
 		return;
 	metrics_close(lbd);
+	lbd->metrics_error[0] = '\0';
 	if (!address[0])
 		return;
 	fd = http_listen_tcp(address, &error);
 	r = fd < 0 ? fd : http_new(lbd->event, fd, &handler, &lbd->metrics, &error);
 	if (r < 0) {
 		events_add(&lbd->events, LOG_LEVEL_ERROR, "metrics", "%s", error.text);
+		snprintf(lbd->metrics_error, sizeof(lbd->metrics_error), "%s", error.text);
 		return;
 	}
 	snprintf(lbd->metrics_address, sizeof(lbd->metrics_address), "%s", address);

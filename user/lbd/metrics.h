@@ -8,6 +8,6 @@
 #include "lbd.h"
 
 /* Opens, moves or closes the listener, as the running configuration says. An address that cannot be had is an
- * event, not an end. */
+ * event and a warning in the status, not an end; it is tried again the next time. */
 void metrics_update(struct lbd *lbd);
 void metrics_close(struct lbd *lbd);
