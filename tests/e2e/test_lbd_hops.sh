@@ -111,6 +111,20 @@ check "an interface that refuses makes the change fail" answers POST /v1/apply \
 check "the others are as they were" answers GET /v1/status \
 	'.interfaces | length == 1 and .[0].attached and .[0].mode == "native"'
 
+# A veth needs a receive queue for each queue that its peer sends by.
+in_ns lb ip link add narrow numrxqueues 1 numtxqueues 1 type veth peer name wide numtxqueues 2 numrxqueues 2
+in_ns lb ip link set wide up
+in_ns lb ip link set narrow up
+for attach in exclusive dispatcher; do
+	lbd_config ".interfaces += [{\"name\": \"narrow\", \"xdp_mode\": \"native\", \"attach\": \"$attach\"}]" >"$TEST_TMP/refused.json"
+	is "a driver that refuses the interface as it is, $attach, is a 409" "$(api_status POST /v1/apply @"$TEST_TMP/refused.json")" 409
+	check "which names the interface" answers POST /v1/apply '.error.message | test("narrow.*No space left")' \
+		@"$TEST_TMP/refused.json"
+done
+lbd_config '.interfaces += [{"name": "lo", "xdp_mode": "native", "attach": "exclusive"}]' >"$TEST_TMP/refused.json"
+is "so is one without native XDP" "$(api_status POST /v1/apply @"$TEST_TMP/refused.json")" 409
+in_ns lb ip link del narrow
+
 # --- routes -------------------------------------------------------------------------------------------------------
 
 in_ns lb ip route add unreachable 10.99.0.0/24

@@ -164,7 +164,9 @@ static int attach_fresh(struct attachment *attachment, const struct maps *maps, 
 	if (r < 0) {
 		if (r == -EPERM || r == -EOPNOTSUPP || r == -EINVAL)
 			return refused(attachment, r == -EPERM ? "EPERM" : strerror(-r));
-		return lb_error_set(error, -r, "Failed to attach to %s through the dispatcher: %s (%s)",
+		/* The driver's reasons (MTU, queues) are no failure of ours, nor a full table. */
+		return lb_error_set(error, r == -ENOSPC || r == -ERANGE || r == -EMSGSIZE ? EBUSY : -r,
+				    "Failed to attach to %s through the dispatcher: %s (%s)",
 				    attachment->wanted.name, strerror(-r), maps_message());
 	}
 	after = multiprog_get(ifindex);

@@ -111,11 +111,14 @@ static int explain_failure(const struct attachment *attachment, int ifindex, int
 	case EINVAL:
 	case ERANGE:
 	case EMSGSIZE:
+	case ENOSPC: /* as a 507 it would be a full table of ours */
 		return lb_error_set(
-			error, code,
+			error, EBUSY,
 			"the driver of %s refuses native XDP as the interface is set up (%s): often its "
-			"MTU or LRO; try a smaller MTU, or ethtool -K %s lro off",
-			name, strerror(code), name);
+			"MTU, LRO or number of queues; dmesg may tell; try a smaller MTU, ethtool -K %s lro "
+			"off, "
+			"or ethtool -L %s",
+			name, strerror(code), name, name);
 	default:
 		return lb_error_set(error, code, "Failed to attach to %s: %s", name, strerror(code));
 	}
