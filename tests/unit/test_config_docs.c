@@ -92,7 +92,7 @@ static void the_example_in_the_manual_page_is_right(void **state)
 	lb_config_free(config);
 }
 
-/* The ERRORS section shows what comes of a misspelt key in the example. */
+/* The ERRORS section shows what lbctl validate makes of a misspelt key in the example (user/lbctl/say.c). */
 static void the_error_in_the_manual_page_is_what_comes(void **state)
 {
 	char path[] = "/tmp/weir-config-XXXXXX", expected[1024], *page = contents("docs/weir.json.5");
@@ -107,8 +107,8 @@ static void the_error_in_the_manual_page_is_what_comes(void **state)
 	close(fd);
 	assert_int_equal(lb_config_load(path, &config, &error), -EINVAL);
 	unlink(path);
-	snprintf(expected, sizeof(expected), "weir.json%s\n  path:  %s\n  value: %s\n",
-		 error.text + strlen(path), error.path, error.value);
+	snprintf(expected, sizeof(expected), "lbctl: weir.json%s\n  at %s: %s\n", error.text + strlen(path),
+		 error.path, error.value);
 	if (!strstr(page, expected))
 		fail_msg("the page does not show: %s", expected);
 	free(text);

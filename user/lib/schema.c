@@ -168,8 +168,8 @@ static const struct lb_schema_key service_keys[] = {
 static const struct lb_schema_key interface_keys[] = {
 	{ .name = "name", .required = true, FIELD(name), STRING(lb_format_interface), .effect = LB_EFFECT_APPLY,
 	  .help = "Name of the network interface." },
-	{ .name = "xdp_mode", FIELD(xdp_mode), CHOICE(lb_schema_xdp_mode, LB_XDP_NATIVE), .effect = LB_EFFECT_START,
-	  .help = "Where the packet path runs. It is never chosen for you: a driver without native XDP is an error." },
+	{ .name = "xdp_mode", FIELD(xdp_mode), CHOICE(lb_schema_xdp_mode, LB_XDP_NATIVE), .effect = LB_EFFECT_APPLY,
+	  .help = "Where the packet path runs. It is never chosen for you: a driver without native XDP is an error. A change detaches the program for a moment." },
 	{ .name = "attach", FIELD(attach), CHOICE(lb_schema_attach, LB_ATTACH_DISPATCHER), .effect = LB_EFFECT_START,
 	  .help = "How the program is attached." },
 	{ 0 }
@@ -211,7 +211,7 @@ static const struct lb_schema_key sweeper_keys[] = {
 static const struct lb_schema_key api_keys[] = {
 	{ .name = "socket", FIELD(api.socket), STRING(lb_format_socket), .text = "/run/weir/lbd.sock", .effect = LB_EFFECT_START,
 	  .help = "UNIX socket of the API, which lbctl uses." },
-	{ .name = "metrics", FIELD(api.metrics), STRING(lb_format_listen), .text = "127.0.0.1:9650", .effect = LB_EFFECT_START,
+	{ .name = "metrics", FIELD(api.metrics), STRING(lb_format_listen), .text = "127.0.0.1:9650", .effect = LB_EFFECT_APPLY,
 	  .help = "Where /metrics, /healthz and /readyz are served over HTTP." },
 	{ 0 }
 };
