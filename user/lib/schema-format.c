@@ -148,19 +148,18 @@ static int check_usable(const struct lb_prefix *prefix, char *reason)
 	return 0;
 }
 
-/* What the text would be without its host bits. */
-static int host_bits(const char *text, char *reason)
+/* What the text would be without its host bits, also in *ret_prefix. */
+static int host_bits(const char *text, struct lb_prefix *ret_prefix, char *reason)
 {
 	unsigned int length = (unsigned int)strtoul(strchr(text, '/') + 1, NULL, 10);
 	char address[LB_ADDRESS_TEXT_MAX];
-	struct lb_prefix prefix;
 
 	snprintf(address, sizeof(address), "%.*s", (int)(strchr(text, '/') - text), text);
-	if (lb_address_parse(address, &prefix.address) < 0)
+	if (lb_address_parse(address, &ret_prefix->address) < 0)
 		return -EINVAL;
-	lb_address_mask(&prefix.address, length);
+	lb_address_mask(&ret_prefix->address, length);
 	return REASON("it has bits set behind its length; the prefix is \"%s/%u\"",
-		      lb_address_text(&prefix.address, address), length);
+		      lb_address_text(&ret_prefix->address, address), length);
 }
 
 static int read_prefix(const char *text, struct lb_prefix *ret_prefix, char *reason)
@@ -168,7 +167,7 @@ static int read_prefix(const char *text, struct lb_prefix *ret_prefix, char *rea
 	int r = lb_prefix_parse(text, ret_prefix);
 
 	if (r == -EDOM)
-		return host_bits(text, reason);
+		return host_bits(text, ret_prefix, reason);
 	if (r < 0)
 		return r;
 	return check_usable(ret_prefix, reason);
@@ -229,13 +228,13 @@ const struct lb_schema_format lb_format_address = {
 static int read_source(const char *text, __u8 family, unsigned int from, unsigned int to,
 		       struct lb_prefix *ret_prefix, char *reason)
 {
-	struct lb_prefix prefix;
+	struct lb_prefix prefix = {};
 	int r = read_prefix(text, &prefix, reason);
 
+	if (prefix.address.family && prefix.address.family != family)
+		return REASON("it is an IPv%u prefix", prefix.address.family);
 	if (r < 0)
 		return r;
-	if (prefix.address.family != family)
-		return REASON("it is an IPv%u prefix", prefix.address.family);
 	if (prefix.length < from || prefix.length > to)
 		return REASON("its length is %u", prefix.length);
 	*ret_prefix = prefix;
