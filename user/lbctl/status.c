@@ -22,6 +22,15 @@ line(const struct lbctl *c, const char *label, const char *format, ...)
 	print_folded(c, LABEL, text);
 }
 
+static void print_configuration(const struct lbctl *c, const cJSON *status)
+{
+	unsigned long long services = json_u64(status, "services"), backends = json_u64(status, "backends");
+
+	line(c, "configuration", "generation %llu: %llu service%s, %llu backend%s; %s",
+	     json_u64(status, "generation"), services, services == 1 ? "" : "s", backends,
+	     backends == 1 ? "" : "s", json_text(status, "config_file"));
+}
+
 static void print_interfaces(const struct lbctl *c, const cJSON *status)
 {
 	const cJSON *interface;
@@ -144,9 +153,7 @@ int verb_status(struct lbctl *c)
 	line(c, "lbd", "%s, version %s, pid %llu, for %s", json_text(status, "state"),
 	     json_text(status, "version"), json_u64(status, "pid"),
 	     format_duration(json_double(status, "uptime_s")).text);
-	line(c, "configuration", "generation %llu: %llu services, %llu backends; %s",
-	     json_u64(status, "generation"), json_u64(status, "services"), json_u64(status, "backends"),
-	     json_text(status, "config_file"));
+	print_configuration(c, status);
 	print_interfaces(c, status);
 	print_slots(c, status);
 	print_flow_table(c, json_get(status, "flow_table"));

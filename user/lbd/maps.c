@@ -115,7 +115,8 @@ int maps_lock(struct maps *maps, const char *directory, struct lb_error *error)
 	/* systemd mounts it; minimal systems and containers may not. */
 	if (!on_bpffs(directory) && strncmp(directory, "/sys/fs/bpf/", 12) == 0 &&
 	    mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700") < 0)
-		return lb_error_set(error, errno, "Failed to mount a bpf file system on /sys/fs/bpf: %m");
+		return lb_error_set(error, errno, "Failed to mount a bpf file system on /sys/fs/bpf: %m%s",
+				    errno == EPERM ? " (lbd runs as root, see lbd.service for less)" : "");
 	if (!on_bpffs(directory))
 		return lb_error_set(
 			error, ENOTSUP,
