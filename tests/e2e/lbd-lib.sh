@@ -47,7 +47,9 @@ lbd_start()
 	spawn lb "$LBD" "${LBD_ARGUMENTS[@]}" "$@"
 	# shellcheck disable=SC2154 # set by spawn
 	lbd_pid=$spawned lbd_log=$spawned_output
-	wait_for "${LBD_WAIT:-15}" lbd_serves || {
+	wait_for "${LBD_WAIT:-15}" lbd_serves_or_ended
+	lbd_serves || {
+		process_gone "$lbd_pid" && echo "it has ended"
 		diag <"$lbd_log"
 		return 1
 	}
@@ -55,8 +57,12 @@ lbd_start()
 
 lbd_serves()
 {
-	grep -q 'event=ready' "$lbd_log" || process_gone "$lbd_pid"
-	[[ $(api GET /v1/status | jq -r .pid) == "$lbd_pid" ]]
+	grep -q 'event=ready' "$lbd_log" && [[ $(api GET /v1/status | jq -r .pid) == "$lbd_pid" ]]
+}
+
+lbd_serves_or_ended()
+{
+	process_gone "$lbd_pid" || lbd_serves
 }
 
 lbd_stop()
