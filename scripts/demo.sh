@@ -398,7 +398,7 @@ keep()
 	build/lbctl stats --delta --interval 1
 	scripts/lab.sh exec $LAB_PREFIX-client curl http://$LAB_VIP4/
 	scripts/lab.sh exec $LAB_PREFIX-client curl -g 'http://[$LAB_VIP6]/'
-	scripts/lab.sh exec $LAB_PREFIX-b1 tcpdump -ni eth0 -c 5 proto 4     # what arrives at a backend
+	scripts/lab.sh exec $LAB_PREFIX-sw tcpdump -ni lb -c 5 proto 4     # what goes to backends, while another terminal asks
 	tail -f $run/lbd.log
 	scripts/lab.sh down --prefix $LAB_PREFIX                                # when done
 	TEXT
