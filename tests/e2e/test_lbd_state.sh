@@ -217,6 +217,15 @@ check "and changes go on" answers PATCH /v1/services/web/backends/b1 '.applied' 
 lbd_stop TERM || not_ok "it stops in order"
 lbd_start || not_ok "it starts again from what was stored instead"
 is "with that change" "$(weight b1)" "41 active"
+answers PATCH /v1/services/web/backends/b1 '.applied' '{"weight": 42}' || not_ok "another change"
+for file in "$LBD_STATE"/configs/*.json; do
+	printf X | dd of="$file" bs=1 seek=20 conv=notrunc status=none
+done
+check "one that is damaged while lbd runs is made whole by a change" answers PATCH /v1/services/web/backends/b1 \
+	'.applied' '{"weight": 43}'
+lbd_stop KILL
+lbd_start || not_ok "it starts again from what was stored"
+is "with that change as well" "$(weight b1)" "43 active"
 lbd_stop TERM || not_ok "it stops in order"
 
 # --- maps that are not ours -------------------------------------------------------------------------------------

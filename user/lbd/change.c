@@ -210,7 +210,7 @@ static int record_next(struct lbd *lbd, struct desired *next, const struct chang
 	if (recorded && same_overrides(next, &lbd->running) &&
 	    strcmp(next->file_digest, lbd->running.file_digest) == 0)
 		return 0;
-	if (!recorded || !store_has_config(&lbd->store, next->digest, next->length))
+	if (!recorded || !store_has_config(&lbd->store, next->digest))
 		r = next->text ? store_put_config(&lbd->store, next->text, next->length, next->digest, error)
 			       : restore_config(lbd, next, error);
 	lbd_step(lbd, "config_stored");

@@ -262,29 +262,51 @@ void store_close(struct store *store)
 	store->fd = store->lock_fd = -1;
 }
 
+static int stat_config(const struct store *store, const char digest[STORE_DIGEST], struct stat *ret)
+{
+	char path[STORE_DIGEST + 16];
+
+	snprintf(path, sizeof(path), "configs/%s.json", digest);
+	return fstatat(store->fd, path, ret, AT_SYMLINK_NOFOLLOW);
+}
+
+static void note_put(struct store *store, const char digest[STORE_DIGEST])
+{
+	struct stat st;
+
+	store->put[0] = '\0';
+	if (stat_config(store, digest, &st) < 0)
+		return;
+	memcpy(store->put, digest, sizeof(store->put));
+	store->put_inode = st.st_ino;
+	store->put_changed = st.st_ctim;
+}
+
 int store_put_config(struct store *store, const char *text, size_t length, const char digest[STORE_DIGEST],
 		     struct lb_error *error)
 {
 	_cleanup_(freep) char *there = NULL;
 	char name[STORE_DIGEST + 8], path[STORE_DIGEST + 16];
 	size_t there_length;
+	int r = 0;
 
 	snprintf(name, sizeof(name), "%s.json", digest);
 	snprintf(path, sizeof(path), "configs/%s", name);
-	if (read_file(store, path, &there, &there_length) == 0 && there_length == length &&
-	    memcmp(there, text, length) == 0)
-		return 0;
-	return write_file(store, "configs", name, text, length, error);
+	if (read_file(store, path, &there, &there_length) < 0 || there_length != length ||
+	    memcmp(there, text, length) != 0)
+		r = write_file(store, "configs", name, text, length, error);
+	if (r == 0)
+		note_put(store, digest);
+	return r;
 }
 
-bool store_has_config(const struct store *store, const char digest[STORE_DIGEST], size_t length)
+bool store_has_config(const struct store *store, const char digest[STORE_DIGEST])
 {
-	char path[STORE_DIGEST + 16];
 	struct stat st;
 
-	snprintf(path, sizeof(path), "configs/%s.json", digest);
-	return fstatat(store->fd, path, &st, AT_SYMLINK_NOFOLLOW) == 0 && S_ISREG(st.st_mode) &&
-	       (__u64)st.st_size == length;
+	return strcmp(store->put, digest) == 0 && stat_config(store, digest, &st) == 0 &&
+	       st.st_ino == store->put_inode && st.st_ctim.tv_sec == store->put_changed.tv_sec &&
+	       st.st_ctim.tv_nsec == store->put_changed.tv_nsec;
 }
 
 int store_get_config(const struct store *store, const char digest[STORE_DIGEST], char **ret_text,

@@ -16,6 +16,7 @@
 #include <linux/limits.h>
 #include <linux/types.h>
 #include <stddef.h>
+#include <time.h>
 
 #include "engine.h"
 
@@ -28,6 +29,10 @@ struct store {
 	int lock_fd;                                   /* closing it gives the lock up */
 	void (*step)(void *context, const char *step); /* for tests; may be NULL */
 	void *context;
+	/* The configuration that this process last put there, and the file as it was then. */
+	char put[STORE_DIGEST];
+	__u64 put_inode;
+	struct timespec put_changed;
 };
 
 struct record {
@@ -53,11 +58,11 @@ void store_digest(const void *bytes, size_t length, char ret_digest[STORE_DIGEST
 int store_open(struct store *store, const char *directory, struct lb_error *error);
 void store_close(struct store *store);
 
-/* Keeps a configuration's text; costs nothing when it is there already. */
+/* Keeps a configuration's text; when it is there already, costs as much as reading it. */
 int store_put_config(struct store *store, const char *text, size_t length, const char digest[STORE_DIGEST],
 		     struct lb_error *error);
-/* Whether there is one of this name and size: enough where this process has written or read it before. */
-bool store_has_config(const struct store *store, const char digest[STORE_DIGEST], size_t length);
+/* Whether it is the one that was last put there, and nobody has touched the file since. */
+bool store_has_config(const struct store *store, const char digest[STORE_DIGEST]);
 /* Reads one back and checks that it is what its name says. -ENOENT, -EPROTO (damaged), errno. */
 int store_get_config(const struct store *store, const char digest[STORE_DIGEST], char **ret_text,
 		     size_t *ret_length, struct lb_error *error);
