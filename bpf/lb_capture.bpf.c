@@ -163,8 +163,8 @@ LB_SUBPROGRAM int capture_end(struct xdp_md *ctx, __u32 verdict)
 }
 
 /* The pipeline is part of it, as of lb_ingress: with a call more, kernels before 6.12 find the stack too
- * small. */
-SEC("xdp.frags")
+ * small. Frames in several buffers: as lb_ingress. */
+SEC("xdp")
 int lb_capture(struct xdp_md *ctx)
 {
 	int verdict;

@@ -83,6 +83,8 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 		path.skeleton->rodata->lb_echo_rate = rates->echo;
 		path.skeleton->rodata->lb_icmp_rate = rates->icmp;
 	}
+	/* As it runs on an interface that is not shared. */
+	bpf_program__set_flags(path.skeleton->progs.lb_ingress, BPF_F_XDP_HAS_FRAGS);
 	r = lb_ingress_bpf__load(path.skeleton);
 	if (r == 0)
 		r = map_tables(path.skeleton, &path.tables);

@@ -70,6 +70,7 @@ int rig_capture_new(const struct rig *rig, int several, struct rig_capture **ret
 	if (capture->skeleton) {
 		capture->skeleton->rodata->lb_counter_stride = rig->path.tables.sizes.counters;
 		capture->skeleton->rodata->lb_several_interfaces = (__u8)several;
+		bpf_program__set_flags(capture->skeleton->progs.lb_capture, BPF_F_XDP_HAS_FRAGS);
 	}
 	if (!capture->skeleton || share_maps(rig, capture->skeleton) ||
 	    lb_capture_bpf__load(capture->skeleton) || want_everything(capture->skeleton))

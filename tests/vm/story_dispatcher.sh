@@ -101,6 +101,15 @@ second()
 check "the kernel takes a program that changes packets into the dispatcher" second probe eth0
 is "the probe left nothing" "$(order)" ""
 
+# For a shared interface it runs a copy of our program: the one in the dispatcher cannot be run. explains INTERFACE
+# VERDICT; the backends are behind eth1.
+explains()
+{
+	answers POST /v1/explain \
+		'.agrees and .interface == "'"$1"'" and .verdict == "'"$2"'" and (.backend | test("^b[12]$"))' \
+		'{"protocol":"tcp","source":"198.51.100.7:40000","destination":"'"$LAB_VIP4"':80","syn":true}'
+}
+
 # --- alone in the dispatcher -----------------------------------------------------------------------------------
 
 act "lbd starts" vm_lbd_start
@@ -111,6 +120,8 @@ check "it tells where it found its own dispatcher" test "${own_dispatcher:-no}" 
 is "our program runs in a dispatcher" "$(order)" "lb_ingress"
 check "IPv4 reaches every backend" reaches "$LAB_VIP4" 2 16
 check "IPv6 reaches every backend" reaches "[$LAB_VIP6]" 2 16
+check "explain runs our program" explains eth0 XDP_REDIRECT
+is "and leaves the dispatcher as it is" "$(order)" "lb_ingress"
 
 # --- a second program comes and goes ---------------------------------------------------------------------------
 
@@ -224,6 +235,36 @@ check "requests flow" vm_load_goes_on
 vm_load_stop
 is "no request failed through all of this" "$load_failed" 0
 check "received is what was sent, passed and dropped" conserved
+
+# --- beside an interface of our own ----------------------------------------------------------------------------
+
+captures_all()
+{
+	spawn lb "$LBCTL" --socket "$LBD_SOCKET" --timeout "$PATIENCE" capture -w "$1" -c 10
+	wait_for "$PATIENCE" process_gone "$spawned" || return 1
+	cat "$spawned_output"
+	captured "$1" "> $LAB_VIP4.80"
+}
+
+# Exclusive first in the configuration, and first to be attached.
+lbd_config "$shared"' | .interfaces |= [(.[0] | .name = "eth1" | .attach = "exclusive")] + .' >"$LBD_CONFIG"
+vm_load_start
+vm_lbd_stop TERM
+act "lbd starts with eth0 shared, eth1 exclusive" vm_lbd_start
+check "status says so" answers GET /v1/status \
+	'[.interfaces[] | {(.name): .attach}] | add == {eth0: "dispatcher", eth1: "exclusive"}'
+is "each has our program" "$(order eth0) / $(order eth1 | sed 's/ [0-9]*$//')" "lb_ingress second / alone lb_ingress"
+check "packets flow" reaches "$LAB_VIP4" 2 16
+check "explain runs the program of the first" explains eth1 XDP_TX
+check "so does a capture" captures_all "$TEST_TMP/mixed.pcapng"
+check "each has our program again" wait_for $PATIENCE runs "lb_ingress second"
+is "also alone" "$(order eth1 | sed 's/ [0-9]*$//')" "alone lb_ingress"
+lbd_config "$shared" >"$LBD_CONFIG"
+kill -HUP "$lbd_pid"
+check "a reload takes the second interface away" wait_for $PATIENCE answers GET /v1/status '.interfaces | length == 1'
+check "explain runs our program" explains eth0 XDP_REDIRECT
+vm_load_stop
+is "no request failed through all of this" "$load_failed" 0
 
 # --- detach, and starting beside others ------------------------------------------------------------------------
 

@@ -22,8 +22,9 @@ struct capture_program {
 /* Opens the object: the running program's maps, and those of another capturing program, if given. */
 int capture_program_open(const struct maps *maps, bool several_interfaces, const struct capture_program *of,
 			 struct lb_capture_bpf **ret_skeleton, struct lb_error *error);
-/* maps_only: for copies of it in dispatchers, which are programs of another type. */
-int capture_program_load(const struct maps *maps, bool several_interfaces, bool maps_only,
+/* maps_only: for copies of it in dispatchers, which are programs of another type. frags: as program_load().
+ */
+int capture_program_load(const struct maps *maps, bool several_interfaces, bool maps_only, bool frags,
 			 struct capture_program *ret, struct lb_error *error);
 void capture_program_unload(struct capture_program *program);
 

@@ -51,7 +51,7 @@ int capture_program_open(const struct maps *maps, bool several_interfaces, const
 	return 0;
 }
 
-int capture_program_load(const struct maps *maps, bool several_interfaces, bool maps_only,
+int capture_program_load(const struct maps *maps, bool several_interfaces, bool maps_only, bool frags,
 			 struct capture_program *ret, struct lb_error *error)
 {
 	struct lb_capture_bpf *skeleton;
@@ -62,6 +62,8 @@ int capture_program_load(const struct maps *maps, bool several_interfaces, bool 
 		return r;
 	if (maps_only)
 		bpf_program__set_autoload(skeleton->progs.lb_capture, false);
+	if (frags)
+		program_set_frags(skeleton->progs.lb_capture);
 	maps_messages_clear();
 	r = lb_capture_bpf__load(skeleton);
 	if (r < 0) {

@@ -107,6 +107,25 @@ static void capture_free(struct capture *capture)
 	free(capture);
 }
 
+static bool any_attached(const struct lbd *lbd, enum attached_by by)
+{
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		if (lbd->attachments[i].by == by)
+			return true;
+	return false;
+}
+
+/* As interfaces_program() does: whatever kind the device map is of. */
+static int load(struct lbd *lbd, struct capture_program *ret, struct lb_error *error)
+{
+	bool maps_only = !any_attached(lbd, ATTACHED_LINK), frags = interfaces_frags(lbd);
+	int r = capture_program_load(&lbd->maps, lbd->several_interfaces, maps_only, frags, ret, error);
+
+	if (r == -EINVAL)
+		r = capture_program_load(&lbd->maps, lbd->several_interfaces, maps_only, !frags, ret, error);
+	return r;
+}
+
 static int capture_new(struct lbd *lbd, struct capture **ret, struct lb_error *error)
 {
 	struct capture *capture = calloc(1, sizeof(*capture));
@@ -117,8 +136,7 @@ static int capture_new(struct lbd *lbd, struct capture **ret, struct lb_error *e
 	capture->lbd = lbd;
 	capture->program.fd = -1;
 	capture->several_interfaces = lbd->several_interfaces;
-	r = capture_program_load(&lbd->maps, lbd->several_interfaces, interfaces_shared(lbd),
-				 &capture->program, error);
+	r = load(lbd, &capture->program, error);
 	if (r < 0)
 		goto undo;
 	capture->ring = ring_buffer__new(capture->program.ring_fd, on_record, capture, NULL);
@@ -139,34 +157,17 @@ undo:
 	return r;
 }
 
-static int check_attachments(const struct lbd *lbd, struct lb_error *error)
-{
-	size_t attached = 0, linked = 0;
-
-	for (size_t i = 0; i < lbd->n_attachments; i++) {
-		attached += lbd->attachments[i].by != ATTACHED_NOT;
-		linked += lbd->attachments[i].by == ATTACHED_LINK;
-	}
-	/* Their programs are of different types, and the device map takes only those of one. */
-	if (linked && linked < attached)
-		return lb_error_set(
-			error, EOPNOTSUPP,
-			"some interfaces are shared through the dispatcher, others are not: capturing "
-			"needs the same \"attach\" for all");
-	return attached ? 0
-			: lb_error_set(error, ENODEV,
-				       "the packet path is attached to no interface: there is nothing to "
-				       "capture");
-}
-
 /* Loads the program and has the interfaces run it. */
 static int switch_on(struct lbd *lbd, struct lb_error *error)
 {
 	struct lb_error ignored;
-	int r = check_attachments(lbd, error);
+	int r;
 
-	if (r == 0)
-		r = capture_new(lbd, &lbd->capture, error);
+	if (!any_attached(lbd, ATTACHED_LINK) && !any_attached(lbd, ATTACHED_DISPATCHER))
+		return lb_error_set(error, ENODEV,
+				    "the packet path is attached to no interface: there is nothing to "
+				    "capture");
+	r = capture_new(lbd, &lbd->capture, error);
 	if (r < 0)
 		return r;
 	r = interfaces_reprogram(lbd, error);

@@ -81,17 +81,25 @@ static void note_program(struct lbd *lbd, const char *name, const char *digest, 
 	store_put_note(&lbd->store, name, note);
 }
 
-bool interfaces_shared(const struct lbd *lbd)
+/* One that waits to be shared (it has not been refused) counts: once there it could not be of another kind.
+ */
+bool interfaces_frags(const struct lbd *lbd)
 {
-	for (size_t i = 0; i < lbd->n_attachments; i++)
-		if (lbd->attachments[i].by == ATTACHED_DISPATCHER)
-			return true;
-	return false;
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		const struct attachment *attachment = &lbd->attachments[i];
+
+		if (attachment->by == ATTACHED_DISPATCHER)
+			return false;
+		if (attachment->by == ATTACHED_NOT && !attachment->note[0] &&
+		    attachment->wanted.attach == LB_ATTACH_DISPATCHER)
+			return false;
+	}
+	return true;
 }
 
 int interfaces_program(struct lbd *lbd, struct lb_error *error)
 {
-	bool frags = !interfaces_shared(lbd);
+	bool frags = interfaces_frags(lbd);
 	char digest[PROGRAM_DIGEST];
 	int fd;
 
@@ -102,6 +110,8 @@ int interfaces_program(struct lbd *lbd, struct lb_error *error)
 	fd = running_program(lbd, "program", digest);
 	if (fd < 0) {
 		fd = program_load(&lbd->maps, lbd->several_interfaces, frags, error);
+		if (fd == -EINVAL) /* the device map may be of the other kind, from before a change */
+			fd = program_load(&lbd->maps, lbd->several_interfaces, !frags, error);
 		if (fd < 0)
 			return fd;
 		note_program(lbd, "program", digest, fd);
@@ -181,7 +191,7 @@ static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error 
 	if (attachment->wanted.attach == LB_ATTACH_DISPATCHER && attachment->by != ATTACHED_LINK)
 		r = share(lbd, attachment, error);
 	if (r == -EOPNOTSUPP) {
-		fd = capture ? capture->fd : interfaces_program(lbd, error);
+		fd = capture && capture->fd >= 0 ? capture->fd : interfaces_program(lbd, error);
 		r = fd < 0 ? fd : attachment_make(attachment, &lbd->maps, fd, lbd->options.generic_ok, error);
 	}
 	if (r == 0)

@@ -167,9 +167,11 @@ int interfaces_program(struct lbd *lbd, struct lb_error *error);
 /* Detaches from interfaces that the configuration does not name, and has the others as it wants them. */
 void interfaces_trim(struct lbd *lbd, const struct lb_config *config);
 
-/* Whether some interface is shared through the dispatcher, whose programs take no packets in several parts.
+/*
+ * Whether the programs are to be loaded for frames in several buffers (program_load): no interface is shared
+ * through the dispatcher, or is to be.
  */
-bool interfaces_shared(const struct lbd *lbd);
+bool interfaces_frags(const struct lbd *lbd);
 
 /* Brings the interfaces that are attached to the program that is wanted of them now (capture.h). */
 int interfaces_reprogram(struct lbd *lbd, struct lb_error *error);

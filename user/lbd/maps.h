@@ -87,10 +87,14 @@ int program_open(const struct maps *maps, bool several_interfaces, struct lb_ing
 struct bpf_object;
 int program_reuse_maps(const struct maps *maps, struct bpf_object *object, struct lb_error *error);
 
+/* Says that a program, not yet loaded, is for frames in several buffers (jumbo). */
+struct bpf_program;
+void program_set_frags(struct bpf_program *program);
+
 /*
- * Loads it: a descriptor, or -errno. frags: for frames in several buffers (jumbo). All programs that redirect
- * through one device map must be of one kind, and a program in libxdp's dispatcher is without: so are then
- * the others.
+ * Loads it: a descriptor, or -errno. frags: as program_set_frags(). All programs that redirect through one
+ * device map must be of one kind, that of the first one (-EINVAL: it is not), and a program in libxdp's
+ * dispatcher is without: so are then the others.
  */
 int program_load(const struct maps *maps, bool several_interfaces, bool frags, struct lb_error *error);
 

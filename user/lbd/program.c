@@ -125,6 +125,11 @@ int program_open(const struct maps *maps, bool several_interfaces, struct lb_ing
 	return 0;
 }
 
+void program_set_frags(struct bpf_program *program)
+{
+	bpf_program__set_flags(program, bpf_program__flags(program) | BPF_F_XDP_HAS_FRAGS);
+}
+
 int program_load(const struct maps *maps, bool several_interfaces, bool frags, struct lb_error *error)
 {
 	struct lb_ingress_bpf *program;
@@ -132,9 +137,8 @@ int program_load(const struct maps *maps, bool several_interfaces, bool frags, s
 
 	if (r < 0)
 		return r;
-	if (!frags)
-		bpf_program__set_flags(program->progs.lb_ingress,
-				       bpf_program__flags(program->progs.lb_ingress) & ~BPF_F_XDP_HAS_FRAGS);
+	if (frags)
+		program_set_frags(program->progs.lb_ingress);
 	maps_messages_clear();
 	r = lb_ingress_bpf__load(program);
 	if (r < 0)
