@@ -453,6 +453,7 @@ static void test_refused(void **state)
 	strcpy(config->hash_seed, "other");
 	assert_int_equal(fixture_try(&f, config), -EBUSY);
 	assert_string_equal(f.error.path, "hash_seed");
+	assert_string_equal(f.error.value, ""); /* a secret */
 	/* Two services with one key. */
 	config = POOL(&f, IPPROTO_TCP, 100, 100);
 	fixture_service(config, "web2", "203.0.113.10", 80);

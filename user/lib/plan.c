@@ -150,7 +150,7 @@ static int check_config(struct lb_plan *plan, struct lb_error *error)
 	seed_of(config, plan->hash_seed);
 	if (engine->n_order && memcmp(plan->hash_seed, control->hash_seed, sizeof(plan->hash_seed)) != 0)
 		return lb_error_at(
-			error, EBUSY, "hash_seed", config->hash_seed,
+			error, EBUSY, "hash_seed", NULL, /* the value is a secret */
 			"hash_seed differs from that of the running tables: nearly all flows of all "
 			"%zu services would move; keep it, remove all services first, or start with "
 			"empty tables",
