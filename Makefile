@@ -42,7 +42,8 @@ BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -D__bpf__ 
 
 BPF_SRC := $(wildcard bpf/*.bpf.c)
 BPF_OBJ := $(BPF_SRC:bpf/%.bpf.c=$(B)/bpf/%.bpf.o)
-SKEL := $(BPF_SRC:bpf/%.bpf.c=$(B)/gen/%.skel.h)
+# The dispatcher is libxdp's to load, from its file.
+SKEL := $(patsubst bpf/%.bpf.c,$(B)/gen/%.skel.h,$(filter-out bpf/lb_dispatcher.bpf.c,$(BPF_SRC)))
 TEST_BPF_SRC := $(wildcard tests/*/*.bpf.c)
 TEST_SKEL := $(foreach s,$(TEST_BPF_SRC),$(B)/gen/$(notdir $(s:.bpf.c=.skel.h)))
 
