@@ -187,9 +187,10 @@ int dispatcher_attach(struct attachment *attachment, const struct maps *maps, bo
 {
 	_cleanup_(multiprog_freep) struct xdp_multiprog *before = multiprog_get(ifindex);
 	struct xdp_program *old = NULL;
+	bool shared = before && !xdp_multiprog__is_legacy(before);
 	int r;
 
-	if (before && !xdp_multiprog__is_legacy(before)) {
+	if (shared) {
 		old = find_ours(before, maps, 0);
 		if (old && known_id && xdp_program__id(old) == known_id) {
 			attached(attachment, old);
@@ -197,7 +198,8 @@ int dispatcher_attach(struct attachment *attachment, const struct maps *maps, bo
 		}
 	}
 	r = attach_fresh(attachment, maps, several_interfaces, capture, ifindex, error);
-	if (r == -EOPNOTSUPP && use_own_dispatcher()) {
+	/* Where it is a program already there that is refused, libxdp tries ours alone, which has no room. */
+	if ((r == -EOPNOTSUPP || (r == -EBUSY && shared)) && use_own_dispatcher()) {
 		r = attach_fresh(attachment, maps, several_interfaces, capture, ifindex, error);
 		if (r == 0)
 			attachment->note[0] = '\0';
