@@ -48,7 +48,8 @@ class Backend:
             self.outer_source = int(network.network_address)
             self.vary = int(network.hostmask) & 0xFFFFFFFF
         else:
-            self.outer_source = int(ipaddress.ip_address(data["source_address"]))
+            # Only a next hop that is resolved has one.
+            self.outer_source = int(ipaddress.ip_address(data["source_address"])) if self.resolved else 0
             self.vary = 0
 
 

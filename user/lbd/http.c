@@ -16,8 +16,8 @@
 
 #include "cleanup.h"
 #include "http-stream.h"
+#include "lbd.h"
 #include "log.h"
-#include "netlink.h"
 
 #define CONNECTIONS   128u
 #define HEADERS_BYTES (16u << 10)

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "api.h"
@@ -20,6 +21,14 @@
 #include "cleanup.h"
 #include "metrics.h"
 #include "redirect.h"
+
+__u64 now_ms(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (__u64)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
 
 static void desired_donep(struct desired *desired)
 {

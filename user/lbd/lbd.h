@@ -161,6 +161,8 @@ int interfaces_check(const struct lbd *lbd, const struct lb_config *config, stru
  */
 int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb_error *error);
 
+__u64 now_ms(void); /* CLOCK_MONOTONIC */
+
 /* The program for the interfaces as they are, loaded if need be: lbd->program_fd, or -errno. */
 int interfaces_program(struct lbd *lbd, struct lb_error *error);
 

@@ -15,10 +15,10 @@
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <sys/utsname.h>
-#include <time.h>
 
 #include "cleanup.h"
 #include "engine.h"
+#include "lbd.h"
 #include "log.h"
 
 #define BATCH           256u /* requests in flight: their answers must fit the receive buffer */
@@ -27,14 +27,6 @@
 #define MANY            32u   /* answers taken at once */
 #define ANSWER_BYTES    4096u /* the largest answer to one route query; larger ones are as good as none */
 #define DRAIN_MAX       64    /* datagrams of events taken in one turn of the loop */
-
-__u64 now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
 
 /* libnl has errors of its own. */
 static int nl_errno(int r)

@@ -25,8 +25,6 @@ struct netlink {
 	void *context;
 };
 
-__u64 now_ms(void); /* CLOCK_MONOTONIC */
-
 /* Subscribes, then reads links and neighbours. changed is called from the event loop. */
 int netlink_open(struct netlink *netlink, sd_event *event, void (*changed)(void *context, int mask),
 		 void *context, struct lb_error *error);
