@@ -25,7 +25,7 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-from report import machine, prefer  # noqa: E402 pylint: disable=wrong-import-position
+from report import interruptible, machine, prefer  # noqa: E402 pylint: disable=wrong-import-position
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("LAB_BUILD", os.path.join(ROOT, "build"))
@@ -147,6 +147,8 @@ class Lab:
         shutil.rmtree(os.path.join(self.directory, "state"), ignore_errors=True)
 
     def down(self):
+        for number in (signal.SIGINT, signal.SIGTERM):  # what is taken down is taken down whole
+            signal.signal(number, signal.SIG_IGN)
         if self.agent:
             self.agent.kill()
         for child in self.children:
@@ -482,7 +484,7 @@ def show(rows):
 def main():
     if os.geteuid() != 0:
         sys.exit("bench-control: must be root")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    interruptible()
     where = machine("sudo make bench-control")
     lab = Lab()
     try:

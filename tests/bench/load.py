@@ -28,7 +28,7 @@ import time
 
 sys.dont_write_bytecode = True
 from control import Agent, Lab, run  # noqa: E402 pylint: disable=wrong-import-position
-from report import BUILD, machine, prefer  # noqa: E402 pylint: disable=wrong-import-position
+from report import BUILD, interruptible, machine, prefer  # noqa: E402 pylint: disable=wrong-import-position
 
 PROFILES = ["steady", "bursts", "syn-flood", "random-flows", "elephant-mice", "fragments", "mixed", "hot-backend",
             "brown-out", "saturation"]
@@ -99,21 +99,22 @@ def napi_threads():
     return found
 
 
-def spread_over_cpus(lab):
-    """Threads of their own for balancer and sink, on the last CPU. True if that worked."""
+def spread_over_cpus(places):
+    """Threads of their own for balancer and sink, on the last CPU: (namespace, device) of each. True if that worked."""
     last = max(os.sched_getaffinity(0))
     if last == 0:
         return False
     before = napi_threads()
-    for name, device in ((lab.names["lb"], "eth0"), (lab.names["sink"], "snk0")):
+    for name, device in places:
         subprocess.run(["nsenter", f"--net=/run/netns/{name}", "unshare", "-m", "sh", "-c",
                         f"mount -t sysfs sysfs /sys && echo 1 > /sys/class/net/{device}/threaded"],
                        stderr=subprocess.DEVNULL, check=False)
-    new = {pid: name for pid, name in napi_threads().items() if pid not in before and re.match("napi/(eth0|snk0)-", name)}
+    devices = "|".join(device for _, device in places)
+    new = {pid: name for pid, name in napi_threads().items() if pid not in before and re.match(f"napi/({devices})-", name)}
     for pid, name in new.items():
         os.sched_setaffinity(pid, {last})
         try:  # before everything else, as the soft interrupt would be that they stand for; the sink first of all
-            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1 if "eth0" in name else 2))
+            os.sched_setscheduler(pid, os.SCHED_FIFO, os.sched_param(1 if places[0][1] in name else 2))
         except OSError:
             prefer(pid)
     return len(new) == 2
@@ -148,7 +149,8 @@ def measure(lab, agent, profile, seconds):
     if process.stdout.readline() != "ready\n":
         sys.exit(f"bench-load: the generator ended with status {process.wait()}")
     if not lab.threaded_tried:
-        lab.threaded, lab.threaded_tried = spread_over_cpus(lab), True
+        lab.threaded, lab.threaded_tried = spread_over_cpus(
+            ((lab.names["lb"], "eth0"), (lab.names["sink"], "snk0"))), True
     totals, reasons, actions = counters(agent)
     changed = {}
     begin = time.monotonic()
@@ -208,7 +210,7 @@ def show(rows, notes):
 def main():
     if os.geteuid() != 0:
         sys.exit("bench-load: must be root")
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    interruptible()
     wanted = [os.environ["PROFILE"]] if os.environ.get("PROFILE") else PROFILES
     if wanted[0] not in PROFILES:
         sys.exit(f"bench-load: no profile {wanted[0]}: one of {', '.join(PROFILES)}")

@@ -17,6 +17,7 @@ import datetime
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 
@@ -27,6 +28,7 @@ PACKET_PATH = os.path.join(ROOT, "build", "bench", "packet-path.json")
 BASELINE = os.path.join(ROOT, "tests", "bench", "baseline.json")
 PAGE = os.path.join(ROOT, "docs", "performance.md")
 RISE = 0.15
+MOVED = 0.05
 UNSTABLE = 0.25
 TRIES = 3
 TOO_BUSY = 75
@@ -53,13 +55,19 @@ def machine(command):
 
 
 def prefer(pid):
-    """Highest priority, within its session and (where the kernel groups by session) of its session."""
-    os.setpriority(os.PRIO_PROCESS, pid, -19)
+    """Highest priority, if we may, within its session and (where the kernel groups by session) of its session."""
     try:
+        os.setpriority(os.PRIO_PROCESS, pid, -19)
         with open(f"/proc/{pid}/autogroup", "w", encoding="ascii") as file:
             file.write("-19")
     except OSError:
         pass
+
+
+def interruptible():
+    """SIGINT and SIGTERM end the bench by way of its clean-up."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, _: sys.exit(128 + number))
 
 
 # --- the packet path ------------------------------------------------------------------------------------------
@@ -90,7 +98,8 @@ def noise_of(rows):
 
 def run_bench(only=None):
     environment = {**os.environ, "QUICK": "1"}
-    environment.pop("ONLY", None)
+    for name in ("ONLY", "FEW"):
+        environment.pop(name, None)
     if only:
         environment["ONLY"] = only
     with subprocess.Popen([os.path.join(BUILD, "tests", "bench_packet_path")], cwd=ROOT, env=environment,
@@ -103,7 +112,10 @@ def run_bench(only=None):
             raise
     if status:
         sys.exit(f"bench-check: the bench ended with status {status}")
-    return read(PACKET_PATH)
+    rows = read(PACKET_PATH)
+    if not rows or not all(floor_of(row) > 0 and row["median_ns"] > 0 for row in rows):
+        sys.exit(f"bench-check: the bench has left nothing to judge in {PACKET_PATH}")
+    return rows
 
 
 def stable_run(tries=TRIES):
@@ -125,9 +137,11 @@ def confirmed(row, was, noise):
     """The row alone once more; the better of the two counts."""
     with open(PACKET_PATH, "rb") as file:
         kept = file.read()
-    again = next((r for r in run_bench(row["workload"]) if r["workload"] == row["workload"]), row)
-    with open(PACKET_PATH, "wb") as file:
-        file.write(kept)
+    try:
+        again = next((r for r in run_bench(row["workload"]) if r["workload"] == row["workload"]), row)
+    finally:
+        with open(PACKET_PATH, "wb") as file:
+            file.write(kept)
     return again if ratio_of(again) < ratio_of(row) else row, rises(again, was, noise)
 
 
@@ -161,6 +175,7 @@ def check():
 
 def baseline():
     where = machine("sudo make bench-baseline")
+    before = (read(BASELINE) or {}).get("rows", {})
     rows, noise = stable_run()
     record = {"machine": where, "noise": round(noise, 3),
               "rows": {r["workload"]: {"ratio": round(ratio_of(r), 3)} for r in rows}}
@@ -168,6 +183,11 @@ def baseline():
         json.dump(record, file, indent=1)
         file.write("\n")
     print(f"recorded {len(rows)} ratios, noise {noise:.1%}")
+    # What CHANGELOG has to name.
+    for name, now in record["rows"].items():
+        was = before.get(name, {}).get("ratio")
+        if was and abs(now["ratio"] / was - 1) > MOVED:
+            print(f"for the CHANGELOG, moved by more than {MOVED:.0%}: {name} {now['ratio']:.2f} ({was:.2f})")
 
 
 # --- scaling ---------------------------------------------------------------------------------------------------
@@ -262,16 +282,20 @@ def cell(value):
     return "" if value is None else f"{value:,}" if isinstance(value, int) else value
 
 
-def page_rows(name, title, text):
-    """Results that carry their own columns: {"machine", "columns": [[key, title]], "rows": [{}], "notes": []}."""
+def page_rows(name, title, text, tall=False):
+    """Results that carry their own columns: {"machine", "columns": [[key, title]], "rows": [{}], "notes": []}. Tall: a
+    column for each row, where there are more columns than a page is wide."""
     result = read(os.path.join(BUILD, "bench", name))
     if not result:
         return
     yield f"## {title}\n"
     yield source(result["machine"])
     yield text + "\n"
-    yield table([t for _, t in result["columns"]],
-                [[cell(r.get(k)) for k, _ in result["columns"]] for r in result["rows"]])
+    head = [t for _, t in result["columns"]]
+    rows = [[cell(r.get(k)) for k, _ in result["columns"]] for r in result["rows"]]
+    if tall:
+        head, *rows = [list(line) for line in zip(head, *rows) if any(line[1:])]
+    yield table(head, rows)
     if result.get("notes"):
         yield "\n".join(f"- {note}" for note in result["notes"]) + "\n"
 
@@ -283,7 +307,7 @@ def page():
                         "flow through the same path. docs/scaling.md says what the profiles are."),
              *page_rows("peers.json", "Next to what else there is",
                         "The same lab, client, servers and run for all. CPU is of the whole machine, client and servers included; "
-                        "`direct` is without any balancer."),
+                        "`direct` is without any balancer.", tall=True),
              *page_rows("scaling.json", "One core and two", "The settled path on two cores at once, each on its own.")]
     begin, end = "<!-- begin: report.py -->\n", "<!-- end: report.py -->\n"
     try:
@@ -301,6 +325,7 @@ def main():
     verbs = {"page": page, "baseline": baseline, "check": check, "scaling": scaling}
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:
         sys.exit("usage: report.py page|baseline|check|scaling")
+    interruptible()
     verbs[sys.argv[1]]()
 
 
