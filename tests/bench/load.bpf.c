@@ -87,6 +87,18 @@ static __always_inline void write_ports(void *l4, const struct packet *p, __u16 
 	*(__u32 *)(l4 + 16) = 0;
 }
 
+static __always_inline __u16 header_checksum(const __u16 *word)
+{
+	__u32 sum = 0;
+
+#pragma unroll
+	for (int i = 0; i < 10; i++)
+		sum += word[i];
+	sum = (sum & 0xffff) + (sum >> 16);
+	return ~(sum + (sum >> 16));
+}
+
+/* The kernel's own forwarding looks at the checksum of the header (bench-peers). */
 static __always_inline void write_ipv4(void *ip, const struct packet *p)
 {
 	__u16 length = p->length - sizeof(struct ethhdr);
@@ -97,6 +109,7 @@ static __always_inline void write_ipv4(void *ip, const struct packet *p)
 	*(__u32 *)(ip + 8) = bpf_htonl(64u << 24 | p->protocol << 16);
 	*(__u32 *)(ip + 12) = p->source;
 	*(__u32 *)(ip + 16) = bpf_htonl(LOAD_VIP_V4);
+	*(__u16 *)(ip + 10) = header_checksum(ip);
 	write_ports(ip + sizeof(struct iphdr), p, length - sizeof(struct iphdr));
 }
 
@@ -223,6 +236,17 @@ static __always_inline __u32 backend_of(void *data, void *end)
 	return 0;
 }
 
+/* The same of a packet that a peer without tunnels has sent on: the last byte of its destination. */
+static __always_inline __u32 plain_of(void *data, void *end)
+{
+	struct iphdr *ip = data + sizeof(struct ethhdr);
+
+	if ((void *)(ip + 1) + 4 > end || *(__u16 *)(data + 12) != bpf_htons(ETH_P_IP) ||
+	    *(__u16 *)((void *)(ip + 1) + 2) != bpf_htons(80))
+		return 0;
+	return bpf_ntohl(ip->daddr) & 0xff;
+}
+
 static __always_inline void learn(void *data, void *end, __u32 backend)
 {
 	struct iphdr *inner = data + sizeof(struct ethhdr) + sizeof(struct iphdr);
@@ -251,11 +275,25 @@ static __always_inline void take_time(struct load_received *received, void *data
 		received->histogram[bucket]++;
 }
 
+/* Masqueraded, a probe is known by the time in it alone. */
+static __always_inline void take_time_plain(struct load_received *received, void *data, void *end, __u64 now)
+{
+	__u64 sent_ns;
+	__u32 bucket;
+
+	if (data + 88 > end)
+		return;
+	sent_ns = *(__u64 *)(data + 80);
+	bucket = load_bucket(now - sent_ns);
+	if (sent_ns && bucket < LOAD_BUCKETS)
+		received->histogram[bucket]++;
+}
+
 SEC("xdp.frags")
 int load_sink(struct xdp_md *ctx)
 {
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
-	__u32 zero = 0, backend = backend_of(data, end);
+	__u32 zero = 0, backend = recipe.plain ? plain_of(data, end) : backend_of(data, end);
 	struct load_received *received;
 	__u64 now;
 
@@ -274,7 +312,9 @@ int load_sink(struct xdp_md *ctx)
 	received->last_ns[backend] = now;
 	if (recipe.learning)
 		learn(data, end, backend);
-	if (keeps_up(received, backend, now))
+	if (recipe.plain)
+		take_time_plain(received, data, end, now);
+	else if (keeps_up(received, backend, now))
 		take_time(received, data, end, now);
 	return XDP_DROP;
 }

@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * One run of the load generator (load.bpf.c): attaches the sink, sends packets of a profile for some seconds,
- *waits until what is on its way has arrived, and prints what was sent and what came as JSON. load.py raises
- *the lab, asks lbd for its counters, and makes the table.
+ * waits until what is on its way has arrived, and prints what was sent and what came as JSON. load.py raises
+ * the lab, asks lbd for its counters, and makes the table.
  *
- *	load GENERATOR-NAMESPACE DEVICE SINK-NAMESPACE DEVICE BALANCER-MAC PROFILE SECONDS PACKETS-PER-SECOND
+ *	load GENERATOR-NAMESPACE DEVICE SINK-NAMESPACE DEVICE BALANCER-MAC PROFILE SECONDS RATE [plain]
  *
- * Root. Packets per second 0: as fast as it goes. The generator stays on the first CPU.
+ * Root. RATE is packets per second; 0: as fast as it goes. The generator stays on the first CPU. Plain: what
+ * is measured sends on without tunnels (bench-peers).
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -62,6 +63,7 @@ static const struct profile profiles[] = {
 	  { .flows = 100000, .syn_share = SHARE(20) },
 	  .brown_out = true },
 	{ "saturation", "more than it can take", { .flows = 1000 } },
+	{ "udp", "a thousand UDP flows (bench-peers)", { .flows = 1000, .udp_share = SHARE(100) } },
 };
 #define N_PROFILES (sizeof(profiles) / sizeof(profiles[0]))
 
@@ -317,7 +319,7 @@ int main(int argc, char **argv)
 	__u32 sink;
 
 	profile = find_profile(argc > 6 ? argv[6] : "help");
-	if (argc != 9)
+	if (argc != 9 && argc != 10)
 		return 2;
 	seconds = atof(argv[7]);
 	rate = strtoull(argv[8], NULL, 0);
@@ -332,6 +334,7 @@ int main(int argc, char **argv)
 	enter(argv[1]);
 	pin_to_first();
 	prepare(load, profile, rate, device(argv[2]), argv[5]);
+	load->bss->recipe.plain = argc == 10;
 	if (profile->one_backend)
 		find_hot(load);
 	printf("ready\n");

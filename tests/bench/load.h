@@ -28,6 +28,7 @@ struct load_recipe {
 	__u32 probe_every; /* one packet in so many is the probe's */
 	__u32 ifindex;
 	__u8 eth[12];
+	__u32 plain; /* no tunnels: packets to port 80 come as they were sent, or with another destination */
 	__u32 learning; /* flows one after the other; the sink keeps whose they are */
 	__u32 n_hot;    /* 16: the hot flows, by number; 0: the first hot_flows ones */
 	__u32 hot[16];

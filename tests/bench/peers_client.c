@@ -2,10 +2,13 @@
 /*
  * The client of bench-peers: many connections at once in one thread.
  *
- *	peers_client short ADDRESS[,ADDRESS...] PORT CONNECTIONS SECONDS            connect, ask once, read to
- *the end, again peers_client keep  ADDRESS PORT CONNECTIONS SECONDS            ask again and again on
- *connections that stay peers_client hold  ADDRESS PORT CONNECTIONS SECONDS SOURCE...  open so many, ask once
- *on each, say so, keep them until standard input ends; from these addresses
+ *	peers_client short ADDRESS[,ADDRESS...] PORT CONNECTIONS SECONDS
+ *		connects, asks once, reads to the end; again and again
+ *	peers_client keep ADDRESS[,ADDRESS...] PORT CONNECTIONS SECONDS
+ *		asks again and again on connections that stay
+ *	peers_client hold ADDRESS[,ADDRESS...] PORT CONNECTIONS SECONDS SOURCE...
+ *		opens so many from these addresses, asks once on each, says so, and keeps them until
+ *		standard input ends; resets them then, so that nothing of them stays behind
  *
  * Prints JSON: done (connections or requests), failed, seconds, and percentiles of the time that each took. A
  * connection that takes longer than two seconds has failed.
@@ -73,6 +76,11 @@ static void open_one(struct client *client, struct connection *c)
 		return;
 	}
 	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	if (client->mode == HOLD) {
+		struct linger reset = { .l_onoff = 1 };
+
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	}
 	if (client->n_sources) {
 		struct sockaddr_in from = {
 			.sin_family = AF_INET,

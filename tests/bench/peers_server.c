@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The backend of bench-peers: answers every request of REQUEST_BYTES with ANSWER_BYTES. On the first port it
- *closes then, so that the side with the well-known port has the TIME_WAIT; on the second it waits for more.
+ * closes then, so that the side with the well-known port has the TIME_WAIT; on the second it waits for more.
+ * Several may serve the same ports, where one process may not have all connections open.
  *
  *	peers_server PORT-THAT-CLOSES PORT-THAT-WAITS
  */
@@ -36,6 +37,7 @@ static void serve(int epoll, const char *port, unsigned int what)
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0), one = 1;
 
 	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one));
 	if (fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0 || listen(fd, 4096) < 0) {
 		fprintf(stderr, "peers_server: port %s: %s\n", port, strerror(errno));
 		exit(1);

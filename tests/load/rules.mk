@@ -41,7 +41,7 @@ $(PEERS_PROGRAMS): %: %.o
 .PHONY: bench-peers
 bench-peers: setup
 	$(Q)tests/bench/peers_setup.sh
-	$(Q)$(MAKE) --no-print-directory all $(PEERS_PROGRAMS)
+	$(Q)$(MAKE) --no-print-directory all $(PEERS_PROGRAMS) $(B)/tests/bench/load
 	$(Q)$(BENCH_ENV) tests/bench/peers.py
 
 # The settled path on two CPUs: test_lines.c (no line written by both; part of make check) and what two are worth.
