@@ -37,7 +37,7 @@ from peers_kinds import (BACKENDS, CLOSES, ENVIRONMENT, KINDS, WAITS, Missing, P
 from report import BUILD, TOO_BUSY, UNSTABLE, interruptible, machine  # noqa: E402 pylint: disable=wrong-import-position
 
 QUICK = bool(os.environ.get("QUICK"))
-ROUNDS, SHORT_S, KEEP_S, FLOOD_S = (2, 0.7, 0.5, 0.7) if QUICK else (3, 1.5, 1, 1.5)
+ROUNDS, SHORT_S, KEEP_S, FLOOD_S = (2, 0.7, 0.5, 0.5) if QUICK else (3, 1.5, 1, 1)
 CONCURRENT = 64
 HOLD_WANTED = 10000 if QUICK else 100000
 HOLD_S = 90
@@ -203,6 +203,15 @@ def one_round(lab, peer):
         return {**ask(lab, "short", address, CLOSES, SHORT_S), **ask(lab, "keep", address, WAITS, KEEP_S)}
     finally:
         peer.stop()
+        forget(lab)
+
+
+def forget(lab):
+    """Closes what waits after its end: the same addresses and ports come again, but from another host's clock, behind
+    which the backend would take them for late packets."""
+    for host in ("lb", *(f"b{i}" for i in range(1, BACKENDS + 1))):
+        subprocess.run(lab.inside(host, "ss", "-K", "-Htn", "state", "time-wait"), stdout=subprocess.DEVNULL,
+                       stderr=subprocess.DEVNULL, check=False, env=ENVIRONMENT)
 
 
 def median_round(rounds):
@@ -257,14 +266,18 @@ def flood(lab, peer, mac):
     try:
         load(FLOOD_RATE)  # next hops
         lab.threaded = spread_over_cpus(((f"{lab.prefix}-lb", "eth0"), (f"{lab.prefix}-sw", "lb"))) or lab.threaded
-        most, paced = load(0), load(FLOOD_RATE)
+        most, paced = zip(*[(load(0), load(FLOOD_RATE)) for _ in range(ROUNDS)])
     finally:
         peer.stop()
-    rate = most["received"] * 1e9 / most["elapsed_ns"]
-    return {"flood_per_s": rate, "flood_offered_per_s": most["offered"] * 1e9 / most["elapsed_ns"],
+
+    def median(runs, value):
+        return statistics.median(map(value, runs))
+    rate = median(most, lambda run: run["received"] * 1e9 / run["elapsed_ns"])
+    return {"flood_per_s": rate, "flood_offered_per_s": median(most, lambda run: run["offered"] * 1e9 / run["elapsed_ns"]),
             "flood_cpu_us": 1e6 / rate if rate else None,  # all of one CPU
-            **{f"flood_{p.replace('.', '')}_us": paced["latency_ns"][p] / 1e3 for p in ("p50", "p99", "p99.9")},
-            "flood_lost": paced["offered"] - paced["received"]}
+            **{f"flood_{p.replace('.', '')}_us": median(paced, lambda run, p=p: run["latency_ns"][p] / 1e3)
+               for p in ("p50", "p99", "p99.9")},
+            "flood_lost": sum(run["offered"] - run["received"] for run in paced)}
 
 
 # --- all of it ------------------------------------------------------------------------------------------------
