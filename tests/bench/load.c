@@ -6,8 +6,9 @@
  *
  *	load GENERATOR-NAMESPACE DEVICE SINK-NAMESPACE DEVICE BALANCER-MAC PROFILE SECONDS RATE [plain]
  *
- * Root. RATE is packets per second; 0: as fast as it goes. The generator stays on the first CPU. Plain: what
- * is measured sends on without tunnels (bench-peers).
+ * Root. RATE is packets per second; 0: as fast as it goes. The generator stays on the first CPU that it may
+ *use. The sink's device is - where another run has it (bench-scaling). Plain: what is measured sends on
+ *without tunnels (bench-peers).
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -112,13 +113,19 @@ static void read_mac(const char *text, __u8 mac[6])
 	}
 }
 
+/* On the first CPU that it may use. */
 static void pin_to_first(void)
 {
-	cpu_set_t set;
+	cpu_set_t allowed, first;
 
-	CPU_ZERO(&set);
-	CPU_SET(0, &set);
-	sched_setaffinity(0, sizeof(set), &set);
+	if (sched_getaffinity(0, sizeof(allowed), &allowed) < 0)
+		die("affinity");
+	CPU_ZERO(&first);
+	for (int cpu = 0; cpu < CPU_SETSIZE && !CPU_COUNT(&first); cpu++) {
+		if (CPU_ISSET(cpu, &allowed))
+			CPU_SET(cpu, &first);
+	}
+	sched_setaffinity(0, sizeof(first), &first);
 }
 
 /* --- sending ---------------------------------------------------------------------------------------------
@@ -133,6 +140,14 @@ static void send_some(struct load_bpf *load, int frames)
 
 	if (bpf_prog_test_run_opts(bpf_program__fd(load->progs.load_generate), &opts) < 0 && errno != EINTR)
 		die("live frames");
+}
+
+static void attach_sink(const struct load_bpf *load, const char *namespace, const char *name)
+{
+	enter(namespace);
+	if (bpf_xdp_attach((int)device(name), bpf_program__fd(load->progs.load_sink),
+			   1u << 2 /* driver mode */, NULL) < 0)
+		die("sink");
 }
 
 /* Sums what all CPUs' sinks have. */
@@ -316,7 +331,6 @@ int main(int argc, char **argv)
 	struct load_bpf *load;
 	double seconds;
 	__u64 rate, begin, elapsed;
-	__u32 sink;
 
 	profile = find_profile(argc > 6 ? argv[6] : "help");
 	if (argc != 9 && argc != 10)
@@ -326,25 +340,22 @@ int main(int argc, char **argv)
 	load = load_bpf__open_and_load();
 	if (!load)
 		die("load.bpf.c");
-	enter(argv[3]);
-	sink = device(argv[4]);
-	if (bpf_xdp_attach((int)sink, bpf_program__fd(load->progs.load_sink), 1u << 2 /* driver mode */,
-			   NULL) < 0)
-		die("sink");
+	if (strcmp(argv[4], "-") != 0)
+		attach_sink(load, argv[3], argv[4]);
 	enter(argv[1]);
 	pin_to_first();
 	prepare(load, profile, rate, device(argv[2]), argv[5]);
 	load->bss->recipe.plain = argc == 10;
 	if (profile->one_backend)
 		find_hot(load);
+	clear(load);
+	memset(&load->bss->sent, 0, sizeof(load->bss->sent));
+	load->bss->sent.random = 1;
 	printf("ready\n");
 	fflush(stdout);
 	/* load.py reads lbd's counters, then says go. */
 	if (getchar() == EOF)
 		return 1;
-	clear(load);
-	memset(&load->bss->sent, 0, sizeof(load->bss->sent));
-	load->bss->sent.random = 1;
 	begin = now_ns();
 	if (profile->brown_out && rate)
 		plan_brown_out(load, begin, seconds, rate);

@@ -6,7 +6,7 @@
       gen0 ------------ eth0   eth1 ---------------------- snk0
       generator         lbd's lb_ingress, redirects        sink: all backends, 10.99.0.1 to .100 and fd99::1 on
 
-The generator (load.bpf.c) stays on the first CPU; balancer and sink get threads of their own (threaded NAPI) on the last,
+The generator (load.bpf.c) stays on the first CPU we may use; balancer and sink get threads of their own (threaded NAPI) on the last,
 so that more can be offered than is taken: what does not fit a veth's ring of 256 is lost, and counted here. With one CPU
 everything takes turns on it, and nothing can be lost that way.
 
@@ -51,13 +51,14 @@ class LoadLab(Lab):
     def namespaces(self):
         return self.names.values()
 
-    def up(self):
+    def up(self, queues=1):
+        """The link to the sink with so many queues."""
         gen, balancer, sink = self.names.values()
         for name in self.names.values():
             run("ip", "netns", "add", name)
             run("ip", "-n", name, "link", "set", "lo", "up")
         self.link(gen, "gen0", balancer, "eth0", "192.0.2.1/24", "192.0.2.2/24")
-        self.link(balancer, "eth1", sink, "snk0", "10.98.0.2/24", "10.98.0.1/24")
+        self.link(balancer, "eth1", sink, "snk0", "10.98.0.2/24", "10.98.0.1/24", queues)
         run("ip", "-n", balancer, "address", "add", "fd98::2/64", "dev", "eth1", "nodad")
         run("ip", "-n", sink, "address", "add", "fd98::1/64", "dev", "snk0", "nodad")
         run("ip", "-n", balancer, "route", "add", "10.99.0.0/16", "via", "10.98.0.1")
@@ -65,9 +66,9 @@ class LoadLab(Lab):
         self.mount()
 
     @staticmethod
-    def link(left, left_device, right, right_device, left_address, right_address):
-        run("ip", "-n", left, "link", "add", left_device, "mtu", "1500", "numtxqueues", "1", "numrxqueues", "1", "type", "veth",
-            "peer", "name", right_device, "mtu", "1500", "numtxqueues", "1", "numrxqueues", "1", "netns", right)
+    def link(left, left_device, right, right_device, left_address, right_address, queues=1):
+        each = ("mtu", "1500", "numtxqueues", str(queues), "numrxqueues", str(queues))
+        run("ip", "-n", left, "link", "add", left_device, *each, "type", "veth", "peer", "name", right_device, *each, "netns", right)
         for name, device, address in ((left, left_device, left_address), (right, right_device, right_address)):
             run("ip", "-n", name, "address", "add", address, "dev", device)
             run("ip", "-n", name, "link", "set", device, "up")
@@ -84,8 +85,8 @@ class LoadLab(Lab):
                              service("tcp6", "2001:db8:113::10", "tcp", "fd99::{:x}"),
                              service("udp6", "2001:db8:113::10", "udp", "fd99::{:x}")]}
 
-    def mac(self):
-        return json.loads(run("ip", "-j", "-n", self.names["lb"], "link", "show", "eth0"))[0]["address"]
+    def mac(self, name="eth0"):
+        return json.loads(run("ip", "-j", "-n", self.names["lb"], "link", "show", name))[0]["address"]
 
 
 def napi_threads():
@@ -104,7 +105,7 @@ def napi_threads():
 def spread_over_cpus(places):
     """Threads of their own for balancer and sink, on the last CPU: (namespace, device) of each. True if that worked."""
     last = max(os.sched_getaffinity(0))
-    if last == 0:
+    if len(os.sched_getaffinity(0)) < 2:
         return False
     before = napi_threads()
     for name, device in places:

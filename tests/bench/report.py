@@ -4,7 +4,6 @@
 
   report.py page       docs/performance.md, between its markers, from the JSON files in build/bench
   report.py baseline   runs the packet path's bench (QUICK) and writes tests/bench/baseline.json: what check compares with
-  report.py scaling    runs bench_scaling and writes build/bench/scaling.json
   report.py check      runs the packet path's bench (QUICK) and compares its ratios with the baseline
 
 A ratio is what a workload costs over its floor in the same run: the constant encapsulation, or the no-op for packets
@@ -190,33 +189,6 @@ def baseline():
             print(f"for the CHANGELOG, moved by more than {MOVED:.0%}: {name} {now['ratio']:.2f} ({was:.2f})")
 
 
-# --- scaling ---------------------------------------------------------------------------------------------------
-
-def scaling():
-    columns = [["name", ""], ["one_mpps", "one core, Mpps"], ["two_mpps", "two cores, Mpps"], ["scaling", "two / one"]]
-    where = machine("sudo make bench-scaling")
-    with subprocess.Popen([os.path.join(BUILD, "tests", "load", "bench_scaling")], stdout=subprocess.PIPE, text=True,
-                          start_new_session=True) as bench:
-        prefer(bench.pid)
-        try:
-            output, _ = bench.communicate()
-        except BaseException:
-            bench.kill()
-            raise
-    if bench.returncode == 77:
-        return
-    if bench.returncode:
-        sys.exit(f"bench-scaling: ended with status {bench.returncode}")
-    rows = json.loads(output)
-    os.makedirs(os.path.join(BUILD, "bench"), exist_ok=True)
-    with open(os.path.join(BUILD, "bench", "scaling.json"), "w", encoding="ascii") as file:
-        json.dump({"machine": where, "columns": columns, "rows": rows}, file, indent=1)
-        file.write("\n")
-    print(f"{'':28}{'one core':>12}{'two cores':>12}{'two / one':>12}")
-    for row in rows:
-        print(f"{row['name']:28}{row['one_mpps']:>7.2f} Mpps{row['two_mpps']:>7.2f} Mpps{row['scaling']:>12.2f}")
-
-
 # --- the page -------------------------------------------------------------------------------------------------
 
 def source(meta):
@@ -308,7 +280,8 @@ def page():
              *page_rows("peers.json", "Next to what else there is",
                         "The same lab, client, servers and run for all. CPU is of the whole machine, client and servers included; "
                         "`direct` is without any balancer.", tall=True),
-             *page_rows("scaling.json", "One core and two", "The settled path on two cores at once, each on its own.")]
+             *page_rows("scaling.json", "One core and two", "The settled path on two cores at once: the loaded program alone, each core with packets of its own; and the whole path, "
+                        "a veth pair and a generator for each core, one lbd.")]
     begin, end = "<!-- begin: report.py -->\n", "<!-- end: report.py -->\n"
     try:
         with open(PAGE, encoding="utf-8") as file:
@@ -322,9 +295,9 @@ def page():
 
 
 def main():
-    verbs = {"page": page, "baseline": baseline, "check": check, "scaling": scaling}
+    verbs = {"page": page, "baseline": baseline, "check": check}
     if len(sys.argv) != 2 or sys.argv[1] not in verbs:
-        sys.exit("usage: report.py page|baseline|check|scaling")
+        sys.exit("usage: report.py page|baseline|check")
     interruptible()
     verbs[sys.argv[1]]()
 

@@ -57,5 +57,5 @@ $(PATH_PROGRAMS): %: %.o $(PATH_OBJ) $(B)/liblb.a
 
 .PHONY: bench-scaling
 bench-scaling: setup
-	$(Q)$(MAKE) --no-print-directory $(B)/tests/load/bench_scaling
-	$(Q)$(BENCH_ENV) tests/bench/report.py scaling
+	$(Q)$(MAKE) --no-print-directory all $(B)/tests/load/bench_scaling $(B)/tests/bench/load
+	$(Q)$(BENCH_ENV) tests/bench/scaling.py
