@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The control plane at scale: what the real lbd costs with many services, over a real bpffs and veth.
 
-A change is on disk before packets see it: what the disk takes for that is measured beside. Two shapes, 5,000 services x 20 backends and 200 x 1,000. For each: first load, one-backend changes, full reload
+A change is on disk before packets see it: what the disk takes for that is measured beside. Two shapes, 5,000 services x
+20 backends and 200 x 1,000. For each: first load, one-backend changes, full reload
 (every service changes) over the API and by SIGHUP, restart with adoption; time until packets see it (the word
 lb_control.active, read from the pinned map), CPU, memory beyond the maps, processor time at rest, and a test that no
 packet sees old and new services mixed: while the configuration is reloaded, packets are run through the loaded
 program for the first and the last service, and once one of them was treated as new none may be treated as old.
 
-Writes build/bench/control.json. QUICK=1: 5 s at rest instead of 20. Root; cleans up behind itself.
+Between the shapes a fixed piece of work is timed again and again. Where the middle half of these times differ by more than a
+quarter the machine is too busy to judge: it says so, and ends with status 75. Writes build/bench/control.json. QUICK=1: 5 s
+at rest instead of 20. Root; cleans up behind itself.
 """
 import ctypes
+import hashlib
 import json
 import mmap
 import os
@@ -25,7 +29,7 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
-from report import interruptible, machine, prefer  # noqa: E402 pylint: disable=wrong-import-position
+from report import TOO_BUSY, UNSTABLE, interruptible, machine, prefer  # noqa: E402 pylint: disable=wrong-import-position
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("LAB_BUILD", os.path.join(ROOT, "build"))
@@ -265,6 +269,22 @@ class Agent:
 
 # --- measurements ---------------------------------------------------------------------------------------------
 
+def work_ms(samples=30):
+    """What the same work takes, time after time."""
+    text, values = bytes(2 << 20), []
+    for _ in range(samples):
+        begin = time.monotonic()
+        hashlib.sha256(text).digest()
+        values.append((time.monotonic() - begin) * 1e3)
+    return values
+
+
+def spread_of_half(values):
+    values = sorted(values)
+    n = len(values)
+    return (values[n * 3 // 4] - values[n // 4]) / values[n // 2]
+
+
 def wait_visible(control, before, seconds=30):
     """Looks until the active word is another; time.monotonic() of then. Between looks it sleeps for a moment: a process
     that spins keeps the kernel's own threads, which the flush of a record waits for, off its processor (4 ms a flush)."""
@@ -489,9 +509,16 @@ def main():
     lab = Lab()
     try:
         lab.up()
-        rows = [shape(lab, *s) for s in SHAPES if not os.environ.get("ONLY") or os.environ["ONLY"] == f"{s[0]}x{s[1]}"]
+        floor, rows = work_ms(), []
+        for s in SHAPES:
+            if os.environ.get("ONLY", f"{s[0]}x{s[1]}") == f"{s[0]}x{s[1]}":
+                rows.append(shape(lab, *s))
+                floor += work_ms()
     finally:
         lab.down()
+    if spread_of_half(floor) > UNSTABLE:
+        print(f"bench-control: machine too busy to judge: the same work takes times that differ by {spread_of_half(floor):.0%}")
+        sys.exit(TOO_BUSY)
     out = os.path.join(BUILD, "bench")
     os.makedirs(out, exist_ok=True)
     with open(os.path.join(out, "control.json"), "w", encoding="ascii") as file:

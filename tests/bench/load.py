@@ -8,7 +8,7 @@
 
 The generator (load.bpf.c) stays on the first CPU we may use; balancer and sink get threads of their own (threaded NAPI) on the last,
 so that more can be offered than is taken: what does not fit a veth's ring of 256 is lost, and counted here. With one CPU
-everything takes turns on it, and nothing can be lost that way.
+everything takes turns on it, and next to nothing is lost that way.
 
 Every packet has one fate: offered = lost before the balancer + dropped (by reason) + lost behind it + received; what
 passes to the host is none of the generator's. Two differences must agree with what others have counted, or the run fails:
@@ -169,9 +169,11 @@ def measure(lab, agent, profile, seconds):
     process.stdin.flush()
     if profile == "brown-out":
         brown_out(agent, seconds, begin, changed)
-    result = json.loads(process.stdout.read())
-    process.wait()
+    output = process.stdout.read()
     lab.children.remove(process)
+    if process.wait():
+        sys.exit(f"bench-load: the generator ended with status {process.returncode}")
+    result = json.loads(output)
     totals_after, reasons_after, _ = counters(agent)
     rings = {k: v - rings[k] for k, v in ring_drops(lab).items()}
     if profile == "brown-out":
@@ -246,7 +248,7 @@ def main():
     finally:
         lab.down()
     notes = ["balancer and sink on a CPU of their own" if lab.threaded else
-             "one CPU for all (no threaded NAPI): nothing can be offered beyond what is taken"]
+             "one CPU for all (no threaded NAPI): they take turns, so little more is offered than is taken"]
     wrong = [row["profile"] for row in rows if row["unaccounted"] or row["unexplained"]]
     if wrong:
         notes.append(f"NOT every packet is accounted for: a bug ({', '.join(wrong)})")

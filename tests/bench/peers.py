@@ -304,20 +304,27 @@ def measure(lab, peers):
     subprocess.run(lab.inside("lb", "ethtool", "-K", "eth0", "gro", "on"), env=ENVIRONMENT, check=True)
     for peer in there:
         if peer.forwards:
-            rows[peer].update(flood(lab, peer, mac))
+            try:
+                rows[peer].update(flood(lab, peer, mac))
+            except Missing as missing:
+                rows[peer]["flood_note"] = f"packets not measured: {missing}"
     return list(rows.values()), spread_of(rounds[peers[0]])
+
+
+def weir_of(rows):
+    return next((row for row in rows if row["name"].startswith("Weir")), {})
 
 
 def compare(rows):
     """What each is beyond the floor, and next to Weir."""
-    direct, weir = rows[0], rows[-1]
+    direct, weir = rows[0], weir_of(rows)
     for row in rows:
         if "held" not in row:
             continue
         for what in ("short", "keep", "flood"):
             rate = row.get(f"{what}_per_s")
             if rate:
-                row[f"{what}_ratio"] = rate / direct[f"{what}_per_s"]
+                row[f"{what}_ratio"] = rate / direct[f"{what}_per_s"] if direct.get(f"{what}_per_s") else None
                 row[f"{what}_weir"] = weir[f"{what}_per_s"] / rate if weir.get(f"{what}_per_s") else None
         row["short_cpu_beyond_us"] = row["short_cpu_us"] - direct["short_cpu_us"]
         row["keep_cpu_beyond_us"] = row["keep_cpu_packet_us"] - direct["keep_cpu_packet_us"]
@@ -325,14 +332,15 @@ def compare(rows):
         row["process_bytes"] = row["process_held_bytes"] / row["held"]
         row["held_mib"] = row["rest_mib"] + (row["kernel_bytes"] + row["process_bytes"]) * row["held"] / 1048576
         row["failed"] = row["short_failed"] + row["keep_failed"] + row["held_failed"]
-        row["note"] = "; ".join(sorted({row["short_error"], row["keep_error"], row["hold_note"]} - {""}))
+        row["note"] = "; ".join(sorted({row["short_error"], row["keep_error"], row["hold_note"],
+                                        row.get("flood_note", "")} - {""}))
 
 
 def better(rows, spread):
     """Where a peer does more than Weir, beyond the noise."""
-    weir, margin = rows[-1], max(0.05, spread)
-    for row in rows[1:-1]:
-        if "held" not in row or "held" not in weir:
+    weir, margin = weir_of(rows), max(0.05, spread)
+    for row in rows[1:]:
+        if row is weir or "held" not in row or "held" not in weir:
             continue
         found = []
         for key, more, words in CONTEST:

@@ -90,10 +90,11 @@ class ScalingLab(LoadLab):
             child.stdin.flush()
         results = []
         for child in reversed(children):  # the sink's last: the other has ended by then
-            results.append(json.loads(child.stdout.read()))
+            output = child.stdout.read()
+            self.children.remove(child)
             if child.wait():
                 sys.exit(f"bench-scaling: the generator ended with status {child.returncode}")
-            self.children.remove(child)
+            results.append(json.loads(output))
         offered, received = sum(r["offered"] for r in results), results[-1]["received"]
         if abs(offered - received) > offered / 100:
             too_busy(f"{offered:,} packets were sent and {received:,} came")
