@@ -64,7 +64,9 @@ static const struct profile profiles[] = {
 	  { .flows = 100000, .syn_share = SHARE(20) },
 	  .brown_out = true },
 	{ "saturation", "more than it can take", { .flows = 1000 } },
-	{ "udp", "a thousand UDP flows (bench-peers)", { .flows = 1000, .udp_share = SHARE(100) } },
+	{ "udp",
+	  "a thousand UDP flows (bench-peers)",
+	  { .flows = 1000, .udp_share = SHARE(100), .probe_every = 11 } },
 };
 #define N_PROFILES (sizeof(profiles) / sizeof(profiles[0]))
 
@@ -317,7 +319,8 @@ static void prepare(struct load_bpf *load, const struct profile *profile, __u64 
 	*recipe = profile->recipe;
 	recipe->ifindex = ifindex;
 	recipe->interval_ns = rate ? 1000000000ull / rate : 0;
-	recipe->probe_every = 101;
+	if (!recipe->probe_every)
+		recipe->probe_every = 101;
 	read_mac(mac, recipe->eth);
 	recipe->eth[6] = 2;
 	recipe->eth[11] = 1;

@@ -44,20 +44,19 @@ HOLD_S = 90
 HOLD_KIB = 50  # of memory for one connection, at worst: a proxy's buffers
 FLOOD_RATE = 150000
 COLUMNS = [["name", ""],
-           ["short_per_s", "short connections/s"], ["short_ratio", "its / direct's"], ["short_weir", "Weir's / its"],
-           ["short_cpu_us", "CPU us/connection"], ["short_cpu_beyond_us", "of it beyond direct"], ["short_p50_us", "p50 us"],
-           ["short_p99_us", "p99 us"], ["short_p999_us", "p99.9 us"],
-           ["keep_per_s", "requests/s, connections stay"], ["keep_ratio", "its / direct's"], ["keep_weir", "Weir's / its"],
-           ["keep_packets_per_s", "packets/s at the client"], ["keep_cpu_packet_us", "CPU us/packet"],
-           ["keep_cpu_beyond_us", "of it beyond direct"], ["keep_p50_us", "p50 us"], ["keep_p99_us", "p99 us"],
-           ["keep_p999_us", "p99.9 us"],
-           ["flood_per_s", "UDP packets/s on one CPU"], ["flood_ratio", "its / direct's"], ["flood_weir", "Weir's / its"],
-           ["flood_cpu_us", "CPU us/packet"], ["flood_p50_us", f"p50 us at {FLOOD_RATE:,}/s"], ["flood_p99_us", "p99 us"],
-           ["flood_p999_us", "p99.9 us"],
-           ["held", "connections held open"], ["kernel_bytes", "kernel bytes each beyond direct"],
-           ["process_bytes", "process bytes each"], ["rest_mib", "MiB before, processes and maps"],
-           ["held_mib", "MiB then, beyond direct"],
-           ["failed", "failed"], ["note", ""]]
+           ["short_per_s", "short connections/s"], ["short_ratio", "short: its / direct's"], ["short_weir", "short: Weir's / its"],
+           ["short_cpu_us", "short: CPU us each"], ["short_cpu_beyond_us", "short: of it beyond direct"],
+           ["short_p50_us", "short: p50 us"], ["short_p99_us", "short: p99 us"], ["short_p999_us", "short: p99.9 us"],
+           ["keep_per_s", "requests/s, connections stay"], ["keep_ratio", "requests: its / direct's"],
+           ["keep_weir", "requests: Weir's / its"], ["keep_packets_per_s", "requests: packets/s at the client"],
+           ["keep_cpu_packet_us", "requests: CPU us a packet"], ["keep_cpu_beyond_us", "requests: of it beyond direct"],
+           ["keep_p50_us", "requests: p50 us"], ["keep_p99_us", "requests: p99 us"], ["keep_p999_us", "requests: p99.9 us"],
+           ["flood_per_s", "UDP packets/s on one CPU"], ["flood_ratio", "UDP: its / direct's"], ["flood_weir", "UDP: Weir's / its"],
+           ["flood_cpu_us", "UDP: CPU us a packet"], ["flood_p50_us", f"UDP at {FLOOD_RATE:,}/s: p50 us"],
+           ["flood_p99_us", f"UDP at {FLOOD_RATE:,}/s: p99 us"], ["flood_p999_us", f"UDP at {FLOOD_RATE:,}/s: p99.9 us"],
+           ["held", "connections held open"], ["kernel_bytes", "held: kernel bytes beyond direct"],
+           ["process_bytes", "held: process bytes"], ["rest_mib", "before: processes, maps, MiB"],
+           ["held_mib", "held: MiB beyond direct"], ["failed", "failed"], ["note", ""]]
 NOTES = [
     "HAProxy and nginx terminate connections: TLS, content switching, retries, queues and protection of slow backends are "
     "theirs; Weir and nftables move packets and can do none of it.",
@@ -374,8 +373,7 @@ def show(rows, notes):
     width = max(len(r["name"]) for r in rows) + 2
     print(" " * 34 + "".join(row["name"].rjust(width) for row in rows))
     for key, title in COLUMNS[1:-1]:
-        print(f"{title if key.endswith('per_s') or key in ('held', 'failed') else '  ' + title:34}"
-              + "".join(cell(row.get(key)).rjust(width) for row in rows))
+        print(f"{title:34}" + "".join(cell(row.get(key)).rjust(width) for row in rows))
     for row in rows:
         if row.get("note"):
             print(f"{row['name']}: {row['note']}")
