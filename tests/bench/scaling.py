@@ -140,7 +140,7 @@ def main():
     if len(cpus) < 2:
         print("bench-scaling: one CPU only: there is nothing to compare")
         return
-    where = machine("sudo make bench-scaling")
+    where = machine("sudo make bench-scaling", judged=True)
     rows = program_alone()
     rows.append(whole_path(cpus))
     os.makedirs(os.path.join(BUILD, "bench"), exist_ok=True)

@@ -127,6 +127,25 @@ def interrupted(number):
            f"status {process.returncode}, bench left: {left}\n{output}")
 
 
+def check_page():
+    """One result is new, all others are as they were."""
+    tree = Tree([])
+    with open(os.path.join(ROOT, "docs", "performance.md"), encoding="utf-8") as file:
+        before = file.read()
+    os.makedirs(tree.directory + "/docs")
+    os.makedirs(tree.directory + "/build/bench")
+    tree.write("docs/performance.md", before)
+    tree.write("build/bench/scaling.json", json.dumps({
+        "machine": {"date": "today", "cpu": "X", "cpus": 2, "kernel": "7", "command": "sudo make bench-scaling"},
+        "columns": [["name", ""], ["scaling", "two / one"]], "rows": [{"name": "marked", "scaling": 1.5}]}))
+    process = tree.start("page")
+    output = process.communicate()[0]
+    after = tree.read("docs/performance.md")
+    old, new = before.partition("## One core and two"), after.partition("## One core and two")
+    result(process.returncode == 0 and old[0] == new[0] and "| marked | 1.5 |" in new[2] and "two cores, Mpps" not in new[2]
+           and new[2].endswith("<!-- end: report.py -->\n"), "a page keeps what was not measured again", f"{output}\n{after}")
+
+
 check("what is as recorded passes", [rows()], 0, "nothing rose")
 check("a slower machine is none of our business", [rows(2.5)], 0, "nothing rose")
 check("14 % more pass", [rows(tcp6_1_flow=1.14)], 0, "+14.0%", "nothing rose")
@@ -148,6 +167,7 @@ check("a bench that leaves nothing is no success", [[]], 1, "nothing to judge")
 check("without a record it says how to make one", [rows()], 1, "make bench-baseline", recorded=False)
 check("a new record names what the CHANGELOG has to", [rows(syn4_random=1.06, l2_1m_flows=1.04)], 0,
       "for the CHANGELOG, moved by more than 5%: syn4_random 1.48 (1.40)\n", "recorded 12 ratios", verb="baseline")
+check_page()
 interrupted(signal.SIGINT)
 interrupted(signal.SIGTERM)
 print(f"1..{tests}")
