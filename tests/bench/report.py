@@ -19,6 +19,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BUILD = os.environ.get("LAB_BUILD", os.path.join(ROOT, "build"))
@@ -43,15 +44,26 @@ def read(path):
         return None
 
 
+def busy_cpus(seconds=0.5):
+    """How many CPUs others keep busy just now."""
+    def idle_s():
+        with open("/proc/stat", encoding="ascii") as file:
+            idle, waiting = file.readline().split()[4:6]
+        return (int(idle) + int(waiting)) / os.sysconf("SC_CLK_TCK")
+    begin, before = time.monotonic(), idle_s()
+    time.sleep(seconds)
+    return max(0.0, os.cpu_count() - (idle_s() - before) / (time.monotonic() - begin))
+
+
 def machine(command, judged=False):
-    """What every result says of where it comes from. Judged: the bench has looked at its own floor, and writes nothing where
-    the machine is too busy; of others the load says it, which what ran just before has a part in."""
+    """What every result says of where it comes from. Judged: the bench looks at a floor of its own, and writes nothing where
+    the machine is too busy; of others it is said how many CPUs were at work before."""
     with open("/proc/cpuinfo", encoding="ascii") as file:
         model = re.search(r"^(?:model name|CPU part)\s*:\s*(.+)$", file.read(), re.M)
     return {"date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
             "cpu": model.group(1).strip() if model else os.uname().machine, "cpus": os.cpu_count(),
             "kernel": re.match(r"[0-9.]+", os.uname().release).group(0), "command": command,
-            "load_before": round(os.getloadavg()[0], 1), "judged": judged}
+            "load_before": round(busy_cpus(), 1), "judged": judged}
 
 
 def prefer(pid):
