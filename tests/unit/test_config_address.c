@@ -200,6 +200,20 @@ static void prefixes_contain_their_addresses_only(void **state)
 	assert_true(contains("2001:db8::/33", "2001:db8:7fff:ffff::1"));
 	assert_false(contains("2001:db8::/33", "2001:db8:8000::1"));
 	assert_true(contains("::/0", "2001:db8::1"));
+	/* Family and every bit count. */
+	for (unsigned int length = 1; length <= 128; length++) {
+		struct lb_prefix prefix = { .address.family = LB_FAMILY_V6, .length = (__u8)length };
+		struct lb_address address = prefix.address;
+
+		for (unsigned int bit = 0; bit < 128; bit++) {
+			address.bytes[bit / 8] ^= (__u8)(0x80 >> bit % 8);
+			assert_int_equal(lb_prefix_contains(&prefix, &address), bit >= length);
+			address.bytes[bit / 8] ^= (__u8)(0x80 >> bit % 8);
+		}
+		assert_true(lb_prefix_contains(&prefix, &address));
+		address.family = LB_FAMILY_V4;
+		assert_false(lb_prefix_contains(&prefix, &address));
+	}
 }
 
 static void masks_clear_what_is_behind_them(void **state)

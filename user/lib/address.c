@@ -55,10 +55,16 @@ void lb_address_mask(struct lb_address *address, unsigned int length)
 
 bool lb_prefix_contains(const struct lb_prefix *prefix, const struct lb_address *address)
 {
-	struct lb_address masked = *address;
+	unsigned int bytes = prefix->length / 8, bits = prefix->length % 8;
 
-	lb_address_mask(&masked, prefix->length);
-	return lb_address_equal(&masked, &prefix->address);
+	if (prefix->address.family != address->family)
+		return false;
+	for (unsigned int i = 0; i < bytes; i++) {
+		if (prefix->address.bytes[i] != address->bytes[i])
+			return false;
+	}
+	/* The bits of a prefix behind its length are zero. */
+	return !bits || prefix->address.bytes[bytes] == (address->bytes[bytes] & (__u8)(0xff00 >> bits));
 }
 
 const char *lb_prefix_text(const struct lb_prefix *prefix, char buffer[LB_PREFIX_TEXT_MAX])

@@ -11,8 +11,10 @@
 #include <string.h>
 
 /* uthash must neither exit nor leave a broken table when memory is short: see insert(). */
-#define HASH_NONFATAL_OOM 1
+#define HASH_NONFATAL_OOM               1
+#define HASH_FUNCTION(key, bytes, hash) ((hash) = (unsigned int)XXH3_64bits(key, bytes))
 #include <uthash.h>
+#include <xxhash.h>
 
 #include "config-internal.h"
 
@@ -408,10 +410,12 @@ static int check_service_keys(const struct check *check)
 /* --- backends that are VIPs ------------------------------------------------------------------------------
  */
 
-/* The VIPs of all services, and the prefix lengths that occur. */
+/* The VIPs of all services, and the prefix lengths that occur, the longest first. */
 struct vips {
 	struct set set;
-	bool lengths[2][129]; /* [IPv6][length] */
+	bool has_length[2][129]; /* [IPv6][length] */
+	__u8 length[2][129];
+	unsigned int n_lengths[2];
 };
 
 static int collect_vips(const struct check *check, struct vips *vips)
@@ -423,9 +427,15 @@ static int collect_vips(const struct check *check, struct vips *vips)
 	for (size_t i = 0; i < check->config->n_services; i++) {
 		const struct lb_prefix *vip = &check->config->services[i].vip;
 
-		vips->lengths[vip->address.family == LB_FAMILY_V6][vip->length] = true;
+		vips->has_length[vip->address.family == LB_FAMILY_V6][vip->length] = true;
 		if (set_add(&vips->set, vip, sizeof(*vip), i, &other) < 0)
 			return -ENOMEM;
+	}
+	for (unsigned int six = 0; six < 2; six++) {
+		for (unsigned int length = 128; length > 0; length--) {
+			if (vips->has_length[six][length])
+				vips->length[six][vips->n_lengths[six]++] = (__u8)length;
+		}
 	}
 	return 0;
 }
@@ -436,12 +446,10 @@ static const struct member *find_vip(const struct vips *vips, const struct lb_ad
 	struct lb_prefix prefix = { .address = *address };
 	bool six = address->family == LB_FAMILY_V6;
 
-	for (int length = six ? 128 : 32; length > 0; length--) {
+	for (unsigned int i = 0; i < vips->n_lengths[six]; i++) {
 		const struct member *member;
 
-		if (!vips->lengths[six][length])
-			continue;
-		prefix.length = (__u8)length;
+		prefix.length = vips->length[six][i];
 		lb_address_mask(&prefix.address, prefix.length);
 		member = set_find(&vips->set, &prefix, sizeof(prefix));
 		if (member)

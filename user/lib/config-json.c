@@ -150,13 +150,24 @@ static size_t utf8_length(const struct scan *scan)
 	return length;
 }
 
+/* A character that stands for itself in a string, and in UTF-8. */
+static bool plain(unsigned char c)
+{
+	return c >= ' ' && c < 0x80 && c != '"' && c != '\\';
+}
+
 /* The position is at a double quote; moves behind the closing one. */
 static int scan_string(struct scan *scan)
 {
 	size_t start = scan->at++, length;
 	int c, r;
 
-	while ((c = peek(scan)) != '"') {
+	for (;;) {
+		while (scan->at < scan->length && plain((unsigned char)scan->text[scan->at]))
+			scan->at++;
+		c = peek(scan);
+		if (c == '"')
+			break;
 		if (c < 0)
 			return wrong(scan, start, "this string has no closing quote");
 		if (c == 0)
