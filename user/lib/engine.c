@@ -102,18 +102,28 @@ void lb_service_count_slots(const struct lb_engine *engine, struct lb_service *s
 {
 	const __u32 *ring = lb_engine_ring(engine, lb_vip_ring_line(&service->vip));
 	__u32 slots = lb_service_slots(service), count = service->vip.backend_count;
+	__u32 settled[LB_INDEX_MASK + 1]; /* by owner: close together, unlike members */
 
+	memset(settled, 0, count * sizeof(settled[0]));
 	for (__u32 i = 0; i < count; i++)
 		service->members[i].slots_cur = service->members[i].slots_base = 0;
 	service->unsettled = 0;
 	for (__u32 s = 0; s < slots; s++) {
 		__u32 cur = lb_slot_cur(ring[s]), base = lb_slot_base(ring[s]);
 
+		if (lb_slot_settled(ring[s]) && cur < count) {
+			settled[cur]++;
+			continue;
+		}
 		if (cur < count)
 			service->members[cur].slots_cur++;
 		if (base < count)
 			service->members[base].slots_base++;
 		service->unsettled += !lb_slot_settled(ring[s]);
+	}
+	for (__u32 i = 0; i < count; i++) {
+		service->members[i].slots_cur += settled[i];
+		service->members[i].slots_base += settled[i];
 	}
 }
 

@@ -263,12 +263,15 @@ struct lb_slot_rules {
 };
 __u32 lb_slot_next(__u32 old, __u32 target, const struct lb_slot_rules *rules);
 
-/* The same, quick for the settled slot that stays where it is: most of them, in most changes. */
+/* A settled slot that stays where it is: most of them, in most changes. */
+static inline bool lb_slot_stays(__u32 old, __u32 target, const struct lb_slot_rules *rules)
+{
+	return old == lb_slot_make(target, target, 0) && target < rules->n_dead && !rules->dead[target];
+}
+
 static inline __u32 lb_slot_next_quick(__u32 old, __u32 target, const struct lb_slot_rules *rules)
 {
-	if (old == lb_slot_make(target, target, 0) && target < rules->n_dead && !rules->dead[target])
-		return old;
-	return lb_slot_next(old, target, rules);
+	return lb_slot_stays(old, target, rules) ? old : lb_slot_next(old, target, rules);
 }
 
 /* The old words of slots that become one; n: power of two. */

@@ -137,41 +137,72 @@ static int build_owners(struct lb_build *build, __u32 slots)
 	return 0;
 }
 
+/* A new service: both halves are the target. */
+static void count_new_slots(struct lb_build *build, __u32 slots)
+{
+	const struct lb_service_change *change = build->change;
+	struct lb_member *members = change->next->members;
+
+	for (__u32 s = 0; s < slots; s++) {
+		if (change->target[s] != LB_INDEX_NONE)
+			members[change->target[s]].slots_cur++;
+	}
+	for (__u32 i = 0; i < build->count; i++)
+		members[i].slots_base = members[i].slots_cur;
+}
+
+/* Slots of a smaller ring: the flows of those that become one, and of whom not all stay. */
+static void count_at_risk(struct lb_service_change *change, const struct lb_slot_step *step, __u32 slot,
+			  __u32 base)
+{
+	for (__u32 o = slot; o < step->old_slots; o += step->slots) {
+		__u32 was = lb_slot_base(step->old[o]);
+
+		change->slots_at_risk += was != base && was < step->rules.n_dead && !step->rules.dead[was];
+	}
+}
+
 /* Walks the new ring: counts what moves and who has how many slots. True if any slot changes. */
 static bool walk_ring(struct lb_build *build, __u8 *dead)
 {
 	struct lb_service_change *change = build->change;
 	struct lb_member *members = change->next->members;
+	__u32 staying[LB_INDEX_MASK + 1]; /* slots by owner: close together, unlike members */
 	struct lb_slot_step step;
-	bool differs = false;
+	bool differs;
 
 	lb_slot_step_init(build->plan->engine, change, dead, &step);
 	differs = step.slots != step.old_slots;
+	memset(staying, 0, build->count * sizeof(staying[0]));
 	for (__u32 i = 0; i < build->count; i++)
 		members[i].slots_cur = members[i].slots_base = 0;
-	/* A new service: both halves are the target. */
-	for (__u32 s = 0; !step.old && s < step.slots; s++) {
-		if (change->target[s] != LB_INDEX_NONE)
-			members[change->target[s]].slots_cur++;
+	if (!step.old) {
+		count_new_slots(build, step.slots);
+		return differs;
 	}
-	for (__u32 i = 0; !step.old && i < build->count; i++)
-		members[i].slots_base = members[i].slots_cur;
-	for (__u32 s = 0; step.old && s < step.slots; s++) {
-		__u32 old = lb_slot_step_old_quick(&step, s);
-		__u32 word = lb_slot_next_quick(old, change->target[s], &step.rules);
-		__u32 cur = lb_slot_cur(word), base = lb_slot_base(word);
+	for (__u32 s = 0; s < step.slots; s++) {
+		__u32 old = lb_slot_step_old_quick(&step, s), target = change->target[s], word, cur, base;
 
-		differs |= word != old;
-		change->slots_moved += cur != lb_slot_cur(old);
-		if (cur != LB_INDEX_NONE)
-			members[cur].slots_cur++;
-		if (base != LB_INDEX_NONE)
-			members[base].slots_base++;
-		for (__u32 o = s; step.slots < step.old_slots && o < step.old_slots; o += step.slots) {
-			__u32 was = lb_slot_base(step.old[o]);
-
-			change->slots_at_risk += was != base && was < step.rules.n_dead && !dead[was];
+		if (lb_slot_stays(old, target, &step.rules)) {
+			staying[target]++;
+			base = target;
+		} else {
+			word = lb_slot_next(old, target, &step.rules);
+			cur = lb_slot_cur(word);
+			base = lb_slot_base(word);
+			differs |= word != old;
+			change->slots_moved += cur != lb_slot_cur(old);
+			if (cur != LB_INDEX_NONE)
+				members[cur].slots_cur++;
+			if (base != LB_INDEX_NONE)
+				members[base].slots_base++;
 		}
+		if (step.slots < step.old_slots)
+			count_at_risk(change, &step, s, base);
+	}
+	for (__u32 i = 0; i < build->count; i++) {
+		members[i].slots_cur += staying[i];
+		members[i].slots_base += staying[i];
 	}
 	return differs;
 }
