@@ -466,8 +466,7 @@ static const char *route_error_text(const struct lb_destination *destination, co
 	}
 }
 
-void lb_hops_get(const struct lb_hops *hops, const struct lb_address *to, __u64 now_ms,
-		 struct lb_hop *ret_hop)
+void lb_hops_get(struct lb_hops *hops, const struct lb_address *to, __u64 now_ms, struct lb_hop *ret_hop)
 {
 	const struct lb_destination *destination = lb_destinations_find(&hops->destinations, to);
 	const struct lb_way *taken =

@@ -87,8 +87,7 @@ struct lb_hop {
 };
 
 /* What is known now about the way to an address. Unknown destinations are not resolved ("not asked yet"). */
-void lb_hops_get(const struct lb_hops *hops, const struct lb_address *to, __u64 now_ms,
-		 struct lb_hop *ret_hop);
+void lb_hops_get(struct lb_hops *hops, const struct lb_address *to, __u64 now_ms, struct lb_hop *ret_hop);
 
 /* A link by index or name; NULL if there is none. Valid until the next message. */
 const struct lb_link *lb_hops_link(const struct lb_hops *hops, int ifindex);

@@ -36,11 +36,17 @@ static size_t place_of(const struct lb_destinations *table, const struct lb_addr
 	return i;
 }
 
-struct lb_destination *lb_destinations_find(const struct lb_destinations *table, const struct lb_address *to)
+struct lb_destination *lb_destinations_find(struct lb_destinations *table, const struct lb_address *to)
 {
-	__u32 found = table->size ? table->index[place_of(table, to)] : 0;
+	__u32 found;
 
-	return found ? &table->at[found - 1] : NULL;
+	if (table->next < table->n && memcmp(&table->at[table->next].to, to, sizeof(*to)) == 0)
+		return &table->at[table->next++];
+	found = table->size ? table->index[place_of(table, to)] : 0;
+	if (!found)
+		return NULL;
+	table->next = found;
+	return &table->at[found - 1];
 }
 
 static void fill_index(struct lb_destinations *table)

@@ -41,6 +41,7 @@ struct lb_destinations {
 	size_t n, capacity;
 	__u32 *index; /* size of them, power of two, or NULL: place in at[] + 1; 0: free */
 	size_t size;
+	size_t next; /* behind the one that was found last: who asks for many asks in the order of at[] */
 	struct lb_way *ways;                     /* by key */
 	struct lb_way **way_at;                  /* by number - 1; NULL: free */
 	__u32 n_ways, ways_capacity, lowest_way; /* places used, room, none below is free */
@@ -49,7 +50,7 @@ struct lb_destinations {
 void lb_destinations_done(struct lb_destinations *table);
 
 /* NULL: there is none. Valid until the next lb_destinations_add() or _keep(). */
-struct lb_destination *lb_destinations_find(const struct lb_destinations *table, const struct lb_address *to);
+struct lb_destination *lb_destinations_find(struct lb_destinations *table, const struct lb_address *to);
 
 /* Adds one that is not there, zeroed but for the address; NULL: out of memory. */
 struct lb_destination *lb_destinations_add(struct lb_destinations *table, const struct lb_address *to);
