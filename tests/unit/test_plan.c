@@ -5,6 +5,7 @@
  */
 #include "engine_fixture.h"
 
+#include <time.h>
 #include <xxhash.h>
 
 static __u64 digest_tables(const struct lb_tables *tables)
@@ -331,6 +332,53 @@ static void test_overrides(void **state)
 	fixture_done(&f);
 }
 
+/* Very many, in the worst order, with several words on the same backends: the last ones count, and it does
+ * not take long. */
+static void test_many_overrides(void **state)
+{
+	enum { N = 12000 };
+	struct lb_override *overrides = calloc(N, sizeof(*overrides));
+	__u32 weight[3] = { 100, 100, 100 };
+	struct lb_desired desired = { .overrides = overrides, .n_overrides = N };
+	struct lb_plan *plan;
+	struct fixture f;
+	clock_t begin;
+
+	(void)state;
+	fixture_init(&f);
+	assert_non_null(overrides);
+	desired.config = POOL(&f, IPPROTO_TCP, 100, 100, 100);
+	for (__u32 i = 0; i < N; i++) {
+		struct lb_override *override = &overrides[i];
+
+		strcpy(override->service, "web");
+		override->has_weight = true;
+		override->weight = 1 + i % 200;
+		if (i % 100 == 0) {
+			snprintf(override->backend, sizeof(override->backend), "b%u", i / 100 % 3);
+			weight[i / 100 % 3] = override->weight;
+		} else {
+			snprintf(override->backend, sizeof(override->backend), "nobody-%05u", N - i);
+		}
+	}
+	strcpy(overrides[50].backend, "b1");
+	overrides[50].has_state = true; /* the weight comes again later, the state does not */
+	overrides[50].state = LB_STATE_DRAIN;
+	begin = clock();
+	assert_int_equal(lb_engine_plan(f.engine, &desired, &plan, &f.error), 0);
+	assert_in_range(clock() - begin, 0, CLOCKS_PER_SEC / 2);
+	assert_int_equal(lb_engine_commit(f.engine, plan, &f.error), 0);
+	lb_plan_free(plan);
+	for (__u32 i = 0; i < 3; i++) {
+		struct lb_service_view view = fixture_view(&f, "web");
+
+		assert_int_equal(view.backends[i].weight, weight[i]);
+		assert_int_equal(view.backends[i].state, i == 1 ? LB_STATE_DRAIN : LB_STATE_ACTIVE);
+	}
+	free(overrides);
+	fixture_done(&f);
+}
+
 /* Drained away entirely, and back: nobody's flows move. */
 static void test_all_drained(void **state)
 {
@@ -368,7 +416,7 @@ int main(void)
 		cmocka_unit_test(test_order),         cmocka_unit_test(test_drain),
 		cmocka_unit_test(test_next_hop_only), cmocka_unit_test(test_death),
 		cmocka_unit_test(test_breaks),        cmocka_unit_test(test_overrides),
-		cmocka_unit_test(test_all_drained),
+		cmocka_unit_test(test_all_drained),   cmocka_unit_test(test_many_overrides),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,35 +23,46 @@ static int compare_overrides(const void *a, const void *b)
 	return r ? r : strcmp(x->backend, y->backend);
 }
 
+/* By name; those for the same backend stay in their order. */
+static int compare_places(const void *a, const void *b)
+{
+	const struct lb_override *x = *(const struct lb_override *const *)a;
+	const struct lb_override *y = *(const struct lb_override *const *)b;
+	int r = compare_overrides(x, y);
+
+	return r ? r : (x > y) - (x < y);
+}
+
 /* A sorted copy; of several for one backend, later ones add to and win over earlier ones. */
 static int sort_overrides(const struct lb_override *from, size_t n, struct lb_override **ret, size_t *ret_n)
 {
+	const struct lb_override **place = calloc(n + 1, sizeof(struct lb_override *));
 	struct lb_override *sorted = calloc(n + 1, sizeof(*sorted));
 	size_t kept = 0;
 
-	if (!sorted)
+	if (!place || !sorted) {
+		free(place);
+		free(sorted);
 		return -ENOMEM;
+	}
+	for (size_t i = 0; i < n; i++)
+		place[i] = &from[i];
+	qsort(place, n, sizeof(struct lb_override *), compare_places);
 	for (size_t i = 0; i < n; i++) {
-		struct lb_override *same =
-			bsearch(&from[i], sorted, kept, sizeof(*sorted), compare_overrides);
+		struct lb_override *same = kept ? &sorted[kept - 1] : NULL;
 
-		if (same) {
-			if (from[i].has_weight)
-				same->weight = from[i].weight;
-			if (from[i].has_state)
-				same->state = from[i].state;
-			same->has_weight |= from[i].has_weight;
-			same->has_state |= from[i].has_state;
+		if (!same || compare_overrides(same, place[i]) != 0) {
+			sorted[kept++] = *place[i];
 			continue;
 		}
-		sorted[kept++] = from[i];
-		for (size_t k = kept - 1; k > 0 && compare_overrides(&sorted[k - 1], &sorted[k]) > 0; k--) {
-			struct lb_override swap = sorted[k];
-
-			sorted[k] = sorted[k - 1];
-			sorted[k - 1] = swap;
-		}
+		if (place[i]->has_weight)
+			same->weight = place[i]->weight;
+		if (place[i]->has_state)
+			same->state = place[i]->state;
+		same->has_weight |= place[i]->has_weight;
+		same->has_state |= place[i]->has_state;
 	}
+	free(place);
 	*ret = sorted;
 	*ret_n = kept;
 	return 0;
