@@ -248,6 +248,18 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 	return 0;
 }
 
+/* A start that failed leaves no pins behind that it made, unless packets use them. */
+static void give_up(struct lbd *lbd)
+{
+	char pinned[1][IF_NAMESIZE];
+	bool in_use = attachments_pinned(&lbd->maps, pinned, 1) > 0;
+
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		in_use |= lbd->attachments[i].by != ATTACHED_NOT;
+	if (!in_use)
+		maps_undo(&lbd->maps);
+}
+
 int lbd_start(struct lbd *lbd, struct lb_error *error)
 {
 	struct record *records = NULL;
@@ -268,6 +280,8 @@ int lbd_start(struct lbd *lbd, struct lb_error *error)
 	if (r == 0)
 		r = start(lbd, n ? &records[0] : NULL, error);
 	records_free(records, n);
+	if (r < 0)
+		give_up(lbd);
 	return r;
 }
 

@@ -85,22 +85,25 @@ static long lock_holder(int fd)
 	return 0;
 }
 
+/* 1: made; 0: it is there. */
 static int make_directory(const char *directory)
 {
 	char copy[PATH_MAX], *slash;
 
-	if (mkdir(directory, 0700) == 0 || errno == EEXIST)
-		return 0;
+	if (mkdir(directory, 0700) == 0)
+		return 1;
 	if (errno != ENOENT)
-		return -errno;
+		return errno == EEXIST ? 0 : -errno;
 	snprintf(copy, sizeof(copy), "%s", directory);
 	slash = strrchr(copy, '/');
 	if (!slash || slash == copy)
 		return -ENOENT;
 	*slash = '\0';
-	if (make_directory(copy) < 0 || (mkdir(directory, 0700) < 0 && errno != EEXIST))
+	if (make_directory(copy) < 0)
 		return -errno;
-	return 0;
+	if (mkdir(directory, 0700) == 0)
+		return 1;
+	return errno == EEXIST ? 0 : -errno;
 }
 
 int maps_lock(struct maps *maps, const char *directory, struct lb_error *error)
@@ -126,6 +129,7 @@ int maps_lock(struct maps *maps, const char *directory, struct lb_error *error)
 	r = make_directory(directory);
 	if (r < 0)
 		return lb_error_set(error, -r, "Failed to make %s: %s", directory, strerror(-r));
+	maps->made_directory = r > 0;
 	maps->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (maps->directory_fd < 0)
 		return lb_error_set(error, errno, "Failed to open %s: %m", directory);
@@ -518,6 +522,15 @@ void maps_close(struct maps *maps)
 	if (maps->directory_fd > 0)
 		close(maps->directory_fd);
 	maps->directory_fd = -1;
+}
+
+void maps_undo(struct maps *maps)
+{
+	if (maps->created)
+		remove_pins(maps, NULL);
+	if (maps->made_directory)
+		rmdir(maps->directory);
+	maps->created = maps->made_directory = false;
 }
 
 int maps_unpin(struct maps *maps, struct lb_error *error)

@@ -44,6 +44,7 @@ struct bpf_object;
 struct maps {
 	char directory[PATH_MAX];
 	int directory_fd; /* its lock says whose the directory is */
+	bool made_directory;
 	size_t n;
 	char name[MAPS_MAX][32];
 	int fd[MAPS_MAX];
@@ -75,6 +76,10 @@ bool maps_exist(const struct maps *maps);
 int maps_open(struct maps *maps, const struct lb_table_sizes *sizes, __u64 generation,
 	      struct lb_error *error);
 void maps_close(struct maps *maps);
+
+/* Removes what maps_lock() and maps_open() have made: pins of maps that were not adopted, and the directory.
+ */
+void maps_undo(struct maps *maps);
 
 /* Removes every pin of ours in the directory, and the directory. */
 int maps_unpin(struct maps *maps, struct lb_error *error);
