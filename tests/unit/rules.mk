@@ -5,7 +5,10 @@ UNIT_TESTS := $(patsubst tests/unit/%.c,$(B)/tests/unit/%,$(wildcard tests/unit/
 $(B)/tests/unit/%: $(B)/san/tests/unit/%.o $(B)/san/liblb.a
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ -lcmocka $(LDLIBS_LIB)
+	$(Q)$(CC) $(CFLAGS) $(SAN) $(LDFLAGS_UNIT) -o $@ $^ -lcmocka $(LDLIBS_LIB)
+
+# Memory runs out when the test says so.
+$(B)/tests/unit/test_engine_memory: LDFLAGS_UNIT := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
 .PHONY: unit
 unit: $(UNIT_TESTS)

@@ -239,25 +239,19 @@ static int commit(struct lbd *lbd, struct desired *next, const struct change *ch
 		  struct lb_error *error)
 {
 	bool empty = lb_plan_is_empty(plan);
-	__u64 recorded, generation;
-	int r = record_next(lbd, next, change, empty, &recorded, error);
+	__u64 recorded = 0;
+	/* All that can fail comes before the record: that of an empty plan takes the place of the last one.
+	 */
+	int r = lb_engine_prepare(lbd->engine, plan, error);
 
-	if (r < 0)
+	if (r == 0)
+		r = record_next(lbd, next, change, empty, &recorded, error);
+	if (r == 0)
+		r = commit_plan(lbd, plan, !next->borrowed || change->starting, error);
+	if (r < 0 || !recorded)
 		return r;
-	r = commit_plan(lbd, plan, !next->borrowed || change->starting, error);
-	if (recorded)
-		lbd_step(lbd, "committed");
-	if (r < 0) {
-		if (recorded && recorded != lbd->recorded_generation)
-			store_remove_record(&lbd->store, recorded);
-		return r;
-	}
-	if (!recorded)
-		return 0;
-	generation = lb_engine_generation(lbd->engine);
-	if (generation != recorded && record_write(lbd, next, change->cause, generation, NULL) == 0)
-		store_remove_record(&lbd->store, recorded);
-	lbd->recorded_generation = generation;
+	lbd_step(lbd, "committed");
+	lbd->recorded_generation = recorded;
 	memcpy(lbd->recorded_config, next->digest, sizeof(lbd->recorded_config));
 	store_prune(&lbd->store);
 	return 0;

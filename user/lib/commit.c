@@ -47,38 +47,32 @@ static __u32 other_bank(const struct lb_engine *engine, bool fresh)
 	return LB_BANKS;
 }
 
-struct commit {
-	struct lb_engine *engine;
-	struct lb_plan *plan;
-	__u32 bank, log2;
-	bool wildcard;
-	__u64 generation;
-	__u64 flow_key[2];
-	__u32 **gone_ids; /* by change: backend ids of removed services */
-};
-
-static int prepare_gone(struct commit *commit)
+static int prepare_gone(struct lb_plan *plan)
 {
-	struct lb_plan *plan = commit->plan;
-
-	commit->gone_ids = calloc(plan->n_changes + 1, sizeof(*commit->gone_ids));
-	if (!commit->gone_ids)
+	plan->gone_ids = calloc(plan->n_changes + 1, sizeof(*plan->gone_ids));
+	if (!plan->gone_ids)
 		return -ENOMEM;
 	for (size_t i = 0; i < plan->n_changes; i++) {
 		if (plan->changes[i].next)
 			continue;
-		commit->gone_ids[i] =
-			calloc(plan->changes[i].current->vip.backend_count + 1u, sizeof(**commit->gone_ids));
-		if (!commit->gone_ids[i])
+		plan->gone_ids[i] =
+			calloc(plan->changes[i].current->vip.backend_count + 1u, sizeof(**plan->gone_ids));
+		if (!plan->gone_ids[i])
 			return -ENOMEM;
 	}
 	return 0;
 }
 
-static int prepare(struct commit *commit, struct lb_error *error)
+void lb_commit_forget(struct lb_plan *plan)
 {
-	struct lb_engine *engine = commit->engine;
-	struct lb_plan *plan = commit->plan;
+	for (size_t i = 0; plan->gone_ids && i < plan->n_changes; i++)
+		free(plan->gone_ids[i]);
+	free(plan->gone_ids);
+	plan->gone_ids = NULL;
+}
+
+static int prepare(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error)
+{
 	int r = lb_engine_reserve(engine, plan->n_changes);
 
 	for (size_t i = 0; r == 0 && i < plan->n_changes; i++) {
@@ -86,11 +80,11 @@ static int prepare(struct commit *commit, struct lb_error *error)
 			r = prepare_settling(&plan->changes[i]);
 	}
 	if (r == 0)
-		r = prepare_gone(commit);
+		r = prepare_gone(plan);
 	if (r < 0)
 		return lb_error_set(error, -r, "out of memory");
 	if (!engine->tables->control->active &&
-	    getrandom(commit->flow_key, sizeof(commit->flow_key), 0) != sizeof(commit->flow_key))
+	    getrandom(plan->flow_key, sizeof(plan->flow_key), 0) != sizeof(plan->flow_key))
 		return lb_error_set(error, EIO, "cannot get random bytes for the key of the flow table: %s",
 				    strerror(errno));
 	if (!lb_plan_is_empty(plan) && (plan->needs_grace || other_bank(engine, false) == LB_BANKS)) {
@@ -98,11 +92,36 @@ static int prepare(struct commit *commit, struct lb_error *error)
 		if (r < 0)
 			return lb_error_set(error, -r, "cannot wait for packets in flight: %s", strerror(-r));
 	}
-	commit->bank = other_bank(engine, false);
+	plan->bank = other_bank(engine, false);
 	return 0;
 }
 
+int lb_engine_prepare(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error)
+{
+	int r = 0;
+
+	if (plan->engine != engine || plan->done || plan->generation != engine->generation)
+		return lb_error_set(
+			error, ESTALE,
+			"the plan was made for generation %llu and the tables are at %llu: plan again",
+			plan->generation, engine->generation);
+	if (!plan->prepared)
+		r = prepare(engine, plan, error);
+	if (r < 0)
+		lb_commit_forget(plan);
+	plan->prepared = r == 0;
+	return r;
+}
+
 /* --- beside the old ------------------------------------------------------------------------------ */
+
+struct commit {
+	struct lb_engine *engine;
+	struct lb_plan *plan;
+	__u32 bank, log2;
+	bool wildcard;
+	__u64 generation;
+};
 
 static void write_meta(struct commit *commit, const struct lb_service_change *change)
 {
@@ -252,7 +271,7 @@ static void make_visible(struct commit *commit)
 	if (!control->magic)
 		lb_tables_init_control(&engine->tables->sizes, control);
 	if (!control->active) {
-		memcpy(control->flow_key, commit->flow_key, sizeof(control->flow_key));
+		memcpy(control->flow_key, commit->plan->flow_key, sizeof(control->flow_key));
 		if (!control->clock_s)
 			control->clock_s = 1;
 		step(engine, "key");
@@ -406,8 +425,8 @@ static void update_books(struct commit *commit)
 	for (size_t i = 0; i < plan->n_changes; i++) {
 		if (plan->changes[i].next)
 			continue;
-		remove_service(engine, &plan->changes[i], commit->gone_ids[i]);
-		commit->gone_ids[i] = NULL;
+		remove_service(engine, &plan->changes[i], plan->gone_ids[i]);
+		plan->gone_ids[i] = NULL;
 	}
 	for (size_t i = 0; i < plan->n_changes; i++) {
 		if (plan->changes[i].next)
@@ -440,23 +459,16 @@ static void update_books(struct commit *commit)
 int lb_engine_commit(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error)
 {
 	struct commit commit = { .engine = engine, .plan = plan };
-	int r;
+	int r = lb_engine_prepare(engine, plan, error);
 
-	if (plan->engine != engine || plan->done || plan->generation != engine->generation)
-		return lb_error_set(
-			error, ESTALE,
-			"the plan was made for generation %llu and the tables are at %llu: plan again",
-			plan->generation, engine->generation);
+	if (r < 0)
+		return r;
+	commit.bank = plan->bank;
 	commit.generation = engine->generation + 1;
-	r = prepare(&commit, error);
-	if (r == 0 && !lb_plan_is_empty(plan)) {
+	if (!lb_plan_is_empty(plan)) {
 		write_beside(&commit);
 		make_visible(&commit);
 	}
-	if (r == 0)
-		update_books(&commit);
-	for (size_t i = 0; commit.gone_ids && i < plan->n_changes; i++)
-		free(commit.gone_ids[i]);
-	free(commit.gone_ids);
-	return r;
+	update_books(&commit);
+	return 0;
 }

@@ -87,8 +87,15 @@ int lb_engine_plan(struct lb_engine *engine, const struct lb_desired *desired, s
 		   struct lb_error *error);
 void lb_plan_free(struct lb_plan *plan);
 
-/* Makes a plan visible by one store. The plan must be of the engine's current generation (-ESTALE). An
- * empty plan commits nothing and keeps the generation. After -errno nothing is visible of it. A plan can be
+/*
+ * Takes all that the commit of a plan needs, and waits for packets in flight if it must: if that commit is
+ * what comes next, it cannot fail. 0; -ESTALE: the plan is not of the engine's current generation; -ENOMEM,
+ * -EIO, or what the hook for the wait returns. Changes nothing.
+ */
+int lb_engine_prepare(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error);
+
+/* Makes a plan visible by one store, after preparing it if that was not done. An empty plan commits nothing
+ * and keeps the generation. After -errno, as of lb_engine_prepare(), nothing is visible of it. A plan can be
  * committed once; its effects stay readable. */
 int lb_engine_commit(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error);
 

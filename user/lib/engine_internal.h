@@ -240,6 +240,11 @@ struct lb_plan {
 	bool needs_grace;
 	bool done;
 	__u64 hash_seed[2];
+	/* What the commit needs, from lb_engine_prepare(): */
+	bool prepared;
+	__u32 bank;
+	__u64 flow_key[2];
+	__u32 **gone_ids; /* by change: backend ids of removed services */
 };
 
 /* plan_memory.c: zeroed memory that goes with the plan; NULL when there is none. The last piece can be given
@@ -350,6 +355,9 @@ void lb_engine_forget_views(struct lb_engine *engine);
 
 /* Frees an index and its id (unless another index has the same). */
 void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service, __u32 index);
+
+/* Frees what was prepared for a commit. */
+void lb_commit_forget(struct lb_plan *plan);
 
 int lb_engine_adopt(struct lb_engine *engine, struct lb_error *error);
 

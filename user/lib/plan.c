@@ -424,6 +424,7 @@ void lb_plan_free(struct lb_plan *plan)
 	}
 	plan->engine->plans--;
 	lb_engine_trim_hops(plan->engine);
+	lb_commit_forget(plan);
 	lb_plan_memory_done(plan);
 	free(plan->added);
 	free(plan->items);
