@@ -104,6 +104,20 @@ load_stop
 check "the load was real" test "$load_requests" -gt 50
 is "no request failed through all of this" "$load_failed" 0
 
+# --- an exclusive attachment that is to be shared ---------------------------------------------------------------
+
+lbd_config '.interfaces[0].attach = "dispatcher"' >"$LBD_CONFIG"
+kill -HUP "$lbd_pid"
+check "the status says that it stays exclusive, and what to do" wait_for 5 answers GET /v1/status \
+	'.interfaces[0] | .attached and .attach == "exclusive" and (.attach_note | test("^stays exclusive.*stop lbd, run lbd --detach, start"))'
+check "an event says so" answers GET /v1/events '[.events[] | select(.message | test("stays exclusive"))] | length == 1'
+check "the link is still the same" test "$(link_id)" = "$link"
+check "packets flow on" fetch
+lbd_config >"$LBD_CONFIG"
+kill -HUP "$lbd_pid"
+check "that is forgotten when it is to be exclusive again" wait_for 5 answers GET /v1/status \
+	'.interfaces[0] | .attached and .attach_note == null'
+
 # --- detach ----------------------------------------------------------------------------------------------------
 
 lbd_stop TERM || not_ok "it stops in order"

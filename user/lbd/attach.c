@@ -19,6 +19,11 @@
 
 #define LINK_PREFIX "link_"
 
+/* No program can take the place of a link's but by the link, and libxdp has none. */
+static const char stays_exclusive[] = "stays exclusive, as it was attached. To share it, stop lbd, run lbd "
+				      "--detach, start lbd: packets are not "
+				      "balanced in between";
+
 void attachment_init(struct attachment *attachment, const struct lb_config_interface *wanted)
 {
 	memset(attachment, 0, sizeof(*attachment));
@@ -278,13 +283,25 @@ int attachment_share(struct attachment *attachment, const struct maps *maps, boo
 
 	attachment->fresh = false;
 	if (r == 0 && link_adopt(attachment, maps, ifindex)) {
-		snprintf(attachment->note, sizeof(attachment->note),
-			 "adopted an exclusive attachment: sharing would need a detach first (lbd --detach)");
+		snprintf(attachment->note, sizeof(attachment->note), "%s", stays_exclusive);
 		return -EOPNOTSUPP;
 	}
 	if (r == 0)
 		r = dispatcher_attach(attachment, maps, several_interfaces, capture, known_id, ifindex, &why);
 	return r == -EOPNOTSUPP ? r : conclude(attachment, r, ifindex, &why, error);
+}
+
+bool attachment_note_exclusive(struct attachment *attachment)
+{
+	bool noted = strcmp(attachment->note, stays_exclusive) == 0;
+	bool worth = attachment->by == ATTACHED_LINK && attachment->wanted.attach == LB_ATTACH_DISPATCHER;
+
+	if (noted && !worth)
+		attachment->note[0] = '\0';
+	if (!worth || attachment->note[0])
+		return false;
+	snprintf(attachment->note, sizeof(attachment->note), "%s", stays_exclusive);
+	return true;
 }
 
 void attachment_close(struct attachment *attachment)

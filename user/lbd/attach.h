@@ -52,6 +52,12 @@ int attachment_make(struct attachment *attachment, const struct maps *maps, int 
 int attachment_share(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
 		     const struct capture_program *capture, __u32 known_id, struct lb_error *error);
 
+/*
+ * An exclusive attachment that is to be shared now stays as it is, and its note says what to do. True if the
+ * note is new.
+ */
+bool attachment_note_exclusive(struct attachment *attachment);
+
 /* Closes what the agent holds; packets go on. */
 void attachment_close(struct attachment *attachment);
 

@@ -196,7 +196,7 @@ static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error 
 	}
 	if (r == 0)
 		redirect_from(lbd, attachment->ifindex);
-	if (r == 0 && !before)
+	if (r == 0 && (attachment_note_exclusive(attachment) || !before))
 		tell(lbd, attachment);
 	return r;
 }
