@@ -139,6 +139,8 @@ check "and unpinned" test ! -e "$LBD_BPFFS/lb_control"
 check "--help explains to standard output" grep -q -- '--bpffs' <("$LBD" --help)
 "$LBD" --nonsense >/dev/null 2>&1
 is "wrong usage ends with 2" $? 2
+check "the nearest option is named" grep -q 'did you mean --bpffs' <("$LBD" --bpfs=/x 2>&1)
+check "but not one that is right" test -z "$("$LBD" --bpffs 2>&1 | grep 'did you mean')"
 "$LBD" word >/dev/null 2>&1
 is "a stray word is wrong usage" $? 2
 

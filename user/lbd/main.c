@@ -68,6 +68,22 @@ static int usage(const char *text, const char *value)
 	return 2;
 }
 
+/* getopt has complained; the nearest right spelling beside. */
+static int wrong_option(const char *text)
+{
+	const char *names[sizeof(long_options) / sizeof(long_options[0])] = {}, *nearest = NULL;
+	char word[64];
+
+	for (size_t i = 0; long_options[i].name; i++)
+		names[i] = long_options[i].name;
+	/* Of an option that there is, the value is missing, or too much. */
+	if (!optopt && sscanf(text, "--%63[^=]", word) == 1)
+		nearest = lb_nearest(word, names);
+	if (nearest)
+		fprintf(stderr, "lbd: did you mean --%s?\n", nearest);
+	return usage(NULL, NULL);
+}
+
 /* -1: go on; otherwise the exit status. */
 static int parse_options(int argc, char **argv, struct lbd_options *options)
 {
@@ -114,7 +130,7 @@ static int parse_options(int argc, char **argv, struct lbd_options *options)
 			fputs(help, stdout);
 			return 0;
 		default:
-			return usage(NULL, NULL);
+			return wrong_option(argv[optind - 1]);
 		}
 	}
 	if (optind < argc)
