@@ -4,6 +4,8 @@
  */
 #include "change-plan.h"
 
+#include <string.h>
+
 static const char *change_name(enum lb_change change)
 {
 	switch (change) {
@@ -28,6 +30,25 @@ void plan_summarise(const struct lb_plan *plan, struct plan_summary *ret_summary
 		ret_summary->slots_moved += services[i].slots_moved;
 		ret_summary->breaks |= services[i].breaks;
 	}
+}
+
+/* Of a service, a backend and what is around them, without texts that differ. */
+#define SERVICE_BYTES 384
+#define BACKEND_BYTES 192
+#define AROUND_BYTES  512
+
+size_t plan_bytes(const struct lb_plan *plan)
+{
+	const struct lb_plan_service *services;
+	size_t n = lb_plan_services(plan, &services), bytes = AROUND_BYTES;
+
+	for (size_t i = 0; i < n; i++) {
+		bytes += SERVICE_BYTES + LB_NAME_MAX;
+		bytes += services[i].why_breaks ? strlen(services[i].why_breaks) : 0;
+		bytes += services[i].warning ? strlen(services[i].warning) : 0;
+		bytes += services[i].n_backends * (BACKEND_BYTES + LB_NAME_MAX);
+	}
+	return bytes;
 }
 
 static void write_service(const struct lb_plan_service *service, struct json *json)

@@ -302,21 +302,6 @@ static int plan_next(struct lbd *lbd, const struct desired *next, const struct c
 	return lb_engine_plan(lbd->engine, &desired, ret_plan, error);
 }
 
-/* What the plan would do, or did, as JSON. plan_json may be NULL. */
-static int tell(const struct lb_plan *plan, const struct change *change, __u64 from, __u64 to,
-		const struct plan_summary *summary, struct json *plan_json, struct lb_error *error)
-{
-	if (!plan_json)
-		return 0;
-	plan_write(plan, change->dry_run, from, to, summary, plan_json);
-	if (!plan_json->failed)
-		return 0;
-	return lb_error_set(
-		error, ENOMEM,
-		change->dry_run ? "out of memory"
-				: "the change was made, but there is not enough memory to tell what it did");
-}
-
 static int make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
 		struct lb_error *error)
 {
@@ -343,8 +328,14 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		return r;
 	plan_summarise(plan, &summary);
 	to = from + !lb_plan_is_empty(plan);
-	if (change->dry_run)
-		return tell(plan, change, from, to, &summary, plan_json, error);
+	/* Before the change: once it is made it must be told. */
+	if (plan_json && !json_reserve(plan_json, plan_bytes(plan)))
+		return lb_error_set(error, ENOMEM, "out of memory");
+	if (change->dry_run) {
+		if (plan_json)
+			plan_write(plan, true, from, to, &summary, plan_json);
+		return 0;
+	}
 	if (interfaces)
 		r = interfaces_attach(lbd, next->config, error);
 	if (r == 0)
@@ -372,7 +363,9 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 	if (hops)
 		hops_report(lbd);
 	/* Last: packets see the change the sooner. */
-	return tell(plan, change, from, to, &summary, plan_json, error);
+	if (plan_json)
+		plan_write(plan, false, from, to, &summary, plan_json);
+	return 0;
 }
 
 int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,

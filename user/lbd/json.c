@@ -10,18 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static bool reserve(struct json *json, size_t more)
+static bool grow(struct json *json, size_t capacity)
 {
-	size_t capacity = json->capacity ? json->capacity : 512;
-	char *text;
+	char *text = realloc(json->text, capacity);
 
-	if (json->failed)
-		return false;
-	while (capacity < json->length + more + 1)
-		capacity *= 2;
-	if (capacity == json->capacity)
-		return true;
-	text = realloc(json->text, capacity);
 	if (!text) {
 		json->failed = true;
 		return false;
@@ -29,6 +21,26 @@ static bool reserve(struct json *json, size_t more)
 	json->text = text;
 	json->capacity = capacity;
 	return true;
+}
+
+static bool reserve(struct json *json, size_t more)
+{
+	size_t capacity = json->capacity ? json->capacity : 512;
+
+	if (json->failed)
+		return false;
+	while (capacity < json->length + more + 1)
+		capacity *= 2;
+	return capacity == json->capacity || grow(json, capacity);
+}
+
+bool json_reserve(struct json *json, size_t bytes)
+{
+	size_t capacity = json->length + bytes + 1;
+
+	if (json->failed)
+		return false;
+	return capacity <= json->capacity || grow(json, capacity);
 }
 
 static void append(struct json *json, const char *text, size_t length)

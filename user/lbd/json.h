@@ -18,6 +18,10 @@ struct json {
 
 void json_done(struct json *json);
 
+/* Makes room for so many bytes, that then need no more memory. False when there is none: text is of no use.
+ */
+bool json_reserve(struct json *json, size_t bytes);
+
 /* key: NULL inside an array and at the top. Strings are escaped; what is not UTF-8 becomes U+FFFD. */
 void json_object(struct json *json, const char *key);
 void json_object_end(struct json *json);
