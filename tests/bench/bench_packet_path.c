@@ -5,7 +5,7 @@
  * that what disturbs the machine disturbs all; medians over rounds are reported, and a run whose floors are
  * unstable says so.
  *
- * QUICK=1: fewer rounds. ONLY=text: workloads whose name holds it. FEW=1: no more than eight services are
+ * QUICK=1: fewer rounds. ONLY=pattern: workloads whose name matches it (a shell's, extended). FEW=1: no more than eight services are
  * loaded, not the 1,024 of many_services besides. Writes build/bench/packet-path.json.
  */
 #include <bpf/bpf.h>
@@ -66,6 +66,8 @@ static struct workload workloads[] = {
 	{ "gue6_1m_flows", 6, TCP, M, BENCH_VIP_GUE, 0, 48 },
 	{ "l2_1m_flows", 4, TCP, M, BENCH_VIP_L2, 0, 0 },
 	{ "any_port_1m_flows", 4, TCP, M, BENCH_VIP_ANY_PORT, 0, 20 },
+	{ "many_services_1k_flows", 4, TCP, 1024, BENCH_VIP_MANY, BENCH_MANY_SERVICES - 1, 20 },
+	{ "many_services_100k_flows", 4, TCP, 100000, BENCH_VIP_MANY, BENCH_MANY_SERVICES - 1, 20 },
 	{ "many_services_4m_flows", 4, TCP, 4 * M, BENCH_VIP_MANY, BENCH_MANY_SERVICES - 1, 20 },
 	{ "unsettled_1k_known", 4, TCP, 1000, BENCH_VIP_UNSETTLED, 0, 20, .fill = 1000 },
 	{ "unsettled_1m_known", 4, TCP, M, BENCH_VIP_UNSETTLED, 0, 20, .fill = M },
@@ -249,7 +251,7 @@ static void measure(struct bench_wrap_bpf *wrap, struct bench_tables *tables, in
 	for (size_t i = 0; i < N_WORKLOADS; i++) {
 		struct workload *w = &workloads[i];
 
-		if ((only && !strstr(w->name, only)) || (getenv("FEW") && w->vip == BENCH_VIP_MANY))
+		if ((only && fnmatch(only, w->name, FNM_EXTMATCH)) || (getenv("FEW") && w->vip == BENCH_VIP_MANY))
 			continue;
 		w->subject = calloc(ROUNDS_MAX, sizeof(double));
 		w->noop = calloc(ROUNDS_MAX, sizeof(double));
