@@ -11,6 +11,9 @@
 #define LB_CONFIG(type, name, value, help) const volatile type name SEC(".rodata") = value
 
 LB_CONFIG(__u32, lb_counter_stride, 0, "lines per CPU block of lb_counters, as in lb_control");
+LB_CONFIG(__u32, lb_flat_slots, 0, "slots in lb_rings where the tables are flat (see maps.h), else 0");
+LB_CONFIG(__u32, lb_flat_records, 0, "the same for records in lb_backends");
+LB_CONFIG(__u32, lb_flat_counters, 0, "the same for lines in lb_counters, of all CPUs");
 LB_CONFIG(__u8, lb_several_interfaces, 0,
 	  "1: the program runs on several interfaces, so a record alone does not tell TX from redirect");
 LB_CONFIG(__u32, lb_echo_rate, 1000, "ICMP echo requests answered per second and CPU");

@@ -14,6 +14,8 @@ static __always_inline struct lb_counter *backend_counter(__u32 backend)
 {
 	__u32 key = bpf_get_smp_processor_id() * lb_counter_stride + backend;
 
+	if (lb_flat_counters)
+		return key < lb_flat_counters ? &LB_FLAT(lb_counters, struct lb_counter)[key] : NULL;
 	return bpf_map_lookup_elem(&lb_counters, &key);
 }
 
@@ -72,7 +74,8 @@ static __always_inline int finish(struct xdp_md *ctx, __u32 reason)
 	int action;
 
 	/* The compiler may know what a subprogram returns; the verifier wants to see the bound. */
-	asm volatile("" : "+r"(reason));
+	if (!__builtin_constant_p(reason))
+		LB_HIDE(reason);
 	action = LB_ACTIONS_LOW >> (reason & 31) * 2 & 3;
 	if (block)
 		count = block->reason[reason & (LB_REASONS_MAX - 1)].packets++;

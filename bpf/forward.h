@@ -40,14 +40,14 @@ static __always_inline int spend_hop(const struct pkt *p)
 		__u32 check = (word >> 16) + 1; /* RFC 1624: TTL is the low byte of its word in memory */
 
 		if ((word & 0xff) <= 1)
-			return LB_DROP_TTL;
+			return LB_SELDOM(LB_DROP_TTL);
 		check += check >= 0xffff;
 		HALF(p->ip, 8) = ((word - 1) & 0xffff) | check << 16;
 	} else {
 		__u8 hops = LB_LOAD(&BYTE(p->ip, 7));
 
 		if (hops <= 1)
-			return LB_DROP_TTL;
+			return LB_SELDOM(LB_DROP_TTL);
 		BYTE(p->ip, 7) = hops - 1;
 	}
 	return 0;
@@ -55,9 +55,8 @@ static __always_inline int spend_hop(const struct pkt *p)
 
 static __always_inline void write_ethernet(void *data, const struct lb_backend *backend)
 {
-	SHORT(data, 0) = SHORT(backend->eth, 0);
-	HALF(data, 2) = HALF(backend->eth, 2);
-	WORD(data, 6) = WORD(backend->eth, 6);
+	WORD(data, 0) = WORD(backend->eth, 0);
+	WORD(data, 6) = WORD(backend->eth, 6); /* two bytes once more, the same */
 }
 
 /*
@@ -110,26 +109,27 @@ static __always_inline void write_udp(void *udp, struct inner in, const struct l
 #define OUTER_V6  (sizeof(struct ipv6hdr))
 #define OUTER_UDP (sizeof(struct udphdr))
 
-/* Makes room in front; the new frame's beginning with Ethernet and outer bytes readable, or NULL. */
-static __always_inline void *grow(struct xdp_md *ctx, int outer, int *reason)
+/* Makes room in front: the frame's new beginning, with Ethernet and outer bytes readable. 0 or a reason. */
+static __always_inline int grow(struct xdp_md *ctx, int outer, void **ret_data)
 {
 	void *data;
 
-	*reason = LB_DROP_HEADROOM;
 	if (bpf_xdp_adjust_head(ctx, -outer))
-		return NULL;
+		return LB_SELDOM(LB_DROP_HEADROOM);
 	data = (void *)(long)ctx->data;
-	*reason = LB_DROP_INTERNAL;
-	return data + sizeof(struct ethhdr) + outer <= (void *)(long)ctx->data_end ? data : NULL;
+	if (data + sizeof(struct ethhdr) + outer > (void *)(long)ctx->data_end)
+		return LB_SELDOM(LB_DROP_INTERNAL);
+	*ret_data = data;
+	return 0;
 }
 
 static __always_inline int forward_v4(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
 				      const struct lb_backend *backend, __u64 hash, bool gue)
 {
-	int reason;
-	void *data = grow(ctx, OUTER_V4 + (gue ? OUTER_UDP : 0), &reason);
+	void *data = NULL;
+	int reason = grow(ctx, OUTER_V4 + (gue ? OUTER_UDP : 0), &data);
 
-	if (!data)
+	if (reason)
 		return reason;
 	write_ethernet(data, backend);
 	data += sizeof(struct ethhdr);
@@ -142,10 +142,10 @@ static __always_inline int forward_v4(struct xdp_md *ctx, struct inner in, const
 static __always_inline int forward_v6(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
 				      const struct lb_backend *backend, __u64 hash, bool gue)
 {
-	int reason;
-	void *data = grow(ctx, OUTER_V6 + (gue ? OUTER_UDP : 0), &reason);
+	void *data = NULL;
+	int reason = grow(ctx, OUTER_V6 + (gue ? OUTER_UDP : 0), &data);
 
-	if (!data)
+	if (reason)
 		return reason;
 	write_ethernet(data, backend);
 	data += sizeof(struct ethhdr);
@@ -161,7 +161,7 @@ static __always_inline int forward_l2(struct xdp_md *ctx, const struct lb_backen
 	void *data = (void *)(long)ctx->data;
 
 	if (data + sizeof(struct ethhdr) > (void *)(long)ctx->data_end)
-		return LB_DROP_INTERNAL;
+		return LB_SELDOM(LB_DROP_INTERNAL);
 	HALF(data, 0) = HALF(backend->eth, 0);
 	WORD(data, 4) = WORD(backend->eth, 4);
 	return 0;
@@ -174,7 +174,7 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, 
 	int reason;
 
 	if (in.length > backend->max_len)
-		return backend->method == LB_METHOD_NONE ? LB_DROP_NEXT_HOP : LB_DROP_TOO_BIG;
+		return LB_SELDOM(backend->method == LB_METHOD_NONE ? LB_DROP_NEXT_HOP : LB_DROP_TOO_BIG);
 	if (backend->method == LB_METHOD_L2)
 		return forward_l2(ctx, backend);
 	reason = spend_hop(p);
@@ -190,17 +190,18 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, 
 	case LB_METHOD_GUE_V6:
 		return forward_v6(ctx, in, vip, backend, hash, true);
 	}
-	return LB_DROP_NEXT_HOP;
+	return LB_SELDOM(LB_DROP_NEXT_HOP);
 }
 
 /* By the interface it came in on, or by another. */
 static __always_inline bool leaves_here(struct xdp_md *ctx, const struct lb_backend *backend)
 {
-	__u32 port = backend->port;
 	__u64 *ifindex;
+	__u32 port;
 
 	if (!lb_several_interfaces)
 		return backend->flags & LB_BACKEND_TX;
+	port = LB_LOAD(&backend->port); /* not sooner */
 	ifindex = bpf_map_lookup_elem(&lb_ports, &port);
 	return ifindex && *ifindex == ctx->ingress_ifindex;
 }

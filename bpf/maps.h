@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
+#include "lb/access.h"
 #include "lb/meta.h"
 #include "lb/types.h"
 
@@ -81,6 +82,13 @@ struct {
 	__type(key, __u32);
 	__type(value, struct lb_fragment_bucket);
 } lb_fragments SEC(".maps");
+
+#define LB_FLAT(map, type)                                                                                   \
+	({                                                                                                   \
+		type *lb_table = (type *)&(map);                                                             \
+		LB_HIDE(lb_table);                                                                           \
+		lb_table;                                                                                    \
+	})
 
 static __always_inline struct lb_control *control_get(void)
 {

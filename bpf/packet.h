@@ -66,6 +66,14 @@ static __always_inline bool pkt_is_syn(const struct pkt *p)
 	return (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) == LB_TCP_SYN;
 }
 
+/* A number that is seldom needed: made where it is needed, not in advance on the way to where it is not. */
+#define LB_SELDOM(number)                                                                                    \
+	({                                                                                                   \
+		int lb_seldom = (number);                                                                    \
+		LB_HIDE(lb_seldom);                                                                          \
+		lb_seldom;                                                                                   \
+	})
+
 /* At most max; hidden from the compiler, which would otherwise compare one register and use another. */
 static __always_inline __u64 at_most(__u64 n, __u64 max)
 {

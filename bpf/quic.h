@@ -61,7 +61,7 @@ static __always_inline __u32 quic_named(struct lb_vip_bank *bank, __u64 active, 
 
 	if (quic_key(vip, id, id_bytes, key) < 0)
 		return LB_INDEX_NONE;
-	record = vip_find(bank, active_mask(active), key[0], key[1], key[2]);
+	record = vip_find(bank, active, key[0], key[1], key[2]);
 	if (!record)
 		return LB_INDEX_NONE;
 	index = record->backend_count;

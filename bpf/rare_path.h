@@ -139,7 +139,7 @@ static __always_inline struct lb_vip *fragment_service(struct lb_vip_bank *bank,
 	struct lb_vip *vip = &bank->bucket[bucket];
 	__u8 address_bits = vip->key[2] >> 32;
 
-	if (bucket > active_mask(active) || !vip->flags || address_bits >= LB_VIP_BITS_QUIC)
+	if (bucket > LB_ACTIVE_MASK(active) || !vip->flags || address_bits >= LB_VIP_BITS_QUIC)
 		return NULL;
 	return vip->service == (word >> 32 & 0xffff) ? vip : NULL;
 }
@@ -192,7 +192,7 @@ static __always_inline struct lb_vip *echo_record(struct lb_vip_bank *bank, __u6
 
 	lb_vip_mask(&shape, s->p.daddr[0], s->p.daddr[1], 0, s->p.protocol, key);
 	return vip_find(
-		bank, active_mask(active), key[0], key[1],
+		bank, active, key[0], key[1],
 		lb_vip_tail_word(bpf_htons(bits), s->p.protocol, shape.family, LB_VIP_BITS_ADDRESS, 0));
 }
 

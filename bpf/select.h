@@ -8,8 +8,10 @@
 #include "lb/hash.h"
 #include "lb/slot.h"
 #include "lb/types.h"
+#include "config.h"
 #include "maps.h"
 #include "packet.h"
+#include "service.h"
 
 static __always_inline struct lb_flow_bucket *lb_flow_bucket_get(__u64 table, __u32 index)
 {
@@ -62,17 +64,41 @@ enum lb_how { LB_HOW_SETTLED, LB_HOW_NEW, LB_HOW_KNOWN, LB_HOW_BASE, LB_HOW_REFU
 /* The slot's word, by reference; NULL only if the tables are broken. */
 static __always_inline __u32 *ring_slot(const struct lb_vip *vip, __u32 number)
 {
-	struct lb_ring_chunk *chunk = bpf_map_lookup_elem(&lb_rings, &vip->ring_chunk);
-	__u32 slot = vip->ring_offset * LB_SLOTS_PER_LINE + number;
+	__u32 place = vip->ring_first + number, *slot;
+	struct lb_ring_chunk *chunk;
 
-	return chunk ? &chunk->slot[slot & (LB_CHUNK_LINES * LB_SLOTS_PER_LINE - 1)] : NULL;
+	if (lb_flat_slots) {
+		if (place >= lb_flat_slots)
+			return NULL;
+		slot = &LB_FLAT(lb_rings, __u32)[place];
+	} else {
+		chunk = bpf_map_lookup_elem(&lb_rings, &vip->ring_chunk);
+		if (!chunk)
+			return NULL;
+		slot = &chunk->slot[place & (LB_CHUNK_LINES * LB_SLOTS_PER_LINE - 1)];
+	}
+	LB_HIDE_POINTER(slot);
+	return slot;
 }
 
 static __always_inline struct lb_backend *backend_record(const struct lb_vip *vip, __u32 index)
 {
-	struct lb_backend_chunk *chunk = bpf_map_lookup_elem(&lb_backends, &vip->backend_chunk);
+	__u32 place = vip->backend_first + index;
+	struct lb_backend_chunk *chunk;
+	struct lb_backend *record;
 
-	return chunk ? &chunk->record[(vip->backend_offset + index) & (LB_CHUNK_LINES - 1)] : NULL;
+	if (lb_flat_records) {
+		if (place >= lb_flat_records)
+			return NULL;
+		record = &LB_FLAT(lb_backends, struct lb_backend)[place];
+	} else {
+		chunk = bpf_map_lookup_elem(&lb_backends, &vip->backend_chunk);
+		if (!chunk)
+			return NULL;
+		record = &chunk->record[place & (LB_CHUNK_LINES - 1)];
+	}
+	LB_HIDE_POINTER(record);
+	return record;
 }
 
 static __always_inline bool backend_is_alive(const struct lb_vip *vip, __u32 index)
@@ -86,7 +112,7 @@ static __always_inline bool backend_is_alive(const struct lb_vip *vip, __u32 ind
 static __always_inline void stamp_slot(const struct lb_vip *vip, __u32 number, __u32 now_s)
 {
 	struct lb_stamp_chunk *chunk = bpf_map_lookup_elem(&lb_stamps, &vip->ring_chunk);
-	__u32 slot = vip->ring_offset * LB_SLOTS_PER_LINE + number;
+	__u32 slot = vip->ring_first + number;
 	__u32 *stamp;
 
 	if (!chunk)
@@ -130,18 +156,15 @@ static __always_inline __u32 select_known(const struct lb_control *control, cons
  */
 LB_SUBPROGRAM __u32 select_attempt(__u64 active, __u32 bucket, __u64 tag, __u32 hash, __u32 flags)
 {
-	__u32 bank_key = LB_ACTIVE_BANK(active);
 	struct lb_control *control = control_get();
-	struct lb_vip_bank *bank = bpf_map_lookup_elem(&lb_vips, &bank_key);
+	struct lb_vip *vip = vip_at(active, bucket);
 	__u32 now_s, number, slot, cur, base, owner, *ring;
 	bool syn = flags & LB_FLOW_IS_SYN;
 	struct lb_flow_place place;
-	struct lb_vip *vip;
 	__u64 identity;
 
-	if (!control || !bank)
+	if (!control || !vip)
 		return LB_INDEX_NONE;
-	vip = &bank->bucket[bucket & (LB_VIP_BUCKETS - 1)];
 	number = hash & vip->ring_mask;
 	ring = ring_slot(vip, number);
 	if (!ring)

@@ -11,38 +11,46 @@
 #include "maps.h"
 #include "packet.h"
 
-/* The entry with this key, or NULL. hash: lb_hash_vip() of the key. */
-static __always_inline struct lb_vip *vip_find_hashed(struct lb_vip_bank *bank, __u32 mask, __u64 address_0,
-						      __u64 address_1, __u64 tail, __u32 hash)
+/* The compiler knows that it is zero. */
+#define LB_IS_ZERO(value) (__builtin_constant_p(value) && !(value))
+
+/*
+ * The entry with this key, or NULL. mix: lb_mix_vip() of the key; active: which part of the bank is in use.
+ * Only IPv6 has a second word of address: in an IPv4 key it is zero, and the tail says which of both it is.
+ */
+static __always_inline struct lb_vip *vip_find_mixed(struct lb_vip_bank *bank, __u64 active, __u64 address_0,
+						     __u64 address_1, __u64 tail, __u64 mix)
 {
+	__u64 place = mix >> 26; /* 32 - 6: the upper half as a number of lines, in bytes */
+
 #pragma clang loop unroll(full)
 	for (__u32 i = 0; i < LB_VIP_PROBES; i++) {
-		struct lb_vip *vip = &bank->bucket[(hash + i) & mask & (LB_VIP_BUCKETS - 1)];
+		struct lb_vip *vip = (void *)bank + (place & LB_ACTIVE_MASK_BYTES(active));
 
-		if (vip->key[0] == address_0 && vip->key[2] == tail && vip->key[1] == address_1)
+		LB_HIDE(vip);
+		if (vip->key[0] == address_0 && vip->key[2] == tail &&
+		    (LB_IS_ZERO(address_1) || vip->key[1] == address_1))
 			return vip;
 		if (!vip->flags)
 			return NULL;
+		place += sizeof(*vip);
 	}
 	return NULL;
 }
 
-static __always_inline struct lb_vip *vip_find(struct lb_vip_bank *bank, __u32 mask, __u64 address_0,
+static __always_inline struct lb_vip *vip_find(struct lb_vip_bank *bank, __u64 active, __u64 address_0,
 					       __u64 address_1, __u64 tail)
 {
-	return vip_find_hashed(bank, mask, address_0, address_1, tail,
-			       lb_hash_vip(address_0, address_1, tail));
-}
-
-static __always_inline __u32 active_mask(__u64 active)
-{
-	return (1u << LB_ACTIVE_LOG2(active)) - 1;
+	return vip_find_mixed(bank, active, address_0, address_1, tail,
+			      lb_mix_vip(address_0, address_1, tail));
 }
 
 static __always_inline struct lb_vip_bank *active_bank(__u64 active)
 {
 	__u32 key = LB_ACTIVE_BANK(active);
 
+	if (lb_flat_slots)
+		return &LB_FLAT(lb_vips, struct lb_vip_bank)[key & (LB_BANKS - 1)];
 	return bpf_map_lookup_elem(&lb_vips, &key);
 }
 
@@ -58,7 +66,7 @@ static __always_inline struct lb_vip *service_exact(const struct pkt *p, __u64 a
 	if (!bank)
 		return NULL;
 	*ret_mix = lb_mix_vip(p->daddr[0], p->daddr[1], tail);
-	return vip_find_hashed(bank, active_mask(active), p->daddr[0], p->daddr[1], tail, *ret_mix >> 32);
+	return vip_find_mixed(bank, active, p->daddr[0], p->daddr[1], tail, *ret_mix);
 }
 
 #define LB_BUCKET_NONE 0xffffffffu
@@ -88,7 +96,7 @@ static __always_inline struct lb_vip *find_wildcard(struct lb_vip_bank *bank, __
 		if (shape.family != (tail >> 24 & 0xff))
 			continue;
 		lb_vip_mask(&shape, address_0, address_1, tail & 0xffff, tail >> 16 & 0xff, masked);
-		vip = vip_find(bank, active_mask(active), masked[0], masked[1], masked[2]);
+		vip = vip_find(bank, active, masked[0], masked[1], masked[2]);
 		if (vip)
 			return vip;
 	}
@@ -106,7 +114,7 @@ LB_SUBPROGRAM __u32 service_bucket(__u64 active, __u64 address_0, __u64 address_
 
 	if (!bank)
 		return LB_BUCKET_NONE;
-	vip = vip_find(bank, active_mask(active), address_0, address_1, tail);
+	vip = vip_find(bank, active, address_0, address_1, tail);
 	if (!vip && active & LB_ACTIVE_WILDCARD)
 		vip = find_wildcard(bank, active, address_0, address_1, tail);
 	return vip ? bucket_of(bank, vip) : LB_BUCKET_NONE;

@@ -10,6 +10,17 @@
  */
 #pragma once
 
+/* Hides from the compiler how a value came about: it would compute it anew wherever it is used. */
+#define LB_HIDE(value) asm volatile("" : "+r"(value))
+
+/* The same for a pointer that is not NULL, which stays known. */
+#define LB_HIDE_POINTER(pointer)                                                                             \
+	do {                                                                                                 \
+		LB_HIDE(pointer);                                                                            \
+		if (!(pointer))                                                                              \
+			__builtin_unreachable();                                                             \
+	} while (0)
+
 #ifdef __bpf__
 #define LB_LOAD(p)        (*(volatile __typeof__(*(p)) *)(p))
 #define LB_STORE(p, v)    (*(volatile __typeof__(*(p)) *)(p) = (v))

@@ -8,7 +8,8 @@
  *   bit  30      LEARNING   (no SYN in this protocol) unknown flows are old: base, and remembered
  *   bit  31      UNSETTLED  flow entries that disagree with cur may exist
  *
- * Settled means that both halves are equal: one comparison, no state, no look-up.
+ * A slot whose halves name two backends is unsettled, always, so that bit 31 alone says whether it is
+ * settled: one comparison, no state, no look-up.
  */
 #pragma once
 
@@ -37,5 +38,5 @@ static inline __u32 lb_slot_base(__u32 slot)
 
 static inline int lb_slot_settled(__u32 slot)
 {
-	return (slot & 0xffff) == slot >> 16;
+	return (__s32)slot >= 0;
 }

@@ -18,7 +18,7 @@
 #endif
 
 #define LB_LAYOUT_MAGIC   0x57656972u /* "Weir" */
-#define LB_LAYOUT_VERSION 1u
+#define LB_LAYOUT_VERSION 2u
 
 #define LB_CACHE_LINE 64
 #define LB_NAME_MAX   64 /* bytes, with the terminating zero */
@@ -49,13 +49,20 @@
 #define LB_VIP_BUCKETS 32768u /* per bank; how many are in use is part of lb_control.active */
 #define LB_VIP_PROBES  8u     /* buckets a look-up reads at most; the agent builds tables that satisfy it */
 
-/* lb_control.active: one word, one store, one generation. */
-#define LB_ACTIVE_BANK(a)       ((__u32)(a)&0xff)
-#define LB_ACTIVE_LOG2(a)       ((__u32)((a) >> 8) & 0x1f) /* buckets in use in the bank: 1 << log2 */
-#define LB_ACTIVE_WILDCARD      (1ull << 16)               /* some service is not an exact match */
-#define LB_ACTIVE_GENERATION(a) ((a) >> 24)                /* 40 bits */
+/*
+ * lb_control.active: one word, one store, one generation. The part of a bank that is in use is told by a mask
+ * for byte offsets, as packets need it: bits 6..20.
+ */
+#define LB_ACTIVE_BANK(a)       ((__u32)(a)&0xf)
+#define LB_ACTIVE_WILDCARD      (1ull << 4) /* some service is not an exact match */
+#define LB_ACTIVE_MASK_BYTES(a) ((a) & (__u64)(LB_VIP_BUCKETS - 1) * LB_CACHE_LINE)
+#define LB_ACTIVE_MASK(a)       ((__u32)LB_ACTIVE_MASK_BYTES(a) / LB_CACHE_LINE) /* buckets in use - 1 */
+#define LB_ACTIVE_LOG2(a)       ((__u32)__builtin_popcount(LB_ACTIVE_MASK(a)))
+#define LB_ACTIVE_GENERATION(a) ((a) >> 24) /* 40 bits */
 #define LB_ACTIVE(bank, log2, flags, generation)                                                             \
-	((__u64)(bank) | (__u64)(log2) << 8 | (flags) | (__u64)(generation) << 24)
+	((__u64)(bank) | LB_ACTIVE_MASK_BYTES(((1ull << (log2)) - 1) * LB_CACHE_LINE) | (flags) |            \
+	 (__u64)(generation) << 24)
+_Static_assert(LB_BANKS <= 16 && LB_VIP_BUCKETS * LB_CACHE_LINE <= 1u << 24, "all have room");
 
 #define LB_CONTROL_MAP ".data.lb_control"
 
@@ -92,11 +99,11 @@ _Static_assert(__builtin_offsetof(struct lb_control, magic) == 64, "hot line fir
  */
 struct lb_vip {
 	__u64 key[3];
-	__u32 ring_chunk;      /* of lb_rings; lb_vip_ring_line() for the flat number */
-	__u32 ring_offset;     /* first line of the ring in its chunk */
+	__u32 ring_chunk;      /* of lb_rings: where ring_first lies */
+	__u32 ring_first;      /* the ring's first slot, of all that there are */
 	__u32 ring_mask;       /* slots - 1 */
-	__u32 backend_chunk;   /* of lb_backends; lb_vip_backend_first() for the flat number */
-	__u32 backend_offset;  /* first record in its chunk */
+	__u32 backend_chunk;   /* of lb_backends: where backend_first lies */
+	__u32 backend_first;   /* the region's first record, of all that there are */
 	__u16 service;         /* id: index in lb_service_meta */
 	__u16 flags;           /* LB_VIP_* */
 	__be32 source_mask_v4; /* bits of the outer IPv4 source that vary with the flow */
@@ -108,23 +115,18 @@ struct lb_vip {
 };
 _Static_assert(sizeof(struct lb_vip) == LB_CACHE_LINE, "a VIP bucket is one line");
 
-/* Flat numbers of a service's ring line and first backend record, and their inverse. */
+/* The ring's first line, of all that there are. */
 static inline __u32 lb_vip_ring_line(const struct lb_vip *vip)
 {
-	return vip->ring_chunk * LB_CHUNK_LINES + vip->ring_offset;
-}
-
-static inline __u32 lb_vip_backend_first(const struct lb_vip *vip)
-{
-	return vip->backend_chunk * LB_CHUNK_LINES + vip->backend_offset;
+	return vip->ring_first / LB_SLOTS_PER_LINE;
 }
 
 static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backend_first)
 {
 	vip->ring_chunk = ring_line / LB_CHUNK_LINES;
-	vip->ring_offset = ring_line % LB_CHUNK_LINES;
+	vip->ring_first = ring_line * LB_SLOTS_PER_LINE;
 	vip->backend_chunk = backend_first / LB_CHUNK_LINES;
-	vip->backend_offset = backend_first % LB_CHUNK_LINES;
+	vip->backend_first = backend_first;
 }
 
 #define LB_VIP_USED      0x0001u /* the bucket holds a service */

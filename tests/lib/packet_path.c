@@ -3,10 +3,13 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "lbd/flat_tables.h"
 #include "packet_path.h"
 #include "lb/types.h"
 #include "lb_ingress.skel.h"
@@ -45,8 +48,33 @@ static int map_tables(struct lb_ingress_bpf *skeleton, struct lb_tables *t)
 	return 0;
 }
 
-static void set_sizes(struct lb_ingress_bpf *skeleton, const struct lb_table_sizes *s)
+/* Flat as lbd would; CHUNKED in the environment: as it would on an old kernel. */
+static int make_flat(struct lb_ingress_bpf *skeleton, const struct lb_table_sizes *s, bool *ret_flat)
 {
+	struct bpf_map *map;
+	int r = 0;
+
+	*ret_flat = !getenv("CHUNKED") && lb_flat_possible(s);
+	bpf_object__for_each_map(map, skeleton->obj)
+	{
+		__u64 bytes = *ret_flat ? lb_flat_bytes(s, bpf_map__name(map)) : 0;
+		int fd = bytes ? lb_flat_create(bpf_map__name(map), bytes) : -1;
+
+		if (r < 0 || (bytes && fd < 0))
+			return r < 0 ? r : fd;
+		if (fd < 0)
+			continue;
+		r = bpf_map__reuse_fd(map, fd);
+		close(fd);
+	}
+	return r;
+}
+
+static int set_sizes(struct lb_ingress_bpf *skeleton, const struct lb_table_sizes *s)
+{
+	bool flat;
+	int r;
+
 	bpf_map__set_max_entries(skeleton->maps.lb_vips, LB_BANKS);
 	bpf_map__set_max_entries(skeleton->maps.lb_banks, LB_BANKS);
 	bpf_map__set_max_entries(skeleton->maps.lb_rings, s->ring_lines / LB_CHUNK_LINES);
@@ -59,7 +87,9 @@ static void set_sizes(struct lb_ingress_bpf *skeleton, const struct lb_table_siz
 	bpf_map__set_max_entries(skeleton->maps.lb_backend_meta, s->counters);
 	bpf_map__set_max_entries(skeleton->maps.lb_ports, LB_PORTS_MAX);
 	bpf_map__set_max_entries(skeleton->maps.lb_samples, s->cpus * LB_REASONS_MAX);
-	skeleton->rodata->lb_counter_stride = s->counters;
+	r = make_flat(skeleton, s, &flat);
+	lb_flat_constants(skeleton->rodata, s, flat);
+	return r;
 }
 
 int packet_path_open(const struct lb_table_sizes *sizes, int several, struct packet_path *ret_path)
@@ -71,13 +101,18 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 			   const struct packet_path_rates *rates, struct packet_path *ret_path)
 {
 	struct packet_path path = { .tables.sizes = *sizes };
-	int r;
+	static bool installed;
+	int r = installed ? 0 : lb_flat_install();
+
+	installed = true;
+	if (r < 0)
+		return r;
 
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	path.skeleton = lb_ingress_bpf__open();
 	if (!path.skeleton)
 		return -errno;
-	set_sizes(path.skeleton, sizes);
+	r = set_sizes(path.skeleton, sizes);
 	path.skeleton->rodata->lb_several_interfaces = several;
 	if (rates) {
 		path.skeleton->rodata->lb_echo_rate = rates->echo;
@@ -85,7 +120,8 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 	}
 	/* As it runs on an interface that is not shared. */
 	bpf_program__set_flags(path.skeleton->progs.lb_ingress, BPF_F_XDP_HAS_FRAGS);
-	r = lb_ingress_bpf__load(path.skeleton);
+	if (r == 0)
+		r = lb_ingress_bpf__load(path.skeleton);
 	if (r == 0)
 		r = map_tables(path.skeleton, &path.tables);
 	if (r < 0) {

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lbd/flat_tables.h"
 #include "rig.h"
 #include "rig-internal.h"
 #include "lb/capture.h"
@@ -68,7 +69,8 @@ int rig_capture_new(const struct rig *rig, int several, struct rig_capture **ret
 		return -1;
 	capture->skeleton = lb_capture_bpf__open();
 	if (capture->skeleton) {
-		capture->skeleton->rodata->lb_counter_stride = rig->path.tables.sizes.counters;
+		lb_flat_constants(capture->skeleton->rodata, &rig->path.tables.sizes,
+				  lb_flat_is(bpf_map__fd(rig->path.skeleton->maps.lb_vips)));
 		capture->skeleton->rodata->lb_several_interfaces = (__u8)several;
 		bpf_program__set_flags(capture->skeleton->progs.lb_capture, BPF_F_XDP_HAS_FRAGS);
 	}

@@ -52,7 +52,7 @@ static void test_first_commit(void **state)
 	assert_int_equal(vip->backend_count, 3);
 	view = fixture_view(&f, "web");
 	assert_int_equal(view.ring_line, lb_vip_ring_line(vip));
-	assert_int_equal(view.backend_first, lb_vip_backend_first(vip));
+	assert_int_equal(view.backend_first, vip->backend_first);
 	assert_int_equal(view.n_backends, 3);
 	assert_ptr_equal(view.config, &config->services[0]);
 	assert_int_equal(view.backends[0].slots_cur + view.backends[1].slots_cur, 64);

@@ -447,7 +447,7 @@ static void test_contradictions(void **state)
 	web = entry(&f, "203.0.113.10", IPPROTO_TCP, 80);
 	dns = entry(&f, "203.0.113.11", IPPROTO_UDP, 53);
 	slot = &f.tables.rings[lb_vip_ring_line(web)].slot[9];
-	record = &f.tables.backends[lb_vip_backend_first(web)];
+	record = &f.tables.backends[web->backend_first];
 	saved = *web;
 
 #define BREAK(lvalue, bad, text)                                                                             \
@@ -462,15 +462,17 @@ static void test_contradictions(void **state)
 	BREAK(f.tables.control->layout, LB_LAYOUT_VERSION + 1, "layout");
 	BREAK(f.tables.control->counters, 3, "other table sizes");
 	active = f.tables.control->active;
-	BREAK(f.tables.control->active, active | 0x80, "bank");
-	BREAK(f.tables.control->active, LB_ACTIVE(LB_ACTIVE_BANK(active), 20, 0, 1), "bank");
+	BREAK(f.tables.control->active, active | 0x8, "bank");
+	BREAK(f.tables.control->active, active ^ 1 << 7, "buckets");
 	BREAK(web->ring_mask, 62, "slots");
 	BREAK(web->ring_mask, 0x1ffff, "slots");
 	BREAK(web->ring_chunk, 1, "outside");
-	BREAK(web->backend_offset, LB_CHUNK_LINES - 2, "outside");
+	BREAK(web->backend_first, LB_CHUNK_LINES - 2, "outside");
+	BREAK(web->backend_chunk, 1, "outside");
+	BREAK(web->ring_first, web->ring_first + 1, "outside");
 	BREAK(web->service, 63, "no name");
 	BREAK(web->service, dns->service, "contradict");
-	BREAK(web->ring_offset, dns->ring_offset, "overlap");
+	BREAK(web->ring_first, dns->ring_first, "overlap");
 	BREAK(web->key[0], web->key[0] + 0x1000000, "would not find");
 	BREAK(*slot, lb_slot_make(0, 77, LB_SLOT_UNSETTLED), "slot 9 names backend index 77");
 	BREAK(record->flags, 0, "names backend index 0");

@@ -64,7 +64,7 @@ static void test_vip_fields(void **state)
 	assert_int_equal(vip->gue_port, htons(6080));
 	assert_int_equal(vip->source_mask_v4, htonl(0xffff));
 	assert_int_equal(vip->source_mask_v6, 0);
-	assert_int_equal(f.tables.backends[lb_vip_backend_first(vip)].method, LB_METHOD_GUE_V4);
+	assert_int_equal(f.tables.backends[vip->backend_first].method, LB_METHOD_GUE_V4);
 	vip = find(&f, "203.0.113.10", IPPROTO_TCP, 443);
 	assert_int_equal(vip->source_mask_v4, 0);
 	assert_int_equal(vip->backend_count, 0);

@@ -12,6 +12,7 @@
 
 #include "capture-internal.h"
 #include "cleanup.h"
+#include "flat_tables.h"
 
 #include "lb_capture.skel.h"
 
@@ -35,7 +36,7 @@ int capture_program_open(const struct maps *maps, bool several_interfaces, const
 
 	if (!skeleton)
 		return lb_error_set(error, errno, "Failed to open the capturing program's object: %m");
-	skeleton->rodata->lb_counter_stride = maps->tables.sizes.counters;
+	lb_flat_constants(skeleton->rodata, &maps->tables.sizes, maps->flat);
 	skeleton->rodata->lb_several_interfaces = several_interfaces;
 	r = program_reuse_maps(maps, skeleton->obj, error);
 	if (r == 0 && of &&

@@ -60,7 +60,7 @@ static __u64 flow_hash(const struct explain_question *question, const __u64 key[
 
 static const struct lb_backend *record(const struct lb_tables *tables, const struct lb_vip *vip, __u32 index)
 {
-	return &tables->backends[lb_vip_backend_first(vip) + index];
+	return &tables->backends[vip->backend_first + index];
 }
 
 static bool is_alive(const struct lb_tables *tables, const struct lb_vip *vip, __u32 index)

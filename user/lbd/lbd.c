@@ -172,7 +172,7 @@ static int open_tables(struct lbd *lbd, const struct lb_config *config, __u64 ge
 	if (cpus < 0 || sysinfo(&info) < 0)
 		return lb_error_set(error, EIO, "Failed to learn about the machine's CPUs and memory");
 	lb_engine_sizes(config, cpus, (__u64)info.totalram * info.mem_unit, &sizes);
-	r = maps_open(&lbd->maps, &sizes, generation, error);
+	r = maps_open(&lbd->maps, &sizes, lbd->options.chunked_tables, generation, error);
 	if (r < 0)
 		return r;
 	hops_init(lbd);

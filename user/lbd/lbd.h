@@ -35,6 +35,7 @@ struct lbd_options {
 	bool detach;        /* do it and exit */
 	bool detach_on_stop;
 	bool generic_ok;
+	bool chunked_tables;
 	bool journal;
 	bool debug;
 };

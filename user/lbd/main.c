@@ -10,6 +10,7 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
+#include "flat_tables.h"
 #include "lbd.h"
 
 enum {
@@ -19,6 +20,7 @@ enum {
 	OPTION_DETACH,
 	OPTION_DETACH_ON_STOP,
 	OPTION_GENERIC_OK,
+	OPTION_CHUNKED_TABLES,
 	OPTION_JOURNAL,
 	OPTION_DEBUG,
 	OPTION_VERSION,
@@ -32,6 +34,7 @@ static const struct option long_options[] = {
 	{ "detach", no_argument, NULL, OPTION_DETACH },
 	{ "detach-on-stop", no_argument, NULL, OPTION_DETACH_ON_STOP },
 	{ "generic-ok", no_argument, NULL, OPTION_GENERIC_OK },
+	{ "chunked-tables", no_argument, NULL, OPTION_CHUNKED_TABLES },
 	{ "journal", no_argument, NULL, OPTION_JOURNAL },
 	{ "debug", no_argument, NULL, OPTION_DEBUG },
 	{ "version", no_argument, NULL, OPTION_VERSION },
@@ -54,6 +57,7 @@ static const char help[] =
 	"exit\n"
 	"  --detach-on-stop    do that when stopped by SIGTERM or SIGINT\n"
 	"  --generic-ok        use generic XDP where a driver has no native XDP\n"
+	"  --chunked-tables    make the tables as for kernels before 6.8 (some ns a packet slower)\n"
 	"  --journal           prefix lines with their level for the journal\n"
 	"  --debug             say more\n"
 	"  --version, --help\n";
@@ -62,9 +66,9 @@ static int usage(const char *text, const char *value)
 {
 	if (text)
 		fprintf(stderr, "lbd: %s%s\n", text, value ? value : "");
-	fprintf(stderr,
-		"usage: lbd [-c FILE] [--bpffs DIR] [--state-dir DIR] [--socket PATH] [--detach | "
-		"--detach-on-stop]\n           [--generic-ok] [--journal] [--debug] [--version] [--help]\n");
+	fprintf(stderr, "usage: lbd [-c FILE] [--bpffs DIR] [--state-dir DIR] [--socket PATH] [--detach | "
+			"--detach-on-stop]\n           [--generic-ok] [--chunked-tables] [--journal] "
+			"[--debug] [--version] [--help]\n");
 	return 2;
 }
 
@@ -116,6 +120,9 @@ static int parse_options(int argc, char **argv, struct lbd_options *options)
 			break;
 		case OPTION_GENERIC_OK:
 			options->generic_ok = true;
+			break;
+		case OPTION_CHUNKED_TABLES:
+			options->chunked_tables = true;
 			break;
 		case OPTION_JOURNAL:
 			options->journal = true;
@@ -221,6 +228,11 @@ int main(int argc, char **argv)
 		return r;
 	log_open(lbd.options.journal, lbd.options.debug);
 	maps_messages_open();
+	r = lb_flat_install();
+	if (r < 0) {
+		log_error("Failed to register with libbpf: %s", strerror(-r));
+		return 1;
+	}
 	if (lbd.options.detach) {
 		r = lbd_detach(&lbd.options, &error);
 		if (r < 0)

@@ -20,6 +20,7 @@
 #include <sys/vfs.h>
 
 #include "cleanup.h"
+#include "flat_tables.h"
 #include "maps-layout.h"
 
 #include "lb/types.h"
@@ -183,11 +184,15 @@ static int map_memory(struct maps *maps, size_t i, struct lb_error *error)
 }
 
 /* declared: what the object says of a map that is not the agent's. */
-static __u32 entries_for(const struct lb_table_sizes *sizes, size_t i, const char *name, __u32 declared)
+static __u32 entries_for(const struct maps *maps, const struct lb_table_sizes *sizes, size_t i,
+			 __u32 declared)
 {
+	const char *name = maps->name[i];
+
 	if (strcmp(name, "lb_samples") == 0)
 		return sizes->cpus * LB_REASONS_MAX;
-
+	if (maps->flat && lb_flat_bytes(sizes, name))
+		return 1;
 	switch (i) {
 	case MAP_VIPS:
 	case MAP_BANKS:
@@ -256,11 +261,12 @@ static int check_adopted(const struct maps *maps, const struct lb_ingress_bpf *p
 	struct bpf_map_info info = {};
 	__u32 length = sizeof(info), entries;
 	const struct bpf_map *map = object_map(maps, program, i);
-	int r = map_layout_check(maps->fd[i], program->obj, map, error);
+	__u64 flat_bytes = maps->flat ? lb_flat_bytes(&maps->tables.sizes, maps->name[i]) : 0;
+	int r = map_layout_check(maps->fd[i], program->obj, map, flat_bytes, error);
 
 	if (r < 0)
 		return r;
-	entries = entries_for(&maps->tables.sizes, i, maps->name[i], bpf_map__max_entries(map));
+	entries = entries_for(maps, &maps->tables.sizes, i, bpf_map__max_entries(map));
 	if (bpf_obj_get_info_by_fd(maps->fd[i], &info, &length) < 0)
 		return lb_error_set(error, errno, "Failed to ask about the map %s: %m", maps->name[i]);
 	if (info.max_entries != entries)
@@ -312,6 +318,20 @@ static int pin(struct maps *maps, size_t i, struct lb_error *error)
 	return 0;
 }
 
+/* A map that is missing gets its size; a flat one is made at once, which libbpf could not. */
+static int size_map(struct maps *maps, size_t i, struct bpf_map *map, const struct lb_table_sizes *sizes)
+{
+	__u64 flat_bytes = maps->flat ? lb_flat_bytes(sizes, maps->name[i]) : 0;
+
+	if (maps->fd[i] < 0 && flat_bytes)
+		maps->fd[i] = lb_flat_create(maps->name[i], flat_bytes);
+	if (maps->fd[i] >= 0)
+		return bpf_map__reuse_fd(map, maps->fd[i]);
+	if (flat_bytes)
+		return maps->fd[i];
+	return bpf_map__set_max_entries(map, entries_for(maps, sizes, i, bpf_map__max_entries(map)));
+}
+
 /* Makes the maps that there is no descriptor of, and pins them, lb_control last. */
 static int make_missing(struct maps *maps, struct lb_ingress_bpf *program, const struct lb_table_sizes *sizes,
 			struct lb_error *error)
@@ -325,9 +345,7 @@ static int make_missing(struct maps *maps, struct lb_ingress_bpf *program, const
 
 		missing[i] = maps->fd[i] < 0;
 		n += missing[i];
-		r = missing[i] ? bpf_map__set_max_entries(
-					 map, entries_for(sizes, i, maps->name[i], bpf_map__max_entries(map)))
-			       : bpf_map__reuse_fd(map, maps->fd[i]);
+		r = size_map(maps, i, map, sizes);
 		if (r < 0)
 			return lb_error_set(error, -r, "Failed to size the map %s: %s", maps->name[i],
 					    strerror(-r));
@@ -344,7 +362,8 @@ static int make_missing(struct maps *maps, struct lb_ingress_bpf *program, const
 	for (size_t i = 0; r == 0 && i < maps->n; i++) {
 		if (!missing[i])
 			continue;
-		maps->fd[i] = fcntl(bpf_map__fd(object_map(maps, program, i)), F_DUPFD_CLOEXEC, 3);
+		if (maps->fd[i] < 0)
+			maps->fd[i] = fcntl(bpf_map__fd(object_map(maps, program, i)), F_DUPFD_CLOEXEC, 3);
 		if (maps->fd[i] < 0)
 			return lb_error_set(error, errno, "Failed to keep a map: %m");
 		r = map_memory(maps, i, error);
@@ -360,7 +379,7 @@ static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct l
 
 	if (r == 0)
 		r = map_layout_check(maps->fd[MAP_CONTROL], program->obj,
-				     object_map(maps, program, MAP_CONTROL), error);
+				     object_map(maps, program, MAP_CONTROL), 0, error);
 	/* The version word first: it gives the clearer message. It only needs the map to be long enough. */
 	if (r == 0 || r == -EPROTO) {
 		struct lb_error version = {};
@@ -380,6 +399,8 @@ static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct l
 		if (i == MAP_CONTROL)
 			continue;
 		r = get_pinned(maps, i, error);
+		if (r == 0 && i == MAP_VIPS)
+			maps->flat = lb_flat_is(maps->fd[i]);
 		/* A later version may have maps that only packets use: they begin empty. */
 		if (r < 0 && i >= MAP_KNOWN && maps->fd[i] == -ENOENT) {
 			maps->fd[i] = -1;
@@ -425,11 +446,12 @@ static int fill_control(struct maps *maps, const struct lb_table_sizes *sizes, _
 }
 
 static int create(struct maps *maps, struct lb_ingress_bpf *program, const struct lb_table_sizes *sizes,
-		  __u64 generation, struct lb_error *error)
+		  bool chunked, __u64 generation, struct lb_error *error)
 {
 	/* Pins left by a start that did not live to pin lb_control: no packet has ever used them. */
 	int r = remove_pins(maps, error);
 
+	maps->flat = !chunked && lb_flat_possible(sizes);
 	if (r == 0)
 		r = make_missing(maps, program, sizes, error);
 	if (r == 0)
@@ -490,7 +512,8 @@ static void fill_tables(struct maps *maps)
 		maps->created_s = st.st_ctime;
 }
 
-int maps_open(struct maps *maps, const struct lb_table_sizes *sizes, __u64 generation, struct lb_error *error)
+int maps_open(struct maps *maps, const struct lb_table_sizes *sizes, bool chunked, __u64 generation,
+	      struct lb_error *error)
 {
 	struct lb_ingress_bpf *program = lb_ingress_bpf__open();
 	int r;
@@ -501,7 +524,7 @@ int maps_open(struct maps *maps, const struct lb_table_sizes *sizes, __u64 gener
 	if (r == 0 && maps_exist(maps))
 		r = adopt(maps, program, error);
 	else if (r == 0)
-		r = create(maps, program, sizes, generation, error);
+		r = create(maps, program, sizes, chunked, generation, error);
 	lb_ingress_bpf__destroy(program);
 	if (r < 0)
 		return r;

@@ -52,6 +52,7 @@ struct maps {
 	size_t bytes[MAPS_MAX];
 	struct lb_tables tables;
 	__u64 *ports;    /* LB_PORTS_MAX interface indices; 0: free */
+	bool flat;       /* see flat_tables.h */
 	bool created;    /* by us just now */
 	__u64 created_s; /* wall clock, of the maps: counters count since then */
 };
@@ -70,10 +71,11 @@ bool maps_exist(const struct maps *maps);
 
 /*
  * Adopts the maps that are pinned there, whatever their sizes, or makes and pins maps of the given sizes,
- * with the flow key drawn and generation as the number to go on from. -EPROTO: what is pinned is not ours
- * or of another layout; nothing was changed, and the error says what to do.
+ * with the flow key drawn and generation as the number to go on from; flat where the kernel takes that, unless
+ * chunked. -EPROTO: what is pinned is not ours or of another layout; nothing was changed, and the error says what
+ * to do.
  */
-int maps_open(struct maps *maps, const struct lb_table_sizes *sizes, __u64 generation,
+int maps_open(struct maps *maps, const struct lb_table_sizes *sizes, bool chunked, __u64 generation,
 	      struct lb_error *error);
 void maps_close(struct maps *maps);
 

@@ -15,6 +15,7 @@
 #include <xxhash.h>
 
 #include "cleanup.h"
+#include "flat_tables.h"
 #include "log.h"
 
 #include "lb/types.h"
@@ -114,7 +115,7 @@ int program_open(const struct maps *maps, bool several_interfaces, struct lb_ing
 
 	if (!program)
 		return lb_error_set(error, errno, "Failed to open the packet path's object: %m");
-	program->rodata->lb_counter_stride = maps->tables.sizes.counters;
+	lb_flat_constants(program->rodata, &maps->tables.sizes, maps->flat);
 	program->rodata->lb_several_interfaces = several_interfaces;
 	r = program_reuse_maps(maps, program->obj, error);
 	if (r < 0) {
@@ -155,8 +156,9 @@ void program_digest(const struct maps *maps, bool several_interfaces, bool frags
 {
 	size_t size;
 	const void *object = lb_ingress_bpf__elf_bytes(&size);
-	XXH128_hash_t hash = XXH3_128bits_withSeed(
-		object, size, (__u64)maps->tables.sizes.counters << 2 | frags << 1 | several_interfaces);
+	XXH128_hash_t hash = XXH3_128bits_withSeed(object, size,
+						   (__u64)maps->tables.sizes.counters << 3 | maps->flat << 2 |
+							   frags << 1 | several_interfaces);
 
 	snprintf(ret_digest, PROGRAM_DIGEST, "%016llx%016llx", (unsigned long long)hash.high64,
 		 (unsigned long long)hash.low64);
@@ -245,6 +247,9 @@ bool program_same(const struct maps *maps, int fd, int other_fd)
 		return false;
 	constants = read_constants(ids, info.nr_map_ids, &size);
 	other_constants = read_constants(other_ids, other.nr_map_ids, &other_size);
+	/* Folded into the instructions, all of them, they are part of the tag. */
+	if (!constants && !other_constants)
+		return true;
 	return constants && other_constants && size == other_size &&
 	       memcmp(constants, other_constants, size) == 0;
 }

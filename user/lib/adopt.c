@@ -59,8 +59,9 @@ static int check_entry(const struct lb_engine *engine, const struct lb_vip *vip,
 		       struct lb_error *error)
 {
 	const struct lb_table_sizes *sizes = &engine->tables->sizes;
-	struct lb_vip_tail tail;
 	__u64 slots = (__u64)vip->ring_mask + 1;
+	struct lb_vip_tail tail;
+	struct lb_vip place;
 
 	memcpy(&tail, &vip->key[2], sizeof(tail));
 	if ((tail.family != LB_FAMILY_V4 && tail.family != LB_FAMILY_V6) || tail.port_bits > 16 ||
@@ -71,11 +72,11 @@ static int check_entry(const struct lb_engine *engine, const struct lb_vip *vip,
 			      vip->service);
 	if (slots < LB_RING_MIN || slots > LB_RING_MAX || (slots & (slots - 1)))
 		return REFUSE(error, "VIP bucket %u: a ring of %llu slots", bucket, slots);
-	if (vip->ring_offset >= LB_CHUNK_LINES || vip->backend_offset >= LB_CHUNK_LINES ||
-	    (__u64)vip->ring_chunk * LB_CHUNK_LINES + vip->ring_offset + slots / LB_SLOTS_PER_LINE >
-		    sizes->ring_lines ||
-	    (__u64)vip->backend_chunk * LB_CHUNK_LINES + vip->backend_offset + vip->backend_count >
-		    sizes->backends)
+	lb_vip_place(&place, lb_vip_ring_line(vip), vip->backend_first);
+	if (place.ring_chunk != vip->ring_chunk || place.ring_first != vip->ring_first ||
+	    place.backend_chunk != vip->backend_chunk ||
+	    lb_vip_ring_line(vip) + slots / LB_SLOTS_PER_LINE > sizes->ring_lines ||
+	    (__u64)vip->backend_first + vip->backend_count > sizes->backends)
 		return REFUSE(error, "VIP bucket %u: its ring or its backends lie outside the tables",
 			      bucket);
 	return 0;
@@ -87,7 +88,7 @@ static int adopt_member(struct lb_engine *engine, struct lb_service *service, __
 			struct lb_error *error)
 {
 	const struct lb_tables *tables = engine->tables;
-	const struct lb_backend *record = &tables->backends[lb_vip_backend_first(&service->vip) + index];
+	const struct lb_backend *record = &tables->backends[service->vip.backend_first + index];
 	struct lb_member *member = &service->members[index];
 	const struct lb_backend_meta *meta;
 	int r;
@@ -170,7 +171,7 @@ static int adopt_service(struct lb_engine *engine, const struct lb_vip *vip, str
 		r = lb_arena_take(&engine->rings, lb_vip_ring_line(vip),
 				  lb_service_slots(service) / LB_SLOTS_PER_LINE);
 	if (r == 0)
-		r = lb_arena_take(&engine->records, lb_vip_backend_first(vip), count);
+		r = lb_arena_take(&engine->records, vip->backend_first, count);
 	if (r == -ENOMEM)
 		return out_of_memory(error);
 	if (r < 0)
@@ -391,9 +392,9 @@ int lb_engine_adopt(struct lb_engine *engine, struct lb_error *error)
 		engine->bank = LB_ACTIVE_BANK(active);
 		engine->log2 = LB_ACTIVE_LOG2(active);
 		engine->wildcard = active & LB_ACTIVE_WILDCARD;
-		if (engine->bank >= LB_BANKS || 1u << engine->log2 > LB_VIP_BUCKETS)
-			return REFUSE(error, "control.active names bank %u with 2^%u buckets", engine->bank,
-				      engine->log2);
+		if (engine->bank >= LB_BANKS || LB_ACTIVE_MASK(active) & (LB_ACTIVE_MASK(active) + 1))
+			return REFUSE(error, "control.active names bank %u with %u buckets", engine->bank,
+				      LB_ACTIVE_MASK(active) + 1);
 		r = adopt_services(engine, error);
 	}
 	if (r == 0)

@@ -247,7 +247,7 @@ static void write_beside(struct commit *commit)
 		const struct lb_service_change *change = &plan->changes[i];
 
 		if (change->records) {
-			memcpy(&engine->tables->backends[lb_vip_backend_first(&change->next->vip)],
+			memcpy(&engine->tables->backends[change->next->vip.backend_first],
 			       change->records, change->next->vip.backend_count * sizeof(struct lb_backend));
 			step(engine, "records");
 		}
@@ -312,7 +312,7 @@ static void retire(struct lb_engine *engine, const struct lb_service_change *cha
 		lb_arena_release(&engine->rings, retired->line, retired->slots / LB_SLOTS_PER_LINE, true);
 	}
 	if (!next || change->records)
-		lb_arena_release(&engine->records, lb_vip_backend_first(&current->vip), count, true);
+		lb_arena_release(&engine->records, current->vip.backend_first, count, true);
 }
 
 /* What the sweeper counted since the plan was made, and what it settled. */

@@ -163,7 +163,7 @@ void lb_engine_unlink(struct lb_engine *engine, struct lb_service *service)
 void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service, __u32 index)
 {
 	struct lb_member *member = &service->members[index];
-	__u32 record = lb_vip_backend_first(&service->vip) + index;
+	__u32 record = service->vip.backend_first + index;
 	bool shared = false;
 
 	/* Nothing names the index any more: the one place where a record changes under packets. */
@@ -389,7 +389,7 @@ static int view_service(struct lb_engine *engine, struct lb_service *service,
 		.id = service->vip.service,
 		.ring_line = lb_vip_ring_line(&service->vip),
 		.ring_slots = lb_service_slots(service),
-		.backend_first = lb_vip_backend_first(&service->vip),
+		.backend_first = service->vip.backend_first,
 		.unsettled_slots = service->unsettled,
 		.entries = lb_count_of(&service->entries, engine->sweep.done),
 		.backends = service->views,

@@ -308,7 +308,7 @@ static int reserve_regions(struct lb_plan *plan, struct lb_service_change *chang
 	struct lb_engine *engine = plan->engine;
 	struct lb_service *next = change->next, *current = change->current;
 	__u32 ring_line = current ? lb_vip_ring_line(&current->vip) : 0;
-	__u32 first = current ? lb_vip_backend_first(&current->vip) : 0;
+	__u32 first = current ? current->vip.backend_first : 0;
 	__u32 need;
 	int r;
 
@@ -397,7 +397,7 @@ static void give_back(struct lb_engine *engine, struct lb_service_change *change
 		lb_arena_release(&engine->rings, lb_vip_ring_line(&next->vip),
 				 lb_service_slots(next) / LB_SLOTS_PER_LINE, change->ring_fresh);
 	if (change->new_record_region)
-		lb_arena_release(&engine->records, lb_vip_backend_first(&next->vip),
+		lb_arena_release(&engine->records, next->vip.backend_first,
 				 next->vip.backend_count ? next->vip.backend_count : 1,
 				 change->records_fresh);
 	for (__u32 i = 0; i < next->vip.backend_count; i++) {

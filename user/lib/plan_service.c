@@ -294,7 +294,7 @@ static void make_record(const struct lb_header_rules *rules, const struct lb_mem
 int lb_plan_next_hops_changed(const struct lb_engine *engine, const struct lb_service *service,
 			      const struct lb_config *config)
 {
-	const struct lb_backend *records = &engine->tables->backends[lb_vip_backend_first(&service->vip)];
+	const struct lb_backend *records = &engine->tables->backends[service->vip.backend_first];
 	struct lb_header_rules rules = rules_of(config, service->config);
 
 	for (__u32 i = 0; i < service->vip.backend_count; i++) {
@@ -335,7 +335,7 @@ static int build_records(struct lb_build *build)
 	struct lb_service *next = change->next, *current = change->current;
 	struct lb_header_rules rules = rules_of(build->plan->config, build->config);
 	const struct lb_backend *there =
-		current ? &engine->tables->backends[lb_vip_backend_first(&current->vip)] : NULL;
+		current ? &engine->tables->backends[current->vip.backend_first] : NULL;
 	__u32 had = current ? current->vip.backend_count : 0, highest = 0;
 	bool differs = !current;
 

@@ -1,0 +1,80 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+#
+# The two shapes that tables have: flat where the kernel takes a value of that size, in chunks elsewhere or on
+# request. Packets see no difference, and who starts next takes the tables as they are.
+
+# shellcheck disable=SC2317,SC2119 # functions that check calls; default arguments
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/lbd-lib.sh
+. "$(dirname "$0")/lbd-lib.sh"
+
+lab_start --backends 3
+lbd_init
+lbd_config >"$LBD_CONFIG"
+
+# Entries of a table: one if it is flat.
+entries()
+{
+	bpftool -j map show pinned "$LBD_BPFFS/$1" | jq .max_entries
+}
+
+flat()
+{
+	[[ $(entries lb_vips) == 1 && $(entries lb_rings) == 1 && $(entries lb_backends) == 1 &&
+		$(entries lb_counters) == 1 ]]
+}
+
+chunked()
+{
+	[[ $(entries lb_vips) == 8 && $(entries lb_counters) -gt 1 ]]
+}
+
+program_id()
+{
+	bpftool -j link show pinned "$LBD_BPFFS/link_eth0" | jq .prog_id
+}
+
+balanced()
+{
+	local vip
+	for vip in "$LAB_VIP4" "[$LAB_VIP6]"; do
+		[[ $(for _ in {1..40}; do fetch "$vip"; done | sort -u | grep -c .) == 3 ]] || return 1
+	done
+	answers GET /v1/status '.packets.drop == 0'
+}
+
+# Does this kernel take a value of more than 4 MiB?
+if bpftool map create "$LAB_DIR/bpf/probe" type array key 4 value 4194312 entries 1 name probe 2>/dev/null; then
+	rm -f "$LAB_DIR/bpf/probe"
+	act "it starts" lbd_start
+	check "tables are flat" flat
+	check "next hops are resolved" wait_for 10 lbd_resolved
+	check "packets are balanced" balanced
+	program=$(program_id)
+	act "it is killed" lbd_stop KILL
+	act "another starts, that would make chunks" lbd_start --chunked-tables
+	check "it adopts flat tables" flat
+	is "and the program that is there" "$(program_id)" "$program"
+	check "packets are balanced by it" balanced
+	act "it stops" lbd_stop
+	check "tables are given up" lbd_once --detach
+else
+	skip "flat tables" "this kernel takes no value of more than 4 MiB (Linux 6.8)"
+fi
+act "it starts with tables in chunks" lbd_start --chunked-tables
+check "they are in chunks" chunked
+check "next hops are resolved in chunks" wait_for 10 lbd_resolved
+check "packets are balanced from chunks" balanced
+program=$(program_id)
+act "it is killed as well" lbd_stop KILL
+act "another starts, that would make flat ones" lbd_start
+check "it adopts chunks" chunked
+is "and the program that is there, too" "$(program_id)" "$program"
+check "packets are balanced from adopted chunks" balanced
+act "a backend is drained" api PATCH /v1/services/web/backends/b1 '{"state": "drain"}'
+check "packets are balanced amid unsettled slots" answers GET /v1/status '.unsettled_slots > 0 and .packets.drop == 0'
+act "it stops at last" lbd_stop
+
+done_testing
