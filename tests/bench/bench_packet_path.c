@@ -5,8 +5,9 @@
  * that what disturbs the machine disturbs all; medians over rounds are reported, and a run whose floors are
  * unstable says so.
  *
- * QUICK=1: fewer rounds. ONLY=pattern: workloads whose name matches it (a shell's, extended). FEW=1: no more than eight services are
- * loaded, not the 1,024 of many_services besides. Writes build/bench/packet-path.json.
+ * QUICK=1: fewer rounds. ONLY=pattern: workloads whose name matches it (a shell's, extended). FEW=1: no more
+ * than eight services are loaded, not the 1,024 of many_services besides. Writes
+ * build/bench/packet-path.json.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -251,7 +252,8 @@ static void measure(struct bench_wrap_bpf *wrap, struct bench_tables *tables, in
 	for (size_t i = 0; i < N_WORKLOADS; i++) {
 		struct workload *w = &workloads[i];
 
-		if ((only && fnmatch(only, w->name, FNM_EXTMATCH)) || (getenv("FEW") && w->vip == BENCH_VIP_MANY))
+		if ((only && fnmatch(only, w->name, FNM_EXTMATCH)) ||
+		    (getenv("FEW") && w->vip == BENCH_VIP_MANY))
 			continue;
 		w->subject = calloc(ROUNDS_MAX, sizeof(double));
 		w->noop = calloc(ROUNDS_MAX, sizeof(double));

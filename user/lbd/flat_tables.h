@@ -24,9 +24,9 @@ int lb_flat_create(const char *name, __u64 bytes);
 bool lb_flat_is(int vips_fd);
 
 /*
- * From now on, in objects that are opened later, libbpf (and libxdp by it) gives each program in section "xdp" that refers to lb_vips the
- * addresses of flat tables, and folds its load-time constants into its instructions. Once per process; not
- * thread-safe, like all of libbpf's registrations. 0 or -errno.
+ * From now on, in objects that are opened later, libbpf (and libxdp by it) gives each program in section
+ * "xdp" that refers to lb_vips the addresses of flat tables, and folds its load-time constants into its
+ * instructions. Once per process; not thread-safe, like all of libbpf's registrations. 0 or -errno.
  */
 int lb_flat_install(void);
 

@@ -71,9 +71,9 @@ bool maps_exist(const struct maps *maps);
 
 /*
  * Adopts the maps that are pinned there, whatever their sizes, or makes and pins maps of the given sizes,
- * with the flow key drawn and generation as the number to go on from; flat where the kernel takes that, unless
- * chunked. -EPROTO: what is pinned is not ours or of another layout; nothing was changed, and the error says what
- * to do.
+ * with the flow key drawn and generation as the number to go on from; flat where the kernel takes that,
+ * unless chunked. -EPROTO: what is pinned is not ours or of another layout; nothing was changed, and the
+ * error says what to do.
  */
 int maps_open(struct maps *maps, const struct lb_table_sizes *sizes, bool chunked, __u64 generation,
 	      struct lb_error *error);

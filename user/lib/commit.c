@@ -247,8 +247,8 @@ static void write_beside(struct commit *commit)
 		const struct lb_service_change *change = &plan->changes[i];
 
 		if (change->records) {
-			memcpy(&engine->tables->backends[change->next->vip.backend_first],
-			       change->records, change->next->vip.backend_count * sizeof(struct lb_backend));
+			memcpy(&engine->tables->backends[change->next->vip.backend_first], change->records,
+			       change->next->vip.backend_count * sizeof(struct lb_backend));
 			step(engine, "records");
 		}
 	}
