@@ -153,8 +153,10 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	if (!ring)
 		return finish_rarely(ctx, LB_DROP_INTERNAL);
 	slot = LB_LOAD(ring);
-	if (!lb_slot_settled(slot))
+	if (!lb_slot_settled(slot)) {
+		LB_HIDE(active); /* or part of it is kept for this case alone */
 		return balance_unsettled(ctx, active, bucket_of(active_bank(active), vip), hash);
+	}
 	if (lb_slot_cur(slot) == LB_INDEX_NONE)
 		return finish_rarely(ctx, LB_DROP_NO_BACKEND);
 	backend = backend_record(vip, lb_slot_cur(slot));

@@ -47,10 +47,15 @@ static __always_inline struct lb_vip *vip_find(struct lb_vip_bank *bank, __u64 a
 
 static __always_inline struct lb_vip_bank *active_bank(__u64 active)
 {
-	__u32 key = LB_ACTIVE_BANK(active);
+	struct lb_vip_bank *bank;
+	__u32 key;
 
-	if (lb_flat_slots)
-		return &LB_FLAT(lb_vips, struct lb_vip_bank)[key & (LB_BANKS - 1)];
+	if (lb_flat_slots) {
+		bank = &LB_FLAT(lb_vips, struct lb_vip_bank)[LB_ACTIVE_BANK(active) & (LB_BANKS - 1)];
+		LB_HIDE_POINTER(bank);
+		return bank;
+	}
+	key = LB_ACTIVE_BANK(active);
 	return bpf_map_lookup_elem(&lb_vips, &key);
 }
 
