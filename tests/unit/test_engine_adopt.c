@@ -475,6 +475,9 @@ static void test_contradictions(void **state)
 	BREAK(web->ring_first, dns->ring_first, "overlap");
 	BREAK(web->key[0], web->key[0] + 0x1000000, "would not find");
 	BREAK(*slot, lb_slot_make(0, 77, LB_SLOT_UNSETTLED), "slot 9 names backend index 77");
+	BREAK(*slot, lb_slot_make(0, 1, 0), "slot 9 is not settled, but says so");
+	BREAK(*slot, lb_slot_make(0, 1, LB_SLOT_LEARNING), "slot 9 is not settled, but says so");
+	BREAK(*slot, lb_slot_make(0, 0, LB_SLOT_LEARNING), "slot 9 is not settled, but says so");
 	BREAK(record->flags, 0, "names backend index 0");
 	BREAK(record->counter, f.tables.sizes.counters, "outside");
 	BREAK(record->counter, record[1].counter, "in use twice");

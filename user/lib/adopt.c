@@ -136,6 +136,9 @@ static int check_ring(const struct lb_engine *engine, const struct lb_service *s
 	for (__u32 s = 0; s < lb_service_slots(service); s++) {
 		__u32 halves[2] = { lb_slot_cur(ring[s]), lb_slot_base(ring[s]) };
 
+		if (lb_slot_settled(ring[s]) && ring[s] != lb_slot_make(halves[0], halves[0], 0))
+			return REFUSE(error, "service %s, slot %u is not settled, but says so", service->name,
+				      s);
 		for (int i = 0; i < 2; i++) {
 			if (halves[i] != LB_INDEX_NONE &&
 			    (halves[i] >= service->vip.backend_count || !service->members[halves[i]].used))
