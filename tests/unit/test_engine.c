@@ -550,6 +550,11 @@ static void test_sizes(void **state)
 	assert_true(sizes.ring_lines >= 2 * (100u << 20) / LB_SLOTS_PER_LINE);
 	assert_true(sizes.backends >= 200000);
 	assert_true(sizes.services >= 5000 && sizes.counters >= 100000);
+	/* Every slot has a number of 32 bits (struct lb_vip). */
+	config->limits.ring_slots = UINT32_MAX;
+	lb_engine_sizes(config, 4, 1, &sizes);
+	assert_true((__u64)sizes.ring_lines * LB_SLOTS_PER_LINE <= UINT32_MAX);
+	assert_int_equal(sizes.ring_lines % LB_CHUNK_LINES, 0);
 	fixture_done(&f);
 }
 

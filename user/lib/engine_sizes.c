@@ -25,9 +25,10 @@ static __u64 min64(__u64 a, __u64 b)
 	return a < b ? a : b;
 }
 
-static __u32 whole_chunks(__u64 lines)
+/* unit: how many numbers of 32 bits a line takes. */
+static __u32 whole_chunks(__u64 lines, __u32 unit)
 {
-	__u64 most = UINT32_MAX / LB_CHUNK_LINES * (__u64)LB_CHUNK_LINES;
+	__u64 most = UINT32_MAX / unit / LB_CHUNK_LINES * (__u64)LB_CHUNK_LINES;
 
 	lines = (lines + LB_CHUNK_LINES - 1) / LB_CHUNK_LINES * LB_CHUNK_LINES;
 	return (__u32)min64(max64(lines, LB_CHUNK_LINES), most);
@@ -67,8 +68,9 @@ void lb_engine_sizes(const struct lb_config *config, __u32 cpus, __u64 memory_by
 	*ret_sizes = (struct lb_table_sizes){
 		.cpus = cpus,
 		.vip_buckets = LB_VIP_BUCKETS,
-		.ring_lines = whole_chunks(2 * slots / LB_SLOTS_PER_LINE + LB_CHUNK_LINES / 4),
-		.backends = whole_chunks(2 * backends + backends / 2),
+		.ring_lines =
+			whole_chunks(2 * slots / LB_SLOTS_PER_LINE + LB_CHUNK_LINES / 4, LB_SLOTS_PER_LINE),
+		.backends = whole_chunks(2 * backends + backends / 2, 1),
 		/* Ids of what was removed serve again only after a few sweeps. */
 		.counters = (__u32)min64(backends + backends / 4 + 64, 1u << 30),
 		.services = (__u32)min64(services + services / 8 + 8, LB_SERVICES_MAX),
