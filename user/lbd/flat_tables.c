@@ -14,8 +14,7 @@
 
 #include "lb/types.h"
 
-#define OFFSET_MAX  (512ull << 20) /* BPF_MAX_VAR_OFF */
-#define VALUE_SMALL (4u << 20)     /* KMALLOC_MAX_SIZE with pages of 4 KiB: what every kernel takes */
+#define OFFSET_MAX (512ull << 20) /* BPF_MAX_VAR_OFF */
 
 static const char *const names[] = { "lb_vips", "lb_rings", "lb_backends", "lb_counters" };
 #define N_NAMES ((int)(sizeof(names) / sizeof(names[0])))
@@ -46,13 +45,17 @@ int lb_flat_create(const char *name, __u64 bytes)
 
 bool lb_flat_possible(const struct lb_table_sizes *sizes)
 {
+	__u64 largest = 0;
 	int fd;
 
 	for (int i = 0; i < N_NAMES; i++) {
-		if (lb_flat_bytes(sizes, names[i]) > OFFSET_MAX)
-			return false;
+		__u64 bytes = lb_flat_bytes(sizes, names[i]);
+
+		largest = bytes > largest ? bytes : largest;
 	}
-	fd = lb_flat_create("lb_probe", VALUE_SMALL + LB_CACHE_LINE);
+	/* By trying: before Linux 6.8 the limit differs between architectures and builds (KMALLOC_MAX_SIZE).
+	 */
+	fd = lb_flat_create("lb_probe", largest);
 	if (fd >= 0)
 		close(fd);
 	return fd >= 0;

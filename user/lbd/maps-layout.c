@@ -62,7 +62,7 @@ static bool same_type(const struct btf *a, __u32 a_id, const struct btf *b, __u3
 int map_layout_check(int fd, const struct bpf_object *object, const struct bpf_map *map, __u64 flat_bytes,
 		     struct lb_error *error)
 {
-	__u32 value_size = flat_bytes ? (__u32)flat_bytes : bpf_map__value_size(map);
+	__u64 value_size = flat_bytes ? flat_bytes : bpf_map__value_size(map);
 	_cleanup_(btf_freep) struct btf *pinned = NULL;
 	const struct btf *own = bpf_object__btf(object);
 	const char *name = bpf_map__name(map), *culprit = "its type";
@@ -75,9 +75,10 @@ int map_layout_check(int fd, const struct bpf_object *object, const struct bpf_m
 		return lb_error_set(error, EPROTO, "the pinned map %s is of type %u, not %u", name, info.type,
 				    bpf_map__type(map));
 	if (info.key_size != bpf_map__key_size(map) || info.value_size != value_size)
-		return lb_error_set(error, EPROTO,
-				    "the pinned map %s has keys of %u and values of %u bytes, not %u and %u",
-				    name, info.key_size, info.value_size, bpf_map__key_size(map), value_size);
+		return lb_error_set(
+			error, EPROTO,
+			"the pinned map %s has keys of %u and values of %u bytes, not %u and %llu", name,
+			info.key_size, info.value_size, bpf_map__key_size(map), value_size);
 	if ((info.map_flags & BPF_F_MMAPABLE) != (bpf_map__map_flags(map) & BPF_F_MMAPABLE))
 		return lb_error_set(error, EPROTO, "the pinned map %s has other flags (%#x)", name,
 				    info.map_flags);
