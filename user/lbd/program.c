@@ -247,9 +247,6 @@ bool program_same(const struct maps *maps, int fd, int other_fd)
 		return false;
 	constants = read_constants(ids, info.nr_map_ids, &size);
 	other_constants = read_constants(other_ids, other.nr_map_ids, &other_size);
-	/* Folded into the instructions, all of them, they are part of the tag. */
-	if (!constants && !other_constants)
-		return true;
 	return constants && other_constants && size == other_size &&
 	       memcmp(constants, other_constants, size) == 0;
 }
