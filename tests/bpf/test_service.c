@@ -230,6 +230,37 @@ static void many_services(void **state)
 	}
 }
 
+/* Neighbours in one /64 differ in the second word of the key alone: each has its own entry, or none. */
+static void neighbours_v6(void **state)
+{
+	struct rig *rig = *state;
+	static char text[64 * 256];
+	int n = 0;
+
+	for (int i = 0; i < 60; i++)
+		n += snprintf(text + n, sizeof(text) - (size_t)n,
+			      "%s{'name':'s%d','vip':'2001:db8:113::%x','protocol':'tcp','port':80,"
+			      "'ring_size':64,'backends':[{'name':'b','address':'fd00::%x'}]}",
+			      i ? "," : "", i, i + 1, i + 1);
+	rig_services(rig, text);
+	rig->alone = true;
+	for (int i = 1; i < 600; i++) {
+		char vip[64];
+
+		snprintf(vip, sizeof(vip), "2001:db8:113::%x", i);
+		if (i <= 60) {
+			expect_tx(rig, frame(ETH(), IP6(CLIENT6, vip), TCP(4000, 80)), NULL);
+			assert_int_equal(rig_backend_taken(rig), i);
+			expect_tx(rig, frame(ETH(), VLAN(3), IP6(CLIENT6, vip), TCP(4000, 80)), NULL);
+			assert_int_equal(rig_backend_taken(rig), i);
+			continue;
+		}
+		expect_pass(rig, frame(ETH(), IP6(CLIENT6, vip), TCP(4000, 80)), NO_SERVICE);
+		expect_pass(rig, frame(ETH(), VLAN(3), IP6(CLIENT6, vip), TCP(4000, 80)), NO_SERVICE);
+		expect_pass(rig, frame(ETH(), IP6(CLIENT6, vip), ICMP(128, 0)), ICMP);
+	}
+}
+
 static const struct CMUnitTest tests[] = {
 	RIG_TEST(most_specific_wins),
 	RIG_TEST(protocols_are_apart),
@@ -240,6 +271,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(affinity_source),
 	RIG_TEST(affinity_source_v6),
 	RIG_TEST(many_services),
+	RIG_TEST(neighbours_v6),
 };
 
 RIG_MAIN(tests, rig_setup)
