@@ -24,7 +24,7 @@
 	{ .code = BPF_LDX | BPF_MEM | (size), .dst_reg = (to), .src_reg = (from), .off = (offset) }
 #define JUMP(distance) { .code = BPF_JMP | BPF_JEQ | BPF_K, .dst_reg = 1, .off = (distance) }
 #define LONG_JUMP(distance) { .code = BPF_JMP32 | BPF_JA, .imm = (distance) }
-#define CALL(function) { .code = BPF_JMP | BPF_CALL, .off = 1, .imm = (function) }
+#define CALL(function) { .code = BPF_JMP | BPF_CALL, .off = 4, .imm = (function) }
 #define EXIT { .code = BPF_JMP | BPF_EXIT }
 /* clang-format on */
 
