@@ -47,6 +47,23 @@ static void old_flows_go_to_base_and_leave_a_stamp(void **state)
 	GOES_TO(rig, packet(4000, TCP_SYN | TCP_ACK), FIRST);
 }
 
+/* Every ring has stamps of its own, wherever it lies in the tables. */
+static void stamps_lie_beside_their_own_ring(void **state)
+{
+	struct rig *rig = *state;
+	char services[2048];
+
+	snprintf(services, sizeof(services),
+		 "{'name':'first','vip':'203.0.113.9','protocol':'tcp','port':80,'ring_size':64,"
+		 "'backends':[{'name':'b','address':'10.0.1.9'}]},%s",
+		 TCP_SERVICE);
+	moving(rig, services);
+	assert_int_not_equal(lb_vip_ring_line(rig_vip(rig, "web")), 0);
+	GOES_TO(rig, packet(4000, TCP_ACK), FIRST);
+	assert_int_equal(newest_stamp(rig), CLOCK_S);
+	assert_int_equal(newest_stamp_of(rig, "first"), 0);
+}
+
 static void new_flows_go_to_cur_and_are_remembered(void **state)
 {
 	struct rig *rig = *state;
@@ -332,6 +349,7 @@ static void drain_through_the_engine(void **state)
 static const struct CMUnitTest tests[] = {
 	RIG_TEST(settled_slots_remember_nothing),
 	RIG_TEST(old_flows_go_to_base_and_leave_a_stamp),
+	RIG_TEST(stamps_lie_beside_their_own_ring),
 	RIG_TEST(new_flows_go_to_cur_and_are_remembered),
 	RIG_TEST(entries_that_disagree_win_over_a_slot_that_moved_back),
 	RIG_TEST(full_table_refuses_and_falls_back_to_base),

@@ -91,15 +91,20 @@ static inline __u32 only_place(const struct rig *rig)
 	return place;
 }
 
-/* The newest stamp beside the ring. */
-static inline __u32 newest_stamp(struct rig *rig)
+/* The newest stamp beside the service's ring. */
+static inline __u32 newest_stamp_of(struct rig *rig, const char *service)
 {
-	__u32 newest = 0;
+	__u32 newest = 0, line = lb_vip_ring_line(rig_vip(rig, service));
 
-	for (int i = 0; i < 64; i++) {
-		__u32 stamp = rig->path.tables.stamps[i / 16].stamp_s[i % 16];
+	for (__u32 i = 0; i < 64; i++) {
+		__u32 stamp = rig->path.tables.stamps[line + i / 16].stamp_s[i % 16];
 
 		newest = stamp > newest ? stamp : newest;
 	}
 	return newest;
+}
+
+static inline __u32 newest_stamp(struct rig *rig)
+{
+	return newest_stamp_of(rig, "web");
 }
