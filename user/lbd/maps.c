@@ -332,6 +332,12 @@ static int size_map(struct maps *maps, size_t i, struct bpf_map *map, const stru
 	return bpf_map__set_max_entries(map, entries_for(maps, sizes, i, bpf_map__max_entries(map)));
 }
 
+/* What to do about it, to end a message with. */
+static const char *too_large(int r)
+{
+	return r == -ENOMEM || r == -E2BIG ? ": lower \"limits\" in the configuration" : "";
+}
+
 /* Makes the maps that there is no descriptor of, and pins them, lb_control last. */
 static int make_missing(struct maps *maps, struct lb_ingress_bpf *program, const struct lb_table_sizes *sizes,
 			struct lb_error *error)
@@ -347,8 +353,8 @@ static int make_missing(struct maps *maps, struct lb_ingress_bpf *program, const
 		n += missing[i];
 		r = size_map(maps, i, map, sizes);
 		if (r < 0)
-			return lb_error_set(error, -r, "Failed to size the map %s: %s", maps->name[i],
-					    strerror(-r));
+			return lb_error_set(error, -r, "Failed to make the map %s: %s%s", maps->name[i],
+					    strerror(-r), too_large(r));
 	}
 	if (!n)
 		return 0;
@@ -356,9 +362,8 @@ static int make_missing(struct maps *maps, struct lb_ingress_bpf *program, const
 	maps_messages_clear();
 	r = lb_ingress_bpf__load(program);
 	if (r < 0)
-		return lb_error_set(
-			error, -r, "Failed to make the maps: %s (%s)%s", strerror(-r), maps_message(),
-			r == -ENOMEM || r == -E2BIG ? ": lower \"limits\" in the configuration" : "");
+		return lb_error_set(error, -r, "Failed to make the maps: %s (%s)%s", strerror(-r),
+				    maps_message(), too_large(r));
 	for (size_t i = 0; r == 0 && i < maps->n; i++) {
 		if (!missing[i])
 			continue;
