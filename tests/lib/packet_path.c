@@ -134,6 +134,34 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 	return 0;
 }
 
+int packet_path_load_again(const struct packet_path *path)
+{
+	struct lb_ingress_bpf *again = lb_ingress_bpf__open();
+	struct bpf_map *map;
+	int r = again ? 0 : -errno;
+
+	if (r < 0)
+		return r;
+	*again->rodata = *path->skeleton->rodata;
+	bpf_object__for_each_map(map, again->obj)
+	{
+		const char *name = bpf_map__name(map);
+		const struct bpf_map *same = bpf_object__find_map_by_name(path->skeleton->obj, name);
+
+		if (r == 0 && !strstr(name, ".rodata"))
+			r = bpf_map__reuse_fd(map, bpf_map__fd(same));
+	}
+	bpf_program__set_flags(again->progs.lb_ingress, BPF_F_XDP_HAS_FRAGS);
+	if (r == 0)
+		r = lb_ingress_bpf__load(again);
+	if (r == 0)
+		r = dup(bpf_program__fd(again->progs.lb_ingress));
+	if (r < 0)
+		r = -errno;
+	lb_ingress_bpf__destroy(again);
+	return r;
+}
+
 static void unmap(void *memory, const struct bpf_map *map)
 {
 	munmap(memory, map_bytes(map));
