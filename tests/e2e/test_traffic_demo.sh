@@ -46,7 +46,7 @@ interrupted()
 	demo_start
 	wait_for 60 says "$1" || diag <"$out"
 	kill "-$2" -- "$3$demo"
-	finish "$demo" 30
+	finish "$demo" 60
 	is "ends with $4" $? "$4"
 	check "nothing is left" nothing_left
 	check "no process of its session is left" wait_for 5 session_over
