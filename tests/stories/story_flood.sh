@@ -44,8 +44,9 @@ sunk()
 forwarded()
 {
 	local syns own sunk
-	syns=$(api GET /v1/services/talk | jq .syns)
+	# In this order: what is opened meanwhile is in the sum, not in what is taken from it.
 	own=$(client v4 '.long.opened + .short.opened')
+	syns=$(api GET /v1/services/talk | jq .syns)
 	sunk=$(sunk)
 	echo "SYNs $syns, of them not of the flood $own, came out $sunk"
 	((sunk > (syns - own) / 2 && sunk <= syns - own + 20))
