@@ -36,7 +36,9 @@
  * Chunks. The kernel's inlined array look-up takes its key from memory, and a key that was just computed
  * costs a store-to-load round trip on the critical path. So the big tables are arrays of chunks of 1 MiB: the
  * key is a chunk number that lies ready in the VIP entry, and the line within the chunk is plain arithmetic.
- * For user space the memory is flat. A ring or a region of backend records never crosses a chunk's end.
+ * For user space the memory is flat. A ring or a region of backend records never crosses a chunk's end. Where
+ * the kernel takes values of that size, each table is one value and chunks mean nothing (bpf/maps.h,
+ * LB_FLAT).
  */
 #define LB_CHUNK_LINES 16384u
 

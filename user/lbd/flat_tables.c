@@ -97,7 +97,7 @@ static int fold_constants(struct bpf_insn *insns, size_t n, int fd, const struct
 	return lb_insns_fold(insns, n, fd, value, info->value_size) < 0 ? -ENOMEM : 0;
 }
 
-/* Looks at every map that the instructions name, at each once. */
+/* Whatever names a map is looked at; what was changed for an earlier one of its kind stays as it is. */
 static int change_all(struct bpf_insn *insns, size_t n, bool flat)
 {
 	struct bpf_map_info info;
