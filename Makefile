@@ -68,10 +68,10 @@ $(B)/gen/%.skel.h: $(B)/bpf/%.bpf.o
 # --- user side: liblb and the programs --------------------------------------------------------------------
 
 PROGRAMS := lbd lbctl lb-backend
-LIB_SRC := $(wildcard user/lib/*.c)
+LIB_SRC := $(wildcard user/lib/*/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 SAN_LIB_OBJ := $(LIB_SRC:%.c=$(B)/san/%.o)
-prog_src = $(wildcard user/$(1)/*.c)
+prog_src = $(wildcard user/$(1)/*.c user/$(1)/*/*.c)
 
 $(B)/%.o: %.c | $(SKEL) $(TEST_SKEL)
 	$(call say,CC,$@)

@@ -27,7 +27,7 @@ static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *ba
 	}
 	action = bpf_redirect_map(&lb_devmap, backend->port, XDP_DROP);
 	if (action != XDP_REDIRECT)
-		return finish_rarely(ctx, LB_DROP_EGRESS);
+		return finish_slow(ctx, LB_DROP_EGRESS);
 	count_flow(counter, syn, how);
 	counter->redirect_packets++;
 	counter->redirect_bytes += bytes;
@@ -43,13 +43,13 @@ static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const s
 	int reason;
 
 	if (!counter)
-		return finish_rarely(ctx, LB_DROP_INTERNAL);
+		return finish_slow(ctx, LB_DROP_INTERNAL);
 	note_backend(backend);
 	reason = encapsulate(ctx, p, in, vip, backend, hash);
 	if (reason == LB_DROP_TOO_BIG)
 		reason = icmp_too_big(ctx, backend->max_len);
 	if (reason)
-		return finish_rarely(ctx, reason);
+		return finish_slow(ctx, reason);
 	return leave(ctx, backend, counter, in.length + sizeof(struct ethhdr), pkt_is_syn(p), how);
 }
 
@@ -75,7 +75,7 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	int reason;
 
 	if (!control)
-		return finish_rarely(ctx, LB_DROP_INTERNAL);
+		return finish_slow(ctx, LB_DROP_INTERNAL);
 	active = LB_LOAD(&control->active);
 	bucket = service_of(p, active);
 	vip = vip_at(active, bucket);
@@ -84,10 +84,10 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	note_service(active, vip);
 	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), &choice);
 	if (reason)
-		return finish_rarely(ctx, reason);
+		return finish_slow(ctx, reason);
 	backend = backend_record(vip, choice.index);
 	if (!backend)
-		return finish_rarely(ctx, LB_DROP_INTERNAL);
+		return finish_slow(ctx, LB_DROP_INTERNAL);
 	return send(ctx, p, vip, backend, choice.hash, choice.how);
 }
 
@@ -98,11 +98,10 @@ LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
 	struct pkt p = {};
 
 	if (c.pos > c.end)
-		return finish_rarely(ctx, LB_DROP_INTERNAL);
+		return finish_slow(ctx, LB_DROP_INTERNAL);
 	if (SHORT(c.pos, -2) == bpf_htons(ETH_P_IP))
-		return parse_ipv4(ctx, &c, &p) ? finish_rarely(ctx, LB_DROP_INTERNAL)
-					       : balance_fully(ctx, &p);
-	return parse_ipv6(ctx, &c, &p) ? finish_rarely(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
+		return parse_ipv4(ctx, &c, &p) ? finish_slow(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
+	return parse_ipv6(ctx, &c, &p) ? finish_slow(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
 }
 
 /* A packet in plain form whose slot is unsettled. active, bucket, hash: as balance() found them. */
@@ -117,13 +116,13 @@ LB_SUBPROGRAM int balance_unsettled(struct xdp_md *ctx, __u64 active, __u32 buck
 	int reason;
 
 	if (!control || !vip || !read_again(&c, &p))
-		return finish_rarely(ctx, LB_DROP_INTERNAL);
+		return finish_slow(ctx, LB_DROP_INTERNAL);
 	reason = choose_slot(ctx, &p, control, active, bucket, vip, &choice);
 	if (reason)
-		return finish_rarely(ctx, reason);
+		return finish_slow(ctx, reason);
 	backend = backend_record(vip, choice.index);
 	if (!backend)
-		return finish_rarely(ctx, LB_DROP_INTERNAL);
+		return finish_slow(ctx, LB_DROP_INTERNAL);
 	return send(ctx, &p, vip, backend, hash, choice.how);
 }
 
@@ -140,7 +139,7 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	struct lb_vip *vip;
 
 	if (!control)
-		return finish_rarely(ctx, LB_DROP_INTERNAL);
+		return finish_slow(ctx, LB_DROP_INTERNAL);
 	active = LB_LOAD(&control->active);
 	vip = service_exact(p, active, &mix);
 	if (!vip)
@@ -151,16 +150,16 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	hash = flow_hash_of(p, LB_AFTER(&control->hash_seed[0], active), mix);
 	ring = ring_slot(vip, hash & vip->ring_mask);
 	if (!ring)
-		return finish_rarely(ctx, LB_DROP_INTERNAL);
+		return finish_slow(ctx, LB_DROP_INTERNAL);
 	slot = LB_LOAD(ring);
 	if (!lb_slot_settled(slot)) {
 		LB_HIDE(active); /* or part of it is kept for this case alone */
 		return balance_unsettled(ctx, active, bucket_of(active_bank(active), vip), hash);
 	}
 	if (lb_slot_cur(slot) == LB_INDEX_NONE)
-		return finish_rarely(ctx, LB_DROP_NO_BACKEND);
+		return finish_slow(ctx, LB_DROP_NO_BACKEND);
 	backend = backend_record(vip, lb_slot_cur(slot));
 	if (!backend)
-		return finish_rarely(ctx, LB_DROP_INTERNAL);
+		return finish_slow(ctx, LB_DROP_INTERNAL);
 	return send(ctx, p, vip, backend, hash, LB_HOW_SETTLED);
 }

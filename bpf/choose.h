@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * From a service to a backend index, for the fast and the rare path alike: affinity, ring slot, and the flow
+ * From a service to a backend index, for the fast and the slow path alike: affinity, ring slot, and the flow
  * table where the slot is unsettled.
  */
 #pragma once

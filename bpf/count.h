@@ -86,7 +86,7 @@ static __always_inline int finish(struct xdp_md *ctx, __u32 reason)
 }
 
 /* The same where the fast path's code would only grow by it. */
-LB_SUBPROGRAM int finish_rarely(struct xdp_md *ctx, __u32 reason)
+LB_SUBPROGRAM int finish_slow(struct xdp_md *ctx, __u32 reason)
 {
 	return finish(ctx, reason);
 }

@@ -32,8 +32,8 @@ static __always_inline struct inner read_inner(const struct pkt *p)
 			       bpf_ntohs(LB_LOAD(&SHORT(p->ip, 0))) >> 4 };
 }
 
-/* The inner packet is forwarded: one hop less. 0 or a reason. */
-static __always_inline int spend_hop(const struct pkt *p)
+/* The inner packet is forwarded: one less TTL. 0 or a reason. */
+static __always_inline int spend_ttl(const struct pkt *p)
 {
 	if (p->family == LB_FAMILY_V4) {
 		__u32 word = LB_LOAD(&HALF(p->ip, 8)); /* TTL, protocol, checksum */
@@ -44,11 +44,11 @@ static __always_inline int spend_hop(const struct pkt *p)
 		check += check >= 0xffff;
 		HALF(p->ip, 8) = ((word - 1) & 0xffff) | check << 16;
 	} else {
-		__u8 hops = LB_LOAD(&BYTE(p->ip, 7));
+		__u8 ttl = LB_LOAD(&BYTE(p->ip, 7));
 
-		if (hops <= 1)
+		if (ttl <= 1)
 			return LB_SELDOM(LB_DROP_TTL);
-		BYTE(p->ip, 7) = hops - 1;
+		BYTE(p->ip, 7) = ttl - 1;
 	}
 	return 0;
 }
@@ -174,10 +174,10 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, 
 	int reason;
 
 	if (in.length > backend->max_len)
-		return LB_SELDOM(backend->method == LB_METHOD_NONE ? LB_DROP_NEXT_HOP : LB_DROP_TOO_BIG);
+		return LB_SELDOM(backend->method == LB_METHOD_NONE ? LB_DROP_NEXTHOP : LB_DROP_TOO_BIG);
 	if (backend->method == LB_METHOD_L2)
 		return forward_l2(ctx, backend);
-	reason = spend_hop(p);
+	reason = spend_ttl(p);
 	if (reason)
 		return reason;
 	switch (backend->method) {
@@ -190,7 +190,7 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, 
 	case LB_METHOD_GUE_V6:
 		return forward_v6(ctx, in, vip, backend, hash, true);
 	}
-	return LB_SELDOM(LB_DROP_NEXT_HOP);
+	return LB_SELDOM(LB_DROP_NEXTHOP);
 }
 
 /* By the interface it came in on, or by another. */

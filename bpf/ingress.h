@@ -7,7 +7,7 @@
 
 #include "balance.h"
 #include "parse.h"
-#include "rare_path.h"
+#include "slow/slow_path.h"
 
 /* What there is to say of a packet that is not in plain form: an enum lb_reason, or 0. */
 LB_SUBPROGRAM int parse_any(struct xdp_md *ctx)
@@ -46,5 +46,5 @@ static __always_inline int ingress(struct xdp_md *ctx)
 	reason = parse_any(ctx);
 	if (!reason)
 		return balance_again(ctx);
-	return reason == LB_PASS_MULTICAST ? finish_rarely(ctx, reason) : rare(ctx, reason);
+	return reason == LB_PASS_MULTICAST ? finish_slow(ctx, reason) : slow_path(ctx, reason);
 }

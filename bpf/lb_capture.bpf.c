@@ -46,7 +46,7 @@ static __always_inline __u32 capture_copy(struct xdp_md *ctx, __u8 *to, __u64 fr
 	return bytes;
 }
 
-/* Whether the flow of the packet that rare_parse() has read is the one that the filter asks for. */
+/* Whether the flow of the packet that slow_parse() has read is the one that the filter asks for. */
 static __always_inline bool flow_wanted(const struct lb_capture_filter *filter, const struct scratch *s,
 					__u32 by)
 {
@@ -65,7 +65,7 @@ static __always_inline bool flow_wanted(const struct lb_capture_filter *filter, 
 	return !(by & LB_CAPTURE_BY_DPORT) || s->p.dport == filter->dport;
 }
 
-/* Which captures' flows the packet is of. It is parsed as the rare path would, and at most once. */
+/* Which captures' flows the packet is of. It is parsed as the slow path would, and at most once. */
 LB_SUBPROGRAM __u32 capture_flows(struct xdp_md *ctx)
 {
 	struct lb_capture_filters *filters = capture_filters();
@@ -85,7 +85,7 @@ LB_SUBPROGRAM __u32 capture_flows(struct xdp_md *ctx)
 			continue;
 		}
 		if (!parsed) {
-			rare_parse(ctx);
+			slow_parse(ctx);
 			parsed = true;
 		}
 		if (flow_wanted(filter, s, by))

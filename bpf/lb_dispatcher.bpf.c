@@ -2,8 +2,8 @@
 /*
  * A dispatcher for libxdp with places that may change packets, as kernels from 6.13 on (and 6.12 by a stable
  * update) demand of what a program that changes packets takes the place of. libxdp's own has them since 2025;
- * this is for older ones, which find it through LIBXDP_OBJECT_PATH (user/lbd/attach-dispatcher.c). Names,
- * order and types are libxdp's protocol: its version 2, <xdp/prog_dispatcher.h>.
+ * this is for older ones, which find it through LIBXDP_OBJECT_PATH (user/lbd/kernel/attach_dispatcher.c).
+ * Names, order and types are libxdp's protocol: its version 2, <xdp/prog_dispatcher.h>.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>

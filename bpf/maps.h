@@ -86,8 +86,8 @@ struct {
 /*
  * Four of the tables come in two shapes: lb_vips, lb_rings, lb_backends and lb_counters as declared above,
  * looked up by key; or flat, one value each, where the kernel takes that. Then the loader has turned what
- * refers to the map into the address of its value (user/lbd/flat_tables.h), and this is that address. Only
- * under lb_flat_*.
+ * refers to the map into the address of its value (user/lbd/kernel/flat_tables.h), and this is that address.
+ * Only under lb_flat_*.
  */
 #define LB_FLAT(map, type)                                                                                   \
 	({                                                                                                   \

@@ -2,7 +2,7 @@
 /*
  * IPv4, IPv6, TCP and UDP headers into struct pkt, twice: plain_*() for the form that nearly all packets
  * have, with everything at an offset known beforehand; parse_*() for the rest, which say what is the matter.
- * A header may lie (RFC 791, RFC 8200, RFC 9293, RFC 768: lengths that cannot be): the rare path takes a
+ * A header may be bad (RFC 791, RFC 8200, RFC 9293, RFC 768: lengths that cannot be): the slow path takes a
  * closer look, a liar is dropped if it is for a service of ours and left to the host's stack if not.
  */
 #pragma once

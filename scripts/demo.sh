@@ -109,7 +109,7 @@ gone()
 
 resolved()
 {
-	$lbctl -j backend list | jq -e '[.backends[].next_hop.resolved] | length == 6 and all'
+	$lbctl -j backend list | jq -e '[.backends[].nexthop.resolved] | length == 6 and all'
 }
 
 # --- traffic ---------------------------------------------------------------------------------------------------

@@ -125,7 +125,7 @@ check_cppcheck()
 	done
 	user_files | grep -v '^tests/' | xargs -r cppcheck --quiet --error-exitcode=1 --std=c11 --inline-suppr \
 		-j "$(nproc)" --enable=warning,performance,portability "${suppressed[@]}" -D_GNU_SOURCE -D__x86_64__ \
-		--include=tests/check/cppcheck-macros.h -Iinclude -Iuser -Iuser/lib
+		--include=tests/check/cppcheck_macros.h -Iinclude -Iuser -Iuser/lib
 }
 
 clang=$(type -P clang clang-19 clang-16 clang-14 | head -n 1)

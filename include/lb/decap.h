@@ -40,7 +40,7 @@ struct lb_decap_vip {
 	X(7, PASS_INNER, "pass_inner", "inner packet not to a VIP of ours: untouched")                       \
 	X(8, PASS_FRAGMENT, "pass_fragment", "fragment of a tunnel packet: untouched")                       \
 	X(9, PASS_MALFORMED, "pass_malformed", "tunnel packet cut short or lying: left to the kernel")       \
-	X(10, DROP_INNER, "drop_inner", "inner packet to a VIP with a header that lies: dropped")            \
+	X(10, DROP_INNER, "drop_inner", "inner packet to a VIP with a bad header: dropped")                  \
 	X(11, DROP_ECN, "drop_ecn", "congestion marked on a packet that cannot carry the mark: dropped")     \
 	X(12, DROP_ADJUST, "drop_adjust", "the kernel refused to take the outer header off: dropped")
 

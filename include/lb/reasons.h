@@ -22,13 +22,13 @@
 	X(7, PASS_MALFORMED, PASS, "malformed",                                                              \
 	  "cut short or inconsistent before a service could be found: for the host to judge")                \
 	X(8, DROP_IP_HEADER, DROP, "ip_header",                                                              \
-	  "IP header lies: version, header length or total length beyond the frame")                         \
+	  "bad IP header: version, header length or total length beyond the frame")                          \
 	X(9, DROP_TCP_HEADER, DROP, "tcp_header",                                                            \
 	  "TCP header cut short, or data offset below 5 or beyond the packet")                               \
 	X(10, DROP_UDP_HEADER, DROP, "udp_header",                                                           \
 	  "UDP header cut short, or length below 8 or beyond the packet")                                    \
 	X(11, DROP_NO_BACKEND, DROP, "no_backend", "the service has no eligible backend")                    \
-	X(12, DROP_NEXT_HOP, DROP, "next_hop",                                                               \
+	X(12, DROP_NEXTHOP, DROP, "nexthop",                                                                 \
 	  "the backend's next hop is not resolved: see lbctl backend list")                                  \
 	X(13, DROP_TOO_BIG, DROP, "too_big", "would not fit the next hop's MTU after encapsulation")         \
 	X(14, DROP_TTL, DROP, "ttl",                                                                         \

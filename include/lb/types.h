@@ -217,7 +217,7 @@ _Static_assert(__builtin_offsetof(struct lb_backend, ip) == 24, "aligned outer h
 #define LB_BACKEND_USED 0x04u /* the record holds a backend */
 
 enum lb_method {
-	LB_METHOD_NONE = 0, /* next hop unknown: drop with LB_DROP_NEXT_HOP */
+	LB_METHOD_NONE = 0, /* next hop unknown: drop with LB_DROP_NEXTHOP */
 	LB_METHOD_L2 = 1,
 	LB_METHOD_IPIP_V4 = 2, /* outer IPv4: 4in4 */
 	LB_METHOD_IPIP_V6 = 3, /* outer IPv6: 4in6, 6in6 */

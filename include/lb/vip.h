@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Keys of the VIP table: how a packet's destination, and a service's, become three words, and how a key is
- * masked to the shape of a wildcard service. The builder (user/lib/vip_table.c) and the packet path use these
- * very functions. Addresses and ports are words as they lie in memory, network byte order; an IPv4 address is
- * the first word, zero-extended.
+ * masked to the shape of a wildcard service. The builder (user/lib/engine/vip_table.c) and the packet path
+ * use these very functions. Addresses and ports are words as they lie in memory, network byte order; an IPv4
+ * address is the first word, zero-extended.
  */
 #pragma once
 

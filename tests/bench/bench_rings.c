@@ -12,7 +12,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "ring.h"
+#include "ring/ring.h"
 
 #define SLOTS_MAX    65536
 #define TRIALS       20

@@ -25,13 +25,13 @@ static const char *const single_services[] = {
 	"\"ipip\"",
 };
 
-static void next_hop(void *context, const struct lb_address *to, struct lb_next_hop *ret)
+static void nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
 {
-	*ret = (struct lb_next_hop){ .resolved = true,
-				     .same_interface = true,
-				     .mtu = 9000,
-				     .destination = { 2, 0, 0, 0, 0, to->bytes[3] },
-				     .source = { 2, 0, 0, 0, 1, 1 } };
+	*ret = (struct lb_nexthop){ .resolved = true,
+				    .same_interface = true,
+				    .mtu = 9000,
+				    .destination = { 2, 0, 0, 0, 0, to->bytes[3] },
+				    .source = { 2, 0, 0, 0, 1, 1 } };
 	ret->source_address = *to;
 }
 
@@ -41,7 +41,7 @@ static int grace(void *context)
 	return 0;
 }
 
-static const struct lb_engine_hooks hooks = { .grace = grace, .next_hop = next_hop };
+static const struct lb_engine_hooks hooks = { .grace = grace, .nexthop = nexthop };
 
 static void write_service(FILE *out, const char *head, const char *format, const char *ring)
 {

@@ -2,7 +2,7 @@
 /* The tables that the bench runs on, made by the real engine from a configuration; next hops are given. */
 #pragma once
 
-#include "engine.h"
+#include "engine/engine.h"
 #include "packet_path.h"
 
 #define BENCH_BACKENDS      100

@@ -439,7 +439,7 @@ def shape(lab, services, backends):
     row = {"services": services, "backends_each": backends, "config_mib": len(texts[0]) / MIB,
            "first_load": {"ready_ms": agent.ready_ms, "cpu_ms": agent.cpu_ms(), **agent.memory()}}
     control = control_map(lab)
-    resolved = agent.get("/v1/backends")["backends"][0]["next_hop"]["resolved"]
+    resolved = agent.get("/v1/backends")["backends"][0]["nexthop"]["resolved"]
     if not resolved:
         sys.exit("bench-control: the gateway was not resolved")
     row["at_rest"] = at_rest(agent, REST_S)

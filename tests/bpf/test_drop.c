@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Why packets to a service are dropped: no backend, no next hop, no room, no interface, broken tables,
- * limits; and the sample that lbctl drops shows. Headers that lie are in test_lies.c.
+ * limits; and the sample that lbctl drops shows. Headers that lie are in test_bad_headers.c.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -29,15 +29,15 @@ static void no_backend(void **state)
 	expect_drop(rig, web(), NO_BACKEND);
 }
 
-static void unresolved_next_hop(void **state)
+static void unresolved_nexthop(void **state)
 {
 	struct rig *rig = *state;
 
 	rig->hop.resolved = false;
 	for (const struct way *w = all_ways; w < all_ways + N_WAYS; w++) {
 		way_service(rig, w, "tcp", NULL);
-		expect_drop(rig, frame(ETH(), way_ip(w), TCP(4000, 80), DATA(4)), NEXT_HOP);
-		expect_drop(rig, frame(ETH(), VLAN(9), way_ip(w), TCP(4000, 80), DATA(4)), NEXT_HOP);
+		expect_drop(rig, frame(ETH(), way_ip(w), TCP(4000, 80), DATA(4)), NEXTHOP);
+		expect_drop(rig, frame(ETH(), VLAN(9), way_ip(w), TCP(4000, 80), DATA(4)), NEXTHOP);
 	}
 }
 
@@ -184,7 +184,7 @@ static void unknown_method(void **state)
 
 	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
 	rig_backend(rig, "web", 0)->method = 99;
-	expect_drop(rig, web(), NEXT_HOP);
+	expect_drop(rig, web(), NEXTHOP);
 }
 
 static void sample_of_a_drop(void **state)
@@ -213,7 +213,7 @@ static void sample_of_a_drop(void **state)
 
 static const struct CMUnitTest tests[] = {
 	RIG_TEST(no_backend),
-	RIG_TEST(unresolved_next_hop),
+	RIG_TEST(unresolved_nexthop),
 	RIG_TEST(egress_is_gone),
 	RIG_TEST(too_big_beyond_the_rate),
 	RIG_TEST(echo_beyond_the_rate),

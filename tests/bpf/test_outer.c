@@ -55,7 +55,7 @@ static void every_hop_count(void **state)
 	}
 }
 
-static void last_hop_is_not_forwarded(void **state)
+static void ttl_of_one_is_not_forwarded(void **state)
 {
 	struct rig *rig = *state;
 
@@ -263,7 +263,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(dscp_and_ecn_are_copied),
 	RIG_TEST(inner_flow_label_stays),
 	RIG_TEST(every_hop_count),
-	RIG_TEST(last_hop_is_not_forwarded),
+	RIG_TEST(ttl_of_one_is_not_forwarded),
 	RIG_TEST(inner_checksum_at_every_edge),
 	RIG_TEST(ipv4_options),
 	RIG_TEST(padding_is_not_part_of_the_packet),

@@ -188,7 +188,7 @@ static void a_dead_backend_is_not_routed_to(void **state)
 }
 
 /* Behind a tag, IP options, and an IPv6 extension header: the ID is where the datagram is. */
-static void on_the_rare_path(void **state)
+static void on_the_slow_path(void **state)
 {
 	struct rig *rig = *state;
 	__u8 options[8] = { 1, 1, 1, 1, 1, 1, 1, 0 };
@@ -338,7 +338,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(datagrams_too_short_for_an_id),
 	RIG_TEST(every_length_of_server_id),
 	RIG_TEST(a_dead_backend_is_not_routed_to),
-	RIG_TEST(on_the_rare_path),
+	RIG_TEST(on_the_slow_path),
 	RIG_TEST(errors_go_by_the_servers_id),
 	RIG_TEST(errors_do_not_go_to_the_dead),
 	RIG_TEST(errors_of_ipv6),

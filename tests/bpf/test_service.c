@@ -141,7 +141,7 @@ static void every_port_of_a_range(void **state)
 }
 
 /* Lies about a wildcard service are dropped like those about an exact one; tags and the rest work as well. */
-static void wildcard_services_on_the_rare_path(void **state)
+static void wildcard_services_on_the_slow_path(void **state)
 {
 	struct rig *rig = *state;
 	const struct way *w = &all_ways[2];
@@ -266,7 +266,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(protocols_are_apart),
 	RIG_TEST(every_prefix_length_v6),
 	RIG_TEST(every_port_of_a_range),
-	RIG_TEST(wildcard_services_on_the_rare_path),
+	RIG_TEST(wildcard_services_on_the_slow_path),
 	RIG_TEST(odd_ports),
 	RIG_TEST(affinity_source),
 	RIG_TEST(affinity_source_v6),

@@ -46,7 +46,7 @@ static void a_tag_does_not_move_the_flow(void **state)
 	}
 }
 
-static void options_and_hops_behind_a_tag(void **state)
+static void options_and_ttl_behind_a_tag(void **state)
 {
 	struct rig *rig = *state;
 	__u8 options[8] = { 1, 1, 1, 1, 1, 1, 1, 0 };
@@ -89,7 +89,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(one_tag_every_way),
 	RIG_TEST(two_tags_every_way),
 	RIG_TEST(a_tag_does_not_move_the_flow),
-	RIG_TEST(options_and_hops_behind_a_tag),
+	RIG_TEST(options_and_ttl_behind_a_tag),
 	RIG_TEST(lies_behind_a_tag),
 	RIG_TEST(edge_of_the_mtu_with_tags),
 };

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The packet path over tables in chunks, as kernels before 6.8 have it, on whatever kernel this is: the same tests as
-# over flat ones, which a newer kernel gets (user/lbd/flat_tables.h).
+# over flat ones, which a newer kernel gets (user/lbd/kernel/flat_tables.h).
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
 log=$(mktemp) || exit 1

@@ -116,7 +116,7 @@ answers()
 
 lbd_resolved()
 {
-	answers GET /v1/backends '[.backends[] | select(.leaving | not) | .next_hop.resolved] | all'
+	answers GET /v1/backends '[.backends[] | select(.leaving | not) | .nexthop.resolved] | all'
 }
 
 # One request; the backend's name, if it answers.

@@ -116,7 +116,7 @@ check "of which the commit takes less than 2 s" answers GET /v1/events \
 	'.events[-1].message | capture("commit_ms=(?<ms>[0-9]+)").ms | tonumber < 2000'
 check "they are there" answers GET /v1/status '.services == 5000'
 check "their next hops are resolved" wait_for 20 answers GET /v1/services/service-4000 \
-	'.backends | length == 20 and all(.next_hop.resolved)'
+	'.backends | length == 20 and all(.nexthop.resolved)'
 sed 's/"backend-0100-07", "weight": 100/"backend-0100-07", "weight": 50/' "$TEST_TMP/big.json" >"$TEST_TMP/big2.json"
 timed "a weight of one of them is changed" apply "$TEST_TMP/big2.json"
 check "in less than 2 s, all in all" test $cpu_ms -lt 2000

@@ -186,7 +186,7 @@ check "tcpdump reads cut packets" test -z \
 
 inject()
 {
-	/usr/bin/python3 "$TEST_ROOT/tests/e2e/lying_packets.py" "$LAB_PREFIX" "$@" >/dev/null
+	/usr/bin/python3 "$TEST_ROOT/tests/e2e/bad_headers.py" "$LAB_PREFIX" "$@" >/dev/null
 }
 
 act "a capture of drops starts" capture "$TEST_TMP/drops.pcapng" --drops

@@ -27,7 +27,7 @@ lbd_config '(.services[0].backends) as $b | .services[0] as $web
 # The router puts a hand-made frame on the wire; its bytes are in $frame. inject KIND [COUNT]
 inject()
 {
-	frame=$(/usr/bin/python3 "$TEST_ROOT/tests/e2e/lying_packets.py" "$LAB_PREFIX" "$@")
+	frame=$(/usr/bin/python3 "$TEST_ROOT/tests/e2e/bad_headers.py" "$LAB_PREFIX" "$@")
 }
 
 # shown REASON LINE: the reason occurred, its example is the beginning of $frame, lbctl decodes it as LINE.
@@ -86,7 +86,7 @@ sent_back_is()
 # --- reasons and examples --------------------------------------------------------------------------------------
 
 act "it starts" lbd_start
-wait_for 5 answers GET /v1/backends '[.backends[] | select(.service != "away") | .next_hop.resolved] | all'
+wait_for 5 answers GET /v1/backends '[.backends[] | select(.service != "away") | .nexthop.resolved] | all'
 check "packets flow" fetch
 check "nothing was dropped yet, and there is no example" answers GET /v1/drops \
 	'[.reasons[] | select(.action == "drop")] | all(.packets == 0 and .example == null)'
@@ -97,14 +97,14 @@ provoke ip_header "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:80 [S], IP lengt
 provoke tcp_header "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:80 [S], data offset 2"
 provoke udp_header "bytes: UDP 198.51.100.2:40000 > 203.0.113.10:53, length 4"
 provoke no_backend "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:81 [S]"
-provoke next_hop "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:83 [S]"
+provoke nexthop "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:83 [S]"
 provoke ttl "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:80 [P.], TTL 1"
 provoke icmp_mtu "bytes: ICMP 10.9.9.9 > 203.0.113.10, fragmentation needed, MTU 200"
 provoke fragment_unknown "bytes: protocol 6 198.51.100.2 > 203.0.113.10, fragment at 800"
 provoke echo_limit "bytes: ICMP 198.51.100.2 > 203.0.113.10, echo request" 4000
 in_ns lb ip link set dev eth1 mtu 1400
 check "a narrower link is noticed" wait_for 5 answers GET /v1/backends \
-	'[.backends[] | select(.service == "narrow") | .next_hop.mtu == 1400] | all'
+	'[.backends[] | select(.service == "narrow") | .nexthop.mtu == 1400] | all'
 provoke too_big "bytes: TCP 0.1.2.3:40000 > 203.0.113.10:84 [.]"
 check "IPv6 has room enough" answers GET /v1/status '[.warnings[] | select(test("IPv6"))] == []'
 in_ns lb ip link set dev eth1 mtu 1300
@@ -125,7 +125,7 @@ check "the examples are still there" answers GET /v1/drops \
 
 # --- lost behind the packet path -------------------------------------------------------------------------------
 
-wait_for 5 answers GET /v1/backends '[.backends[] | select(.service == "web") | .next_hop.resolved] | all'
+wait_for 5 answers GET /v1/backends '[.backends[] | select(.service == "web") | .nexthop.resolved] | all'
 check "packets flow again" fetch
 check "what was redirected was sent" redirects_are '. == 0'
 check "nobody speaks of losses" test -z "$("$LBCTL" status | grep -i refused)"
@@ -197,7 +197,7 @@ check "it says what is not counted, and what is" answers GET /v1/status '.redire
 	(.sent_back | (.counted | not) and (.why | test("lb_redirect_tx")))'
 check "lbctl status says so" grep -q "packets sent back out that are lost are not counted" <("$LBCTL" status)
 check "lbctl drops says so" grep -q "sent back out by an interface, is not counted" <("$LBCTL" drops)
-wait_for 5 answers GET /v1/backends '[.backends[] | select(.service == "web") | .next_hop.resolved] | all'
+wait_for 5 answers GET /v1/backends '[.backends[] | select(.service == "web") | .nexthop.resolved] | all'
 in_ns sw ip link set dev lb xdp off
 inject flood 5
 in_ns sw ip link set dev lb xdpdrv object "$LAB_BUILD/bpf/lb_pass.bpf.o" section xdp.frags
@@ -218,7 +218,7 @@ check "it says that losses are not counted" answers GET /v1/status \
 	'.redirects | (.counted | not) and (.why | test("refuses the tracepoints"))'
 check "lbctl status says so" grep -q "are not counted" <("$LBCTL" status)
 check "lbctl drops says so" grep -q "is not counted" <("$LBCTL" drops)
-wait_for 5 answers GET /v1/backends '[.backends[] | select(.service == "web") | .next_hop.resolved] | all'
+wait_for 5 answers GET /v1/backends '[.backends[] | select(.service == "web") | .nexthop.resolved] | all'
 check "packets flow all the same" fetch
 act "it stops" lbd_stop TERM
 check "--detach ends well" lbd_once --detach

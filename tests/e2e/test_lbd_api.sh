@@ -36,7 +36,7 @@ check "a service with its backends" answers GET /v1/services/web '.vip == "'"$LA
 	and (.backends | length == 3) and .packets > 0 and .syns >= 20'
 check "backends of all services" answers GET /v1/backends '.backends | length == 6 and (map(.service) | unique == ["web", "web6"])'
 check "one arm: packets leave by the interface that they came by" answers GET /v1/services/web \
-	'[.backends[].next_hop | .action == "tx" and .interface == "eth0"] | all'
+	'[.backends[].nexthop | .action == "tx" and .interface == "eth0"] | all'
 check "a ring" answers GET /v1/services/web/ring '.size == 1024 and ([.owners[].slots] | add == 1024) and .max_over_mean < 1.1
 	and (has("slots") | not)'
 check "a ring's dump names the owner of every slot" answers GET '/v1/services/web/ring?dump=1' \

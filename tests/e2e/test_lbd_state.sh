@@ -159,7 +159,7 @@ api PATCH /v1/services/web/backends/b1 '{"weight": null}' >/dev/null
 lbd_stop TERM || not_ok "it stops in order"
 steps=(store_written store_renamed config_stored recorded committed)
 # shellcheck disable=SC2207
-steps+=($(grep -ho 'step([a-z]*, "[a-z_]*")' "$TEST_ROOT"/user/lib/commit.c | grep -o '"[a-z_]*"' | tr -d '"' |
+steps+=($(grep -ho 'step([a-z]*, "[a-z_]*")' "$TEST_ROOT"/user/lib/engine/commit.c | grep -o '"[a-z_]*"' | tr -d '"' |
 	grep -vxE 'key|seed' | sort -u)) # key and seed: of the first commit alone
 died=0 whole=0
 for step in "${steps[@]}"; do

@@ -98,7 +98,7 @@ check "b3 gets connections again" client_more v4 500
 # itself be a change that dies at this step: then it did so amid traffic all the same.
 steps=(store_written store_renamed config_stored recorded committed)
 # shellcheck disable=SC2207
-steps+=($(grep -ho 'step([a-z]*, "[a-z_]*")' "$TEST_ROOT"/user/lib/commit.c | grep -o '"[a-z_]*"' | tr -d '"' |
+steps+=($(grep -ho 'step([a-z]*, "[a-z_]*")' "$TEST_ROOT"/user/lib/engine/commit.c | grep -o '"[a-z_]*"' | tr -d '"' |
 	grep -vxE 'key|seed' | sort -u)) # key and seed: of the first commit alone
 died=0 n=0
 for step in "${steps[@]}"; do

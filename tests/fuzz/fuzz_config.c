@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "config.h"
+#include "config/config.h"
 
 static void write_and_read_back(const struct lb_config *config)
 {

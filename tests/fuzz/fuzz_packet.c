@@ -11,7 +11,7 @@
 #include <string.h>
 
 #include "fuzz.h"
-#include "engine.h"
+#include "engine/engine.h"
 #include "host.h"
 #include "lb/reasons.h"
 #include "lb/slot.h"
@@ -62,14 +62,12 @@ static int grace(void *context)
 	return 0;
 }
 
-static void next_hop(void *context, const struct lb_address *to, struct lb_next_hop *ret)
+static void nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
 {
 	__u8 last = to->bytes[to->family == LB_FAMILY_V4 ? 3 : 15];
 
 	/* Odd ones leave by the same interface, even ones by another. */
-	*ret = (struct lb_next_hop){
-		.resolved = true, .same_interface = last & 1, .port = last, .mtu = 1500
-	};
+	*ret = (struct lb_nexthop){ .resolved = true, .same_interface = last & 1, .port = last, .mtu = 1500 };
 	memcpy(ret->destination, "\x02\xbe\xbe\xbe\xbe", 5);
 	ret->destination[5] = last;
 	memcpy(ret->source, "\x02\x1b\x1b\x1b\x1b\x1b", 6);
@@ -115,7 +113,7 @@ static void set_up(void)
 					      .counters = COUNTERS,
 					      .services = 16,
 					      .flow_buckets = FLOW_BUCKETS };
-	static const struct lb_engine_hooks hooks = { .grace = grace, .next_hop = next_hop };
+	static const struct lb_engine_hooks hooks = { .grace = grace, .nexthop = nexthop };
 	struct lb_desired desired = {};
 	struct lb_error error = {};
 	struct lb_plan *plan = NULL;

@@ -18,12 +18,12 @@ FUZZ_FLAGS = $(filter-out -MMD -MP,$(CPPFLAGS)) -std=gnu17 -O1 -g -fno-strict-al
 	-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize=alignment -fno-sanitize-recover=undefined
 FUZZ_OBJ := $(LIB_SRC:%.c=$(B)/fuzz/%.o)
 
-$(B)/fuzz/host.o: tests/host/host.c $(wildcard bpf/*.h bpf/*.c include/lb/*.h tests/host/*.h tests/host/bpf/*.h)
+$(B)/fuzz/host.o: tests/host/host.c $(wildcard bpf/*.h bpf/slow/*.h bpf/*.c include/lb/*.h tests/host/*.h tests/host/bpf/*.h)
 	$(call say,FUZZ,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) $(HOST_INC) $(FUZZ_FLAGS) -c $< -o $@
 
-$(B)/fuzz/%.o: %.c $(wildcard include/lb/*.h user/lib/*.h tests/fuzz/*.h tests/host/*.h) | $(SKEL)
+$(B)/fuzz/%.o: %.c $(wildcard include/lb/*.h user/lib/*/*.h tests/fuzz/*.h tests/host/*.h) | $(SKEL)
 	$(call say,FUZZ,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CLANG) -Itests/host $(FUZZ_FLAGS) -c $< -o $@

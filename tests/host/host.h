@@ -26,7 +26,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "tables.h"
+#include "engine/tables.h"
 
 #define HOST_HEADROOM  256u /* bytes in front of a packet, as drivers leave (XDP_PACKET_HEADROOM) */
 #define HOST_FRAME_MAX 65536u

@@ -18,7 +18,7 @@ def backend(name, **more):
     b = {
         "service": "web", "name": name, "address": "10.0.1.11", "id": 1, "index": 0, "weight": 100,
         "state": "active", "leaving": False, "configured": {"weight": 100, "state": "active"},
-        "next_hop": {"resolved": True, "interface": "eth0", "mac": "02:00:00:00:00:11", "mtu": 1500, "action": "tx"},
+        "nexthop": {"resolved": True, "interface": "eth0", "mac": "02:00:00:00:00:11", "mtu": 1500, "action": "tx"},
         "slots": 32768, "share": 0.5, "slots_base": 32768, "entries": 321, "packets": ODD, "bytes": BIG, "syns": 77,
     }
     b.update(more)
@@ -28,7 +28,7 @@ def backend(name, **more):
 BACKENDS = [
     backend("web-1"),
     backend("web-2", state="drain", address="10.0.1.12",
-            next_hop={"resolved": False, "interface": None, "mac": None, "mtu": 0, "action": None, "why": "no route"}),
+            nexthop={"resolved": False, "interface": None, "mac": None, "mtu": 0, "action": None, "why": "no route"}),
 ]
 
 PLAN = {

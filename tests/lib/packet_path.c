@@ -9,7 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lbd/flat_tables.h"
+#include "lbd/kernel/flat_tables.h"
 #include "packet_path.h"
 #include "lb/types.h"
 #include "lb_ingress.skel.h"

@@ -7,7 +7,7 @@
 
 #include <linux/bpf.h>
 
-#include "tables.h"
+#include "engine/tables.h"
 
 struct lb_ingress_bpf;
 

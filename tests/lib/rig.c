@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 #include "rig.h"
-#include "rig-internal.h"
+#include "rig_internal.h"
 #include "lb/explain.h"
 #include "lb/hash.h"
 #include "lb/types.h"
@@ -31,7 +31,7 @@ static int grace(void *context)
 	return 0;
 }
 
-static void next_hop(void *context, const struct lb_address *to, struct lb_next_hop *ret)
+static void nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
 {
 	struct rig *rig = context;
 	bool v4 = to->family == LB_FAMILY_V4;
@@ -81,7 +81,7 @@ static int set_up(void **state, int several)
 	CPU_ZERO(&cpu);
 	CPU_SET(0, &cpu);
 	sched_setaffinity(0, sizeof(cpu), &cpu);
-	rig = (struct rig){ .hooks = { .context = &rig, .grace = grace, .next_hop = next_hop } };
+	rig = (struct rig){ .hooks = { .context = &rig, .grace = grace, .nexthop = nexthop } };
 	if (packet_path_open(&sizes, several, &rig.path) < 0 || make_network(&rig) < 0 ||
 	    host_new(&rig.path.tables, &rig.host) < 0 || rig_capture_new(&rig, several, &rig.capture) < 0) {
 		fprintf(stderr, "# cannot load the packet path, or make a veth pair: is this root?\n");
@@ -166,7 +166,7 @@ int rig_reset(void **state)
 	for (__u32 port = 0; port < LB_PORTS_MAX; port++)
 		rig_plug(rig, port, 0);
 	rig_plug(rig, RIG_PORT, rig->peer_ifindex);
-	rig->hop = (struct lb_next_hop){
+	rig->hop = (struct lb_nexthop){
 		.resolved = true, .same_interface = true, .port = RIG_PORT, .mtu = 1500
 	};
 	rig->tunnel_source = NULL;

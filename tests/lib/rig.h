@@ -23,7 +23,7 @@
 
 #include <cmocka.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 #include "frame.h"
 #include "host.h"
 #include "lb/reasons.h"
@@ -39,10 +39,11 @@
 #define RIG_BUCKETS 64u /* of the flow table */
 
 /* MAC of the next hop of a backend whose address ends in n; ETH of what leaves for it. */
-#define MAC_HOP(n)      "02:00:00:00:be:0" #n
-#define ETH_OUT(n, ...) ETH(.from = MAC_LB, .to = MAC_HOP(n), ##__VA_ARGS__)
+#define MAC_NEXTHOP(n)  "02:00:00:00:be:0" #n
+#define ETH_OUT(n, ...) ETH(.from = MAC_LB, .to = MAC_NEXTHOP(n), ##__VA_ARGS__)
 
-/* The last byte of the MAC that the packet left for: n of MAC_HOP(n), which is that of the backend's address.
+/* The last byte of the MAC that the packet left for: n of MAC_NEXTHOP(n), which is that of the backend's
+ * address.
  */
 #define rig_backend_taken(rig) ((rig)->last.out.bytes[5])
 
@@ -66,7 +67,7 @@ struct rig {
 	int ifindex, peer_ifindex; /* of the veth pair */
 
 	/* What tests may set before rig_services(). rig_reset() gives the defaults. */
-	struct lb_next_hop hop;    /* resolved, same_interface, port RIG_PORT, mtu 1500 */
+	struct lb_nexthop hop;     /* resolved, same_interface, port RIG_PORT, mtu 1500 */
 	const char *tunnel_source; /* JSON object, or NULL */
 
 	/* What tests may set before a packet. */

@@ -46,7 +46,7 @@ bench-peers: setup
 
 # The settled path on two CPUs: test_lines.c (no line written by both; part of make check) and what two are worth.
 PATH_OBJ := $(patsubst %.c,$(B)/%.o,tests/load/path.c tests/bench/bench_tables.c tests/lib/packet_path.c \
-		user/lbd/flat_tables.c)
+		user/lbd/kernel/flat_tables.c)
 PATH_PROGRAMS := $(B)/tests/load/test_lines $(B)/tests/load/bench_scaling
 CHECK_PROGRAMS += $(B)/tests/load/test_lines
 

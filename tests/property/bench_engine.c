@@ -13,7 +13,7 @@
 #include <sys/resource.h>
 #include <time.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 static double now_ms(void)
 {
@@ -36,9 +36,9 @@ static int no_wait(void *context)
 	return 0;
 }
 
-static void some_hop(void *context, const struct lb_address *to, struct lb_next_hop *ret)
+static void some_nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
 {
-	*ret = (struct lb_next_hop){ .resolved = true, .mtu = 1500 };
+	*ret = (struct lb_nexthop){ .resolved = true, .mtu = 1500 };
 	ret->destination[5] = *(int *)context ? to->bytes[3] : to->bytes[2];
 	ret->source_address = *to;
 }
@@ -108,7 +108,7 @@ int main(int argc, char **argv)
 	size_t backends = argc > 2 ? strtoul(argv[2], NULL, 0) : 20;
 	__u32 ring_size = argc > 3 ? (__u32)strtoul(argv[3], NULL, 0) : 8192;
 	int algorithm = argc > 4 ? atoi(argv[4]) : LB_ALGORITHM_MAGLEV, salt = 0;
-	struct lb_engine_hooks hooks = { .context = &salt, .grace = no_wait, .next_hop = some_hop };
+	struct lb_engine_hooks hooks = { .context = &salt, .grace = no_wait, .nexthop = some_nexthop };
 	struct lb_config *config[3];
 	struct lb_table_sizes sizes;
 	struct lb_tables tables;
@@ -135,7 +135,7 @@ int main(int argc, char **argv)
 	apply(engine, &desired, "first load");
 	printf("%-44s %ld MiB\n", "memory, tables included", memory_mib());
 	apply(engine, &desired, "same configuration, next hops looked up");
-	desired.same_next_hops = true;
+	desired.same_nexthops = true;
 	apply(engine, &desired, "same configuration, next hops promised");
 	desired.overrides = &override;
 	desired.n_overrides = 1;
@@ -153,7 +153,7 @@ int main(int argc, char **argv)
 	config[2]->services[8].port_first = config[2]->services[8].port_last = 80;
 	desired.config = config[2];
 	apply(engine, &desired, "another configuration, another key");
-	desired.same_next_hops = false;
+	desired.same_nexthops = false;
 	salt = 1;
 	apply(engine, &desired, "every next hop changes");
 	start = now_ms();

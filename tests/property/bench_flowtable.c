@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 static inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
 {

@@ -21,7 +21,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 
 static inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
 {
@@ -185,9 +185,9 @@ static int wait_for_packets(void *context)
 	return 0;
 }
 
-static void next_hop(void *context, const struct lb_address *to, struct lb_next_hop *ret)
+static void nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
 {
-	*ret = (struct lb_next_hop){ .mtu = 1500 };
+	*ret = (struct lb_nexthop){ .mtu = 1500 };
 }
 
 /* Every slot is (1, 0): entries that name 1..5 are never redundant. */
@@ -308,9 +308,7 @@ int main(int argc, char **argv)
 	static struct lb_config_service services[2];
 	static struct lb_config configs[2];
 	static struct stress stress;
-	struct lb_engine_hooks hooks = { .context = &stress,
-					 .grace = wait_for_packets,
-					 .next_hop = next_hop };
+	struct lb_engine_hooks hooks = { .context = &stress, .grace = wait_for_packets, .nexthop = nexthop };
 	double seconds = argc > 1 ? atof(argv[1]) : 5;
 	__u64 found = 0, lost = 0, mixed = 0, inserted = 0, refused = 0, sweeps;
 

@@ -12,7 +12,7 @@
 #include <string.h>
 
 #include "lb/slot.h"
-#include "vip_table.h"
+#include "engine/vip_table.h"
 
 static const char *const names[SERVICES] = { "web", "dns" };
 
@@ -55,13 +55,13 @@ static int no_packets(void *context)
 	return 0;
 }
 
-static void next_hop(void *context, const struct lb_address *to, struct lb_next_hop *ret)
+static void nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
 {
 	const struct world *world = context;
 
-	*ret = (struct lb_next_hop){ .resolved = true, .same_interface = true, .mtu = 1500 };
+	*ret = (struct lb_nexthop){ .resolved = true, .same_interface = true, .mtu = 1500 };
 	ret->destination[0] = 2;
-	ret->destination[4] = (__u8)world->hop_salt;
+	ret->destination[4] = (__u8)world->nexthop_salt;
 	ret->source[0] = 2;
 	ret->source_address = (struct lb_address){ LB_FAMILY_V4, { 10, 255, 0, 1 } };
 }
@@ -232,7 +232,7 @@ void world_change(struct world *world)
 	if (kind == 0 && world->services[s].ring_size < 1024)
 		world->services[s].ring_size *= 2;
 	else if (kind < 4)
-		world->hop_salt++;
+		world->nexthop_salt++;
 	else if (kind < 8)
 		change_all(world, s);
 	else
@@ -277,8 +277,7 @@ void world_init(struct world *world, __u64 seed)
 	struct lb_error error = {};
 
 	*world = (struct world){ .random = seed * 0x9e3779b97f4a7c15ull | 1 };
-	world->hooks =
-		(struct lb_engine_hooks){ .context = world, .grace = no_packets, .next_hop = next_hop };
+	world->hooks = (struct lb_engine_hooks){ .context = world, .grace = no_packets, .nexthop = nexthop };
 	if (lb_tables_new_memory(&sizes, &world->tables) < 0 || host_new(&world->tables, &world->host) < 0)
 		abort();
 	if (lb_engine_new(&world->tables, &world->hooks, &world->engine, &error) < 0)

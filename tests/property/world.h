@@ -9,7 +9,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 #include "../host/host.h"
 
 enum { SERVICES = 2, BACKENDS = 7, ADDRESSES = 2 };
@@ -45,7 +45,7 @@ struct world {
 	struct world_service services[SERVICES];
 	__u64 random;
 	__u64 now_s;
-	unsigned int hop_salt;
+	unsigned int nexthop_salt;
 	unsigned int n_configs; /* made */
 	bool verbose;
 	__u64 commits, restarts;

@@ -10,7 +10,7 @@ from collections import namedtuple
 
 from flow_hash import flow_hash, ports_word
 from headers import (
-    Ends, HEAD_BYTES, ICMP, ICMPV6, TCP, UDP, ip_packet, ipv4_checksum_after_hop, outer_ipv4, outer_ipv6,
+    Ends, HEAD_BYTES, ICMP, ICMPV6, TCP, UDP, ip_packet, ipv4_checksum_after_ttl, outer_ipv4, outer_ipv6,
     outer_udp, replaced_checksum, tags_of, too_big_answer, transport_ports, walk_extensions,
 )
 
@@ -374,7 +374,7 @@ class Balancer:
     def send(self, ip, service, backend, hash_, how, syn=False, answer_too_big=False):
         note = f"{service.name} {backend.name} {how}"
         if not backend.resolved:
-            raise Ends("DROP next_hop", note)
+            raise Ends("DROP nexthop", note)
         if ip.length > backend.max_len:
             if not answer_too_big or not ip.source_is_one_host():
                 raise Ends("DROP too_big", note)
@@ -408,7 +408,7 @@ class Balancer:
             raise Ends("DROP ttl", backend.name)
         inner[hop] -= 1
         if ip.version == 4:
-            inner[10:12] = ipv4_checksum_after_hop(frame[l3 : l3 + 20])
+            inner[10:12] = ipv4_checksum_after_ttl(frame[l3 : l3 + 20])
         # The bits that vary are those of the hash's upper half, as it lies in memory.
         vary = int.from_bytes((hash_ >> 32).to_bytes(4, "little"), "big") & backend.vary
         source, destination = backend.outer_source | vary, backend.address

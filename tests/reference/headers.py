@@ -174,7 +174,7 @@ def replaced_checksum(check, before, after):
     return checksum(inverted(check) + inverted(before) + bytes(after))
 
 
-def ipv4_checksum_after_hop(header):
+def ipv4_checksum_after_ttl(header):
     """The checksum field once the TTL is one less."""
     return replaced_checksum(header[10:12], header[8:10], bytes([header[8] - 1, header[9]]))
 

@@ -23,11 +23,11 @@
 
 static const __u16 mtus[] = { 1500, 9000, 1400, 1320, 600 };
 
-static void next_hop(void *context, const struct lb_address *to, struct lb_next_hop *ret)
+static void nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
 {
 	const __u8 *end = to->bytes + (to->family == LB_FAMILY_V4 ? 4 : 16);
 	__u8 last = end[-1];
-	struct lb_next_hop hop = {
+	struct lb_nexthop hop = {
 		.resolved = last != LAST_UNRESOLVED,
 		.port = last == LAST_NO_DEVICE ? PORTS : last % PORTS,
 		.mtu = mtus[end[-2] % (sizeof(mtus) / sizeof(mtus[0]))],
@@ -50,7 +50,7 @@ static int grace(void *context)
 	return 0;
 }
 
-static const struct lb_engine_hooks hooks = { .grace = grace, .next_hop = next_hop };
+static const struct lb_engine_hooks hooks = { .grace = grace, .nexthop = nexthop };
 
 /* lo is port 0, where test packets come in; a veth pair gives ports 1 and 2. */
 static int make_interfaces(struct runner *runner)
@@ -162,12 +162,12 @@ static void dump_backend(const struct lb_backend_view *view, const struct lb_bac
 	fprintf(out, ",\"state\":\"%s\",\"weight\":%u", lb_state_name(view->state), view->weight);
 	fprintf(out, ",\"leaving\":%s", view->leaving ? "true" : "false");
 	fprintf(out, ",\"dead\":%s", record->flags & LB_BACKEND_DEAD ? "true" : "false");
-	fprintf(out, ",\"resolved\":%s", view->next_hop.resolved ? "true" : "false");
-	fprintf(out, ",\"same_interface\":%s", view->next_hop.same_interface ? "true" : "false");
-	fprintf(out, ",\"port\":%u,\"mtu\":%u", view->next_hop.port, view->next_hop.mtu);
-	dump_hex(out, "destination", view->next_hop.destination, 6);
-	dump_hex(out, "source", view->next_hop.source, 6);
-	fprintf(out, ",\"source_address\":\"%s\"", lb_address_text(&view->next_hop.source_address, text));
+	fprintf(out, ",\"resolved\":%s", view->nexthop.resolved ? "true" : "false");
+	fprintf(out, ",\"same_interface\":%s", view->nexthop.same_interface ? "true" : "false");
+	fprintf(out, ",\"port\":%u,\"mtu\":%u", view->nexthop.port, view->nexthop.mtu);
+	dump_hex(out, "destination", view->nexthop.destination, 6);
+	dump_hex(out, "source", view->nexthop.source, 6);
+	fprintf(out, ",\"source_address\":\"%s\"", lb_address_text(&view->nexthop.source_address, text));
 	/* What the engine made of it, to be compared with what the reference makes of it. */
 	fprintf(out, ",\"record\":{\"method\":%u,\"max_len\":%u", record->method, record->max_len);
 	dump_hex(out, "eth", record->eth, sizeof(record->eth));

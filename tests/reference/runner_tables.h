@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 
-#include "engine.h"
+#include "engine/engine.h"
 #include "packet_path.h"
 
 #define RUNNER_CONFIGS_MAX 8

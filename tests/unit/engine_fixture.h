@@ -17,8 +17,8 @@
 #include <cmocka.h>
 #include <netinet/in.h>
 
-#include "engine_internal.h"
-#include "header.h"
+#include "engine/engine_internal.h"
+#include "net/header.h"
 
 static inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
 {
@@ -38,10 +38,10 @@ struct fixture {
 	size_t n_configs;
 	struct lb_override overrides[8];
 	size_t n_overrides;
-	bool allow_ring_resize, same_next_hops;
+	bool allow_ring_resize, same_nexthops;
 	__u64 now_s;
 	unsigned int graces, lookups, steps;
-	unsigned int hop_salt; /* changes every next hop */
+	unsigned int nexthop_salt; /* changes every next hop */
 	bool unresolved;
 	int grace_result;
 	int stop_at_step; /* longjmp here; 0: never */
@@ -57,15 +57,15 @@ static inline int fixture_grace(void *context)
 	return f->grace_result;
 }
 
-static inline void fixture_next_hop(void *context, const struct lb_address *to, struct lb_next_hop *ret)
+static inline void fixture_nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
 {
 	struct fixture *f = context;
 
 	f->lookups++;
-	*ret = (struct lb_next_hop){ .resolved = !f->unresolved, .port = 3, .mtu = 1500 };
+	*ret = (struct lb_nexthop){ .resolved = !f->unresolved, .port = 3, .mtu = 1500 };
 	memcpy(ret->destination, "\x02\xdd\x00\x00\x00\x00", 6);
 	memcpy(ret->destination + 3, to->bytes + (to->family == LB_FAMILY_V4 ? 1 : 13), 3);
-	ret->destination[2] = (__u8)f->hop_salt;
+	ret->destination[2] = (__u8)f->nexthop_salt;
 	memcpy(ret->source, "\x02\x55\x00\x00\x00\x01", 6);
 	ret->source_address.family = to->family;
 	ret->source_address.bytes[0] = 192;
@@ -97,7 +97,7 @@ static inline void fixture_init_sizes(struct fixture *f, const struct lb_table_s
 	memset(f, 0, sizeof(*f));
 	f->now_s = 1000;
 	f->hooks = (struct lb_engine_hooks){
-		.context = f, .grace = fixture_grace, .next_hop = fixture_next_hop, .step = fixture_step
+		.context = f, .grace = fixture_grace, .nexthop = fixture_nexthop, .step = fixture_step
 	};
 	assert_int_equal(lb_tables_new_memory(sizes, &f->tables), 0);
 	assert_int_equal(lb_engine_new(&f->tables, &f->hooks, &f->engine, &f->error), 0);
@@ -220,7 +220,7 @@ static inline int fixture_plan(struct fixture *f, const struct lb_config *config
 				      .overrides = f->overrides,
 				      .n_overrides = f->n_overrides,
 				      .allow_ring_resize = f->allow_ring_resize,
-				      .same_next_hops = f->same_next_hops };
+				      .same_nexthops = f->same_nexthops };
 
 	return lb_engine_plan(f->engine, &desired, ret_plan, &f->error);
 }

@@ -3,7 +3,7 @@
  * Regions and ids: against a plain map of lines, under random allocation and release.
  */
 #include "engine_fixture.h"
-#include "arena.h"
+#include "engine/arena.h"
 
 #define LINES 4096u
 #define CHUNK 1024u

@@ -5,8 +5,9 @@
  */
 #include <netinet/in.h>
 
-#include "error.h"
+#include "base/error.h"
 #include "test_config_cases.h"
+#include "base/nearest.h"
 
 /* Parses JSON with ' for "; fails the test with the message if that does not work. */
 static struct lb_config *parse(const char *json)

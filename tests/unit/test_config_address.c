@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "config.h"
+#include "config/config.h"
 
 static void addresses_print_in_their_canonical_form(void **state)
 {

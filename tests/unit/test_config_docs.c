@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <unistd.h>
 
-#include "schema.h"
+#include "config/schema.h"
 #include "test_config_cases.h"
 
 static const char *source(const char *name, char path[PATH_MAX])

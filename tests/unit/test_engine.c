@@ -108,7 +108,7 @@ static void test_copy_on_write(void **state)
 	assert_int_not_equal(before.ring_line, after.ring_line);
 	assert_int_equal(before.backend_first, after.backend_first);
 	/* Only the next hops: the rings stay. */
-	f.hop_salt = 1;
+	f.nexthop_salt = 1;
 	before = after;
 	assert_false(fixture_is_empty(&f, config));
 	fixture_apply(&f, config);
@@ -118,8 +118,8 @@ static void test_copy_on_write(void **state)
 	assert_int_equal(f.tables.backends[after.backend_first].eth[2], 1);
 	assert_true(fixture_is_empty(&f, config));
 	/* The promise that no next hop changed: none is looked up. */
-	f.same_next_hops = true;
-	f.hop_salt = 2;
+	f.same_nexthops = true;
+	f.nexthop_salt = 2;
 	f.lookups = 0;
 	assert_true(fixture_is_empty(&f, config));
 	assert_int_equal(f.lookups, 0);
@@ -134,7 +134,7 @@ static void test_banks_and_grace(void **state)
 
 	(void)state;
 	fixture_init_sizes(&f, &sizes);
-	f.same_next_hops = true;
+	f.same_nexthops = true;
 	for (int i = 0; i < 100; i++)
 		fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, i % 2 ? 50 : 100));
 	assert_int_equal(lb_engine_generation(f.engine), 100);
@@ -164,7 +164,7 @@ static void test_ticks_save_commits_the_wait(void **state)
 
 	(void)state;
 	fixture_init(&f);
-	f.same_next_hops = true;
+	f.same_nexthops = true;
 	for (int i = 0; i < 50; i++) {
 		graces = f.graces;
 		fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, i % 2 ? 50 : 100));
@@ -196,12 +196,12 @@ static void test_new_backend_is_looked_up(void **state)
 	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, -1, 100));
 	fixture_pass(&f, 40);
 	assert_null(fixture_find_backend(&f, "b1"));
-	f.same_next_hops = true;
+	f.same_nexthops = true;
 	f.lookups = 0;
 	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, -1, 100, 100));
 	view = fixture_find_backend(&f, "b3");
 	assert_int_equal(view->index, 1);
-	assert_true(view->next_hop.resolved);
+	assert_true(view->nexthop.resolved);
 	assert_int_equal(f.lookups, 1);
 	fixture_done(&f);
 }

@@ -11,7 +11,7 @@
 
 #include <cmocka.h>
 
-#include "frame-text.h"
+#include "packet/frame_text.h"
 
 #define ETH4                                                                                                 \
 	"020000000001"                                                                                       \

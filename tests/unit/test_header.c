@@ -11,9 +11,9 @@
 
 static const __u8 mac_to[6] = { 2, 0, 0, 0, 0, 1 }, mac_from[6] = { 2, 0, 0, 0, 0, 2 };
 
-static struct lb_next_hop hop(const char *source)
+static struct lb_nexthop hop(const char *source)
 {
-	struct lb_next_hop next = { .resolved = true, .port = 5, .mtu = 1500 };
+	struct lb_nexthop next = { .resolved = true, .port = 5, .mtu = 1500 };
 
 	memcpy(next.destination, mac_to, 6);
 	memcpy(next.source, mac_from, 6);
@@ -36,7 +36,7 @@ static struct lb_backend make(enum lb_forward forward, __u8 family, const char *
 		.forward = forward, .vip_family = family, .source_v4 = v4, .source_v6 = v6
 	};
 	struct lb_address address = fixture_address(to);
-	struct lb_next_hop next = hop(source);
+	struct lb_nexthop next = hop(source);
 	struct lb_backend record;
 
 	lb_header_build(&rules, &address, &next, 77, false, &record);
@@ -168,7 +168,7 @@ static void test_unresolved(void **state)
 		.forward = LB_FORWARD_IPIP, .vip_family = LB_FAMILY_V4, .source_v4 = &none, .source_v6 = &none
 	};
 	struct lb_address address = fixture_address("10.0.1.11");
-	struct lb_next_hop next = hop("10.9.9.9");
+	struct lb_nexthop next = hop("10.9.9.9");
 	struct lb_backend record, expected = { .counter = 5, .flags = LB_BACKEND_USED | LB_BACKEND_DEAD };
 
 	(void)state;

@@ -12,7 +12,7 @@
 
 #include <cmocka.h>
 
-#include "insns.h"
+#include "program/insns.h"
 
 #define FD 7
 

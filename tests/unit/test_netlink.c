@@ -12,9 +12,9 @@
 #include <cmocka.h>
 #include <errno.h>
 
-#include "neighbor.h"
+#include "net/neighbor.h"
 #include "netlink_message.h"
-#include "route.h"
+#include "net/route.h"
 
 static const char mac_a[] = "\x02\x00\x00\x00\x00\x0a";
 

@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "pcapng.h"
+#include "packet/pcapng.h"
 
 static const struct lb_pcapng_packet packet = {
 	.interface = 1,

@@ -84,8 +84,8 @@ static void test_empty(void **state)
 	CHANGED(config->services[0].n_backends = 1);
 	CHANGED(config = fixture_config(&f));
 	CHANGED(assert_int_equal(lb_prefix_parse("172.16.0.0/16", &config->tunnel_source_v4), 0));
-	CHANGED(f.hop_salt = 1);
-	f.hop_salt = 0;
+	CHANGED(f.nexthop_salt = 1);
+	f.nexthop_salt = 0;
 	config = POOL(&f, IPPROTO_TCP, 100, 50);
 	/* Order in the file is no change; neither is what does not reach the packets or the sweeper. */
 	{
@@ -195,7 +195,7 @@ static void test_drain(void **state)
 	fixture_done(&f);
 }
 
-static void test_next_hop_only(void **state)
+static void test_nexthop_only(void **state)
 {
 	struct lb_plan_service service;
 	struct lb_plan *plan;
@@ -204,7 +204,7 @@ static void test_next_hop_only(void **state)
 	(void)state;
 	fixture_init(&f);
 	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100));
-	f.hop_salt = 1;
+	f.nexthop_salt = 1;
 	service = effects(&f, POOL(&f, IPPROTO_TCP, 100, 100), &plan);
 	assert_int_equal(service.slots_moved, 0);
 	assert_false(service.breaks);
@@ -214,7 +214,7 @@ static void test_next_hop_only(void **state)
 	f.unresolved = true;
 	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, 100));
 	assert_int_equal(f.tables.backends[fixture_view(&f, "web").backend_first].method, LB_METHOD_NONE);
-	assert_false(fixture_find_backend(&f, "b0")->next_hop.resolved);
+	assert_false(fixture_find_backend(&f, "b0")->nexthop.resolved);
 	fixture_done(&f);
 }
 
@@ -412,11 +412,11 @@ static void test_all_drained(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_pure),          cmocka_unit_test(test_empty),
-		cmocka_unit_test(test_order),         cmocka_unit_test(test_drain),
-		cmocka_unit_test(test_next_hop_only), cmocka_unit_test(test_death),
-		cmocka_unit_test(test_breaks),        cmocka_unit_test(test_overrides),
-		cmocka_unit_test(test_all_drained),   cmocka_unit_test(test_many_overrides),
+		cmocka_unit_test(test_pure),         cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_order),        cmocka_unit_test(test_drain),
+		cmocka_unit_test(test_nexthop_only), cmocka_unit_test(test_death),
+		cmocka_unit_test(test_breaks),       cmocka_unit_test(test_overrides),
+		cmocka_unit_test(test_all_drained),  cmocka_unit_test(test_many_overrides),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

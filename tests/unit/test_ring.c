@@ -18,7 +18,7 @@
 #define XXH_INLINE_ALL
 #include <xxhash.h>
 
-#include "ring.h"
+#include "ring/ring.h"
 
 #define ALGORITHMS 4
 

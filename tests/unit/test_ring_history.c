@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "lb/types.h"
-#include "ring.h"
+#include "ring/ring.h"
 
 #define BACKENDS_MAX 1200
 

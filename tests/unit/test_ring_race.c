@@ -12,8 +12,8 @@
 
 #include <stdio.h>
 
-#include "config.h"
-#include "ring_race.c"
+#include "config/config.h"
+#include "ring/ring_race.c"
 
 struct plain_arrival {
 	__u64 time;

@@ -12,7 +12,7 @@
 #include "lb/types.h"
 
 #define BUILD_COST 1000000
-#include "ring_repair.c"
+#include "ring/ring_repair.c"
 
 #define BACKENDS_MAX 400
 

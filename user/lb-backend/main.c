@@ -14,6 +14,7 @@
 #include <bpf/libbpf.h>
 
 #include "lb-backend.h"
+#include "base/nearest.h"
 
 static const struct verb {
 	const char *name;

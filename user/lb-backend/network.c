@@ -17,7 +17,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cleanup.h"
+#include "base/cleanup.h"
 #include "network.h"
 
 static int errno_of_nl(int nl_error)

@@ -6,8 +6,8 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
-#include "config.h"
-#include "error.h"
+#include "config/config.h"
+#include "base/error.h"
 #include "state.h"
 
 struct nl_sock;

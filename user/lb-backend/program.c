@@ -9,7 +9,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
-#include "cleanup.h"
+#include "base/cleanup.h"
 #include "lb_decap.skel.h"
 #include "program.h"
 

@@ -8,7 +8,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
-#include "error.h"
+#include "base/error.h"
 #include "lb/decap.h"
 #include "state.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* The record of what was done, in memory. Its file is read and written in state-file.c. */
+/* The record of what was done, in memory. Its file is read and written in state_file.c. */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>

@@ -5,7 +5,7 @@
 
 #include <cjson/cJSON.h>
 
-#include "cleanup.h"
+#include "base/cleanup.h"
 #include "lb-backend.h"
 
 static const struct outcome {

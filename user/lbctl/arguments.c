@@ -5,8 +5,9 @@
  */
 #include <string.h>
 
-#include "config.h"
+#include "config/config.h"
 #include "lbctl.h"
+#include "base/nearest.h"
 
 #define WORDS_MAX 64u
 

@@ -2,7 +2,7 @@
 /* Reading configurations. */
 #pragma once
 
-#include "config.h"
+#include "config/config.h"
 #include "lbctl.h"
 
 /*

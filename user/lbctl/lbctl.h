@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <stdio.h>
 
-#include "cleanup.h"
+#include "base/cleanup.h"
 
 #define LBCTL_SOCKET_DEFAULT  "/run/weir/lbd.sock"
 #define LBCTL_TIMEOUT_DEFAULT 30.0 /* seconds */

@@ -2,7 +2,7 @@
 /*
  * The ring of events.
  */
-#include "events.h"
+#include "lbd/events.h"
 
 #include <stdarg.h>
 #include <stdio.h>

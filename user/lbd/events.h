@@ -8,15 +8,15 @@
 #include <stddef.h>
 #include <time.h>
 
-#include "json.h"
-#include "log.h"
+#include "lbd/api/json.h"
+#include "lbd/log.h"
 
 #define EVENTS_MAX 1000u
 
 struct event {
 	__u64 id;             /* counts from 1 */
 	struct timespec time; /* wall clock */
-	const char *kind; /* static: start, apply, rollback, override, reload, next_hop, link, attach, ... */
+	const char *kind; /* static: start, apply, rollback, override, reload, nexthop, link, attach, ... */
 	char *message;    /* owned */
 };
 

@@ -3,7 +3,7 @@
  * The life of the agent: what to run at start (the file, or what ran before), in which order things are taken
  * and given back.
  */
-#include "lbd.h"
+#include "lbd/lbd.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -15,12 +15,12 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api.h"
-#include "change.h"
-#include "capture.h"
-#include "cleanup.h"
-#include "metrics.h"
-#include "redirect.h"
+#include "lbd/api/api.h"
+#include "lbd/state/change.h"
+#include "lbd/capture/capture.h"
+#include "base/cleanup.h"
+#include "lbd/api/metrics.h"
+#include "lbd/kernel/redirect.h"
 
 __u64 now_ms(void)
 {
@@ -175,7 +175,7 @@ static int open_tables(struct lbd *lbd, const struct lb_config *config, __u64 ge
 	r = maps_open(&lbd->maps, &sizes, lbd->options.chunked_tables, generation, error);
 	if (r < 0)
 		return r;
-	hops_init(lbd);
+	nexthops_init(lbd);
 	r = stats_carry_init(&lbd->carry, &lbd->maps.tables);
 	if (r < 0)
 		return lb_error_set(error, -r, "out of memory");
@@ -230,7 +230,7 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 		memcpy(lbd->recorded_config, newest->config, sizeof(lbd->recorded_config));
 	}
 	if (r == 0)
-		r = netlink_open(&lbd->netlink, lbd->event, hops_changed, lbd, error);
+		r = netlink_open(&lbd->netlink, lbd->event, nexthops_changed, lbd, error);
 	if (r == 0)
 		r = open_tables(lbd, next.config, newest ? newest->generation : 0, error);
 	if (r == 0)
@@ -322,7 +322,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	lb_engine_free(lbd->engine);
 	if (detach && (attachments_remove_all(&lbd->maps, &error) < 0 || maps_unpin(&lbd->maps, &error) < 0))
 		log_error("event=detach error=\"%s\"", error.text);
-	if (lbd->netlink.hops)
+	if (lbd->netlink.nexthops)
 		netlink_close(&lbd->netlink);
 	if (lbd->grace_outer > 0)
 		close(lbd->grace_outer);

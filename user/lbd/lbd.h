@@ -10,14 +10,14 @@
 #include <stdbool.h>
 #include <systemd/sd-event.h>
 
-#include "attach.h"
-#include "engine.h"
-#include "events.h"
-#include "json.h"
-#include "maps.h"
-#include "netlink.h"
-#include "stats.h"
-#include "store.h"
+#include "lbd/kernel/attach.h"
+#include "engine/engine.h"
+#include "lbd/events.h"
+#include "lbd/api/json.h"
+#include "lbd/kernel/maps.h"
+#include "lbd/kernel/netlink.h"
+#include "lbd/stats/stats.h"
+#include "lbd/state/store.h"
 
 #define LBD_CONFIG_DEFAULT "/etc/weir/weir.json"
 #define LBD_BPFFS_DEFAULT  "/sys/fs/bpf/weir"
@@ -136,19 +136,20 @@ void lbd_step(void *lbd, const char *step);
 int sweeper_start(struct lbd *lbd);
 void sweeper_stop(struct lbd *lbd);
 
-/* --- hops.c: between netlink and the engine ---------------------------------------------------------------
+/* --- nexthops.c: between netlink and the engine
+ * ---------------------------------------------------------------
  */
 
-void hops_init(struct lbd *lbd); /* fills lbd->hooks */
+void nexthops_init(struct lbd *lbd); /* fills lbd->hooks */
 
 /* Netlink says that something changed. */
-void hops_changed(void *lbd, int mask);
+void nexthops_changed(void *lbd, int mask);
 
 /* After a commit: ports of interfaces that are gone are free again. */
-void hops_sweep_ports(struct lbd *lbd);
+void nexthops_sweep_ports(struct lbd *lbd);
 
 /* Counts backends without next hop and tells of changes. */
-void hops_report(struct lbd *lbd);
+void nexthops_report(struct lbd *lbd);
 
 /* --- interfaces.c -----------------------------------------------------------------------------------------
  */

@@ -2,7 +2,7 @@
 /*
  * One line per message, in one write, so that lines never mix.
  */
-#include "log.h"
+#include "lbd/log.h"
 
 #include <errno.h>
 #include <stdarg.h>

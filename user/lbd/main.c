@@ -10,8 +10,9 @@
 #include <string.h>
 #include <systemd/sd-daemon.h>
 
-#include "flat_tables.h"
-#include "lbd.h"
+#include "lbd/kernel/flat_tables.h"
+#include "base/nearest.h"
+#include "lbd/lbd.h"
 
 enum {
 	OPTION_BPFFS = 256,

@@ -3,7 +3,7 @@
  * The clock of the agent: once a second, and more often while there is something to settle, the engine's
  * sweeper does as much work as its share of a processor allows.
  */
-#include "lbd.h"
+#include "lbd/lbd.h"
 
 #include <malloc.h>
 #include <string.h>

@@ -2,6 +2,6 @@
 /*
  * The version, in one object: files built at different commits must not contradict each other.
  */
-#include "lbd.h"
+#include "lbd/lbd.h"
 
 const char lbd_version[] = LB_VERSION;

@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The slow path as a pipeline: load -> parse -> service -> choose -> send -> count.
+ */
+#pragma once
+
+#include "balance.h"
+#include "slow/fragment.h"
+#include "slow/icmp.h"
+#include "slow/slow_send.h"
+
+/* Fills struct scratch. 0 or a reason to pass. */
+LB_SUBPROGRAM int slow_parse(struct xdp_md *ctx)
+{
+	struct scratch *s = scratch_get();
+	__be16 type;
+	int reason;
+
+	if (!s)
+		return LB_DROP_INTERNAL;
+	reason = slow_load(ctx, s);
+	if (!reason)
+		reason = slow_vlan(s, &type);
+	if (reason)
+		return reason;
+	if (type == bpf_htons(ETH_P_IP))
+		reason = slow_ipv4(s);
+	else if (type == bpf_htons(ETH_P_IPV6))
+		reason = slow_ipv6(s);
+	else
+		return LB_PASS_NOT_IP;
+	if (reason)
+		return reason;
+	if (s->later_fragment) {
+		s->kind = SLOW_LATER_FRAGMENT;
+		s->p.protocol = s->fragment_protocol;
+		return 0;
+	}
+	if (s->p.protocol == IPPROTO_TCP || s->p.protocol == IPPROTO_UDP)
+		return slow_transport(s);
+	if (s->p.protocol == IPPROTO_ICMP && s->p.family == LB_FAMILY_V4)
+		return slow_icmp_v4(s);
+	if (s->p.protocol == IPPROTO_ICMPV6 && s->p.family == LB_FAMILY_V6)
+		return slow_icmp_v6(s);
+	return s->first_fragment ? LB_PASS_FRAGMENT : LB_PASS_PROTOCOL;
+}
+
+/* Sends what scratch describes to a backend. */
+static __always_inline int slow_send(struct xdp_md *ctx, struct scratch *s, const struct lb_vip *vip,
+				     __u32 index, __u64 hash, __u32 how)
+{
+	struct lb_backend *backend = backend_record(vip, index);
+	struct lb_counter *counter;
+	int reason;
+
+	counter = backend ? backend_counter(backend->counter) : NULL;
+	if (!counter)
+		return finish_slow(ctx, LB_DROP_INTERNAL);
+	note_backend(backend);
+	reason = slow_encapsulate(ctx, s, vip, backend, hash);
+	if (reason == LB_DROP_TOO_BIG && s->kind == SLOW_FLOW)
+		reason = icmp_too_big(ctx, backend->max_len);
+	if (reason)
+		return finish_slow(ctx, reason);
+	return leave(ctx, backend, counter, s->length + sizeof(struct ethhdr),
+		     s->kind == SLOW_FLOW && pkt_is_syn(&s->p), how);
+}
+
+/* A packet with ports of its own, or an ICMP error with those of the packet it is about. */
+LB_SUBPROGRAM int slow_flow(struct xdp_md *ctx, __u64 active)
+{
+	__u32 payload = 0;
+	struct lb_control *control = control_get();
+	struct scratch *s = scratch_get();
+	struct choice choice = {};
+	struct lb_vip *vip;
+	struct pkt p;
+	__u32 bucket;
+	int reason;
+
+	if (!s || !control)
+		return finish_slow(ctx, LB_DROP_INTERNAL);
+	p = s->p;
+	bucket = service_of(&p, active);
+	vip = vip_at(active, bucket);
+	if (!vip)
+		return finish_slow(ctx, s->kind == SLOW_ICMP_ERROR ? LB_PASS_ICMP
+					: s->first_fragment        ? LB_PASS_FRAGMENT
+								   : LB_PASS_NO_SERVICE);
+	note_service(active, vip);
+	if (s->bad_header)
+		return finish_slow(ctx, s->bad_header);
+	if (s->silly_mtu)
+		return finish_slow(ctx, LB_DROP_ICMP_MTU);
+	if (s->kind == SLOW_FLOW && p.protocol == IPPROTO_UDP &&
+	    s->l4 + sizeof(struct udphdr) + QUIC_HEAD_BYTES <= s->l3 + s->length)
+		payload = s->l4 + sizeof(struct udphdr);
+	choice.forget = s->kind == SLOW_ICMP_ERROR;
+	reason = choose(ctx, &p, control, active, bucket, vip, payload, &choice);
+	if (reason)
+		return finish_slow(ctx, reason);
+	if (s->first_fragment)
+		fragment_remember(s, control, choice.index, bucket, vip->service);
+	return slow_send(ctx, s, vip, choice.index, choice.hash, choice.how);
+}
+
+/*
+ * An ICMP error about a packet that names its backend: QUIC. A verdict, or -1: it goes the way of its flow,
+ * as slow_flow() finds it. A function of its own for the stack's sake.
+ */
+LB_SUBPROGRAM int slow_quic_error(struct xdp_md *ctx, __u64 active)
+{
+	struct lb_control *control = control_get();
+	struct scratch *s = scratch_get();
+	__u32 bucket, index;
+	struct lb_vip *vip;
+
+	if (!s || !control)
+		return -1;
+	bucket = service_of(&s->p, active);
+	vip = vip_at(active, bucket);
+	if (!vip || !(vip->flags & LB_VIP_QUIC) || s->silly_mtu)
+		return -1;
+	index = icmp_quic_backend(active, bucket);
+	if (index == LB_INDEX_NONE)
+		return -1;
+	note_service(active, vip);
+	return slow_send(ctx, s, vip, index, flow_hash(&s->p, control->hash_seed, 0), LB_HOW_SETTLED);
+}
+
+/*
+ * The service of a remembered first fragment, or NULL: since then another generation may have put something
+ * else into the bucket, a record without backends (types.h) or, behind the buckets in use, what was left
+ * there.
+ */
+static __always_inline struct lb_vip *fragment_service(struct lb_vip_bank *bank, __u64 active, __u64 word)
+{
+	__u32 bucket = word >> 14 & (LB_VIP_BUCKETS - 1);
+	struct lb_vip *vip = &bank->bucket[bucket];
+	__u8 address_bits = vip->key[2] >> 32;
+
+	if (bucket > LB_ACTIVE_MASK(active) || !vip->flags || address_bits >= LB_VIP_BITS_QUIC)
+		return NULL;
+	return vip->service == (word >> 32 & 0xffff) ? vip : NULL;
+}
+
+/* A fragment without ports: after its first, or by its source, or as its address's services want it. */
+LB_SUBPROGRAM int slow_fragment(struct xdp_md *ctx, __u64 active)
+{
+	__u32 number, slot, *ring;
+	struct lb_control *control = control_get();
+	struct lb_vip_bank *bank = active_bank(active);
+	struct scratch *s = scratch_get();
+	struct lb_vip *vip;
+	__u64 tag, word, hash;
+
+	if (!s || !control || !bank)
+		return finish_slow(ctx, LB_DROP_INTERNAL);
+	tag = fragment_tag(s, control);
+	if (fragment_find(tag, LB_LOAD(&control->clock_s), &word) == 0) {
+		vip = fragment_service(bank, active, word);
+		if (vip && backend_is_alive(vip, word & LB_INDEX_MASK)) {
+			note_service(active, vip);
+			if (s->bad_header)
+				return finish_slow(ctx, s->bad_header);
+			return slow_send(ctx, s, vip, word & LB_INDEX_MASK, tag, LB_HOW_SETTLED);
+		}
+	}
+	vip = vip_at(active, address_of(&s->p, active));
+	if (!vip)
+		return finish_slow(ctx, LB_PASS_FRAGMENT);
+	if (s->bad_header)
+		return finish_slow(ctx, s->bad_header);
+	if (!(vip->flags & LB_VIP_SOURCE))
+		return finish_slow(ctx, vip->flags & LB_VIP_FRAG_DROP ? LB_DROP_FRAGMENT
+								      : LB_PASS_FRAGMENT_UNKNOWN);
+	hash = flow_hash(&s->p, control->hash_seed, LB_VIP_SOURCE);
+	number = hash & vip->ring_mask;
+	ring = ring_slot(vip, number);
+	slot = ring ? LB_LOAD(ring) : 0;
+	if (!ring || lb_slot_base(slot) == LB_INDEX_NONE)
+		return finish_slow(ctx, LB_DROP_NO_BACKEND);
+	return slow_send(ctx, s, vip, lb_slot_base(slot), hash, LB_HOW_SETTLED);
+}
+
+/* The echo record of the packet's destination under a prefix length, or NULL. */
+static __always_inline struct lb_vip *echo_record(struct lb_vip_bank *bank, __u64 active,
+						  const struct scratch *s, __u32 bits)
+{
+	struct lb_shape shape = { .family = s->p.family, .address_bits = bits };
+	__u64 key[3];
+
+	lb_vip_mask(&shape, s->p.daddr[0], s->p.daddr[1], 0, s->p.protocol, key);
+	return vip_find(
+		bank, active, key[0], key[1],
+		lb_vip_tail_word(bpf_htons(bits), s->p.protocol, shape.family, LB_VIP_BITS_ADDRESS, 0));
+}
+
+/* Whether echo to the packet's destination is answered under a prefix: the longest that says so decides. */
+LB_SUBPROGRAM int echo_by_prefix(__u64 active)
+{
+	__u32 key = LB_ACTIVE_BANK(active);
+	struct lb_bank *shapes = bpf_map_lookup_elem(&lb_banks, &key);
+	struct lb_vip_bank *bank = active_bank(active);
+	struct scratch *s = scratch_get();
+	struct lb_vip *vip;
+
+	if (!shapes || !bank || !s || !(active & LB_ACTIVE_WILDCARD))
+		return 0;
+	vip = echo_record(bank, active, s, s->p.family == LB_FAMILY_V4 ? 32 : 128);
+	for (__u32 i = 0; !vip && i < LB_SHAPES_MAX; i++) {
+		struct lb_shape shape = shapes->shape[i];
+
+		if (!shape.used)
+			break;
+		if (shape.family == s->p.family)
+			vip = echo_record(bank, active, s, shape.address_bits);
+	}
+	return vip && vip->flags & LB_VIP_ECHO;
+}
+
+/* Answers if the address is a VIP, or of a prefix service, with an active backend. */
+LB_SUBPROGRAM int slow_echo(struct xdp_md *ctx, __u64 active)
+{
+	struct scratch *s = scratch_get();
+	struct lb_vip *vip;
+
+	if (!s)
+		return finish_slow(ctx, LB_DROP_INTERNAL);
+	vip = vip_at(active, address_of(&s->p, active));
+	if (!(vip && vip->flags & LB_VIP_ECHO) && !echo_by_prefix(active))
+		return finish_slow(ctx, LB_PASS_ICMP);
+	if (!is_one_host((const __u8 *)s->p.saddr, s->p.family))
+		return finish_slow(ctx, LB_PASS_ICMP);
+	return finish_slow(ctx, icmp_echo(ctx));
+}
+
+LB_SUBPROGRAM int slow_packet(struct xdp_md *ctx)
+{
+	struct lb_control *control = control_get();
+	struct scratch *s = scratch_get();
+	int reason, verdict;
+	__u64 active;
+
+	if (!control || !s)
+		return finish_slow(ctx, LB_DROP_INTERNAL);
+	active = LB_LOAD(&control->active);
+	reason = slow_parse(ctx);
+	if (reason)
+		return finish_slow(ctx, reason);
+	switch (s->kind) {
+	case SLOW_LATER_FRAGMENT:
+		return slow_fragment(ctx, active);
+	case SLOW_ECHO:
+		return slow_echo(ctx, active);
+	case SLOW_ICMP_ERROR:
+		verdict = slow_quic_error(ctx, active);
+		return verdict < 0 ? slow_flow(ctx, active) : verdict;
+	default:
+		return slow_flow(ctx, active);
+	}
+}
+
+/* Most of what the fast path turns away is for the host and known to be; the rest is worth a closer look. */
+static __always_inline int slow_path(struct xdp_md *ctx, int reason)
+{
+	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
+
+	if (reason == LB_PASS_NOT_IP && data + sizeof(struct ethhdr) <= end &&
+	    SHORT(data, 12) != bpf_htons(ETH_P_8021Q) && SHORT(data, 12) != bpf_htons(ETH_P_8021AD))
+		return finish_slow(ctx, reason);
+	return slow_packet(ctx);
+}

@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * From method and path to a verb, and from -errno to a status.
+ */
+#include "lbd/api/api.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define SMALL_BODY (64u << 10)
+
+/* '*' stands for one part of the path: the service's name, then the backend's. */
+static const struct route {
+	const char *method;
+	const char *path;
+	size_t body_bytes;
+	api_verb *verb;
+} routes[] = {
+	{ "GET", "/v1/version", 0, api_version },
+	{ "GET", "/v1/status", 0, api_status },
+	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply },
+	{ "POST", "/v1/diff", LB_CONFIG_BYTES_MAX, api_diff },
+	{ "POST", "/v1/rollback", SMALL_BODY, api_rollback },
+	{ "GET", "/v1/generations", 0, api_generations },
+	{ "GET", "/v1/config", 0, api_config },
+	{ "GET", "/v1/services", 0, api_services },
+	{ "GET", "/v1/services/*", 0, api_service },
+	{ "GET", "/v1/services/*/ring", 0, api_ring },
+	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch },
+	{ "GET", "/v1/backends", 0, api_backends },
+	{ "GET", "/v1/stats", 0, api_stats },
+	{ "GET", "/v1/drops", 0, api_drops },
+	{ "GET", "/v1/flows", 0, api_flows },
+	{ "GET", "/v1/events", 0, api_events },
+	{ "GET", "/v1/capture", 0, api_capture },
+	{ "POST", "/v1/explain", SMALL_BODY, api_explain },
+};
+
+#define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
+
+/* Whether a path has the pattern's form; names[0] and [1] get what stands for '*'. */
+static bool match(const char *pattern, const char *path, char names[2][LB_NAME_MAX])
+{
+	size_t n = 0;
+
+	while (*pattern) {
+		size_t length;
+
+		if (*pattern != '*') {
+			if (*pattern++ != *path++)
+				return false;
+			continue;
+		}
+		length = strcspn(path, "/");
+		if (length == 0 || length >= LB_NAME_MAX || n == 2)
+			return false;
+		memset(names[n], 0, LB_NAME_MAX);
+		memcpy(names[n++], path, length);
+		path += length;
+		pattern++;
+	}
+	return *path == '\0';
+}
+
+/* The route, or NULL with *ret_known: another method would do. */
+static const struct route *find(const char *method, const char *path, char names[2][LB_NAME_MAX],
+				bool *ret_known)
+{
+	*ret_known = false;
+	for (size_t i = 0; i < N_ROUTES; i++) {
+		if (!match(routes[i].path, path, names))
+			continue;
+		*ret_known = true;
+		if (strcmp(routes[i].method, method) == 0)
+			return &routes[i];
+	}
+	return NULL;
+}
+
+static unsigned int status_of(int code)
+{
+	switch (code) {
+	case EINVAL:
+	case EADDRINUSE:
+	case ENODEV:
+		return 400;
+	case ESRCH:
+		return 404;
+	case EBUSY:
+	case ESTALE:
+	case EEXIST:
+	case EOPNOTSUPP:
+		return 409;
+	case E2BIG:
+		return 413;
+	case ENOSPC:
+		return 507;
+	default:
+		return 500;
+	}
+}
+
+bool api_flag(const struct api_call *call, const char *name)
+{
+	const char *value = http_query(call->request, name);
+
+	return value && strcmp(value, "0") != 0 && strcmp(value, "false") != 0;
+}
+
+int api_number(const struct api_call *call, const char *name, __u64 fallback, __u64 *ret_value,
+	       struct lb_error *error)
+{
+	const char *value = http_query(call->request, name);
+	char *end;
+
+	if (!value) {
+		*ret_value = fallback;
+		return 0;
+	}
+	errno = 0;
+	*ret_value = strtoull(value, &end, 10);
+	if (errno || *end || *value < '0' || *value > '9')
+		return lb_error_at(error, EINVAL, name, value, "%s must be a number of 0 or more", name);
+	return 0;
+}
+
+/* Bytes of a request or an answer whose memory is worth giving back. */
+#define LARGE (1u << 20)
+
+static void fail(struct api_call *call, int code, struct lb_error *error)
+{
+	if (!error->text[0])
+		lb_error_set(error, code, "%s", strerror(code));
+	http_error(call->answer, status_of(code), error, NULL);
+	if (status_of(code) >= 500)
+		events_add(&call->lbd->events, LOG_LEVEL_ERROR, "api", "%s %s: %s", call->request->method,
+			   call->request->path, error->text);
+}
+
+static void answer_call(void *context, const struct http_request *request, struct http_answer *answer)
+{
+	struct api_call call = {
+		.lbd = context, .request = request, .answer = answer, .json = &answer->body
+	};
+	char names[2][LB_NAME_MAX] = {};
+	struct lb_error error = {};
+	const struct route *route;
+	bool known;
+	int r;
+
+	route = find(request->method, request->path, names, &known);
+	if (!route) {
+		if (known)
+			lb_error_set(&error, EINVAL, "%s does not know the method %s", request->path,
+				     request->method);
+		else
+			lb_error_set(&error, ESRCH, "there is nothing at %s: see docs/api.md", request->path);
+		http_error(answer, known ? 405 : 404, &error, NULL);
+		return;
+	}
+	memcpy(call.service, names[0], sizeof(call.service));
+	memcpy(call.backend, names[1], sizeof(call.backend));
+	json_object(call.json, NULL);
+	r = route->verb(&call, &error);
+	if (r < 0) {
+		fail(&call, -r, &error);
+		return;
+	}
+	if (!call.whole)
+		json_object_end(call.json);
+	log_debug("event=api method=%s path=%s status=%u bytes=%zu", request->method, request->path,
+		  answer->status, call.json->length);
+}
+
+static void handle(void *context, const struct http_request *request, struct http_answer *answer)
+{
+	struct lbd *lbd = context;
+
+	answer_call(context, request, answer);
+	if (request->length >= LARGE || answer->body.length >= LARGE)
+		lbd->trim_s = TRIM_S;
+}
+
+static size_t body_limit(void *context, const char *method, const char *path)
+{
+	char names[2][LB_NAME_MAX];
+	const struct route *route;
+	bool known;
+
+	route = find(method, path, names, &known);
+	return route ? route->body_bytes : SMALL_BODY;
+}
+
+void api_handler(struct lbd *lbd, struct http_handler *ret_handler)
+{
+	*ret_handler = (struct http_handler){ .handle = handle, .body_limit = body_limit, .context = lbd };
+}

@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The API of docs/api.md: one table of verbs, one api_*.c file per group of them.
+ */
+#pragma once
+
+#include "lbd/api/http.h"
+#include "lbd/lbd.h"
+
+struct api_call {
+	struct lbd *lbd;
+	const struct http_request *request;
+	struct http_answer *answer;
+	bool whole;                /* the verb wrote the whole body, not members */
+	struct json *json;         /* the answer's body, inside the one object that every answer is */
+	char service[LB_NAME_MAX]; /* of the path; empty where it has none */
+	char backend[LB_NAME_MAX];
+};
+
+/* A verb fills call->json with members and returns 0, or -errno with *error. -ESRCH is 404. */
+typedef int api_verb(struct api_call *call, struct lb_error *error);
+
+/* The handler for http_new(). */
+void api_handler(struct lbd *lbd, struct http_handler *ret_handler);
+
+/* A parameter that is on: given and not "0" or "false". */
+bool api_flag(const struct api_call *call, const char *name);
+/* A number of the query, or the fallback; -EINVAL when it is none. */
+int api_number(const struct api_call *call, const char *name, __u64 fallback, __u64 *ret_value,
+	       struct lb_error *error);
+
+api_verb api_version, api_status;                                                   /* api_status.c */
+api_verb api_apply, api_diff, api_rollback, api_generations, api_config, api_patch; /* api_change.c */
+api_verb api_services, api_service, api_backends, api_ring;                         /* api_services.c */
+api_verb api_stats, api_drops, api_flows, api_events;                               /* api_stats.c */
+api_verb api_capture;                                                               /* api_capture.c */
+api_verb api_explain;                                                               /* api_explain.c */

@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Services, backends and rings as they are in the tables.
+ */
+#include "lbd/api/api.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <string.h>
+
+#include "lbd/state/change.h"
+#include "base/cleanup.h"
+#include "lb/slot.h"
+#include "lbd/stats/stats.h"
+
+static int find_service(struct api_call *call, struct lb_service_view *ret_view, struct lb_error *error)
+{
+	if (lb_engine_service_by_name(call->lbd->engine, call->service, ret_view) == 0 && ret_view->config)
+		return 0;
+	return lb_error_at(error, ESRCH, "service", call->service, "there is no service \"%s\"",
+			   call->service);
+}
+
+static bool eligible(const struct lb_backend_view *backend)
+{
+	return backend->state == LB_STATE_ACTIVE && backend->weight > 0 && !backend->leaving;
+}
+
+static void write_port(struct json *json, const struct lb_config_service *config)
+{
+	if (config->port_first == config->port_last)
+		json_u64(json, "port", config->port_first);
+	else if (config->port_first == 0 && config->port_last == 65535)
+		json_string(json, "port", "any");
+	else
+		json_format(json, "port", "%u-%u", config->port_first, config->port_last);
+}
+
+/* Members of a service object. */
+static void write_service(struct lbd *lbd, const struct lb_service_view *view, struct json *json)
+{
+	const struct lb_config_service *config = view->config;
+	char vip[LB_PREFIX_TEXT_MAX];
+	struct lb_counter sum = {};
+	__u64 now_s = now_ms() / 1000;
+	size_t active = 0;
+
+	for (size_t i = 0; i < view->n_backends; i++) {
+		struct lb_counter one;
+
+		stats_backend(&lbd->maps.tables, view->backends[i].id, &one);
+		stats_add(&sum, &one);
+		active += eligible(&view->backends[i]);
+	}
+	json_string(json, "name", view->name);
+	json_string(json, "vip", lb_prefix_text(&config->vip, vip));
+	json_string(json, "protocol", config->protocol == IPPROTO_UDP ? "udp" : "tcp");
+	write_port(json, config);
+	json_string(json, "forward", lb_forward_name(config->forward));
+	json_string(json, "algorithm", lb_algorithm_name(config->algorithm));
+	json_string(json, "affinity", lb_affinity_name(config->affinity));
+	json_u64(json, "ring_size", view->ring_slots);
+	json_u64(json, "idle_timeout_s", config->idle_timeout_s);
+	json_u64(json, "backends_total", view->n_backends);
+	json_u64(json, "backends_active", active);
+	json_u64(json, "unsettled_slots", view->unsettled_slots);
+	if (view->unsettled_since_s)
+		json_u64(json, "unsettled_since_s",
+			 now_s > view->unsettled_since_s ? now_s - view->unsettled_since_s : 0);
+	else
+		json_null(json, "unsettled_since_s");
+	json_u64(json, "entries", view->entries);
+	json_u64(json, "packets", sum.tx_packets + sum.redirect_packets);
+	json_u64(json, "bytes", sum.tx_bytes + sum.redirect_bytes);
+	json_u64(json, "syns", sum.syn_packets);
+}
+
+static void write_nexthop(struct lbd *lbd, const struct lb_backend_view *backend, struct json *json)
+{
+	const struct lb_nexthop *nexthop = &backend->nexthop;
+	const struct lb_link *link;
+	struct lb_nexthop_state state;
+
+	lb_nexthops_get(lbd->netlink.nexthops, &backend->address, now_ms(), &state);
+	link = state.ifindex ? lb_nexthops_link(lbd->netlink.nexthops, state.ifindex) : NULL;
+	json_object(json, "nexthop");
+	json_bool(json, "resolved", nexthop->resolved);
+	json_string(json, "interface", link ? link->name : NULL);
+	if (nexthop->resolved)
+		json_format(json, "mac", "%02x:%02x:%02x:%02x:%02x:%02x", nexthop->destination[0],
+			    nexthop->destination[1], nexthop->destination[2], nexthop->destination[3],
+			    nexthop->destination[4], nexthop->destination[5]);
+	else
+		json_null(json, "mac");
+	json_u64(json, "mtu", nexthop->resolved ? nexthop->mtu : state.mtu);
+	json_string(json, "action", !nexthop->resolved ? NULL : nexthop->same_interface ? "tx" : "redirect");
+	if (!nexthop->resolved)
+		json_string(json, "why", state.why ? state.why : "being resolved");
+	json_object_end(json);
+}
+
+/* Finds a backend of the configuration by its name, from the cursor on: both orders are mostly the same. */
+static bool find_configured(struct lb_backend_cursor *cursor, const char *name,
+			    struct lb_backend_config *ret_backend)
+{
+	for (size_t i = 0; i < cursor->service->n_backends; i++) {
+		if (cursor->next == cursor->service->n_backends)
+			*cursor = (struct lb_backend_cursor){ .service = cursor->service };
+		if (lb_backend_cursor_next(cursor, ret_backend) && strcmp(ret_backend->name, name) == 0)
+			return true;
+	}
+	return false;
+}
+
+static void write_backend(struct lbd *lbd, const struct lb_service_view *view, size_t i,
+			  struct lb_backend_cursor *cursor, struct json *json)
+{
+	const struct lb_backend_view *backend = &view->backends[i];
+	struct lb_backend_config configured;
+	char address[LB_ADDRESS_TEXT_MAX];
+	struct lb_counter sum;
+
+	stats_backend(&lbd->maps.tables, backend->id, &sum);
+	json_object(json, NULL);
+	json_string(json, "service", view->name);
+	json_string(json, "name", backend->name);
+	json_string(json, "address", lb_address_text(&backend->address, address));
+	json_u64(json, "id", backend->id);
+	json_u64(json, "index", backend->index);
+	json_u64(json, "weight", backend->weight);
+	json_string(json, "state", lb_state_name(backend->state));
+	json_bool(json, "leaving", backend->leaving);
+	if (find_configured(cursor, backend->name, &configured)) {
+		json_object(json, "configured");
+		json_u64(json, "weight", configured.weight);
+		json_string(json, "state", lb_state_name(configured.state));
+		json_object_end(json);
+	} else {
+		json_null(json, "configured");
+	}
+	write_nexthop(lbd, backend, json);
+	json_u64(json, "slots", backend->slots_cur);
+	json_double(json, "share", view->ring_slots ? (double)backend->slots_cur / view->ring_slots : 0);
+	json_u64(json, "slots_base", backend->slots_base);
+	json_u64(json, "entries", backend->entries);
+	json_u64(json, "packets", sum.tx_packets + sum.redirect_packets);
+	json_u64(json, "bytes", sum.tx_bytes + sum.redirect_bytes);
+	json_u64(json, "syns", sum.syn_packets);
+	json_object_end(json);
+}
+
+int api_services(struct api_call *call, struct lb_error *error)
+{
+	size_t n = lb_engine_services(call->lbd->engine);
+
+	json_array(call->json, "services");
+	for (size_t i = 0; i < n; i++) {
+		struct lb_service_view view;
+
+		if (lb_engine_service(call->lbd->engine, i, &view) < 0 || !view.config)
+			continue;
+		json_object(call->json, NULL);
+		write_service(call->lbd, &view, call->json);
+		json_object_end(call->json);
+	}
+	json_array_end(call->json);
+	return 0;
+}
+
+int api_service(struct api_call *call, struct lb_error *error)
+{
+	struct lb_backend_cursor cursor = {};
+	struct lb_service_view view;
+	int r = find_service(call, &view, error);
+
+	if (r < 0)
+		return r;
+	cursor.service = view.config;
+	write_service(call->lbd, &view, call->json);
+	json_array(call->json, "backends");
+	for (size_t i = 0; i < view.n_backends; i++)
+		write_backend(call->lbd, &view, i, &cursor, call->json);
+	json_array_end(call->json);
+	return 0;
+}
+
+int api_backends(struct api_call *call, struct lb_error *error)
+{
+	size_t n = lb_engine_services(call->lbd->engine);
+
+	json_array(call->json, "backends");
+	for (size_t i = 0; i < n; i++) {
+		struct lb_backend_cursor cursor = {};
+		struct lb_service_view view;
+
+		if (lb_engine_service(call->lbd->engine, i, &view) < 0 || !view.config)
+			continue;
+		cursor.service = view.config;
+		for (size_t j = 0; j < view.n_backends; j++)
+			write_backend(call->lbd, &view, j, &cursor, call->json);
+	}
+	json_array_end(call->json);
+	return 0;
+}
+
+/* --- ring ------------------------------------------------------------------------------------------------
+ */
+
+static __u32 slot_word(const struct lbd *lbd, const struct lb_service_view *view, __u32 slot)
+{
+	const struct lb_ring_line *lines = &lbd->maps.tables.rings[view->ring_line];
+
+	return __atomic_load_n(&lines[slot / LB_SLOTS_PER_LINE].slot[slot % LB_SLOTS_PER_LINE],
+			       __ATOMIC_RELAXED);
+}
+
+static void write_owners(const struct lb_service_view *view, struct json *json)
+{
+	__u64 weights = 0, slots = 0;
+	double most = 0;
+
+	for (size_t i = 0; i < view->n_backends; i++) {
+		weights += eligible(&view->backends[i]) ? view->backends[i].weight : 0;
+		slots += view->backends[i].slots_cur;
+	}
+	json_array(json, "owners");
+	for (size_t i = 0; i < view->n_backends; i++) {
+		const struct lb_backend_view *backend = &view->backends[i];
+		double expected = eligible(backend) && weights ? (double)backend->weight / weights : 0;
+		double share = slots ? (double)backend->slots_cur / slots : 0;
+
+		if (expected > 0 && share / expected > most)
+			most = share / expected;
+		json_object(json, NULL);
+		json_string(json, "backend", backend->name);
+		json_u64(json, "slots", backend->slots_cur);
+		json_double(json, "share", share);
+		json_double(json, "expected_share", expected);
+		json_object_end(json);
+	}
+	json_array_end(json);
+	json_double(json, "max_over_mean", most);
+}
+
+static void write_index(struct json *json, __u32 index)
+{
+	if (index == LB_INDEX_NONE)
+		json_null(json, NULL);
+	else
+		json_u64(json, NULL, index);
+}
+
+static void write_slots(const struct lbd *lbd, const struct lb_service_view *view, struct json *json)
+{
+	json_array(json, "slots");
+	for (__u32 i = 0; i < view->ring_slots; i++) {
+		__u32 slot = slot_word(lbd, view, i);
+
+		json_array(json, NULL);
+		write_index(json, lb_slot_cur(slot));
+		write_index(json, lb_slot_base(slot));
+		json_u64(json, NULL, !lb_slot_settled(slot));
+		json_array_end(json);
+	}
+	json_array_end(json);
+}
+
+int api_ring(struct api_call *call, struct lb_error *error)
+{
+	struct lb_service_view view;
+	__u32 next = 0;
+	int r = find_service(call, &view, error);
+
+	if (r < 0)
+		return r;
+	json_string(call->json, "service", view.name);
+	json_string(call->json, "algorithm", lb_algorithm_name(view.config->algorithm));
+	json_u64(call->json, "size", view.ring_slots);
+	json_u64(call->json, "generation", lb_engine_generation(call->lbd->engine));
+	json_u64(call->json, "unsettled_slots", view.unsettled_slots);
+	write_owners(&view, call->json);
+	json_array(call->json, "backends");
+	for (size_t i = 0; i < view.n_backends; i++) {
+		while (next++ < view.backends[i].index)
+			json_null(call->json, NULL);
+		json_string(call->json, NULL, view.backends[i].name);
+	}
+	json_array_end(call->json);
+	if (api_flag(call, "dump"))
+		write_slots(call->lbd, &view, call->json);
+	return 0;
+}

@@ -1,0 +1,253 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What moves: counters, drops, flows, events.
+ */
+#include "lbd/api/api.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "lbd/kernel/redirect.h"
+#include "lbd/stats/samples.h"
+#include "lbd/stats/stats.h"
+
+static struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
+{
+	return (struct lb_flow_bucket *)table + index;
+}
+
+#include "lb/flowtable.h"
+
+static void write_totals(struct api_call *call)
+{
+	const struct lb_tables *tables = &call->lbd->maps.tables;
+	struct stats_totals sum = {}, one;
+
+	stats_all(tables, &call->lbd->carry, &sum);
+	json_object(call->json, "totals");
+	stats_write_totals(call->json, &sum);
+	json_u64(call->json, "bytes", sum.bytes);
+	redirect_write_lost(call->lbd, call->json);
+	json_object_end(call->json);
+	json_array(call->json, "cpus");
+	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
+		stats_cpu(tables, &call->lbd->carry, cpu, &one);
+		json_object(call->json, NULL);
+		json_u64(call->json, "cpu", cpu);
+		stats_write_totals(call->json, &one);
+		json_object_end(call->json);
+	}
+	json_array_end(call->json);
+}
+
+static void write_unsettled(struct json *json, const struct lb_counter *counter)
+{
+	json_u64(json, "syns", counter->syn_packets);
+	json_u64(json, "known", counter->known_packets);
+	json_u64(json, "base", counter->base_packets);
+	json_u64(json, "refused", counter->refused_inserts);
+}
+
+static void write_service(struct api_call *call, const struct lb_service_view *view)
+{
+	struct json *json = call->json;
+	struct lb_counter sum = {}, one;
+
+	json_object(json, NULL);
+	json_string(json, "name", view->name);
+	json_array(json, "backends");
+	for (size_t i = 0; i < view->n_backends; i++) {
+		stats_backend(&call->lbd->maps.tables, view->backends[i].id, &one);
+		stats_add(&sum, &one);
+		json_object(json, NULL);
+		json_string(json, "name", view->backends[i].name);
+		json_u64(json, "tx_packets", one.tx_packets);
+		json_u64(json, "tx_bytes", one.tx_bytes);
+		json_u64(json, "redirect_packets", one.redirect_packets);
+		json_u64(json, "redirect_bytes", one.redirect_bytes);
+		write_unsettled(json, &one);
+		json_object_end(json);
+	}
+	json_array_end(json);
+	json_u64(json, "packets", sum.tx_packets + sum.redirect_packets);
+	json_u64(json, "bytes", sum.tx_bytes + sum.redirect_bytes);
+	write_unsettled(json, &sum);
+	json_object_end(json);
+}
+
+int api_stats(struct api_call *call, struct lb_error *error)
+{
+	size_t n = lb_engine_services(call->lbd->engine);
+	struct lb_service_view view;
+
+	json_u64(call->json, "time_ms", now_ms());
+	write_totals(call);
+	json_array(call->json, "services");
+	for (size_t i = 0; i < n; i++)
+		if (lb_engine_service(call->lbd->engine, i, &view) == 0)
+			write_service(call, &view);
+	json_array_end(call->json);
+	return 0;
+}
+
+int api_drops(struct api_call *call, struct lb_error *error)
+{
+	__u64 now_s = time(NULL);
+	struct samples samples;
+
+	samples_open(&call->lbd->maps, &samples);
+	json_array(call->json, "reasons");
+	for (const struct reason_text *text = reason_texts; text->name; text++) {
+		struct lb_reason_counter sum;
+
+		stats_reason(&call->lbd->maps.tables, text->number, &sum);
+		json_object(call->json, NULL);
+		json_string(call->json, "reason", text->name);
+		json_string(call->json, "action", reason_action_name(text->action));
+		json_string(call->json, "help", text->help);
+		json_u64(call->json, "packets", sum.packets);
+		samples_write(&samples, text->number, call->json);
+		json_object_end(call->json);
+	}
+	json_array_end(call->json);
+	samples_close(&samples);
+	redirect_write(call->lbd, call->json);
+	json_u64(call->json, "since_s",
+		 call->lbd->maps.created_s && now_s > call->lbd->maps.created_s
+			 ? now_s - call->lbd->maps.created_s
+			 : 0);
+	return 0;
+}
+
+/* --- flows -----------------------------------------------------------------------------------------------
+ */
+
+#define FLOWS_LIMIT_MAX 100000u
+
+struct flow_search {
+	struct api_call *call;
+	const struct lb_service_view *services; /* by service id */
+	__u64 limit, told;
+	__u32 only; /* service id; UINT32_MAX: all */
+	__u32 now_s;
+};
+
+static const char *flow_state_name(__u32 state)
+{
+	return state == LB_FLOW_EMBRYONIC     ? "embryonic"
+	       : state == LB_FLOW_ESTABLISHED ? "established"
+					      : "closing";
+}
+
+static const struct lb_backend_view *view_backend(const struct lb_service_view *view, __u32 index)
+{
+	for (size_t i = 0; i < view->n_backends; i++)
+		if (view->backends[i].index == index)
+			return &view->backends[i];
+	return NULL;
+}
+
+static void write_flow(struct flow_search *search, __u64 word)
+{
+	struct json *json = search->call->json;
+	const struct lb_backend_view *backend;
+	const struct lb_service_view *view;
+	__u32 service = lb_flow_service(word);
+
+	if (!lb_flow_state(word) || service >= search->call->lbd->maps.tables.sizes.services ||
+	    (search->only != UINT32_MAX && search->only != service))
+		return;
+	view = &search->services[service];
+	if (!view->name)
+		return;
+	backend = view_backend(view, lb_flow_backend(word));
+	json_object(json, NULL);
+	json_string(json, "service", view->name);
+	json_string(json, "backend", backend ? backend->name : NULL);
+	json_u64(json, "slot", lb_flow_hash(word) & (view->ring_slots - 1));
+	json_string(json, "state", flow_state_name(lb_flow_state(word)));
+	json_u64(json, "idle_s", lb_flow_age_s(word, search->now_s));
+	json_object_end(json);
+	search->told++;
+}
+
+static bool search_flows(struct flow_search *search)
+{
+	const struct lb_tables *tables = &search->call->lbd->maps.tables;
+
+	for (size_t i = 0; i < tables->sizes.flow_buckets; i++) {
+		for (__u32 j = 0; j < LB_FLOWS_PER_BUCKET; j++) {
+			__u64 word = LB_LOAD(&tables->flows[i].flow[j].word);
+
+			if (!word)
+				continue;
+			if (search->told >= search->limit)
+				return true;
+			write_flow(search, word);
+		}
+	}
+	return false;
+}
+
+static int fill_services(struct api_call *call, struct lb_service_view *services)
+{
+	size_t n = lb_engine_services(call->lbd->engine);
+	struct lb_service_view view;
+
+	for (size_t i = 0; i < n; i++)
+		if (lb_engine_service(call->lbd->engine, i, &view) == 0 &&
+		    view.id < call->lbd->maps.tables.sizes.services)
+			services[view.id] = view;
+	return 0;
+}
+
+int api_flows(struct api_call *call, struct lb_error *error)
+{
+	const char *only = http_query(call->request, "service");
+	struct lb_engine_usage usage;
+	struct lb_service_view view = {};
+	struct flow_search search = { .call = call, .only = UINT32_MAX };
+	struct lb_service_view *services;
+	bool truncated;
+	int r = api_number(call, "limit", 1000, &search.limit, error);
+
+	if (r < 0)
+		return r;
+	if (search.limit > FLOWS_LIMIT_MAX)
+		search.limit = FLOWS_LIMIT_MAX;
+	if (only && *only) {
+		if (lb_engine_service_by_name(call->lbd->engine, only, &view) < 0)
+			return lb_error_at(error, ESRCH, "service", only, "there is no service \"%s\"", only);
+		search.only = view.id;
+	}
+	services = calloc(call->lbd->maps.tables.sizes.services, sizeof(*services));
+	if (!services)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	fill_services(call, services);
+	search.services = services;
+	search.now_s = LB_LOAD(&call->lbd->maps.tables.control->clock_s);
+	json_array(call->json, "flows");
+	truncated = search_flows(&search);
+	json_array_end(call->json);
+	lb_engine_get_usage(call->lbd->engine, &usage);
+	json_u64(call->json, "total",
+		 !truncated  ? search.told
+		 : view.name ? view.entries
+			     : usage.flow_entries);
+	json_bool(call->json, "truncated", truncated);
+	free(services);
+	return 0;
+}
+
+int api_events(struct api_call *call, struct lb_error *error)
+{
+	__u64 since;
+	int r = api_number(call, "since", 0, &since, error);
+
+	if (r < 0)
+		return r;
+	events_write(&call->lbd->events, since, call->json);
+	return 0;
+}

@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * GET /v1/version and /v1/status.
+ */
+#include "lbd/api/api.h"
+
+#include <bpf/libbpf.h>
+#include <dlfcn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+#include <xdp/libxdp.h>
+
+#include "lbd/capture/capture.h"
+#include "lbd/kernel/redirect.h"
+#include "lbd/stats/stats.h"
+
+#define WARNINGS_MAX 20u /* backends named one by one */
+
+/* libxdp does not say its version; the name of its file does: libxdp.so.1.3.1. */
+static const char *libxdp_version(char text[PATH_MAX])
+{
+	const char *version;
+	Dl_info info;
+
+	if (!dladdr((void *)xdp_program__close, &info) || !info.dli_fname || !realpath(info.dli_fname, text))
+		return NULL;
+	version = strstr(text, ".so.");
+	return version ? version + strlen(".so.") : NULL;
+}
+
+int api_version(struct api_call *call, struct lb_error *error)
+{
+	char text[PATH_MAX];
+	struct utsname name;
+
+	json_string(call->json, "version", lbd_version);
+	json_u64(call->json, "layout", LB_LAYOUT_VERSION);
+	json_string(call->json, "kernel", uname(&name) == 0 ? name.release : NULL);
+	json_string(call->json, "libbpf", libbpf_version_string());
+	json_string(call->json, "libxdp", libxdp_version(text));
+	return 0;
+}
+
+static void write_interfaces(const struct lbd *lbd, struct json *json)
+{
+	json_array(json, "interfaces");
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		const struct attachment *attachment = &lbd->attachments[i];
+		const struct lb_link *link =
+			lb_nexthops_link_by_name(lbd->netlink.nexthops, attachment->wanted.name);
+		bool attached = attachment->by != ATTACHED_NOT;
+
+		json_object(json, NULL);
+		json_string(json, "name", attachment->wanted.name);
+		json_s64(json, "ifindex", link ? link->ifindex : 0);
+		json_bool(json, "up", link && link->up);
+		json_bool(json, "attached", attached);
+		json_string(json, "mode", attached ? lb_xdp_mode_name(attachment->mode) : NULL);
+		json_string(json, "attach",
+			    !attached                               ? NULL
+			    : attachment->by == ATTACHED_DISPATCHER ? "dispatcher"
+								    : "exclusive");
+		json_string(json, "attach_note",
+			    attachment->error[0]  ? attachment->error
+			    : attachment->note[0] ? attachment->note
+						  : NULL);
+		json_u64(json, "program_id", attachment->program_id);
+		json_object_end(json);
+	}
+	json_array_end(json);
+}
+
+static void write_table(struct json *json, const char *key, __u64 used, __u64 size)
+{
+	json_object(json, key);
+	json_u64(json, "used", used);
+	json_u64(json, "size", size);
+	json_object_end(json);
+}
+
+static void write_tables(struct lbd *lbd, struct json *json)
+{
+	const struct lb_table_sizes *sizes = &lbd->maps.tables.sizes;
+	struct lb_engine_usage usage;
+
+	lb_engine_get_usage(lbd->engine, &usage);
+	json_object(json, "flow_table");
+	json_u64(json, "entries", usage.flow_entries);
+	json_u64(json, "embryonic", usage.flow_embryonic);
+	json_u64(json, "capacity", (__u64)sizes->flow_buckets * LB_FLOWS_PER_BUCKET);
+	json_u64(json, "bytes", (__u64)sizes->flow_buckets * sizeof(struct lb_flow_bucket));
+	json_u64(json, "sweeps", usage.sweeps);
+	json_object_end(json);
+	json_object(json, "tables");
+	write_table(json, "services", usage.services, sizes->services);
+	write_table(json, "backends", usage.backends, sizes->counters);
+	write_table(json, "ring_slots", (__u64)usage.ring_lines * LB_SLOTS_PER_LINE,
+		    (__u64)sizes->ring_lines * LB_SLOTS_PER_LINE);
+	json_object_end(json);
+	json_object(json, "sweeper");
+	json_double(json, "cpu_permille", lbd->sweeper.last_spent_ns / 1e6);
+	json_u64(json, "cpu_permille_limit", lbd->running.config->sweeper.cpu_permille);
+	json_object_end(json);
+}
+
+struct overview {
+	__u64 backends, unsettled, since_s;
+};
+
+static void look(struct lbd *lbd, struct overview *ret)
+{
+	size_t n = lb_engine_services(lbd->engine);
+
+	*ret = (struct overview){};
+	for (size_t i = 0; i < n; i++) {
+		struct lb_service_view view;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0)
+			continue;
+		ret->backends += view.n_backends;
+		ret->unsettled += view.unsettled_slots;
+		if (view.unsettled_since_s && (!ret->since_s || view.unsettled_since_s < ret->since_s))
+			ret->since_s = view.unsettled_since_s;
+	}
+}
+
+/* Backends that get no packets because nobody knows the way, and why; leaving ones with their old flows too.
+ */
+static void warn_unresolved(struct lbd *lbd, struct json *json)
+{
+	size_t n = lb_engine_services(lbd->engine), told = 0, all = 0;
+
+	if (!lbd->n_unresolved)
+		return;
+	for (size_t i = 0; i < n; i++) {
+		struct lb_service_view view;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0)
+			continue;
+		for (size_t j = 0; j < view.n_backends; j++) {
+			const struct lb_backend_view *backend = &view.backends[j];
+			char address[LB_ADDRESS_TEXT_MAX];
+			struct lb_nexthop_state nexthop;
+
+			if (backend->nexthop.resolved || backend->leaving || ++all > WARNINGS_MAX)
+				continue;
+			told++;
+			lb_nexthops_get(lbd->netlink.nexthops, &backend->address, now_ms(), &nexthop);
+			json_format(json, NULL, "%s/%s (%s) is unreachable: %s", view.name, backend->name,
+				    lb_address_text(&backend->address, address),
+				    nexthop.why ? nexthop.why : "being resolved");
+		}
+	}
+	if (all > told)
+		json_format(json, NULL, "%zu more backends are unreachable", all - told);
+}
+
+#define NARROW_TOLD    5u
+#define IPV6_MTU_LEAST 1280u
+
+/* Ways to backends that are too narrow for packets which every IPv6 link must carry (RFC 8200 section 5):
+ * senders do not go below, so what is larger than the way never arrives. */
+static void warn_narrow(struct lbd *lbd, struct json *json)
+{
+	size_t told = 0, all = 0;
+
+	for (size_t i = 0; i < lb_engine_services(lbd->engine); i++) {
+		struct lb_service_view view;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config ||
+		    view.config->vip.address.family != LB_FAMILY_V6)
+			continue;
+		for (size_t k = 0; k < view.n_backends; k++) {
+			const struct lb_backend_view *backend = &view.backends[k];
+			const struct lb_backend *record =
+				&lbd->maps.tables.backends[view.backend_first + backend->index];
+
+			if (record->method == LB_METHOD_NONE || record->max_len >= IPV6_MTU_LEAST ||
+			    backend->leaving || ++all > NARROW_TOLD)
+				continue;
+			told++;
+			json_format(json, NULL,
+				    "the way to %s/%s carries packets of %u bytes, IPv6 needs %u: larger "
+				    "ones are "
+				    "dropped; its MTU of %u is too small",
+				    view.name, backend->name, record->max_len, IPV6_MTU_LEAST,
+				    backend->nexthop.mtu);
+		}
+	}
+	if (all > told)
+		json_format(json, NULL, "the ways to %zu more backends are too narrow for IPv6", all - told);
+}
+
+#define EMPTY_TOLD 5u
+
+/* Services that take no new connections, because nobody is eligible. */
+static void warn_empty(struct lbd *lbd, struct json *json)
+{
+	size_t told = 0, all = 0;
+
+	for (size_t i = 0; i < lb_engine_services(lbd->engine); i++) {
+		struct lb_service_view view;
+		bool eligible = false;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0)
+			continue;
+		for (size_t k = 0; k < view.n_backends && !eligible; k++)
+			eligible = view.backends[k].slots_cur > 0;
+		if (eligible || ++all > EMPTY_TOLD)
+			continue;
+		told++;
+		json_format(json, NULL,
+			    "%s has no backend that is active with a weight above 0: new connections "
+			    "are dropped",
+			    view.name);
+	}
+	if (all > told)
+		json_format(json, NULL, "%zu more services have no active backend", all - told);
+}
+
+/* Rings that stayed larger than their pools are now. Another balancer that starts makes them smaller, and
+ * does not agree with this one about who owns a slot. */
+static void warn_ring_sizes(struct lbd *lbd, struct json *json)
+{
+	char first[LB_NAME_MAX] = "";
+	__u32 have = 0, fresh = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < lb_engine_services(lbd->engine); i++) {
+		struct lb_service_view view;
+		__u32 size;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config || view.config->ring_size)
+			continue;
+		size = lb_config_ring_size(view.config->n_backends);
+		if (view.ring_slots == size || n++)
+			continue;
+		snprintf(first, sizeof(first), "%s", view.name);
+		have = view.ring_slots;
+		fresh = size;
+	}
+	if (n)
+		json_format(
+			json, NULL,
+			"the ring of %s keeps its %u slots, so that no flow moves, but a balancer that "
+			"starts "
+			"now makes it with %u (%zu such services): where several balancers serve the same "
+			"services, give ring_size",
+			first, have, fresh, n);
+}
+
+static void write_warnings(struct lbd *lbd, struct json *json)
+{
+	const struct lb_config_limits *limits = &lbd->running.config->limits;
+	const struct lb_table_sizes *sizes = &lbd->maps.tables.sizes;
+
+	json_array(json, "warnings");
+	if (lbd->degraded)
+		json_format(json, NULL,
+			    "the configuration file %s could not be used: what ran before is running",
+			    lbd->options.config_file);
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		if (lbd->attachments[i].by == ATTACHED_NOT)
+			json_format(json, NULL, "not attached to %s: %s", lbd->attachments[i].wanted.name,
+				    lbd->attachments[i].error[0] ? lbd->attachments[i].error
+								 : "not tried yet");
+	warn_unresolved(lbd, json);
+	warn_narrow(lbd, json);
+	warn_empty(lbd, json);
+	warn_ring_sizes(lbd, json);
+	if (lbd->netlink.table_full)
+		json_string(json, NULL,
+			    "the kernel's neighbour table is full: raise net.ipv4.neigh.default.gc_thresh3 "
+			    "and its "
+			    "IPv6 twin");
+	if (limits->flow_entries > (__u64)sizes->flow_buckets * LB_FLOWS_PER_BUCKET)
+		json_string(
+			json, NULL,
+			"limits.flow_entries is larger than the running table: it takes effect when maps are "
+			"made anew (lbd --detach, then start)");
+	if (lbd->metrics_error[0])
+		json_format(json, NULL, "no metrics: %s", lbd->metrics_error);
+	if (!lbd->options.socket && strcmp(lbd->socket_path, lbd->running.config->api.socket) != 0)
+		json_format(json, NULL, "api.socket is now %s: it takes effect at the next start of lbd",
+			    lbd->running.config->api.socket);
+	json_array_end(json);
+}
+
+int api_status(struct api_call *call, struct lb_error *error)
+{
+	struct lbd *lbd = call->lbd;
+	struct json *json = call->json;
+	struct stats_totals totals;
+	struct overview overview;
+	__u64 now_s = now_ms() / 1000;
+
+	look(lbd, &overview);
+	json_string(json, "version", lbd_version);
+	json_s64(json, "pid", getpid());
+	json_u64(json, "uptime_s", (now_ms() - lbd->started_ms) / 1000);
+	json_u64(json, "generation", lb_engine_generation(lbd->engine));
+	json_string(json, "config_file", lbd->options.config_file);
+	json_string(json, "state", "running");
+	write_interfaces(lbd, json);
+	json_u64(json, "services", lb_engine_services(lbd->engine));
+	json_u64(json, "backends", overview.backends);
+	json_u64(json, "overrides", lbd->running.n_overrides);
+	json_u64(json, "unsettled_slots", overview.unsettled);
+	if (overview.since_s)
+		json_u64(json, "unsettled_since_s", now_s > overview.since_s ? now_s - overview.since_s : 0);
+	else
+		json_null(json, "unsettled_since_s");
+	write_tables(lbd, json);
+	stats_all(&lbd->maps.tables, &lbd->carry, &totals);
+	json_object(json, "packets");
+	stats_write_totals(json, &totals);
+	redirect_write_lost(lbd, json);
+	json_object_end(json);
+	redirect_write(lbd, json);
+	json_u64(json, "captures", capture_count(lbd));
+	if (lbd->events.error.id) {
+		json_object(json, "last_error");
+		json_time(json, "time", &lbd->events.error.time);
+		json_string(json, "message", lbd->events.error.message);
+		json_object_end(json);
+	} else {
+		json_null(json, "last_error");
+	}
+	write_warnings(lbd, json);
+	return 0;
+}

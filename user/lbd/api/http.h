@@ -1,0 +1,77 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * A small HTTP server inside the event loop (libmicrohttpd, its epoll descriptor in sd-event). Clients are
+ * not trusted to be quick, whole or polite: bodies, headers, connections and time are bounded.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <sys/types.h>
+#include <systemd/sd-event.h>
+
+#include "base/error.h"
+#include "lbd/api/json.h"
+
+struct http;
+struct MHD_Connection;
+
+struct http_request {
+	const char *method;
+	const char *path; /* decoded, without query */
+	const char *body; /* terminated */
+	size_t length;
+	struct MHD_Connection *connection; /* for http_query() */
+};
+
+struct http_answer {
+	unsigned int status;
+	const char *type;           /* NULL: application/json */
+	struct json body;           /* taken over */
+	struct http_stream *stream; /* taken over; sent instead of the body, in chunks as they come */
+};
+
+/* Where the body of an answer comes from that is made while it is sent. */
+struct http_source {
+	/* Fills the buffer: how many bytes; 0: nothing yet, http_stream_wake() will tell; -1: that was all.
+	 */
+	ssize_t (*read)(void *context, char *buffer, size_t room);
+	/* The client will say no more, but may still listen (it shut its side down): come to an end. */
+	void (*finish)(void *context);
+	/* Called once, when all is sent or the client is gone: the stream is no more. */
+	void (*closed)(void *context);
+	void *context;
+};
+
+/* NULL: out of memory. Freed by whoever takes it over, or by http_stream_free(). */
+struct http_stream *http_stream_new(const struct http_source *source);
+void http_stream_free(struct http_stream *stream);
+
+/* The source has something, or has come to its end. Not from within its functions. */
+void http_stream_wake(struct http_stream *stream);
+
+struct http_handler {
+	/* Called once a request is whole. */
+	void (*handle)(void *context, const struct http_request *request, struct http_answer *answer);
+	/* The largest body for a method and path, bytes. Larger ones are answered before they are read. */
+	size_t (*body_limit)(void *context, const char *method, const char *path);
+	void *context;
+};
+
+/* Value of a parameter of the query; NULL: not given; "" for one without value. */
+const char *http_query(const struct http_request *request, const char *name);
+
+/* Fills an answer with the error object of docs/api.md. file: NULL or name of the file that is meant. */
+void http_error(struct http_answer *answer, unsigned int status, const struct lb_error *error,
+		const char *file);
+
+/* Serves a listening socket, which it takes over also on failure. */
+int http_new(sd_event *event, int listen_fd, const struct http_handler *handler, struct http **ret_http,
+	     struct lb_error *error);
+void http_free(struct http *http);
+
+/* Listening sockets. UNIX: mode 0660, takes the place of one that nobody serves any more. TCP:
+ * "127.0.0.1:9100",
+ * "[::1]:9100". A descriptor or -errno. */
+int http_listen_unix(const char *path, struct lb_error *error);
+int http_listen_tcp(const char *address, struct lb_error *error);

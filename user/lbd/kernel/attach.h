@@ -1,0 +1,72 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The packet path's program on interfaces. An exclusive attachment is a bpf_link pinned beside the maps: it
+ * outlives the agent, and another version of the program replaces the running one by an update of the link,
+ * never by a detach. Sharing the interface goes through libxdp's dispatcher, where the kernel lets it.
+ */
+#pragma once
+
+#include <linux/types.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config/config.h"
+#include "base/error.h"
+
+struct capture_program;
+struct maps;
+
+enum attached_by { ATTACHED_NOT, ATTACHED_LINK, ATTACHED_DISPATCHER };
+
+struct attachment {
+	struct lb_config_interface wanted;
+	int ifindex; /* that it is attached to; 0: not attached */
+	enum attached_by by;
+	enum lb_xdp_mode mode; /* as it is */
+	int link_fd;           /* ATTACHED_LINK; -1 */
+	__u32 program_id;
+	__u32 captures; /* ATTACHED_DISPATCHER: id of the capturing program that it runs a copy of; 0: none */
+	bool fresh;     /* attached by the last call, not adopted */
+	char note[200]; /* for people: why it is not what was asked for; may be empty */
+	char error[512]; /* why it is not attached; may be empty */
+};
+
+void attachment_init(struct attachment *attachment, const struct lb_config_interface *wanted);
+
+/*
+ * Attaches the program exclusively to the interface that now has the name, or brings what is attached up to
+ * date: adopts a pinned link, updates it when the program differs, makes one anew when there is none or the
+ * old interface is gone. generic_ok: use generic mode where the driver has no native one. 0; -ENODEV: there
+ * is no such interface; other errnos of the kernel with what to do in *error (also kept in
+ * attachment->error).
+ */
+int attachment_make(struct attachment *attachment, const struct maps *maps, int program_fd, bool generic_ok,
+		    struct lb_error *error);
+
+/*
+ * The same through the dispatcher, which loads a program of its own. known_id: a program that is known to be
+ * the one that is wanted, 0: none. capture: the program is a copy of this one, or NULL. -EOPNOTSUPP: not
+ * possible here, attachment->note says why; attach exclusively.
+ */
+int attachment_share(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
+		     const struct capture_program *capture, __u32 known_id, struct lb_error *error);
+
+/*
+ * An exclusive attachment that is to be shared now stays as it is, and its note says what to do. True if the
+ * note is new.
+ */
+bool attachment_note_exclusive(struct attachment *attachment);
+
+/* Closes what the agent holds; packets go on. */
+void attachment_close(struct attachment *attachment);
+
+/* Takes the program off the interface and removes the pin. */
+int attachment_remove(struct attachment *attachment, const struct maps *maps);
+
+/* Removes every attachment whose pin is in the directory, or whose program uses the maps. Returns how many,
+ * or the first -errno. */
+int attachments_remove_all(const struct maps *maps, struct lb_error *error);
+
+/* Names of interfaces that have a pin in the directory; number filled in. */
+size_t attachments_pinned(const struct maps *maps, char (*ret_names)[IF_NAMESIZE], size_t capacity);

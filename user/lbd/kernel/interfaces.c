@@ -1,0 +1,354 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The configured interfaces and their attachments: at start, when the configuration changes, and when links
+ * come and go.
+ */
+#include "lbd/capture/capture_internal.h"
+#include "lbd/lbd.h"
+#include "lbd/kernel/redirect.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define RETRY_MS 5000u
+
+static struct attachment *find(struct lbd *lbd, const char *name)
+{
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		if (strcmp(lbd->attachments[i].wanted.name, name) == 0)
+			return &lbd->attachments[i];
+	return NULL;
+}
+
+static const struct lb_config_interface *find_wanted(const struct lb_config *config, const char *name)
+{
+	for (size_t i = 0; i < config->n_interfaces; i++)
+		if (strcmp(config->interfaces[i].name, name) == 0)
+			return &config->interfaces[i];
+	return NULL;
+}
+
+int interfaces_check(const struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
+{
+	for (size_t i = 0; i < config->n_interfaces; i++) {
+		const char *name = config->interfaces[i].name;
+		char path[64], value[IF_NAMESIZE + 2];
+
+		if (lb_nexthops_link_by_name(lbd->netlink.nexthops, name) ||
+		    (lbd->running.config && find_wanted(lbd->running.config, name)))
+			continue;
+		snprintf(path, sizeof(path), "interfaces[%zu].name", i);
+		snprintf(value, sizeof(value), "\"%s\"", name);
+		return lb_error_at(error, ENODEV, path, value, "there is no interface %s on this host", name);
+	}
+	return 0;
+}
+
+/*
+ * The program that runs already, if the last agent noted that it made it of this very object with these
+ * constants: loading another one, to compare, takes a second of the verifier. A descriptor or -1.
+ */
+static int running_program(const struct lbd *lbd, const char *name, const char *digest)
+{
+	char note[128] = "", made_of[PROGRAM_DIGEST], tag[17];
+	struct program_identity identity;
+	__u32 id;
+	int fd;
+
+	if (store_get_note(&lbd->store, name, note, sizeof(note)) < 0 ||
+	    sscanf(note, "%32s %u %16s", made_of, &id, tag) != 3 || strcmp(made_of, digest) != 0)
+		return -1;
+	fd = bpf_prog_get_fd_by_id(id);
+	if (fd < 0)
+		return -1;
+	program_identify(fd, &identity);
+	if (strcmp(identity.tag, tag) == 0 && program_uses(&lbd->maps, fd))
+		return fd;
+	close(fd);
+	return -1;
+}
+
+static void note_program(struct lbd *lbd, const char *name, const char *digest, int fd)
+{
+	struct program_identity identity;
+	char note[128];
+
+	program_identify(fd, &identity);
+	snprintf(note, sizeof(note), "%s %u %s\n", digest, identity.id, identity.tag);
+	store_put_note(&lbd->store, name, note);
+}
+
+/* One that waits to be shared (it has not been refused) counts: once there it could not be of another kind.
+ */
+bool interfaces_frags(const struct lbd *lbd)
+{
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		const struct attachment *attachment = &lbd->attachments[i];
+
+		if (attachment->by == ATTACHED_DISPATCHER)
+			return false;
+		if (attachment->by == ATTACHED_NOT && !attachment->note[0] &&
+		    attachment->wanted.attach == LB_ATTACH_DISPATCHER)
+			return false;
+	}
+	return true;
+}
+
+int interfaces_program(struct lbd *lbd, struct lb_error *error)
+{
+	bool frags = interfaces_frags(lbd);
+	char digest[PROGRAM_DIGEST];
+	int fd;
+
+	program_digest(&lbd->maps, lbd->several_interfaces, frags, digest);
+	if (lbd->program_fd >= 0 && strcmp(lbd->program_digest, digest) == 0)
+		return lbd->program_fd;
+	capture_stop_all(lbd, "the interfaces change", false);
+	fd = running_program(lbd, "program", digest);
+	if (fd < 0) {
+		fd = program_load(&lbd->maps, lbd->several_interfaces, frags, error);
+		if (fd == -EINVAL) /* the device map may be of the other kind, from before a change */
+			fd = program_load(&lbd->maps, lbd->several_interfaces, !frags, error);
+		if (fd < 0)
+			return fd;
+		note_program(lbd, "program", digest, fd);
+	}
+	if (lbd->program_fd >= 0)
+		close(lbd->program_fd);
+	lbd->program_fd = fd;
+	memcpy(lbd->program_digest, digest, sizeof(digest));
+	return fd;
+}
+
+static void tell(struct lbd *lbd, const struct attachment *attachment)
+{
+	events_add(&lbd->events, attachment->note[0] ? LOG_LEVEL_NOTICE : LOG_LEVEL_INFO, "attach",
+		   "interface=%s mode=%s attach=%s program=%u %s%s%s%s", attachment->wanted.name,
+		   lb_xdp_mode_name(attachment->mode),
+		   attachment->by == ATTACHED_DISPATCHER ? "dispatcher" : "exclusive", attachment->program_id,
+		   attachment->fresh ? "fresh=yes" : "adopted=yes", attachment->note[0] ? " note=\"" : "",
+		   attachment->note, attachment->note[0] ? "\"" : "");
+}
+
+/* Through the dispatcher. -EOPNOTSUPP: exclusively, then. */
+static int share(struct lbd *lbd, struct attachment *attachment, struct lb_error *error)
+{
+	char digest[PROGRAM_DIGEST], name[IF_NAMESIZE + 16];
+	struct program_identity known = {};
+	int fd, r;
+
+	program_digest(&lbd->maps, lbd->several_interfaces, false, digest);
+	snprintf(name, sizeof(name), "program-%s", attachment->wanted.name);
+	fd = running_program(lbd, name, digest);
+	if (fd >= 0) {
+		program_identify(fd, &known);
+		close(fd);
+	}
+	r = attachment_share(attachment, &lbd->maps, lbd->several_interfaces, NULL, known.id, error);
+	if (r == 0)
+		attachment->captures = 0;
+	if (r < 0 || attachment->program_id == known.id)
+		return r;
+	fd = bpf_prog_get_fd_by_id(attachment->program_id);
+	if (fd >= 0) {
+		note_program(lbd, name, digest, fd);
+		close(fd);
+	}
+	return 0;
+}
+
+/* A shared interface gets a copy of the capturing program. What it had it keeps if that fails. */
+static int share_capture(struct lbd *lbd, struct attachment *attachment,
+			 const struct capture_program *capture, struct lb_error *error)
+{
+	struct attachment before = *attachment;
+	int r;
+
+	r = attachment_share(attachment, &lbd->maps, lbd->several_interfaces, capture,
+			     attachment->captures == capture->id ? attachment->program_id : 0, error);
+	if (r == 0) {
+		attachment->captures = capture->id;
+		return 0;
+	}
+	if (r == -EOPNOTSUPP)
+		lb_error_set(error, EOPNOTSUPP, "%s: the capturing program: %s", attachment->wanted.name,
+			     attachment->note);
+	*attachment = before;
+	return r;
+}
+
+static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error *error)
+{
+	bool before = attachment->by != ATTACHED_NOT;
+	const struct capture_program *capture = capture_program(lbd);
+	int fd, r = -EOPNOTSUPP;
+
+	if (capture && attachment->by == ATTACHED_DISPATCHER)
+		return share_capture(lbd, attachment, capture, error);
+	if (attachment->wanted.attach == LB_ATTACH_DISPATCHER && attachment->by != ATTACHED_LINK)
+		r = share(lbd, attachment, error);
+	if (r == -EOPNOTSUPP) {
+		fd = capture && capture->fd >= 0 ? capture->fd : interfaces_program(lbd, error);
+		r = fd < 0 ? fd : attachment_make(attachment, &lbd->maps, fd, lbd->options.generic_ok, error);
+	}
+	if (r == 0)
+		redirect_from(lbd, attachment->ifindex);
+	if (r == 0 && (attachment_note_exclusive(attachment) || !before))
+		tell(lbd, attachment);
+	return r;
+}
+
+/* Adds attachments for interfaces that have none yet, and takes over what is wanted of them now. */
+static int extend(struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
+{
+	struct attachment *attachments = realloc(
+		lbd->attachments, (lbd->n_attachments + config->n_interfaces + 1) * sizeof(*attachments));
+
+	if (!attachments)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	lbd->attachments = attachments;
+	for (size_t i = 0; i < config->n_interfaces; i++) {
+		const struct lb_config_interface *wanted = &config->interfaces[i];
+		struct attachment *attachment = find(lbd, wanted->name);
+
+		if (attachment)
+			attachment->wanted = *wanted;
+		else
+			attachment_init(&lbd->attachments[lbd->n_attachments++], wanted);
+	}
+	return 0;
+}
+
+static void undo(struct lbd *lbd, size_t from)
+{
+	while (lbd->n_attachments > from) {
+		struct attachment *attachment = &lbd->attachments[--lbd->n_attachments];
+
+		if (attachment->by != ATTACHED_NOT && attachment->fresh)
+			attachment_remove(attachment, &lbd->maps);
+		attachment_close(attachment);
+	}
+}
+
+int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
+{
+	size_t had = lbd->n_attachments;
+	/* While old interfaces are still there the program must be able to tell them apart. */
+	bool several = config->n_interfaces > 1 || (had > 0 && !find(lbd, config->interfaces[0].name));
+	int r = extend(lbd, config, error);
+
+	lbd->several_interfaces = several || had > 1;
+	for (size_t i = 0; r == 0 && i < lbd->n_attachments; i++) {
+		r = make(lbd, &lbd->attachments[i], error);
+		if (r == -ENODEV) {
+			events_add(&lbd->events, LOG_LEVEL_WARNING, "link",
+				   "interface=%s missing=yes action=\"attach when it comes\"",
+				   lbd->attachments[i].wanted.name);
+			r = 0;
+		}
+	}
+	if (r < 0)
+		undo(lbd, had);
+	return r;
+}
+
+static bool same_wish(const struct lb_config_interface *a, const struct lb_config_interface *b)
+{
+	return a->xdp_mode == b->xdp_mode && a->attach == b->attach;
+}
+
+void interfaces_trim(struct lbd *lbd, const struct lb_config *config)
+{
+	bool again = lbd->several_interfaces != (config->n_interfaces > 1);
+	struct lb_error error = {};
+	size_t kept = 0;
+
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		struct attachment *attachment = &lbd->attachments[i];
+		const struct lb_config_interface *wanted = find_wanted(config, attachment->wanted.name);
+
+		if (wanted) {
+			/* After a change that failed they may be as it wanted them. */
+			again |= !same_wish(wanted, &attachment->wanted);
+			attachment->wanted = *wanted;
+			lbd->attachments[kept++] = *attachment;
+			continue;
+		}
+		if (attachment->by != ATTACHED_NOT) {
+			attachment_remove(attachment, &lbd->maps);
+			events_add(&lbd->events, LOG_LEVEL_INFO, "attach", "interface=%s detached=yes",
+				   attachment->wanted.name);
+		}
+		attachment_close(attachment);
+	}
+	lbd->n_attachments = kept;
+	if (!again)
+		return;
+	lbd->several_interfaces = config->n_interfaces > 1;
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		if (make(lbd, &lbd->attachments[i], &error) < 0)
+			events_add(&lbd->events, LOG_LEVEL_ERROR, "attach", "%s", error.text);
+}
+
+int interfaces_reprogram(struct lbd *lbd, struct lb_error *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		struct lb_error why = {};
+		int one = lbd->attachments[i].by == ATTACHED_NOT ? 0 : make(lbd, &lbd->attachments[i], &why);
+
+		if (one < 0 && one != -ENODEV && r == 0) {
+			r = one;
+			*error = why;
+		}
+	}
+	return r;
+}
+
+void interfaces_update(struct lbd *lbd)
+{
+	bool missing = false;
+
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		struct attachment *attachment = &lbd->attachments[i];
+		const struct lb_link *link =
+			lb_nexthops_link_by_name(lbd->netlink.nexthops, attachment->wanted.name);
+		struct lb_error error = {};
+		int r;
+
+		if (attachment->by != ATTACHED_NOT && link && link->ifindex == attachment->ifindex)
+			continue;
+		if (attachment->by != ATTACHED_NOT) {
+			events_add(&lbd->events, LOG_LEVEL_WARNING, "link", "interface=%s gone=yes",
+				   attachment->wanted.name);
+			attachment_remove(attachment, &lbd->maps);
+		}
+		if (!link) {
+			snprintf(attachment->error, sizeof(attachment->error), "there is no interface %s",
+				 attachment->wanted.name);
+			continue;
+		}
+		r = make(lbd, attachment, &error);
+		if (r < 0 && r != -ENODEV) {
+			missing = true;
+			events_add(&lbd->events, LOG_LEVEL_ERROR, "attach", "%s", error.text);
+		}
+	}
+	lbd->attach_retry_ms = missing ? now_ms() + RETRY_MS : 0;
+}
+
+void interfaces_close(struct lbd *lbd)
+{
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		attachment_close(&lbd->attachments[i]);
+	free(lbd->attachments);
+	lbd->attachments = NULL;
+	lbd->n_attachments = 0;
+	if (lbd->program_fd >= 0)
+		close(lbd->program_fd);
+	lbd->program_fd = -1;
+}

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The kernel's routes, neighbours and links, through libnl: one socket for events, in the event loop, and one
+ * for questions, asked in batches. What they say lives in struct lb_nexthops.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <systemd/sd-event.h>
+
+#include "base/error.h"
+#include "net/nexthops.h"
+
+struct nl_sock;
+
+struct netlink {
+	struct nl_sock *events, *query;
+	sd_event_source *io;
+	struct lb_nexthops *nexthops;
+	bool no_managed; /* the kernel cannot keep neighbours resolved by itself (before Linux 5.16) */
+	bool lost;       /* events were, and what is known is not yet made good */
+	bool table_full; /* the neighbour table has no room for all that we need */
+	__u32 sequence;
+	void (*changed)(void *context, int mask); /* LB_NEXTHOPS_* */
+	void *context;
+};
+
+/* Subscribes, then reads links and neighbours. changed is called from the event loop. */
+int netlink_open(struct netlink *netlink, sd_event *event, void (*changed)(void *context, int mask),
+		 void *context, struct lb_error *error);
+void netlink_close(struct netlink *netlink);
+
+struct lb_engine;
+
+/*
+ * Makes the backends of the configuration, and those that the engine has (leaving ones with their old flows
+ * among them), the destinations that matter, and asks for the routes that are not known. 0 or -errno.
+ */
+int netlink_want(struct netlink *netlink, const struct lb_config *config, struct lb_engine *engine,
+		 struct lb_error *error);
+
+/* Asks for all routes that are stale. Number that changed, or -errno. */
+int netlink_query_routes(struct netlink *netlink, struct lb_error *error);
+
+/* Asks the kernel to resolve and keep the neighbours in use, and to let go of the others. */
+void netlink_keep(struct netlink *netlink);
+
+/* Waits a moment, at most so long, for neighbours that have just come to be needed, so that a new backend is
+ * reachable when the first packets go to it. */
+void netlink_settle(struct netlink *netlink, __u64 at_most_ms);
+
+/* Every few seconds: makes good what could not be at once after events were lost; where the kernel cannot
+ * keep neighbours, has those probed that were not heard of lately. */
+void netlink_probe(struct netlink *netlink);
+
+/* Whether some VIP of the configuration is an address of an interface of this host other than loopback:
+ * -EADDRINUSE and *error with the place and the interface. */
+int netlink_check_vips(const struct lb_config *config, struct lb_error *error);

@@ -1,0 +1,403 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Plan, record, commit. The record is on disk before packets see the generation: a crash in between comes
+ * back as the new state, a crash before as the old one.
+ */
+#include "lbd/state/change.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "lbd/state/change_plan.h"
+#include "base/cleanup.h"
+#include "lbd/api/metrics.h"
+
+#define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
+
+static void plan_freep(struct lb_plan **plan)
+{
+	lb_plan_free(*plan);
+}
+
+void desired_done(struct desired *desired)
+{
+	if (!desired->borrowed) {
+		lb_config_free(desired->config);
+		free(desired->text);
+	}
+	free(desired->overrides);
+	memset(desired, 0, sizeof(*desired));
+}
+
+const struct lb_config_service *config_find_service(const struct lb_config *config, const char *service)
+{
+	for (size_t i = 0; i < config->n_services; i++)
+		if (strcmp(config->services[i].name, service) == 0)
+			return &config->services[i];
+	return NULL;
+}
+
+bool config_has_backend(const struct lb_config *config, const char *service, const char *backend)
+{
+	struct lb_backend_cursor cursor = { .service = config_find_service(config, service) };
+	struct lb_backend_config found;
+
+	while (cursor.service && lb_backend_cursor_next(&cursor, &found))
+		if (strcmp(found.name, backend) == 0)
+			return true;
+	return false;
+}
+
+struct lb_override *desired_override(const struct desired *desired, const char *service, const char *backend)
+{
+	for (size_t i = 0; i < desired->n_overrides; i++)
+		if (strcmp(desired->overrides[i].service, service) == 0 &&
+		    strcmp(desired->overrides[i].backend, backend) == 0)
+			return &desired->overrides[i];
+	return NULL;
+}
+
+size_t desired_filter_overrides(struct desired *desired)
+{
+	size_t kept = 0, n = desired->n_overrides;
+
+	for (size_t i = 0; i < n; i++) {
+		const struct lb_override *override = &desired->overrides[i];
+
+		if (!config_has_backend(desired->config, override->service, override->backend))
+			log_notice("event=override_dropped service=%s backend=%s", override->service,
+				   override->backend);
+		else
+			desired->overrides[kept++] = *override;
+	}
+	desired->n_overrides = kept;
+	return n - kept;
+}
+
+static int copy_overrides(const struct desired *from, struct desired *to, struct lb_error *error)
+{
+	/* One more: a change adds at most one. */
+	to->overrides = calloc(from->n_overrides + 1, sizeof(*to->overrides));
+	if (!to->overrides)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	if (from->n_overrides)
+		memcpy(to->overrides, from->overrides, from->n_overrides * sizeof(*to->overrides));
+	to->n_overrides = from->n_overrides;
+	return 0;
+}
+
+int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error)
+{
+	struct desired copy = *from;
+	int r = copy_overrides(from, &copy, error);
+
+	if (r < 0)
+		return r;
+	copy.text = NULL;
+	copy.borrowed = true;
+	*ret_desired = copy;
+	return 0;
+}
+
+int desired_from_text(const struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,
+		      struct lb_error *error)
+{
+	struct desired desired = {};
+	int r = lb_config_parse(text, length, &desired.config, error);
+
+	if (r < 0)
+		return r;
+	desired.text = malloc(length + 1);
+	if (!desired.text || lb_config_pack(desired.config) < 0) {
+		desired_done(&desired);
+		return lb_error_set(error, ENOMEM, "out of memory");
+	}
+	memcpy(desired.text, text, length);
+	desired.text[length] = '\0';
+	desired.length = length;
+	store_digest(text, length, desired.digest);
+	memcpy(desired.file_digest, lbd->running.file_digest, sizeof(desired.file_digest));
+	r = copy_overrides(&lbd->running, &desired, error);
+	if (r < 0) {
+		desired_done(&desired);
+		return r;
+	}
+	desired_filter_overrides(&desired);
+	*ret_desired = desired;
+	return 0;
+}
+
+static bool same_overrides(const struct desired *a, const struct desired *b)
+{
+	if (a->n_overrides != b->n_overrides)
+		return false;
+	for (size_t i = 0; i < a->n_overrides; i++) {
+		const struct lb_override *x = &a->overrides[i], *y = &b->overrides[i];
+
+		if (strcmp(x->service, y->service) != 0 || strcmp(x->backend, y->backend) != 0 ||
+		    x->has_weight != y->has_weight || x->has_state != y->has_state ||
+		    (x->has_weight && x->weight != y->weight) || (x->has_state && x->state != y->state))
+			return false;
+	}
+	return true;
+}
+
+int running_text(const struct lbd *lbd, char **ret_text, size_t *ret_length, struct lb_error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t length;
+	FILE *out;
+	int r;
+
+	if (store_get_config(&lbd->store, lbd->running.digest, ret_text, ret_length, NULL) == 0)
+		return 0;
+	out = open_memstream(&text, &length);
+	if (!out)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	r = lb_config_write(lbd->running.config, out);
+	if (fclose(out) != 0 || r < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	*ret_text = text;
+	*ret_length = length;
+	text = NULL;
+	return 0;
+}
+
+/* The stored text of what runs is gone from the state directory: another one comes in its place. */
+static int restore_config(struct lbd *lbd, struct desired *next, struct lb_error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+	int r = running_text(lbd, &text, &next->length, error);
+
+	if (r < 0)
+		return r;
+	store_digest(text, next->length, next->digest);
+	r = store_put_config(&lbd->store, text, next->length, next->digest, error);
+	if (r < 0)
+		return r;
+	lbd->running.length = next->length;
+	memcpy(lbd->running.digest, next->digest, sizeof(next->digest));
+	return 0;
+}
+
+static int record_write(struct lbd *lbd, const struct desired *next, const char *cause, __u64 generation,
+			struct lb_error *error)
+{
+	struct record record = {
+		.generation = generation,
+		.time_s = time(NULL),
+		.services = next->config->n_services,
+		.overrides = next->overrides,
+		.n_overrides = next->n_overrides,
+	};
+
+	snprintf(record.cause, sizeof(record.cause), "%s", cause);
+	memcpy(record.config, next->digest, sizeof(record.config));
+	memcpy(record.file_digest, next->file_digest, sizeof(record.file_digest));
+	return store_put_record(&lbd->store, &record, error);
+}
+
+/* Writes down what is about to be made visible. *ret_generation: number of the record; 0: none was needed. */
+static int record_next(struct lbd *lbd, struct desired *next, const struct change *change, bool empty,
+		       __u64 *ret_generation, struct lb_error *error)
+{
+	__u64 generation = lb_engine_generation(lbd->engine) + !empty;
+	bool recorded = lbd->recorded_generation && strcmp(next->digest, lbd->recorded_config) == 0;
+	int r = 0;
+
+	*ret_generation = 0;
+	if (recorded && same_overrides(next, &lbd->running) &&
+	    strcmp(next->file_digest, lbd->running.file_digest) == 0)
+		return 0;
+	if (!recorded || !store_has_config(&lbd->store, next->digest))
+		r = next->text ? store_put_config(&lbd->store, next->text, next->length, next->digest, error)
+			       : restore_config(lbd, next, error);
+	lbd_step(lbd, "config_stored");
+	if (r == 0)
+		r = record_write(lbd, next, change->cause, generation, error);
+	lbd_step(lbd, "recorded");
+	if (r == 0)
+		*ret_generation = generation;
+	return r;
+}
+
+/* new_ids: backends may come that are not there, with ids that have counted before. */
+static int commit_plan(struct lbd *lbd, struct lb_plan *plan, bool new_ids, struct lb_error *error)
+{
+	int r;
+
+	if (!new_ids)
+		return lb_engine_commit(lbd->engine, plan, error);
+	stats_carry_before(&lbd->carry, &lbd->maps.tables);
+	r = lb_engine_commit(lbd->engine, plan, error);
+	stats_carry_after(&lbd->carry, &lbd->maps.tables);
+	return r;
+}
+
+static int commit(struct lbd *lbd, struct desired *next, const struct change *change, struct lb_plan *plan,
+		  struct lb_error *error)
+{
+	bool empty = lb_plan_is_empty(plan);
+	__u64 recorded = 0;
+	/* All that can fail comes before the record: that of an empty plan takes the place of the last one.
+	 */
+	int r = lb_engine_prepare(lbd->engine, plan, error);
+
+	if (r == 0)
+		r = record_next(lbd, next, change, empty, &recorded, error);
+	if (r == 0)
+		r = commit_plan(lbd, plan, !next->borrowed || change->starting, error);
+	if (r < 0 || !recorded)
+		return r;
+	lbd_step(lbd, "committed");
+	lbd->recorded_generation = recorded;
+	memcpy(lbd->recorded_config, next->digest, sizeof(lbd->recorded_config));
+	store_prune(&lbd->store);
+	return 0;
+}
+
+/* next becomes what runs; the engine no longer refers to what ran. */
+static void take_over(struct lbd *lbd, struct desired *next)
+{
+	if (next->borrowed) {
+		free(lbd->running.overrides);
+		lbd->running.overrides = next->overrides;
+		lbd->running.n_overrides = next->n_overrides;
+		memcpy(lbd->running.file_digest, next->file_digest, sizeof(next->file_digest));
+	} else {
+		desired_done(&lbd->running);
+		lbd->running = *next;
+	}
+	free(lbd->running.text);
+	lbd->running.text = NULL;
+	memset(next, 0, sizeof(*next));
+}
+
+static int check(struct lbd *lbd, const struct desired *next, const struct change *change,
+		 struct lb_error *error)
+{
+	int r;
+
+	if (next->borrowed && !change->starting)
+		return 0;
+	r = netlink_check_vips(next->config, error);
+	if (r == 0 && !change->starting)
+		r = interfaces_check(lbd, next->config, error);
+	return r;
+}
+
+static int plan_next(struct lbd *lbd, const struct desired *next, const struct change *change,
+		     struct lb_plan **ret_plan, struct lb_error *error)
+{
+	struct lb_desired desired = {
+		.config = next->config,
+		.overrides = next->overrides,
+		.n_overrides = next->n_overrides,
+		.allow_ring_resize = change->allow_ring_resize,
+		.same_nexthops = next->borrowed && !change->starting && !lbd->replan_due_ms,
+	};
+
+	lbd->planning = next->config;
+	return lb_engine_plan(lbd->engine, &desired, ret_plan, error);
+}
+
+static int make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
+		struct lb_error *error)
+{
+	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
+	__u64 from = lb_engine_generation(lbd->engine);
+	bool nexthops = !next->borrowed || change->starting || lbd->replan_due_ms; /* looked up anew */
+	bool other = !next->borrowed || change->starting; /* backends may come or go */
+	bool interfaces = !next->borrowed && !change->starting;
+	struct plan_summary summary;
+	__u64 begin = now_ms(), routed, planned, committed, to;
+	int r = check(lbd, next, change, error);
+
+	if (r == 0 && other)
+		r = netlink_want(&lbd->netlink, next->config, lbd->engine, error);
+	if (r == 0 && !change->dry_run) {
+		netlink_keep(&lbd->netlink);
+		netlink_settle(&lbd->netlink, SETTLE_MS);
+	}
+	routed = now_ms();
+	if (r == 0)
+		r = plan_next(lbd, next, change, &plan, error);
+	planned = now_ms();
+	if (r < 0)
+		return r;
+	plan_summarise(plan, &summary);
+	to = from + !lb_plan_is_empty(plan);
+	/* Before the change: once it is made it must be told. */
+	if (plan_json && !json_reserve(plan_json, plan_bytes(plan)))
+		return lb_error_set(error, ENOMEM, "out of memory");
+	if (change->dry_run) {
+		if (plan_json)
+			plan_write(plan, true, from, to, &summary, plan_json);
+		return 0;
+	}
+	if (interfaces)
+		r = interfaces_attach(lbd, next->config, error);
+	if (r == 0)
+		r = commit(lbd, next, change, plan, error);
+	if (r < 0) {
+		if (interfaces)
+			interfaces_trim(lbd, lbd->running.config);
+		return r;
+	}
+	committed = now_ms();
+	take_over(lbd, next);
+	if (interfaces)
+		interfaces_trim(lbd, lbd->running.config);
+	if (other)
+		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
+	/* The ring of a large service alone takes some MiB to make. */
+	lbd->trim_s = TRIM_S;
+	netlink_keep(&lbd->netlink);
+	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
+		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s "
+		   "nexthops_ms=%llu plan_ms=%llu commit_ms=%llu",
+		   change->cause, lb_engine_generation(lbd->engine), from, summary.services,
+		   summary.slots_moved, summary.breaks ? "yes" : "no", routed - begin, planned - routed,
+		   committed - planned);
+	if (nexthops)
+		nexthops_report(lbd);
+	/* Last: packets see the change the sooner. */
+	if (plan_json)
+		plan_write(plan, false, from, to, &summary, plan_json);
+	return 0;
+}
+
+int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
+		struct lb_error *error)
+{
+	bool other = !next->borrowed && !change->starting;
+	int r = make(lbd, next, change, plan_json, error);
+
+	/* What was not made leaves nothing behind: no neighbour is kept for it. */
+	if (other && (r < 0 || change->dry_run))
+		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
+	else if (other)
+		metrics_update(lbd);
+	return r;
+}
+
+int change_nexthops(struct lbd *lbd, struct lb_error *error)
+{
+	static const struct change change = { .cause = "next hops" };
+	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
+	int r;
+
+	/* What runs is not borrowed: every next hop is looked at. */
+	r = plan_next(lbd, &lbd->running, &change, &plan, error);
+	if (r < 0)
+		return r;
+	if (lb_plan_is_empty(plan))
+		return 0;
+	r = commit_plan(lbd, plan, false, error);
+	if (r < 0)
+		return r;
+	nexthops_report(lbd);
+	lbd->trim_s = TRIM_S;
+	return 1;
+}

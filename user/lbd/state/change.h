@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Changes: the one way from something that is wanted to tables that packets see. Plan, record, commit.
+ */
+#pragma once
+
+#include "lbd/lbd.h"
+
+struct change {
+	const char *cause; /* for the record and the events: "apply", "rollback to 12", ... */
+	const char *kind;  /* of the event: static */
+	bool dry_run;
+	bool allow_ring_resize;
+	bool starting; /* interfaces may be missing, attachment is the caller's */
+};
+
+/*
+ * Makes next the running state: checks it against the host, plans, records the generation, commits. On
+ * success next is consumed (emptied) unless dry_run; on failure nothing changed and next is the caller's.
+ * plan (may be NULL) gets the members of the answer's plan object.
+ */
+int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan,
+		struct lb_error *error);
+
+/* Plans and commits what runs anew, because next hops changed. Not recorded. */
+int change_nexthops(struct lbd *lbd, struct lb_error *error);
+
+/* A configuration from text (copied) with the running overrides that still fit. */
+int desired_from_text(const struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,
+		      struct lb_error *error);
+
+/* The text of the configuration that runs, from the store; written anew if it is gone from there. The caller
+ * frees *ret_text. 0, -ENOMEM, -EIO. */
+int running_text(const struct lbd *lbd, char **ret_text, size_t *ret_length, struct lb_error *error);
+
+/* A copy of what runs, to be changed. */
+int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error);
+
+/* Keeps the overrides whose service and backend are configured. Returns how many went. */
+size_t desired_filter_overrides(struct desired *desired);
+
+bool config_has_backend(const struct lb_config *config, const char *service, const char *backend);
+const struct lb_config_service *config_find_service(const struct lb_config *config, const char *service);
+
+/* The override of a backend, or NULL. */
+struct lb_override *desired_override(const struct desired *desired, const char *service, const char *backend);

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Records of generations. Read strictly: a record that is not exactly what we write is not ours to guess at.
+ */
+#include "lbd/state/store_record.h"
+
+#include <cjson/cJSON.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "lbd/api/json.h"
+
+void record_done(struct record *record)
+{
+	free(record->overrides);
+	memset(record, 0, sizeof(*record));
+}
+
+void records_free(struct record *records, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		record_done(&records[i]);
+	free(records);
+}
+
+char *record_print(const struct record *record)
+{
+	struct json json = {};
+
+	json_object(&json, NULL);
+	json_u64(&json, "generation", record->generation);
+	json_s64(&json, "time", record->time_s);
+	json_string(&json, "cause", record->cause);
+	json_string(&json, "config", record->config);
+	json_string(&json, "file_digest", record->file_digest);
+	json_u64(&json, "services", record->services);
+	json_array(&json, "overrides");
+	for (size_t i = 0; i < record->n_overrides; i++) {
+		const struct lb_override *override = &record->overrides[i];
+
+		json_object(&json, NULL);
+		json_string(&json, "service", override->service);
+		json_string(&json, "backend", override->backend);
+		if (override->has_weight)
+			json_u64(&json, "weight", override->weight);
+		if (override->has_state)
+			json_string(&json, "state", lb_state_name(override->state));
+		json_object_end(&json);
+	}
+	json_array_end(&json);
+	json_object_end(&json);
+	if (json.failed) {
+		json_done(&json);
+		return NULL;
+	}
+	return json.text;
+}
+
+/* Numbers here stay far below 2^53: exact in a double. */
+static int get_number(const cJSON *object, const char *key, double *ret_value)
+{
+	const cJSON *item = cJSON_GetObjectItemCaseSensitive(object, key);
+
+	if (!cJSON_IsNumber(item) || item->valuedouble < 0 || item->valuedouble > 9007199254740991.0 ||
+	    item->valuedouble != (double)(__u64)item->valuedouble)
+		return -EINVAL;
+	*ret_value = item->valuedouble;
+	return 0;
+}
+
+static int get_string(const cJSON *object, const char *key, char *ret_value, size_t size)
+{
+	const char *text = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(object, key));
+
+	if (!text || strlen(text) >= size)
+		return -EINVAL;
+	memset(ret_value, 0, size);
+	memcpy(ret_value, text, strlen(text));
+	return 0;
+}
+
+static int parse_override(const cJSON *item, struct lb_override *override)
+{
+	char state[16];
+	double weight;
+
+	if (get_string(item, "service", override->service, sizeof(override->service)) < 0 ||
+	    get_string(item, "backend", override->backend, sizeof(override->backend)) < 0)
+		return -EINVAL;
+	if (cJSON_HasObjectItem(item, "weight")) {
+		if (get_number(item, "weight", &weight) < 0 || weight > 65535)
+			return -EINVAL;
+		override->has_weight = true;
+		override->weight = weight;
+	}
+	if (cJSON_HasObjectItem(item, "state")) {
+		if (get_string(item, "state", state, sizeof(state)) < 0 ||
+		    lb_state_parse(state, &override->state) < 0)
+			return -EINVAL;
+		override->has_state = true;
+	}
+	return 0;
+}
+
+static int parse_overrides(const cJSON *list, struct record *record)
+{
+	int n = cJSON_GetArraySize(list);
+	const cJSON *item;
+
+	if (!cJSON_IsArray(list))
+		return -EINVAL;
+	record->overrides = calloc(n ? n : 1, sizeof(*record->overrides));
+	if (!record->overrides)
+		return -ENOMEM;
+	cJSON_ArrayForEach (item, list) {
+		int r = parse_override(item, &record->overrides[record->n_overrides]);
+
+		if (r < 0)
+			return r;
+		record->n_overrides++;
+	}
+	return 0;
+}
+
+int record_parse(const char *text, size_t length, struct record *ret_record, struct lb_error *error)
+{
+	_cleanup_(cjson_freep) cJSON *tree = cJSON_ParseWithLength(text, length);
+	struct record record = {};
+	double generation, time_s, services;
+	int r;
+
+	if (!cJSON_IsObject(tree))
+		return lb_error_set(error, EINVAL, "it is not a JSON object");
+	if (get_number(tree, "generation", &generation) < 0 || get_number(tree, "time", &time_s) < 0 ||
+	    get_number(tree, "services", &services) < 0 ||
+	    get_string(tree, "cause", record.cause, sizeof(record.cause)) < 0 ||
+	    get_string(tree, "config", record.config, sizeof(record.config)) < 0 ||
+	    get_string(tree, "file_digest", record.file_digest, sizeof(record.file_digest)) < 0)
+		return lb_error_set(error, EINVAL, "a member is missing or not what it should be");
+	if (strlen(record.config) != STORE_DIGEST - 1 ||
+	    strspn(record.config, "0123456789abcdef") != STORE_DIGEST - 1)
+		return lb_error_set(error, EINVAL, "\"config\" is not a digest");
+	record.generation = generation;
+	record.time_s = time_s;
+	record.services = services;
+	r = parse_overrides(cJSON_GetObjectItemCaseSensitive(tree, "overrides"), &record);
+	if (r < 0) {
+		record_done(&record);
+		return lb_error_set(error, -r, "\"overrides\" is not what it should be");
+	}
+	*ret_record = record;
+	return 0;
+}

@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Sums over the CPUs' own counters, read straight from the memory-mapped arrays: no system call, no lock.
+ * Each word is read whole; a sum is of words read at slightly different moments.
+ */
+#pragma once
+
+#include "lbd/api/json.h"
+#include "engine/tables.h"
+
+struct stats_totals {
+	__u64 rx, tx, redirect, pass, drop; /* packets; rx is the sum of the others */
+	__u64 bytes;                        /* of what was forwarded, as it came in */
+};
+
+/* Of one backend id, over all CPUs. */
+void stats_backend(const struct lb_tables *tables, __u32 id, struct lb_counter *ret_sum);
+void stats_add(struct lb_counter *sum, const struct lb_counter *more);
+
+/*
+ * What the lines of removed backends had counted when their ids were given to new ones, which begin at zero:
+ * kept so that totals never run backwards while the agent lives. before: around a commit, what idle ids hold.
+ */
+struct stats_carry {
+	struct stats_totals *cpu; /* by CPU; owned */
+	struct stats_idle *idle;  /* owned */
+	size_t n_idle;
+};
+int stats_carry_init(struct stats_carry *carry, const struct lb_tables *tables); /* 0 or -ENOMEM */
+void stats_carry_done(struct stats_carry *carry);
+void stats_carry_before(struct stats_carry *carry, const struct lb_tables *tables);
+void stats_carry_after(struct stats_carry *carry, const struct lb_tables *tables);
+
+/* Of one CPU; of all of them. */
+void stats_cpu(const struct lb_tables *tables, const struct stats_carry *carry, __u32 cpu,
+	       struct stats_totals *ret_totals);
+void stats_all(const struct lb_tables *tables, const struct stats_carry *carry,
+	       struct stats_totals *ret_totals);
+
+/* Of one reason, over all CPUs. */
+void stats_reason(const struct lb_tables *tables, __u32 reason, struct lb_reason_counter *ret_sum);
+
+/* The list of reasons.h: number 1..count. NULL at the end. */
+enum reason_action { REASON_PASS, REASON_DROP, REASON_REPLY /* we answered: counts as tx */ };
+const char *reason_action_name(enum reason_action action);
+struct reason_text {
+	__u32 number;
+	enum reason_action action;
+	const char *name, *help;
+};
+extern const struct reason_text reason_texts[]; /* ends with name NULL */
+const struct reason_text *reason_find(__u32 number);
+
+/* Members rx, tx, redirect, pass, drop. */
+void stats_write_totals(struct json *json, const struct stats_totals *totals);

@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The configuration as the rest of the program sees it: checked, complete (defaults filled in), in host
+ * byte order unless the type says otherwise. Made from JSON by the schema table in schema.c, the one source
+ * of validation, defaults, configs/schema.json and weir.json(5).
+ */
+#pragma once
+
+#include <linux/types.h>
+#include <net/if.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdio.h>
+
+#include "lb/types.h"
+#include "base/address.h"
+#include "base/error.h"
+
+enum lb_attach { LB_ATTACH_DISPATCHER, LB_ATTACH_EXCLUSIVE };
+enum lb_xdp_mode { LB_XDP_NATIVE, LB_XDP_GENERIC };
+enum lb_forward { LB_FORWARD_L2, LB_FORWARD_IPIP, LB_FORWARD_GUE };
+enum lb_algorithm { LB_ALGORITHM_MAGLEV, LB_ALGORITHM_RING, LB_ALGORITHM_RENDEZVOUS, LB_ALGORITHM_BOUNDED };
+enum lb_affinity { LB_AFFINITY_FLOW, LB_AFFINITY_SOURCE, LB_AFFINITY_QUIC };
+enum lb_state { LB_STATE_ACTIVE, LB_STATE_DRAIN, LB_STATE_DOWN };
+enum lb_fragments { LB_FRAGMENTS_PASS, LB_FRAGMENTS_DROP };
+
+struct lb_config_interface {
+	char name[IF_NAMESIZE];
+	enum lb_xdp_mode xdp_mode;
+	enum lb_attach attach;
+};
+
+#define LB_QUIC_SERVER_ID_MAX 8 /* bytes */
+struct lb_config_backend {
+	char name[LB_NAME_MAX];
+	struct lb_address address;
+	__u32 weight; /* 0..65535; 0 takes no new flows */
+	enum lb_state state;
+	__u8 server_id[LB_QUIC_SERVER_ID_MAX]; /* what the backend puts into its QUIC connection IDs */
+	__u8 server_id_bytes;                  /* 0: none */
+};
+
+/* QUIC-LB plain-text configuration (affinity quic); up to two live at once so that they can rotate. */
+#define LB_QUIC_CONFIGS_MAX 2
+struct lb_config_quic {
+	__u8 rotation;        /* config_rotation bits, 0..6 */
+	__u8 server_id_bytes; /* 1..8; the same in every configuration of a service */
+};
+
+struct lb_config_service {
+	char name[LB_NAME_MAX];
+	struct lb_prefix vip; /* length 32 or 128: one address */
+	__u8 protocol;        /* IPPROTO_TCP or IPPROTO_UDP */
+	__u16 port_first;     /* host byte order; 0..65535 with port_last 65535: every port */
+	__u16 port_last;
+	enum lb_forward forward;
+	enum lb_algorithm algorithm;
+	__u32 ring_size; /* slots, power of two; 0: by pool size (lb_config_ring_size) */
+	enum lb_affinity affinity;
+	__u32 idle_timeout_s;
+	__u32 learning_window_s; /* protocols without SYN */
+	bool echo;               /* answer ICMP echo to the address */
+	enum lb_fragments fragments;
+	__u16 gue_port; /* host byte order */
+	size_t n_quic;
+	struct lb_config_quic quic[LB_QUIC_CONFIGS_MAX];
+	struct lb_config_backend *backends; /* owned; in file order; NULL when packed */
+	size_t n_backends;
+	const __u8 *packed; /* lb_config_pack(): the same, to be read with a cursor; of the configuration */
+};
+
+/* 0: sized by the agent from the configuration and the machine's memory. Take effect when maps are made. */
+struct lb_config_limits {
+	__u32 services;
+	__u32 backends;
+	__u32 ring_slots;
+	__u64 flow_entries;
+};
+
+struct lb_config {
+	char hash_seed[129];
+	struct lb_config_interface *interfaces; /* owned */
+	size_t n_interfaces;
+	struct lb_prefix tunnel_source_v4; /* family 0 when not given: the route's own source is used */
+	struct lb_prefix tunnel_source_v6;
+	struct lb_config_limits limits;
+	struct {
+		__u32 cpu_permille; /* of one core, at most; default 10 */
+	} sweeper;
+	struct {
+		char socket[108]; /* UNIX socket of the API */
+		char metrics[64]; /* "127.0.0.1:9100"-like; empty: off */
+	} api;
+	struct lb_config_service *services; /* owned; in file order */
+	size_t n_services;
+	__u8 *packed; /* owned */
+};
+
+/*
+ * Parses and checks a whole configuration. text: JSON, length bytes, need not be terminated.
+ * 0 and *ret_config (free with lb_config_free), or a negative errno (-EINVAL for what the text says,
+ * -E2BIG above LB_CONFIG_BYTES_MAX, -ENOMEM) and *error with JSON path, value and what would be accepted.
+ * Syntax errors have line and column in the text and no path. Nothing partial is ever returned.
+ */
+#define LB_CONFIG_BYTES_MAX (64u << 20)
+int lb_config_parse(const char *text, size_t length, struct lb_config **ret_config, struct lb_error *error);
+void lb_config_free(struct lb_config *config);
+static inline void lb_config_freep(struct lb_config **config)
+{
+	lb_config_free(*config);
+}
+
+/*
+ * Packs the backends of all services, which makes a configuration small enough to be kept: a quarter of the
+ * memory. Nothing else changes. 0, or -ENOMEM, which leaves it as it is.
+ */
+int lb_config_pack(struct lb_config *config);
+
+/* A backend as a cursor reads it, packed or not; the name lives as long as the configuration. */
+struct lb_backend_config {
+	const char *name;
+	struct lb_address address;
+	__u32 weight;
+	enum lb_state state;
+	__u8 server_id[LB_QUIC_SERVER_ID_MAX];
+	__u8 server_id_bytes;
+};
+
+/* Reads the backends of a service in file order. Start with { .service = ... }. */
+struct lb_backend_cursor {
+	const struct lb_config_service *service;
+	size_t next;    /* how many have been read */
+	const __u8 *at; /* private */
+};
+/* False behind the last one. */
+bool lb_backend_cursor_next(struct lb_backend_cursor *cursor, struct lb_backend_config *ret_backend);
+
+/* Whether two services have the same backends in the same order. */
+bool lb_config_same_backends(const struct lb_config_service *a, const struct lb_config_service *b);
+
+/*
+ * Reads a file (or a pipe, to its end) and parses it. Errors carry the file name in the text, with line and
+ * column where the content is wrong: "weir.json:12:7: weight must be ...". Also any errno of open and read.
+ */
+int lb_config_load(const char *path, struct lb_config **ret_config, struct lb_error *error);
+
+/* Slots of a ring whose size the user does not fix: a pure function of the pool's size. */
+__u32 lb_config_ring_size(size_t n_backends);
+
+/*
+ * Writes a configuration as JSON, every key with its value, so that parsing it again gives an equal one.
+ * That includes hash_seed, which is a secret.
+ * 0, -EIO when the stream has an error, or -ENOMEM when it is packed and cannot be unpacked.
+ */
+int lb_config_write(const struct lb_config *config, FILE *out);
+
+/*
+ * Writes the JSON schema (draft 2020-12) / the manual page weir.json(5) (man(7) source) made from the schema
+ * table. 0, -ENOMEM, or -EIO when the stream has an error.
+ */
+int lb_config_write_schema(FILE *out);
+int lb_config_write_man(FILE *out);
+
+/* Names for people and JSON ("ipip", "drain", "203.0.113.10"); static strings or the caller's buffer. */
+const char *lb_forward_name(enum lb_forward value);
+const char *lb_algorithm_name(enum lb_algorithm value);
+const char *lb_affinity_name(enum lb_affinity value);
+const char *lb_state_name(enum lb_state value);
+const char *lb_xdp_mode_name(enum lb_xdp_mode value);
+const char *lb_attach_name(enum lb_attach value);
+const char *lb_fragments_name(enum lb_fragments value);
+int lb_state_parse(const char *name, enum lb_state *ret_state);

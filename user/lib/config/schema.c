@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The schema table: every key of the configuration with its type, range, default, when a change takes
+ * effect, and its help text. Nothing about a key is written down anywhere else; what must hold between
+ * several keys is in config_check.c.
+ */
+#include "config/schema.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "config/config.h"
+
+/* clang-format off */
+
+const struct lb_schema_choice lb_schema_xdp_mode[] = {
+	{ "native", LB_XDP_NATIVE, "In the driver, before the kernel allocates anything." },
+	{ "generic", LB_XDP_GENERIC, "In the kernel's stack: slow, for drivers without XDP." },
+	{ NULL, 0, NULL }
+};
+
+const struct lb_schema_choice lb_schema_attach[] = {
+	{ "dispatcher", LB_ATTACH_DISPATCHER,
+	  "Through libxdp's dispatcher, beside other XDP programs. Where the kernel refuses the dispatcher, "
+	  "lbd attaches exclusively and says so in lbctl status." },
+	{ "exclusive", LB_ATTACH_EXCLUSIVE, "As the only XDP program of the interface." },
+	{ NULL, 0, NULL }
+};
+
+static const struct lb_schema_choice protocols[] = {
+	{ "tcp", IPPROTO_TCP, NULL },
+	{ "udp", IPPROTO_UDP, NULL },
+	{ NULL, 0, NULL }
+};
+
+const struct lb_schema_choice lb_schema_forward[] = {
+	{ "l2", LB_FORWARD_L2,
+	  "Rewrite the Ethernet addresses. Backends are on a connected network and of the VIP's family." },
+	{ "ipip", LB_FORWARD_IPIP, "IP in IP: 4in4, 4in6 and 6in6." },
+	{ "gue", LB_FORWARD_GUE, "Generic UDP encapsulation, to gue_port of the backend." },
+	{ NULL, 0, NULL }
+};
+
+const struct lb_schema_choice lb_schema_algorithm[] = {
+	{ "maglev", LB_ALGORITHM_MAGLEV, "Maglev's permutation tables." },
+	{ "ring", LB_ALGORITHM_RING, "A ring with 150 virtual nodes per backend: least movement, uneven." },
+	{ "rendezvous", LB_ALGORITHM_RENDEZVOUS, "Highest random weight: least movement, fairly even." },
+	{ "bounded", LB_ALGORITHM_BOUNDED, "Rendezvous with capacities: even, and little movement." },
+	{ NULL, 0, NULL }
+};
+
+const struct lb_schema_choice lb_schema_affinity[] = {
+	{ "flow", LB_AFFINITY_FLOW, "Addresses, ports and protocol." },
+	{ "source", LB_AFFINITY_SOURCE, "The client's address alone." },
+	{ "quic", LB_AFFINITY_QUIC, "The QUIC connection ID, so that a client may change its address (udp only)." },
+	{ NULL, 0, NULL }
+};
+
+const struct lb_schema_choice lb_schema_state[] = {
+	{ "active", LB_STATE_ACTIVE, "Takes new flows." },
+	{ "drain", LB_STATE_DRAIN, "Keeps the flows it has, takes no new ones." },
+	{ "down", LB_STATE_DOWN, "Takes nothing; its flows are lost and go to others." },
+	{ NULL, 0, NULL }
+};
+
+const struct lb_schema_choice lb_schema_fragments[] = {
+	{ "pass", LB_FRAGMENTS_PASS, "Leave them to the host." },
+	{ "drop", LB_FRAGMENTS_DROP, "Drop them, counted under their reason." },
+	{ NULL, 0, NULL }
+};
+
+/* Rows. The structure that a table describes is the macro T. */
+#define FIELD(member) .offset = offsetof(T, member), .size = sizeof(((T *)0)->member)
+#define INTEGER(from, to, otherwise) \
+	.type = LB_SCHEMA_INTEGER, .minimum = (from), .maximum = (to), .value = (otherwise)
+#define BOOLEAN(otherwise) .type = LB_SCHEMA_BOOLEAN, .value = (otherwise)
+#define CHOICE(list, otherwise) .type = LB_SCHEMA_CHOICE, .choices = (list), .value = (otherwise)
+#define STRING(how) .type = LB_SCHEMA_STRING, .format = &(how)
+#define OBJECT(keys) .type = LB_SCHEMA_OBJECT, .object = (keys)
+#define ARRAY(keys, pointer, count, from, to) \
+	.type = LB_SCHEMA_ARRAY, .object = (keys), .offset = offsetof(T, pointer), .size = sizeof(*((T *)0)->pointer), \
+	.count_offset = offsetof(T, count), .minimum = (from), .maximum = (to)
+#define NO_CHOICE (-1)
+
+#define T struct lb_config_backend
+static const struct lb_schema_key backend_keys[] = {
+	{ .name = "name", .required = true, FIELD(name), STRING(lb_format_name), .effect = LB_EFFECT_APPLY,
+	  .help = "Name of the backend, unique in the service. It is the backend's identity: the ring is made from the names, "
+		  "so a backend that comes back under its name gets its old slots, whatever its address." },
+	{ .name = "address", .required = true, FIELD(address), STRING(lb_format_address), .effect = LB_EFFECT_APPLY,
+	  .help = "Where packets are sent. Unique in the service, and never an address of a service." },
+	{ .name = "weight", FIELD(weight), INTEGER(0, 65535, 100), .effect = LB_EFFECT_NEW,
+	  .help = "Share of new flows, relative to the other backends of the service. 0 takes no new flows." },
+	{ .name = "state", FIELD(state), CHOICE(lb_schema_state, LB_STATE_ACTIVE), .effect = LB_EFFECT_APPLY,
+	  .help = "What the backend takes part in." },
+	{ .name = "server_id", STRING(lb_format_server_id), .effect = LB_EFFECT_APPLY,
+	  .without = "none",
+	  .help = "The server ID that the backend puts into its QUIC connection IDs, in hexadecimal digits, exactly as many bytes as "
+		  "quic.configs say. Required when the service has quic.configs, not allowed otherwise; unique in the service." },
+	{ 0 }
+};
+#undef T
+
+#define T struct lb_config_quic
+static const struct lb_schema_key quic_config_keys[] = {
+	{ .name = "rotation", .required = true, FIELD(rotation), INTEGER(0, 6, NO_CHOICE), .effect = LB_EFFECT_APPLY,
+	  .help = "The config rotation bits of the connection IDs that follow this configuration." },
+	{ .name = "server_id_bytes", .required = true, FIELD(server_id_bytes), INTEGER(1, LB_QUIC_SERVER_ID_MAX, NO_CHOICE),
+	  .effect = LB_EFFECT_APPLY,
+	  .help = "Length of the server ID in these connection IDs. All configurations of a service have the same." },
+	{ 0 }
+};
+#undef T
+
+#define T struct lb_config_service
+static const struct lb_schema_key quic_keys[] = {
+	{ .name = "configs", .required = true, ARRAY(quic_config_keys, quic, n_quic, 1, LB_QUIC_CONFIGS_MAX),
+	  .in_place = true, .effect = LB_EFFECT_APPLY,
+	  .help = "The connection ID layouts in use; two, with different rotations, while one replaces the other." },
+	{ 0 }
+};
+
+static const struct lb_schema_key service_keys[] = {
+	{ .name = "name", .required = true, FIELD(name), STRING(lb_format_name), .effect = LB_EFFECT_APPLY,
+	  .help = "Name of the service, unique in the file. Rings are made from it: renaming a service moves its flows." },
+	{ .name = "vip", .required = true, FIELD(vip), STRING(lb_format_vip), .effect = LB_EFFECT_APPLY,
+	  .help = "The address that clients use; or a prefix: every address in it. An address wins over a prefix, "
+		  "a longer prefix over a shorter one." },
+	{ .name = "protocol", .required = true, FIELD(protocol), CHOICE(protocols, NO_CHOICE), .effect = LB_EFFECT_APPLY,
+	  .help = "Transport protocol." },
+	{ .name = "port", .required = true, STRING(lb_format_port), .minimum = 1, .maximum = 65535, .effect = LB_EFFECT_APPLY,
+	  .help = "The port that clients use; or a range of ports; or any port. A port wins over a range, a range over one that "
+		  "contains it, any range over \"any\"." },
+	{ .name = "forward", FIELD(forward), CHOICE(lb_schema_forward, LB_FORWARD_IPIP), .effect = LB_EFFECT_APPLY,
+	  .help = "How packets get to a backend." },
+	{ .name = "algorithm", FIELD(algorithm), CHOICE(lb_schema_algorithm, LB_ALGORITHM_BOUNDED), .effect = LB_EFFECT_NEW,
+	  .help = "How the slots of the ring are given to the backends." },
+	{ .name = "ring_size", FIELD(ring_size), INTEGER(LB_RING_MIN, LB_RING_MAX, 0), .power_of_two = true,
+	  .effect = LB_EFFECT_SERVICE,
+	  .without = "by the number of backends when the service is made: the power of two at or above 100 for each and twice their number squared, at least 1024 and at most 65536",
+	  .help = "Slots of the ring. More slots share load more finely." },
+	{ .name = "affinity", FIELD(affinity), CHOICE(lb_schema_affinity, LB_AFFINITY_FLOW), .effect = LB_EFFECT_APPLY,
+	  .help = "What packets must have in common to go to the same backend. Changing it moves flows." },
+	{ .name = "idle_timeout_s", FIELD(idle_timeout_s), INTEGER(1, 32000, 900), .effect = LB_EFFECT_APPLY,
+	  .help = "Seconds without a packet after which a flow is taken to be over. A slot that was moved settles after that time, "
+		  "so keep it above the longest silence of your connections." },
+	{ .name = "learning_window_s", FIELD(learning_window_s), INTEGER(0, 3600, 30), .effect = LB_EFFECT_APPLY,
+	  .help = "Protocols without a handshake only (udp): seconds after a move during which a flow that is not known is taken to be old, "
+		  "and stays where it was." },
+	{ .name = "echo", FIELD(echo), BOOLEAN(true), .effect = LB_EFFECT_APPLY,
+	  .help = "Answer ICMP echo requests (ping) to the VIP while a backend is active; with a prefix, to every address of it "
+		  "that no service with a longer prefix, or the address itself, has." },
+	{ .name = "fragments", FIELD(fragments), CHOICE(lb_schema_fragments, LB_FRAGMENTS_PASS), .effect = LB_EFFECT_APPLY,
+	  .help = "What becomes of IP fragments to the VIP." },
+	{ .name = "gue_port", FIELD(gue_port), INTEGER(1, 65535, 6080), .effect = LB_EFFECT_APPLY,
+	  .help = "UDP port of the backends that takes GUE packets. Used with forward gue only." },
+	{ .name = "quic", OBJECT(quic_keys), .effect = LB_EFFECT_APPLY,
+	  .without = "connection IDs say nothing about the backend, they are hashed",
+	  .help = "Connection IDs that carry a server ID (QUIC-LB, plain text). Only with affinity quic." },
+	{ .name = "backends", .required = true, ARRAY(backend_keys, backends, n_backends, 0, LB_BACKENDS_PER_SERVICE_MAX),
+	  .effect = LB_EFFECT_APPLY,
+	  .help = "The pool. While it is empty, packets to the service are dropped with reason no_backend." },
+	{ 0 }
+};
+#undef T
+
+#define T struct lb_config_interface
+static const struct lb_schema_key interface_keys[] = {
+	{ .name = "name", .required = true, FIELD(name), STRING(lb_format_interface), .effect = LB_EFFECT_APPLY,
+	  .help = "Name of the network interface." },
+	{ .name = "xdp_mode", FIELD(xdp_mode), CHOICE(lb_schema_xdp_mode, LB_XDP_NATIVE), .effect = LB_EFFECT_APPLY,
+	  .help = "Where the packet path runs. It is never chosen for you: a driver without native XDP is an error. A change detaches the program for a moment." },
+	{ .name = "attach", FIELD(attach), CHOICE(lb_schema_attach, LB_ATTACH_DISPATCHER), .effect = LB_EFFECT_START,
+	  .help = "How the program is attached." },
+	{ 0 }
+};
+#undef T
+
+#define T struct lb_config
+static const struct lb_schema_key tunnel_source_keys[] = {
+	{ .name = "ipv4", FIELD(tunnel_source_v4), STRING(lb_format_source_v4), .effect = LB_EFFECT_APPLY,
+	  .without = "the source address of the route to the backend, the same for every flow",
+	  .help = "Outer source addresses of IPv4 tunnels. The bits behind the prefix vary with the flow, so that the backend's NIC "
+		  "spreads the packets over its queues. No host needs to own these addresses." },
+	{ .name = "ipv6", FIELD(tunnel_source_v6), STRING(lb_format_source_v6), .effect = LB_EFFECT_APPLY,
+	  .without = "the source address of the route to the backend, the same for every flow",
+	  .help = "The same for IPv6 tunnels; at most the last 32 bits vary." },
+	{ 0 }
+};
+
+static const struct lb_schema_key limits_keys[] = {
+	{ .name = "services", FIELD(limits.services), INTEGER(0, LB_SERVICES_MAX, 0), .effect = LB_EFFECT_MAPS,
+	  .range_note = "0: sized by lbd", .help = "Services that fit." },
+	{ .name = "backends", FIELD(limits.backends), INTEGER(0, 1 << 24, 0), .effect = LB_EFFECT_MAPS,
+	  .range_note = "0: sized by lbd", .help = "Backends that fit, all services together." },
+	{ .name = "ring_slots", FIELD(limits.ring_slots), INTEGER(0, 1 << 30, 0), .effect = LB_EFFECT_MAPS,
+	  .range_note = "0: sized by lbd",
+	  .help = "Ring slots that fit, all services together. A ring that changes needs room for its old and its new slots." },
+	{ .name = "flow_entries", FIELD(limits.flow_entries), INTEGER(0, 1ll << 31, 0), .effect = LB_EFFECT_MAPS,
+	  .range_note = "0: sized by lbd",
+	  .help = "Entries of the flow table, which remembers flows while slots move: 16 bytes each." },
+	{ 0 }
+};
+
+static const struct lb_schema_key sweeper_keys[] = {
+	{ .name = "cpu_permille", FIELD(sweeper.cpu_permille), INTEGER(1, 1000, 10), .effect = LB_EFFECT_APPLY,
+	  .help = "How much of one core the sweeper may use, in thousandths. It settles slots and expires flow entries." },
+	{ 0 }
+};
+
+static const struct lb_schema_key api_keys[] = {
+	{ .name = "socket", FIELD(api.socket), STRING(lb_format_socket), .text = "/run/weir/lbd.sock", .effect = LB_EFFECT_START,
+	  .help = "UNIX socket of the API, which lbctl uses." },
+	{ .name = "metrics", FIELD(api.metrics), STRING(lb_format_listen), .text = "127.0.0.1:9650", .effect = LB_EFFECT_APPLY,
+	  .help = "Where /metrics, /healthz and /readyz are served over HTTP." },
+	{ 0 }
+};
+
+const struct lb_schema_key lb_schema[] = {
+	{ .name = "version", .required = true, INTEGER(1, 1, 0), .effect = LB_EFFECT_APPLY,
+	  .help = "Version of this format." },
+	{ .name = "hash_seed", .required = true, FIELD(hash_seed), STRING(lb_format_seed), .effect = LB_EFFECT_MAPS,
+	  .help = "A secret, the same on every balancer of a fleet: from it follow the rings and the slot of every flow, so that any balancer "
+		  "sends a flow where the others would. Changing it moves nearly every flow." },
+	{ .name = "interfaces", .required = true, ARRAY(interface_keys, interfaces, n_interfaces, 1, LB_PORTS_MAX),
+	  .effect = LB_EFFECT_APPLY,
+	  .help = "Interfaces that packets to the services come in on, or leave to backends by." },
+	{ .name = "tunnel_source", OBJECT(tunnel_source_keys), .effect = LB_EFFECT_APPLY,
+	  .help = "Outer source addresses of tunnels (forward ipip and gue)." },
+	{ .name = "limits", OBJECT(limits_keys), .effect = LB_EFFECT_MAPS,
+	  .help = "Sizes of the kernel's tables. Without them lbd sizes the tables from the configuration and the machine's memory." },
+	{ .name = "sweeper", OBJECT(sweeper_keys), .effect = LB_EFFECT_APPLY,
+	  .help = "The sweeper, which cleans up after moves." },
+	{ .name = "api", OBJECT(api_keys), .effect = LB_EFFECT_START,
+	  .help = "Where lbd can be reached." },
+	{ .name = "services", .required = true, ARRAY(service_keys, services, n_services, 0, LB_SERVICES_MAX),
+	  .effect = LB_EFFECT_APPLY,
+	  .help = "The services. No two have the same VIP, protocol and port; two port ranges of a VIP and protocol may lie one in the "
+		  "other, but not overlap otherwise." },
+	{ 0 }
+};
+#undef T
+
+/* clang-format on */
+
+static const char *const effects[LB_EFFECT_COUNT] = {
+	[LB_EFFECT_APPLY] = "with the next apply or reload",
+	[LB_EFFECT_NEW] = "with the next apply or reload, for new flows; no flow is moved",
+	[LB_EFFECT_SERVICE] = "when the service is made",
+	[LB_EFFECT_START] = "when lbd starts",
+	[LB_EFFECT_MAPS] = "when the kernel's tables are made: at the first start, or after lbd --detach",
+};
+
+const char *lb_schema_effect_text(enum lb_schema_effect effect)
+{
+	return effects[effect];
+}
+
+bool lb_schema_has_default(const struct lb_schema_key *key)
+{
+	if (key->required)
+		return false;
+	switch (key->type) {
+	case LB_SCHEMA_INTEGER:
+		return key->value >= key->minimum && key->value <= key->maximum;
+	case LB_SCHEMA_BOOLEAN:
+	case LB_SCHEMA_CHOICE:
+		return true;
+	case LB_SCHEMA_STRING:
+		return key->text;
+	default:
+		return false;
+	}
+}
+
+static void append_choices(const struct lb_schema_choice *choices, char *buffer, size_t size)
+{
+	for (const struct lb_schema_choice *choice = choices; choice->name; choice++) {
+		size_t used = strlen(buffer);
+
+		snprintf(buffer + used, size - used, "%s\"%s\"",
+			 choice == choices        ? ""
+			 : choice[1].name == NULL ? " or "
+						  : ", ",
+			 choice->name);
+	}
+}
+
+const char *lb_schema_accepted(const struct lb_schema_key *key, char buffer[LB_SCHEMA_ACCEPTED_MAX])
+{
+	size_t size = LB_SCHEMA_ACCEPTED_MAX;
+
+	buffer[0] = 0;
+	switch (key->type) {
+	case LB_SCHEMA_INTEGER:
+		if (key->minimum == key->maximum)
+			snprintf(buffer, size, "%lld", key->minimum);
+		else
+			snprintf(buffer, size, "%s from %lld to %lld%s%s%s",
+				 key->power_of_two ? "a power of two" : "a whole number", key->minimum,
+				 key->maximum, key->range_note ? " (" : "",
+				 key->range_note ? key->range_note : "", key->range_note ? ")" : "");
+		break;
+	case LB_SCHEMA_BOOLEAN:
+		snprintf(buffer, size, "true or false");
+		break;
+	case LB_SCHEMA_CHOICE:
+		append_choices(key->choices, buffer, size);
+		break;
+	case LB_SCHEMA_STRING:
+		snprintf(buffer, size, "%s", key->format->accepted);
+		break;
+	case LB_SCHEMA_OBJECT:
+		snprintf(buffer, size, "an object");
+		break;
+	case LB_SCHEMA_ARRAY:
+		snprintf(buffer, size, "a list of %lld to %lld objects", key->minimum, key->maximum);
+		break;
+	}
+	return buffer;
+}
+
+__s64 lb_schema_load(const void *field, size_t size)
+{
+	switch (size) {
+	case 1:
+		return *(const __u8 *)field;
+	case 2:
+		return *(const __u16 *)field;
+	case 4:
+		return *(const __u32 *)field;
+	default:
+		return *(const __s64 *)field;
+	}
+}
+
+void lb_schema_store(void *field, size_t size, __s64 value)
+{
+	switch (size) {
+	case 1:
+		*(__u8 *)field = (__u8)value;
+		break;
+	case 2:
+		*(__u16 *)field = (__u16)value;
+		break;
+	case 4:
+		*(__u32 *)field = (__u32)value;
+		break;
+	case 8:
+		*(__s64 *)field = value;
+		break;
+	}
+}

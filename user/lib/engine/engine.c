@@ -1,0 +1,444 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The engine's life, its views, and what its parts share. Adoption is in adopt.c, plans in plan*.c, commits
+ * in commit.c, the sweeper in sweep*.c.
+ */
+#include "engine/engine_internal.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+/* --- services ------------------------------------------------------------------------------------ */
+
+struct lb_service *lb_service_new(const char *name, __u32 n_members)
+{
+	struct lb_service *service = calloc(1, sizeof(*service));
+
+	if (!service)
+		return NULL;
+	service->members = n_members ? calloc(n_members, sizeof(*service->members)) : NULL;
+	if (n_members && !service->members) {
+		free(service);
+		return NULL;
+	}
+	snprintf(service->name, sizeof(service->name), "%s", name);
+	service->vip.backend_count = (__u16)n_members;
+	return service;
+}
+
+void lb_service_free(struct lb_service *service)
+{
+	if (!service)
+		return;
+	free(service->learning_since_s);
+	free(service->ready);
+	free(service->views);
+	free(service->server_ids);
+	free(service->members);
+	free(service);
+}
+
+const struct lb_server_id *lb_service_server_id(const struct lb_service *service, __u32 index)
+{
+	static const struct lb_server_id none = {};
+
+	return service->server_ids ? &service->server_ids[index] : &none;
+}
+
+const char *lb_member_name(const struct lb_engine *engine, const struct lb_member *member)
+{
+	return engine->tables->backend_meta[member->id].name;
+}
+
+struct lb_address lb_member_address(const struct lb_engine *engine, const struct lb_member *member)
+{
+	const struct lb_backend_meta *meta = &engine->tables->backend_meta[member->id];
+	struct lb_address address = { .family = meta->family };
+
+	memcpy(address.bytes, meta->address, sizeof(address.bytes));
+	return address;
+}
+
+void lb_engine_trim_nexthops(struct lb_engine *engine)
+{
+	__u32 *used;
+
+	if (engine->plans || !lb_nexthop_table_is_full(&engine->nexthops))
+		return;
+	used = calloc(engine->nexthops.n, sizeof(*used));
+	/* Without memory they stay until the next time. */
+	for (int round = 0; used && round < 2; round++) {
+		for (__u32 id = 0; id < engine->tables->sizes.services; id++) {
+			struct lb_service *service = engine->by_id[id];
+
+			for (__u32 i = 0; service && i < service->vip.backend_count; i++) {
+				struct lb_member *member = &service->members[i];
+
+				if (round == 0)
+					used[member->nexthop] = 1;
+				else
+					member->nexthop = used[member->nexthop] - 1;
+			}
+		}
+		if (round == 0)
+			lb_nexthop_table_keep(&engine->nexthops, used);
+	}
+	free(used);
+}
+
+__u32 lb_service_id_index(const struct lb_service *service, __u32 id)
+{
+	__u32 i = 0;
+
+	while (i < service->vip.backend_count && !(service->members[i].used && service->members[i].id == id))
+		i++;
+	return i;
+}
+
+/* Counts the slots of each backend, and the unsettled ones, from the ring. */
+void lb_service_count_slots(const struct lb_engine *engine, struct lb_service *service)
+{
+	const __u32 *ring = lb_engine_ring(engine, lb_vip_ring_line(&service->vip));
+	__u32 slots = lb_service_slots(service), count = service->vip.backend_count;
+	__u32 settled[LB_INDEX_MASK + 1]; /* by owner: close together, unlike members */
+
+	memset(settled, 0, count * sizeof(settled[0]));
+	for (__u32 i = 0; i < count; i++)
+		service->members[i].slots_cur = service->members[i].slots_base = 0;
+	service->unsettled = 0;
+	for (__u32 s = 0; s < slots; s++) {
+		__u32 cur = lb_slot_cur(ring[s]), base = lb_slot_base(ring[s]);
+
+		if (lb_slot_settled(ring[s]) && cur < count) {
+			settled[cur]++;
+			continue;
+		}
+		if (cur < count)
+			service->members[cur].slots_cur++;
+		if (base < count)
+			service->members[base].slots_base++;
+		service->unsettled += !lb_slot_settled(ring[s]);
+	}
+	for (__u32 i = 0; i < count; i++) {
+		service->members[i].slots_cur += settled[i];
+		service->members[i].slots_base += settled[i];
+	}
+}
+
+static struct lb_service **name_chain(const struct lb_engine *engine, const char *name)
+{
+	return &engine->names[XXH3_64bits(name, strlen(name)) & engine->names_mask];
+}
+
+struct lb_service *lb_engine_find(const struct lb_engine *engine, const char *name)
+{
+	struct lb_service *service = *name_chain(engine, name);
+
+	while (service && strcmp(service->name, name) != 0)
+		service = service->name_next;
+	return service;
+}
+
+void lb_engine_link(struct lb_engine *engine, struct lb_service *service)
+{
+	struct lb_service **chain = name_chain(engine, service->name);
+
+	service->name_next = *chain;
+	*chain = service;
+	engine->by_id[service->vip.service] = service;
+}
+
+void lb_engine_unlink(struct lb_engine *engine, struct lb_service *service)
+{
+	struct lb_service **link = name_chain(engine, service->name);
+
+	while (*link != service)
+		link = &(*link)->name_next;
+	*link = service->name_next;
+	engine->by_id[service->vip.service] = NULL;
+}
+
+void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service, __u32 index)
+{
+	struct lb_member *member = &service->members[index];
+	__u32 record = service->vip.backend_first + index;
+	bool shared = false;
+
+	/* Nothing names the index any more: the one place where a record changes under packets. */
+	__atomic_store_n(&engine->tables->backends[record].flags, 0, __ATOMIC_RELEASE);
+	for (__u32 i = 0; i < service->vip.backend_count; i++)
+		shared |= i != index && service->members[i].used && service->members[i].id == member->id;
+	if (!shared) {
+		engine->tables->backend_meta[member->id].used = 0;
+		lb_ids_release(&engine->backend_ids, member->id);
+	}
+	service->n_leaving -= member->leaving || member->ghost;
+	*member = (struct lb_member){};
+	if (service->server_ids)
+		service->server_ids[index] = (struct lb_server_id){};
+}
+
+/* --- grace --------------------------------------------------------------------------------------- */
+
+/* Stamps that packets in flight still wrote beside the old ring. */
+static void merge_stamps(struct lb_engine *engine, const struct lb_retired_ring *retired)
+{
+	const __u32 *ring = lb_engine_ring(engine, retired->line);
+	const __u32 *from = lb_engine_stamps(engine, retired->line);
+	__u32 *to = lb_engine_stamps(engine, retired->next_line);
+	__u32 larger = retired->slots > retired->next_slots ? retired->slots : retired->next_slots;
+
+	if (!retired->next_slots)
+		return;
+	for (__u32 s = 0; s < larger; s++) {
+		__u32 old = s & (retired->slots - 1), *stamp = &to[s & (retired->next_slots - 1)];
+		__u32 theirs = __atomic_load_n(&from[old], __ATOMIC_RELAXED);
+		__u32 ours = __atomic_load_n(stamp, __ATOMIC_RELAXED);
+
+		if (lb_slot_settled(ring[old]))
+			continue;
+		while ((__s32)(theirs - ours) > 0 &&
+		       !__atomic_compare_exchange_n(stamp, &ours, theirs, false, __ATOMIC_RELAXED,
+						    __ATOMIC_RELAXED))
+			;
+	}
+}
+
+int lb_engine_grace(struct lb_engine *engine)
+{
+	int r = engine->hooks->grace(engine->hooks->context);
+
+	if (r < 0)
+		return r;
+	/* Oldest first: a ring may itself have taken another's place. */
+	for (size_t i = 0; i < engine->n_retired; i++)
+		merge_stamps(engine, &engine->retired[i]);
+	engine->n_retired = 0;
+	lb_arena_settle(&engine->rings);
+	lb_arena_settle(&engine->records);
+	memset(engine->bank_fresh, 0, sizeof(engine->bank_fresh));
+	engine->dirty = false;
+	return 0;
+}
+
+int lb_engine_reserve(struct lb_engine *engine, size_t n)
+{
+	if (engine->n_retired + n > engine->retired_capacity) {
+		size_t capacity = 2 * (engine->n_retired + n);
+		struct lb_retired_ring *retired = realloc(engine->retired, capacity * sizeof(*retired));
+
+		if (!retired)
+			return -ENOMEM;
+		engine->retired = retired;
+		engine->retired_capacity = capacity;
+	}
+	if (engine->n_gone + n > engine->gone_capacity) {
+		size_t capacity = 2 * (engine->n_gone + n);
+		struct lb_gone *gone = realloc(engine->gone, capacity * sizeof(*gone));
+
+		if (!gone)
+			return -ENOMEM;
+		engine->gone = gone;
+		engine->gone_capacity = capacity;
+	}
+	return 0;
+}
+
+/* --- life ---------------------------------------------------------------------------------------- */
+
+static bool is_power_of_two(__u32 x)
+{
+	return x && !(x & (x - 1));
+}
+
+static int check_sizes(const struct lb_tables *tables, struct lb_error *error)
+{
+	const struct lb_table_sizes *sizes = &tables->sizes;
+	const struct lb_control *control = tables->control;
+
+	if (sizes->flow_buckets < sizes->cpus)
+		return lb_error_at(
+			error, EINVAL, "limits.flow_entries", NULL,
+			"the flow table has %u buckets for %u CPUs; it must have at least one for each: "
+			"limits.flow_entries must be 0 or at least %u",
+			sizes->flow_buckets, sizes->cpus, sizes->cpus * LB_FLOWS_PER_BUCKET);
+	if (!is_power_of_two(sizes->flow_buckets) || sizes->vip_buckets != LB_VIP_BUCKETS ||
+	    sizes->ring_lines % LB_CHUNK_LINES || sizes->backends % LB_CHUNK_LINES || !sizes->cpus ||
+	    sizes->services > LB_SERVICES_MAX)
+		return lb_error_set(error, EINVAL,
+				    "sizes of the tables are not of the form that tables.h asks for");
+	if (!control->magic && !control->active)
+		return 0;
+	if (control->magic != LB_LAYOUT_MAGIC || control->layout != LB_LAYOUT_VERSION)
+		return lb_error_set(error, EPROTO,
+				    "the tables have magic %#x and layout %u; this version knows layout %u",
+				    control->magic, control->layout, LB_LAYOUT_VERSION);
+	if (control->cpus != sizes->cpus || control->vip_buckets != sizes->vip_buckets ||
+	    control->ring_lines != sizes->ring_lines || control->backends != sizes->backends ||
+	    control->counters != sizes->counters || control->services != sizes->services ||
+	    control->flow_buckets != sizes->flow_buckets || control->flow_mask != sizes->flow_buckets - 1)
+		return lb_error_set(error, EPROTO, "control says other table sizes than the tables have");
+	return 0;
+}
+
+int lb_engine_new(const struct lb_tables *tables, const struct lb_engine_hooks *hooks,
+		  struct lb_engine **ret_engine, struct lb_error *error)
+{
+	struct lb_engine *engine;
+	int r = check_sizes(tables, error);
+
+	if (r < 0)
+		return r;
+	engine = calloc(1, sizeof(*engine));
+	if (!engine)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	engine->tables = tables;
+	engine->hooks = hooks;
+	engine->by_id = calloc(tables->sizes.services + 1, sizeof(*engine->by_id));
+	engine->gone_seen = calloc(LB_SERVICES_MAX + 1, sizeof(*engine->gone_seen));
+	engine->names_mask = 63;
+	while (engine->names_mask < tables->sizes.services)
+		engine->names_mask = 2 * engine->names_mask + 1;
+	engine->names = calloc(engine->names_mask + 1, sizeof(*engine->names));
+	if (!engine->by_id || !engine->gone_seen || !engine->names ||
+	    lb_arena_init(&engine->rings, tables->sizes.ring_lines, LB_CHUNK_LINES) < 0 ||
+	    lb_arena_init(&engine->records, tables->sizes.backends, LB_CHUNK_LINES) < 0 ||
+	    lb_ids_init(&engine->service_ids, tables->sizes.services) < 0 ||
+	    lb_ids_init(&engine->backend_ids, tables->sizes.counters) < 0 ||
+	    lb_nexthop_table_init(&engine->nexthops) < 0)
+		r = lb_error_set(error, ENOMEM, "out of memory");
+	else
+		r = lb_engine_adopt(engine, error);
+	if (r < 0) {
+		lb_engine_free(engine);
+		return r;
+	}
+	*ret_engine = engine;
+	return 0;
+}
+
+void lb_engine_free(struct lb_engine *engine)
+{
+	if (!engine)
+		return;
+	for (__u32 id = 0; engine->by_id && id < engine->tables->sizes.services; id++)
+		lb_service_free(engine->by_id[id]);
+	for (size_t i = 0; i < engine->n_gone; i++)
+		free(engine->gone[i].ids);
+	free(engine->gone);
+	free(engine->gone_seen);
+	free(engine->retired);
+	free(engine->overrides);
+	free(engine->order);
+	free(engine->items);
+	free(engine->by_id);
+	free(engine->names);
+	lb_ids_done(&engine->service_ids);
+	lb_ids_done(&engine->backend_ids);
+	lb_nexthop_table_done(&engine->nexthops);
+	lb_arena_done(&engine->rings);
+	lb_arena_done(&engine->records);
+	free(engine);
+}
+
+__u64 lb_engine_generation(const struct lb_engine *engine)
+{
+	return engine->generation;
+}
+
+/* --- views --------------------------------------------------------------------------------------- */
+
+static void view_member(const struct lb_engine *engine, const struct lb_member *member, __u32 index,
+			struct lb_backend_view *view)
+{
+	*view = (struct lb_backend_view){
+		.name = lb_member_name(engine, member),
+		.address = lb_member_address(engine, member),
+		.id = member->id,
+		.index = (__u16)index,
+		.weight = member->weight,
+		.state = (enum lb_state)member->state,
+		.leaving = member->leaving,
+		.nexthop = *lb_nexthop_table_at(&engine->nexthops, member->nexthop),
+		.slots_cur = member->slots_cur,
+		.slots_base = member->slots_base,
+		.entries = lb_count_of(&member->entries, engine->sweep.done),
+	};
+}
+
+static int view_service(struct lb_engine *engine, struct lb_service *service,
+			struct lb_service_view *ret_view)
+{
+	size_t n = 0;
+
+	if (!service->views) {
+		service->views = calloc(service->vip.backend_count + 1u, sizeof(*service->views));
+		if (!service->views)
+			return -ENOMEM;
+		engine->viewed = true;
+	}
+	for (__u32 i = 0; i < service->vip.backend_count; i++) {
+		if (service->members[i].used && !service->members[i].ghost)
+			view_member(engine, &service->members[i], i, &service->views[n++]);
+	}
+	*ret_view = (struct lb_service_view){
+		.name = service->name,
+		.config = service->config,
+		.id = service->vip.service,
+		.ring_line = lb_vip_ring_line(&service->vip),
+		.ring_slots = lb_service_slots(service),
+		.backend_first = service->vip.backend_first,
+		.unsettled_slots = service->unsettled,
+		.entries = lb_count_of(&service->entries, engine->sweep.done),
+		.backends = service->views,
+		.n_backends = n,
+	};
+	if (service->unsettled) {
+		__u32 age = lb_engine_clock(engine) - service->unsettled_since_s;
+
+		ret_view->unsettled_since_s = engine->now_s > age ? engine->now_s - age : 1;
+	}
+	return 0;
+}
+
+void lb_engine_forget_views(struct lb_engine *engine)
+{
+	for (__u32 i = 0; engine->viewed && i < engine->tables->sizes.services; i++) {
+		if (!engine->by_id[i])
+			continue;
+		free(engine->by_id[i]->views);
+		engine->by_id[i]->views = NULL;
+	}
+	engine->viewed = false;
+}
+
+size_t lb_engine_services(struct lb_engine *engine)
+{
+	return engine->n_order;
+}
+
+int lb_engine_service(struct lb_engine *engine, size_t i, struct lb_service_view *ret_view)
+{
+	return i < engine->n_order ? view_service(engine, engine->order[i], ret_view) : -ENOENT;
+}
+
+int lb_engine_service_by_name(struct lb_engine *engine, const char *name, struct lb_service_view *ret_view)
+{
+	struct lb_service *service = lb_engine_find(engine, name);
+
+	return service ? view_service(engine, service, ret_view) : -ENOENT;
+}
+
+void lb_engine_get_usage(struct lb_engine *engine, struct lb_engine_usage *ret_usage)
+{
+	*ret_usage = (struct lb_engine_usage){
+		.services = engine->service_ids.used,
+		.backends = engine->backend_ids.used,
+		.ring_lines = engine->rings.used,
+		.flow_entries = engine->flow_entries,
+		.flow_embryonic = engine->flow_embryonic,
+		.sweeps = engine->sweep.done,
+	};
+}

@@ -1,0 +1,178 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The engine: desired state -> plan -> commit, over a struct lb_tables. It is all of the agent that does not
+ * talk to the kernel, the disk or people; lbd drives it, unit tests and the property test drive it on
+ * plain memory. Single-threaded. Never logs.
+ *
+ * Every cause of change (configuration, operator override, next hop, link) goes through lb_engine_plan and
+ * lb_engine_commit; the sweeper (lb_engine_tick) alone changes tables otherwise, and only what DESIGN
+ * section 4 lets it: it settles slots, ends learning windows, expires flow entries, frees what nothing names.
+ */
+#pragma once
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "config/config.h"
+#include "base/error.h"
+#include "engine/tables.h"
+
+struct lb_engine;
+struct lb_plan;
+
+/* Where a backend's packets go next. Given by the owner of the engine (lbd: netlink; tests: anything). */
+struct lb_nexthop {
+	bool resolved;
+	bool same_interface; /* leaves by the only XDP interface: XDP_TX */
+	__u16 port;          /* slot in lb_devmap */
+	__u16 mtu;           /* bytes, of the link or the route */
+	__u8 destination[6];
+	__u8 source[6];
+	struct lb_address source_address; /* of the route; outer source when no tunnel_source is configured */
+};
+
+struct lb_engine_hooks {
+	void *context;
+	/* Waits until every packet that may have seen what was visible before the call is done (RCU grace
+	 * period). */
+	int (*grace)(void *context);
+	/* Looks up the next hop to an address; unresolved ones are filled with resolved = false. */
+	void (*nexthop)(void *context, const struct lb_address *to, struct lb_nexthop *ret);
+	/* Called between the steps of a commit; tests kill the process here. May be NULL. step: a stable
+	 * name. */
+	void (*step)(void *context, const char *step);
+};
+
+/* An operator's word on one backend, over the configuration's. */
+struct lb_override {
+	char service[LB_NAME_MAX];
+	char backend[LB_NAME_MAX];
+	bool has_weight, has_state;
+	__u32 weight;
+	enum lb_state state;
+};
+
+struct lb_desired {
+	/* Borrowed until the next successful commit replaces it (that of an empty plan does as well), and not
+	 * to be changed meanwhile: what has the same address is taken to be the same. */
+	const struct lb_config *config;
+	const struct lb_override *overrides; /* may be NULL */
+	size_t n_overrides;
+	bool allow_ring_resize; /* the explicit word for changing ring_size on a live service so that flows
+				   move */
+	bool same_nexthops;     /* promise: no next hop has changed since the last commit. Saves a look-up
+				    for every backend there is; those of new backends are looked up still */
+};
+
+/*
+ * Makes an engine over tables. Adopts what the tables hold (control->active != 0): services, rings, backend
+ * indices, leaving backends, unsettled slots; frees ids and regions that only an unfinished commit had
+ * taken. 0, -ENOMEM, -EPROTO when the tables contradict themselves (error says where; nothing is changed).
+ * tables and hooks must outlive the engine.
+ */
+int lb_engine_new(const struct lb_tables *tables, const struct lb_engine_hooks *hooks,
+		  struct lb_engine **ret_engine, struct lb_error *error);
+void lb_engine_free(struct lb_engine *engine);
+
+__u64 lb_engine_generation(const struct lb_engine *engine);
+
+/*
+ * What would change; pure: no table is written. -ENOSPC names the full table and the limit to raise; -EBUSY:
+ * flows would move and the explicit word is missing (a smaller ring), or must not (hash_seed on a live
+ * table); -EINVAL: services that clash, limits that cannot be. Free the plan before the engine; while it
+ * lives, nothing that it may refer to is freed, so do not keep it for long.
+ */
+int lb_engine_plan(struct lb_engine *engine, const struct lb_desired *desired, struct lb_plan **ret_plan,
+		   struct lb_error *error);
+void lb_plan_free(struct lb_plan *plan);
+
+/*
+ * Takes all that the commit of a plan needs, and waits for packets in flight if it must: if that commit is
+ * what comes next, it cannot fail. 0; -ESTALE: the plan is not of the engine's current generation; -ENOMEM,
+ * -EIO, or what the hook for the wait returns. Changes nothing.
+ */
+int lb_engine_prepare(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error);
+
+/* Makes a plan visible by one store, after preparing it if that was not done. An empty plan commits nothing
+ * and keeps the generation. After -errno, as of lb_engine_prepare(), nothing is visible of it. A plan can be
+ * committed once; its effects stay readable. */
+int lb_engine_commit(struct lb_engine *engine, struct lb_plan *plan, struct lb_error *error);
+
+enum lb_change { LB_CHANGE_NONE, LB_CHANGE_ADD, LB_CHANGE_REMOVE, LB_CHANGE_MODIFY };
+
+/* Effect of a plan on one backend and one service; valid while the plan lives. */
+struct lb_plan_backend {
+	const char *name;
+	enum lb_change change;
+	__u32 slots_before, slots_after; /* cur */
+	__u64 entries_at_risk;           /* flow entries that would be void */
+	bool flows_at_risk; /* old flows of its slots would move (death, removal of the service) */
+};
+struct lb_plan_service {
+	const char *name;
+	enum lb_change change;
+	__u32 slots, slots_moved;
+	__u64 entries_at_risk;
+	bool breaks;            /* some established connection would break */
+	const char *why_breaks; /* a sentence or NULL */
+	const char *warning;    /* what nobody may want although it breaks nothing: a sentence, or NULL */
+	const struct lb_plan_backend *backends;
+	size_t n_backends;
+};
+bool lb_plan_is_empty(const struct lb_plan *plan);
+size_t lb_plan_services(const struct lb_plan *plan,
+			const struct lb_plan_service **ret_services); /* changed ones */
+
+/* The coarse clock follows now_s, but after a pause of the agent by no more than this at once: packets were
+ * stamped with the time that stood still, and must not look old for that. */
+#define LB_ENGINE_CLOCK_STEP_MAX_S 2u
+
+/*
+ * The sweeper. now_s: monotonic seconds; work: at most this many flow buckets and ring lines are visited
+ * (about). Moves the coarse clock, expires entries, ends learning windows, settles slots, frees retired
+ * regions and quarantined indices. Returns the number of units visited.
+ */
+size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work);
+
+/* Views for status, stats, explain. Pointers are valid until the next commit or tick. */
+struct lb_backend_view {
+	const char *name;
+	struct lb_address address;
+	__u32 id;            /* line in counters */
+	__u16 index;         /* within the service */
+	__u32 weight;        /* effective: configuration and override */
+	enum lb_state state; /* effective */
+	bool leaving;        /* no longer configured; kept for its old flows */
+	struct lb_nexthop nexthop;
+	__u32 slots_cur, slots_base;
+	__u64 entries; /* flow entries that name it, as of the last complete sweep */
+};
+struct lb_service_view {
+	const char *name;
+	const struct lb_config_service *config; /* NULL between adoption and the first commit */
+	__u16 id;
+	__u32 ring_line, ring_slots;
+	__u32 backend_first;
+	__u32 unsettled_slots;
+	__u64 unsettled_since_s; /* wall clock is the caller's business: same clock as lb_engine_tick; 0:
+				    settled */
+	__u64 entries;
+	const struct lb_backend_view *backends; /* in index order, without free indices */
+	size_t n_backends;
+};
+size_t lb_engine_services(struct lb_engine *engine);
+/* i: 0..lb_engine_services()-1, in configuration order. 0 or -ENOENT. */
+int lb_engine_service(struct lb_engine *engine, size_t i, struct lb_service_view *ret_view);
+int lb_engine_service_by_name(struct lb_engine *engine, const char *name, struct lb_service_view *ret_view);
+
+struct lb_engine_usage {
+	__u32 services, backends, ring_lines; /* in use, of tables->sizes */
+	__u64 flow_entries, flow_embryonic;   /* as of the last complete sweep */
+	__u64 sweeps;                         /* complete passes over the flow table */
+};
+void lb_engine_get_usage(struct lb_engine *engine, struct lb_engine_usage *ret_usage);
+
+/* Sizes for a configuration: what it asks for, or room to grow from what it needs and the memory given. */
+void lb_engine_sizes(const struct lb_config *config, __u32 cpus, __u64 memory_bytes,
+		     struct lb_table_sizes *ret_sizes);

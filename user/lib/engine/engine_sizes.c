@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * How large the tables are made: what the configuration asks for, or room to grow from what it needs. Rings
+ * and records are written beside the old ones, so that their tables hold everything twice, and a little more
+ * because regions come in different sizes.
+ */
+#include "engine/engine.h"
+
+#include <stdint.h>
+
+/* 10 million flows in 256 MiB: 2.5 to a bucket of four. Beyond that look-ups grow long (docs/flow-table.md).
+ */
+#define FLOWS_PER_10_BUCKETS 25u
+#define FLOW_BUCKETS_MIN     (1u << 14)
+#define FLOW_BUCKETS_MAX     (1u << 22)
+#define FLOW_MEMORY_SHARE    64u
+
+static __u64 max64(__u64 a, __u64 b)
+{
+	return a > b ? a : b;
+}
+
+static __u64 min64(__u64 a, __u64 b)
+{
+	return a < b ? a : b;
+}
+
+/* unit: how many numbers of 32 bits a line takes. */
+static __u32 whole_chunks(__u64 lines, __u32 unit)
+{
+	__u64 most = UINT32_MAX / unit / LB_CHUNK_LINES * (__u64)LB_CHUNK_LINES;
+
+	lines = (lines + LB_CHUNK_LINES - 1) / LB_CHUNK_LINES * LB_CHUNK_LINES;
+	return (__u32)min64(max64(lines, LB_CHUNK_LINES), most);
+}
+
+static __u32 flow_buckets(__u64 flow_entries, __u64 memory_bytes)
+{
+	__u64 want = memory_bytes / FLOW_MEMORY_SHARE / sizeof(struct lb_flow_bucket);
+	__u64 buckets = 1;
+
+	if (flow_entries) {
+		want = (flow_entries * 10 + FLOWS_PER_10_BUCKETS - 1) / FLOWS_PER_10_BUCKETS;
+		while (buckets < want && buckets < 1u << 31)
+			buckets *= 2;
+		return (__u32)buckets;
+	}
+	while (buckets * 2 <= want)
+		buckets *= 2;
+	return (__u32)min64(max64(buckets, FLOW_BUCKETS_MIN), FLOW_BUCKETS_MAX);
+}
+
+void lb_engine_sizes(const struct lb_config *config, __u32 cpus, __u64 memory_bytes,
+		     struct lb_table_sizes *ret_sizes)
+{
+	const struct lb_config_limits *limits = &config->limits;
+	__u64 backends = 0, slots = 0, services;
+
+	for (size_t i = 0; i < config->n_services; i++) {
+		const struct lb_config_service *service = &config->services[i];
+
+		backends += service->n_backends;
+		slots += service->ring_size ? service->ring_size : lb_config_ring_size(service->n_backends);
+	}
+	services = limits->services ? limits->services : max64(256, 2 * config->n_services);
+	backends = limits->backends ? limits->backends : max64(1024, backends + backends / 2);
+	slots = limits->ring_slots ? limits->ring_slots : max64(1u << 20, slots + slots / 4);
+	*ret_sizes = (struct lb_table_sizes){
+		.cpus = cpus,
+		.vip_buckets = LB_VIP_BUCKETS,
+		.ring_lines =
+			whole_chunks(2 * slots / LB_SLOTS_PER_LINE + LB_CHUNK_LINES / 4, LB_SLOTS_PER_LINE),
+		.backends = whole_chunks(2 * backends + backends / 2, 1),
+		/* Ids of what was removed serve again only after a few sweeps. */
+		.counters = (__u32)min64(backends + backends / 4 + 64, 1u << 30),
+		.services = (__u32)min64(services + services / 8 + 8, LB_SERVICES_MAX),
+		.flow_buckets = flow_buckets(limits->flow_entries, memory_bytes),
+	};
+}

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What a plan does, told per service and backend before it is done: slots that move, flow entries that become
+ * void, whether an established connection would break and why. Names are copied, so that effects outlive the
+ * commit.
+ */
+#include "engine/engine_internal.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+static __u64 entries_of(const struct lb_engine *engine, const struct lb_member *member)
+{
+	return lb_count_of(&member->entries, engine->sweep.done);
+}
+
+/* The first reason is the one that is told. */
+static int __attribute__((format(printf, 3, 4)))
+breaks(struct lb_plan_service *effect, struct lb_service_change *change, const char *format, ...)
+{
+	va_list arguments;
+	int r;
+
+	effect->breaks = true;
+	if (change->why)
+		return 0;
+	va_start(arguments, format);
+	r = vasprintf(&change->why, format, arguments);
+	va_end(arguments);
+	if (r < 0) {
+		change->why = NULL;
+		return -ENOMEM;
+	}
+	effect->why_breaks = change->why;
+	return 0;
+}
+
+/* The backend at an index before the change, if it is the same one. */
+static const struct lb_member *before_of(const struct lb_service_change *change, __u32 index)
+{
+	const struct lb_service *current = change->current;
+
+	if (!current || index >= current->vip.backend_count || !current->members[index].used ||
+	    current->members[index].ghost)
+		return NULL;
+	return &current->members[index];
+}
+
+static enum lb_change change_of(const struct lb_service_change *change, const struct lb_member *before,
+				const struct lb_member *after)
+{
+	if (!after)
+		return LB_CHANGE_REMOVE;
+	if (!before)
+		return after->added ? LB_CHANGE_ADD : LB_CHANGE_MODIFY;
+	if (after->leaving)
+		return before->leaving ? LB_CHANGE_NONE : LB_CHANGE_REMOVE;
+	if (before->leaving)
+		return LB_CHANGE_ADD;
+	if (before->state != after->state || (before->known && before->weight != after->weight) ||
+	    before->nexthop != after->nexthop)
+		return LB_CHANGE_MODIFY;
+	return LB_CHANGE_NONE;
+}
+
+static int tell_backend(const struct lb_plan *plan, struct lb_service_change *change,
+			struct lb_plan_service *effect, struct lb_plan_backend *view,
+			const struct lb_member *before, const struct lb_member *after)
+{
+	bool dies = before && !lb_member_dead(before) && (!after || lb_member_dead(after));
+
+	view->change = change_of(change, before, after);
+	view->slots_before = before ? before->slots_cur : 0;
+	view->slots_after = after ? after->slots_cur : 0;
+	if (!dies)
+		return 0;
+	view->entries_at_risk = entries_of(plan->engine, before);
+	view->flows_at_risk = before->slots_cur || before->slots_base || view->entries_at_risk;
+	effect->entries_at_risk += view->entries_at_risk;
+	if (after && view->flows_at_risk)
+		return breaks(effect, change, "backend %s goes down: its connections are lost",
+			      lb_plan_member_name(plan, before));
+	return 0;
+}
+
+/* One view for every backend before or after; ghosts are nobody's business. */
+static int tell_backends(struct lb_plan *plan, struct lb_service_change *change,
+			 struct lb_plan_service *effect)
+{
+	const struct lb_service *current = change->current, *next = change->next;
+	__u32 n_before = current ? current->vip.backend_count : 0,
+	      n_after = next ? next->vip.backend_count : 0;
+	__u32 n = n_before > n_after ? n_before : n_after;
+	struct lb_plan_backend *views =
+		lb_plan_memory(plan, (n + 1) * (sizeof(*views) + LB_NAME_MAX) + LB_NAME_MAX);
+	char(*names)[LB_NAME_MAX];
+	int r = 0;
+
+	if (!views)
+		return -ENOMEM;
+	change->backends = views;
+	names = (void *)(views + n + 1);
+	memcpy(names[n], next ? next->name : current->name, LB_NAME_MAX);
+	effect->name = names[n];
+	effect->backends = views;
+	for (__u32 i = 0; i < n && r == 0; i++) {
+		const struct lb_member *before = before_of(change, i);
+		const struct lb_member *after =
+			i < n_after && next->members[i].used ? &next->members[i] : NULL;
+		const struct lb_member *shown = after && !after->ghost ? after : before;
+
+		/* A backend that returns under another index is told there. */
+		if (!shown || (after && after->ghost))
+			continue;
+		snprintf(names[effect->n_backends], LB_NAME_MAX, "%s", lb_plan_member_name(plan, shown));
+		views[effect->n_backends].name = names[effect->n_backends];
+		r = tell_backend(plan, change, effect, &views[effect->n_backends++], before, after);
+	}
+	return r;
+}
+
+static int tell_service(struct lb_plan *plan, struct lb_service_change *change,
+			struct lb_plan_service *effect)
+{
+	const struct lb_service *current = change->current, *next = change->next;
+	__u64 entries = current ? lb_count_of(&current->entries, plan->engine->sweep.done) : 0;
+	__u16 affinity = LB_VIP_SOURCE | LB_VIP_QUIC;
+	int r;
+
+	effect->change = !current ? LB_CHANGE_ADD : !next ? LB_CHANGE_REMOVE : LB_CHANGE_MODIFY;
+	effect->slots = lb_service_slots(next ? next : current);
+	effect->slots_moved = change->slots_moved;
+	if (next && change->target && change->target[0] == LB_INDEX_NONE)
+		effect->warning =
+			"no backend is active with a weight above 0: new connections will be dropped";
+	r = tell_backends(plan, change, effect);
+	if (r < 0 || !current)
+		return r;
+	if (!next) {
+		effect->entries_at_risk = entries;
+		return breaks(effect, change, "service %s goes away, and its connections with it",
+			      current->name);
+	}
+	if ((current->vip.flags ^ next->vip.flags) & affinity) {
+		effect->entries_at_risk = entries;
+		return breaks(effect, change,
+			      "affinity changes: flows are hashed in another way, and most of them move");
+	}
+	if (change->slots_at_risk)
+		r = breaks(effect, change, "a smaller ring: the flows of %u slots move",
+			   change->slots_at_risk);
+	if (r == 0 && change->slots_moved && next->key.protocol != IPPROTO_TCP &&
+	    !next->config->learning_window_s)
+		r = breaks(effect, change, "learning_window_s is 0: the flows of %u slots move at once",
+			   change->slots_moved);
+	return r;
+}
+
+/* Fills plan->effects, in the order of the configuration, what is removed last. */
+int lb_plan_effects(struct lb_plan *plan, struct lb_error *error)
+{
+	plan->effects = calloc(plan->n_changes + 1, sizeof(*plan->effects));
+	if (!plan->effects)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		struct lb_service_change *change = &plan->changes[i];
+
+		if (!change->visible && !change->attributes)
+			continue;
+		if (tell_service(plan, change, &plan->effects[plan->n_effects++]) < 0)
+			return lb_error_set(error, ENOMEM, "out of memory");
+	}
+	return 0;
+}

@@ -1,0 +1,437 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What the next bank of the VIP table holds besides the services' own entries (types.h): records that speak
+ * for an address where a packet has no port, and records that find a backend by its QUIC server id. They
+ * depend on all services of an address, so they are made for the whole configuration, and only when something
+ * that they depend on has changed: every service has a digest of that.
+ */
+#include "engine/engine_internal.h"
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "lb/hash.h"
+#include "lb/vip.h"
+
+static bool is_one_address(const struct lb_service_key *key)
+{
+	return key->vip.length == (key->vip.address.family == LB_FAMILY_V4 ? 32 : 128);
+}
+
+static bool answers_echo(const struct lb_service *service)
+{
+	if (!(service->vip.flags & LB_VIP_ECHO))
+		return false;
+	for (__u32 i = 0; i < service->vip.backend_count; i++) {
+		const struct lb_member *member = &service->members[i];
+
+		if (member->used && !member->leaving && !lb_member_dead(member) &&
+		    member->state == LB_STATE_ACTIVE && member->weight)
+			return true;
+	}
+	return false;
+}
+
+/* Whether a member has QUIC records: it is the one that its server id means. */
+static bool is_named_by_server_id(const struct lb_service *service, __u32 index)
+{
+	const struct lb_server_id *mine = lb_service_server_id(service, index);
+	const struct lb_member *member = &service->members[index];
+
+	if (!member->used || member->ghost || !mine->bytes)
+		return false;
+	for (__u32 i = 0; member->leaving && i < service->vip.backend_count; i++) {
+		const struct lb_member *other = &service->members[i];
+
+		if (i != index && other->used && !other->ghost && (!other->leaving || i < index) &&
+		    memcmp(lb_service_server_id(service, i)->id, mine->id, sizeof(mine->id)) == 0)
+			return false;
+	}
+	return true;
+}
+
+__u64 lb_plan_records_digest(const struct lb_service *service)
+{
+	__u64 digest = (__u64)service->vip.flags << 1 | (__u64)answers_echo(service);
+
+	digest = lb_mix64(digest ^ (__u64)service->vip.quic[0] << 32 ^ (__u64)service->vip.quic[1] << 40);
+	for (__u32 i = 0; service->vip.quic[0] && i < service->vip.backend_count; i++) {
+		if (is_named_by_server_id(service, i))
+			digest = XXH3_64bits_withSeed(lb_service_server_id(service, i)->id,
+						      LB_QUIC_SERVER_ID_MAX, digest + i);
+	}
+	return digest | 1;
+}
+
+/* --- items --------------------------------------------------------------------------------------- */
+
+static struct lb_vip_item *add_item(struct lb_plan *plan, size_t *capacity, const __u64 key[3], __u32 owner,
+				    enum lb_vip_kind kind)
+{
+	struct lb_vip_item *item;
+
+	if (plan->layout.n_items == *capacity) {
+		size_t larger = 2 * *capacity + LB_VIP_KEYS_MAX;
+		struct lb_vip_item *items = realloc(plan->items, larger * sizeof(*items));
+
+		if (!items)
+			return NULL;
+		plan->items = items;
+		*capacity = larger;
+	}
+	item = &plan->items[plan->layout.n_items++];
+	*item = (struct lb_vip_item){ .owner = owner, .kind = (__u8)kind, .flags = LB_VIP_USED };
+	memcpy(item->key, key, sizeof(item->key));
+	return item;
+}
+
+static int add_services(struct lb_plan *plan, size_t *capacity)
+{
+	__u64 keys[LB_VIP_KEYS_MAX][3];
+
+	for (size_t i = 0; i < plan->config->n_services; i++) {
+		size_t n = lb_vip_expand(&plan->order[i]->key, keys);
+
+		for (size_t k = 0; k < n; k++) {
+			if (!add_item(plan, capacity, keys[k], (__u32)i, LB_VIP_SERVICE))
+				return -ENOMEM;
+		}
+	}
+	return 0;
+}
+
+static int add_quic(struct lb_plan *plan, size_t *capacity, __u32 owner)
+{
+	const struct lb_service *service = plan->order[owner];
+
+	for (int q = 0; q < LB_QUIC_CONFIGS_MAX; q++) {
+		__u8 quic = service->vip.quic[q];
+		__u64 key[3] = { lb_quic_key_0(service->vip.service, LB_QUIC_ROTATION(quic)), 0,
+				 lb_vip_tail_word(0, IPPROTO_UDP, 0, LB_VIP_BITS_QUIC, 0) };
+
+		for (__u32 i = 0; quic && i < service->vip.backend_count; i++) {
+			struct lb_vip_item *item;
+
+			if (!is_named_by_server_id(service, i))
+				continue;
+			memcpy(&key[1], lb_service_server_id(service, i)->id, sizeof(key[1]));
+			item = add_item(plan, capacity, key, owner, LB_VIP_QUIC_RECORD);
+			if (!item)
+				return -ENOMEM;
+			item->index = (__u16)i;
+		}
+	}
+	return 0;
+}
+
+/* Services by address and protocol, to find those that share an address. */
+struct by_address {
+	const struct lb_service *service;
+	__u32 owner;
+};
+
+static int compare_addresses(const void *a, const void *b)
+{
+	const struct lb_service_key *x = &((const struct by_address *)a)->service->key;
+	const struct lb_service_key *y = &((const struct by_address *)b)->service->key;
+	int r = memcmp(&x->vip.address, &y->vip.address, sizeof(x->vip.address));
+
+	if (r == 0)
+		r = x->protocol - y->protocol;
+	return r ? r
+		 : (int)((const struct by_address *)a)->owner - (int)((const struct by_address *)b)->owner;
+}
+
+static bool same_address(const struct by_address *a, const struct by_address *b)
+{
+	return lb_address_equal(&a->service->key.vip.address, &b->service->key.vip.address);
+}
+
+/* Whether a service of a whole prefix may have packets to the address as well. */
+static bool is_under_prefix(const struct lb_plan *plan, const struct lb_service_key *key)
+{
+	for (size_t i = 0; i < plan->config->n_services; i++) {
+		const struct lb_service_key *other = &plan->order[i]->key;
+
+		if (other->protocol == key->protocol && !is_one_address(other) &&
+		    lb_prefix_contains(&other->vip, &key->vip.address))
+			return true;
+	}
+	return false;
+}
+
+/* The record of one address and protocol; first..last share both. */
+static int add_address(struct lb_plan *plan, size_t *capacity, const struct by_address *first, size_t n)
+{
+	const struct lb_service_key *key = &first->service->key;
+	struct lb_vip_item *item;
+	__u64 words[3];
+
+	lb_vip_address_key(&key->vip.address, key->protocol, words);
+	item = add_item(plan, capacity, words, first->owner, LB_VIP_ADDRESS);
+	if (!item)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		item->flags |= first[i].service->vip.flags & LB_VIP_FRAG_DROP;
+	if (n == 1 && first->service->vip.flags & LB_VIP_SOURCE && !is_under_prefix(plan, key))
+		item->flags |= LB_VIP_SOURCE;
+	return 0;
+}
+
+static __u8 echo_protocol(const struct lb_prefix *vip)
+{
+	return vip->address.family == LB_FAMILY_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+}
+
+static int add_echo_item(struct lb_plan *plan, size_t *capacity, const __u64 key[3], __u32 owner,
+			 bool answers)
+{
+	struct lb_vip_item *item = add_item(plan, capacity, key, owner, LB_VIP_ECHO_RECORD);
+
+	if (!item)
+		return -ENOMEM;
+	item->flags |= answers ? LB_VIP_ECHO : 0;
+	return 0;
+}
+
+/* The record of one address. Without: nothing is answered, unless for a prefix above (add_echo_prefixes()).
+ */
+static int add_echo(struct lb_plan *plan, size_t *capacity, const struct by_address *first, size_t n)
+{
+	const struct lb_prefix *vip = &first->service->key.vip;
+	__u64 words[3];
+
+	for (size_t i = 0; i < n; i++) {
+		if (!answers_echo(first[i].service))
+			continue;
+		lb_vip_address_key(&vip->address, echo_protocol(vip), words);
+		return add_echo_item(plan, capacity, words, first[i].owner, true);
+	}
+	return 0;
+}
+
+static int add_addresses(struct lb_plan *plan, size_t *capacity)
+{
+	size_t n = 0, group, same;
+	struct by_address *all = calloc(plan->config->n_services + 1, sizeof(*all));
+	int r = all ? 0 : -ENOMEM;
+
+	for (size_t i = 0; all && i < plan->config->n_services; i++) {
+		if (is_one_address(&plan->order[i]->key))
+			all[n++] = (struct by_address){ plan->order[i], (__u32)i };
+	}
+	if (all)
+		qsort(all, n, sizeof(*all), compare_addresses);
+	for (size_t i = 0; r == 0 && i < n; i += group) {
+		for (group = 1; i + group < n && same_address(&all[i], &all[i + group]); group++)
+			;
+		r = add_echo(plan, capacity, &all[i], group);
+		for (size_t k = i; r == 0 && k < i + group; k += same) {
+			for (same = 1; k + same < i + group &&
+				       all[k + same].service->key.protocol == all[k].service->key.protocol;
+			     same++)
+				;
+			r = add_address(plan, capacity, &all[k], same);
+		}
+	}
+	free(all);
+	return r;
+}
+
+/* A service as one that echo is answered for, or not. */
+struct echo_wish {
+	const struct lb_prefix *vip;
+	__u32 owner;
+	bool answers;
+};
+
+/* Those of one prefix one after the other, first of them one that answers. */
+static int compare_wishes(const void *a, const void *b)
+{
+	const struct echo_wish *x = a, *y = b;
+	int r = memcmp(&x->vip->address, &y->vip->address, sizeof(x->vip->address));
+
+	if (r == 0)
+		r = x->vip->length - y->vip->length;
+	if (r == 0)
+		r = y->answers - x->answers;
+	return r ? r : (int)x->owner - (int)y->owner;
+}
+
+/* Whether echo to some address of a shorter prefix is answered, so that this one must speak for itself. */
+static bool is_under_answering(const struct echo_wish *answering, size_t n, const struct lb_prefix *vip)
+{
+	for (size_t i = 0; i < n; i++)
+		if (answering[i].vip->length < vip->length &&
+		    lb_prefix_contains(answering[i].vip, &vip->address))
+			return true;
+	return false;
+}
+
+/* Records of the prefixes that echo is answered for, and of what lies under them and is not. */
+static int add_wishes(struct lb_plan *plan, size_t *capacity, const struct echo_wish *wishes, size_t n,
+		      const struct echo_wish *answering, size_t n_answering)
+{
+	for (size_t i = 0; i < n; i++) {
+		const struct lb_prefix *vip = wishes[i].vip;
+		bool one = is_one_address(&plan->order[wishes[i].owner]->key);
+		__u64 key[3];
+		int r;
+
+		if (i && vip->length == wishes[i - 1].vip->length &&
+		    lb_address_equal(&vip->address, &wishes[i - 1].vip->address))
+			continue;
+		/* Addresses that are answered for have records of their own. */
+		if (wishes[i].answers ? one : !is_under_answering(answering, n_answering, vip))
+			continue;
+		lb_vip_prefix_key(vip, echo_protocol(vip), key);
+		r = add_echo_item(plan, capacity, key, wishes[i].owner, wishes[i].answers);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int add_echo_prefixes(struct lb_plan *plan, size_t *capacity)
+{
+	size_t n = plan->config->n_services, n_answering = 0;
+	struct echo_wish *wishes = calloc(2 * n + 1, sizeof(*wishes)), *answering;
+	int r = 0;
+
+	if (!wishes)
+		return -ENOMEM;
+	answering = wishes + n;
+	for (size_t i = 0; i < n; i++) {
+		const struct lb_service *service = plan->order[i];
+
+		wishes[i] = (struct echo_wish){ &service->key.vip, (__u32)i, answers_echo(service) };
+		if (wishes[i].answers && !is_one_address(&service->key))
+			answering[n_answering++] = wishes[i];
+	}
+	if (n_answering) {
+		qsort(wishes, n, sizeof(*wishes), compare_wishes);
+		r = add_wishes(plan, capacity, wishes, n, answering, n_answering);
+	}
+	free(wishes);
+	return r;
+}
+
+/* A record that says no more than that the address is ours: packets do as well without. */
+static void drop_plain_records(struct lb_plan *plan)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < plan->layout.n_items; i++) {
+		if (plan->items[i].kind != LB_VIP_ADDRESS || plan->items[i].flags != LB_VIP_USED)
+			plan->items[kept++] = plan->items[i];
+	}
+	plan->layout.n_items = kept;
+}
+
+/* --- the layout ---------------------------------------------------------------------------------- */
+
+static int layout_failed(const struct lb_plan *plan, int r, const __u32 clash[2], struct lb_error *error)
+{
+	char path[64];
+
+	switch (r) {
+	case -EEXIST:
+		snprintf(path, sizeof(path), "services[%u].vip", clash[1]);
+		return lb_error_at(error, EINVAL, path, NULL,
+				   "services %s and %s answer to the same address, protocol and port",
+				   plan->config->services[clash[0]].name,
+				   plan->config->services[clash[1]].name);
+	case -E2BIG:
+		return lb_error_at(
+			error, ENOSPC, "services", NULL,
+			"address prefixes and port ranges have more than %u different shapes; use "
+			"fewer different prefix lengths, and ranges that are aligned powers of two",
+			LB_SHAPES_MAX);
+	case -ENOSPC:
+		return lb_error_at(
+			error, ENOSPC, "services", NULL,
+			"the service table is full: %zu keys of %zu services do not fit its %u buckets",
+			plan->layout.n_items, plan->config->n_services,
+			plan->engine->tables->sizes.vip_buckets);
+	default:
+		return lb_error_set(error, -r, "out of memory");
+	}
+}
+
+/* Whether the visible bank is what the layout would make, to the last byte. */
+static bool is_visible(const struct lb_plan *plan)
+{
+	const struct lb_engine *engine = plan->engine;
+	const struct lb_vip *bank = &engine->tables->vips[(size_t)engine->bank * LB_VIP_BUCKETS];
+	size_t entries = 0;
+
+	for (size_t i = 0; i < plan->layout.n_items; i++) {
+		__u32 bucket = lb_vip_lookup(bank, engine->log2, plan->items[i].key);
+		struct lb_vip entry;
+
+		if (bucket == LB_VIP_NOWHERE)
+			return false;
+		lb_vip_entry(&plan->items[i], &plan->order[plan->items[i].owner]->vip, &entry);
+		if (memcmp(&entry, &bank[bucket], sizeof(entry)) != 0)
+			return false;
+	}
+	for (__u32 bucket = 0; bucket < 1u << engine->log2; bucket++)
+		entries += bank[bucket].flags & LB_VIP_USED;
+	return entries == plan->layout.n_items;
+}
+
+/* Whether what the bank holds besides the entries of services that are there anyway may be another now. */
+static bool needs_layout(const struct lb_plan *plan)
+{
+	bool visible = false;
+
+	for (size_t i = 0; i < plan->n_changes; i++) {
+		const struct lb_service_change *change = &plan->changes[i];
+
+		if (!change->current || !change->next || change->current->records != change->next->records)
+			return true;
+		visible |= change->visible;
+	}
+	/* After adoption it is not known which entries there are. */
+	return visible && !plan->engine->items;
+}
+
+int lb_plan_layout(struct lb_plan *plan, struct lb_error *error)
+{
+	__u32 max = plan->engine->tables->sizes.vip_buckets, clash[2] = {};
+	bool visible = false;
+	size_t capacity = 0, n;
+	int r;
+
+	if (!needs_layout(plan))
+		return 0;
+	r = add_services(plan, &capacity);
+	for (size_t i = 0; r == 0 && i < plan->config->n_services; i++)
+		r = add_quic(plan, &capacity, (__u32)i);
+	if (r == 0)
+		r = add_addresses(plan, &capacity);
+	if (r == 0)
+		r = add_echo_prefixes(plan, &capacity);
+	n = plan->layout.n_items;
+	if (r == 0)
+		r = lb_vip_layout_build(plan->items, n, max, &plan->layout, clash);
+	if (r == -ENOSPC) {
+		drop_plain_records(plan);
+		r = lb_vip_layout_build(plan->items, plan->layout.n_items, max, &plan->layout, clash);
+	}
+	if (r < 0)
+		return layout_failed(plan, r, clash, error);
+	for (size_t i = 0; i < plan->n_changes; i++)
+		visible |= plan->changes[i].visible;
+	plan->new_layout = visible || !is_visible(plan);
+	for (size_t i = 0; plan->new_layout && i < plan->n_changes; i++) {
+		struct lb_service_change *change = &plan->changes[i];
+
+		if (change->current && change->next && change->current->records != change->next->records)
+			change->attributes = true;
+	}
+	return 0;
+}
