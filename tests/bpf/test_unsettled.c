@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Choosing a backend: settled slots, and every way through an unsettled one (DESIGN section 4). Slots are set
+ * Choosing a backend: settled slots, and every way through an unsettled one (docs/architecture.md). Slots are set
  * by hand.
  */
 #include "unsettled.h"

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The promise of DESIGN section 4, tested at random: no planned change moves a flow, whatever changes, in
+ * The promise of docs/architecture.md, tested at random: no planned change moves a flow, whatever changes, in
  * whatever order, however full the flow table is, whoever restarts in between.
  *
  *	property [STEPS [SEED]]        PROPERTY_VERBOSE=1 tells every step

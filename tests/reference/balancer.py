@@ -180,7 +180,7 @@ class Balancer:
         return backend if backend and not backend.dead else None
 
     def by_slot(self, service, flow, hash_, syn, closing=False, remember=True):
-        """Transition-only state (DESIGN section 4)."""
+        """Transition-only state (docs/architecture.md)."""
         slot = service.ring[hash_ & (len(service.ring) - 1)]
         current, base = slot & 0x3FFF, slot >> 16 & 0x3FFF
         learning, unsettled = slot >> 30 & 1, slot >> 31

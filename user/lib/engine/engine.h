@@ -5,8 +5,8 @@
  * plain memory. Single-threaded. Never logs.
  *
  * Every cause of change (configuration, operator override, next hop, link) goes through lb_engine_plan and
- * lb_engine_commit; the sweeper (lb_engine_tick) alone changes tables otherwise, and only what DESIGN
- * section 4 lets it: it settles slots, ends learning windows, expires flow entries, frees what nothing names.
+ * lb_engine_commit; the sweeper (lb_engine_tick) alone changes tables otherwise, and only as
+ * docs/flow-table.md says: it settles slots, ends learning windows, expires flow entries, frees what nothing names.
  */
 #pragma once
 
