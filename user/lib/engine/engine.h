@@ -6,7 +6,8 @@
  *
  * Every cause of change (configuration, operator override, next hop, link) goes through lb_engine_plan and
  * lb_engine_commit; the sweeper (lb_engine_tick) alone changes tables otherwise, and only as
- * docs/flow-table.md says: it settles slots, ends learning windows, expires flow entries, frees what nothing names.
+ * docs/flow-table.md says: it settles slots, ends learning windows, expires flow entries, and frees what
+ * nothing names.
  */
 #pragma once
 
