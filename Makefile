@@ -24,7 +24,7 @@ endif
 PKGS := libbpf libxdp libnl-3.0 libnl-route-3.0 libcjson libsystemd libmicrohttpd libcurl
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unused-parameter -Wno-missing-field-initializers
-CPPFLAGS += -D_GNU_SOURCE -DLB_VERSION='"$(VERSION)"' -Iinclude -Iuser -Iuser/lib -Itests/lib -I$(B)/gen $(PKG_CFLAGS) -MMD -MP
+CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iuser -Iuser/lib -Itests/lib -I$(B)/gen $(PKG_CFLAGS) -MMD -MP
 CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu17 -fno-strict-aliasing $(WARN)
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
@@ -36,7 +36,7 @@ LDLIBS_lb-backend := -lxdp -lbpf -lnl-route-3 -lnl-3
 BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 BPF_SYSINC := -idirafter /usr/include/$(shell uname -m)-linux-gnu
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -D__bpf__ -Wall -Wextra -Werror -Wno-unused-parameter \
-	-Iinclude -Ibpf $(BPF_SYSINC) -MMD -MP
+	-Iinclude -Ibpf $(BPF_SYSINC) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
 
 # --- kernel side: one object and one skeleton per entry program -------------------------------------------
 
@@ -73,12 +73,21 @@ LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 SAN_LIB_OBJ := $(LIB_SRC:%.c=$(B)/san/%.o)
 prog_src = $(wildcard user/$(1)/*.c user/$(1)/*/*.c)
 
-$(B)/%.o: %.c | $(SKEL) $(TEST_SKEL)
+# What --version says: written anew only when the tree has another version, so that what is built follows it.
+VERSION_H := $(B)/gen/version.h
+$(VERSION_H): FORCE
+	@mkdir -p $(@D)
+	@printf '#define LB_VERSION "%s"\n' '$(VERSION)' | cmp -s - $@ || printf '#define LB_VERSION "%s"\n' '$(VERSION)' > $@
+
+.PHONY: FORCE
+FORCE:
+
+$(B)/%.o: %.c | $(SKEL) $(TEST_SKEL) $(VERSION_H)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) -c $< -o $@
 
-$(B)/san/%.o: %.c | $(SKEL) $(TEST_SKEL)
+$(B)/san/%.o: %.c | $(SKEL) $(TEST_SKEL) $(VERSION_H)
 	$(call say,CC,$@)
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CPPFLAGS) $(CFLAGS) $(SAN) -c $< -o $@
@@ -133,23 +142,11 @@ clean:
 	$(Q)rm -rf $(B)
 
 # DESTDIR and PREFIX as usual. /etc/weir/weir.json is yours to write (configs/minimal.json is a start).
-MAN8 := docs/lbd.8 docs/lbctl.8 docs/lb-backend.8
-install: all
-	install -d $(DESTDIR)$(PREFIX)/sbin $(DESTDIR)$(PREFIX)/share/man/man8 $(DESTDIR)$(PREFIX)/share/man/man5 \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions $(DESTDIR)$(PREFIX)/lib/systemd/system \
-		$(DESTDIR)$(PREFIX)/lib/weir $(DESTDIR)/etc/weir
-	install -m 755 $(PROGRAMS:%=$(B)/%) $(DESTDIR)$(PREFIX)/sbin
-	install -m 644 $(DISPATCHER) $(DESTDIR)$(PREFIX)/lib/weir
-	install -m 644 $(MAN8) $(DESTDIR)$(PREFIX)/share/man/man8
-	install -m 644 docs/weir.json.5 $(DESTDIR)$(PREFIX)/share/man/man5
-	install -m 644 configs/completion/lbctl.bash $(DESTDIR)$(PREFIX)/share/bash-completion/completions/lbctl
-	sed 's|/usr/local/sbin|$(PREFIX)/sbin|' configs/systemd/lbd.service > $(DESTDIR)$(PREFIX)/lib/systemd/system/lbd.service
+include scripts/install.mk
 
-uninstall:
-	rm -f $(PROGRAMS:%=$(DESTDIR)$(PREFIX)/sbin/%) $(MAN8:docs/%=$(DESTDIR)$(PREFIX)/share/man/man8/%) \
-		$(DESTDIR)$(PREFIX)/share/man/man5/weir.json.5 $(DESTDIR)$(PREFIX)/lib/systemd/system/lbd.service \
-		$(DESTDIR)$(PREFIX)/share/bash-completion/completions/lbctl $(DESTDIR)$(PREFIX)/lib/weir/xdp-dispatcher.o
-	-rmdir $(DESTDIR)$(PREFIX)/lib/weir
+.PHONY: deb
+deb:
+	$(Q)scripts/deb.sh
 
 format:
 	$(Q)git ls-files '*.c' '*.h' | xargs clang-format-14 -i

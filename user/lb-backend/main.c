@@ -15,6 +15,7 @@
 
 #include "lb-backend.h"
 #include "base/nearest.h"
+#include "version.h"
 
 static const struct verb {
 	const char *name;

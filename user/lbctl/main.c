@@ -10,6 +10,7 @@
 
 #include "agent.h"
 #include "lbctl.h"
+#include "version.h"
 
 static unsigned int terminal_columns(void)
 {

@@ -2,6 +2,7 @@
 /* version: of lbctl, and of the agent when it can be asked; that it cannot is no failure. */
 #include "lbctl/agent.h"
 #include "lbctl/format.h"
+#include "version.h"
 
 static void print_json(const cJSON *agent, const cJSON *error)
 {
