@@ -34,14 +34,16 @@ static __always_inline void count_flow(struct lb_counter *counter, bool syn, __u
 		counter->refused_inserts++;
 }
 
-/* What becomes of a packet for a reason, as XDP actions, two bits each. */
-#define LB_IS_DROP  ((__u64)XDP_DROP)
-#define LB_IS_PASS  ((__u64)XDP_PASS)
-#define LB_IS_REPLY ((__u64)XDP_TX)
-#define LB_ACTION_BITS(number, name, action, text, help)                                                     \
-	| (number < 32 ? LB_IS_##action << (number & 31) * 2 : 0)
-#define LB_ACTIONS_LOW (0 LB_REASONS(LB_ACTION_BITS))
-_Static_assert(LB_REASON_COUNT <= 32, "one word holds the actions of all reasons");
+/* What becomes of a packet for a reason, as XDP actions, two bits each: 32 reasons to a word. */
+#define LB_IS_DROP                                       ((__u64)XDP_DROP)
+#define LB_IS_PASS                                       ((__u64)XDP_PASS)
+#define LB_IS_REPLY                                      ((__u64)XDP_TX)
+#define LB_ACTION_BITS(number, action, half)             | (number / 32 == half ? LB_IS_##action << (number & 31) * 2 : 0)
+#define LB_ACTION_LOW(number, name, action, text, help)  LB_ACTION_BITS(number, action, 0)
+#define LB_ACTION_HIGH(number, name, action, text, help) LB_ACTION_BITS(number, action, 1)
+#define LB_ACTIONS_LOW                                   (0 LB_REASONS(LB_ACTION_LOW))
+#define LB_ACTIONS_HIGH                                  (0 LB_REASONS(LB_ACTION_HIGH))
+_Static_assert(LB_REASON_COUNT <= LB_REASONS_MAX, "two words hold the actions of all reasons");
 
 #define LB_SAMPLE_EVERY 1024u
 
@@ -76,7 +78,7 @@ static __always_inline int finish(struct xdp_md *ctx, __u32 reason)
 	/* The compiler may know what a subprogram returns; the verifier wants to see the bound. */
 	if (!__builtin_constant_p(reason))
 		LB_HIDE(reason);
-	action = LB_ACTIONS_LOW >> (reason & 31) * 2 & 3;
+	action = (reason & 32 ? LB_ACTIONS_HIGH : LB_ACTIONS_LOW) >> (reason & 31) * 2 & 3;
 	if (block)
 		count = block->reason[reason & (LB_REASONS_MAX - 1)].packets++;
 	if (action == XDP_DROP && count % LB_SAMPLE_EVERY == 0)

@@ -18,7 +18,7 @@
 #endif
 
 #define LB_LAYOUT_MAGIC   0x57656972u /* "Weir" */
-#define LB_LAYOUT_VERSION 2u
+#define LB_LAYOUT_VERSION 3u
 
 #define LB_CACHE_LINE 64
 #define LB_NAME_MAX   64 /* bytes, with the terminating zero */
@@ -107,13 +107,12 @@ struct lb_vip {
 	__u32 backend_chunk;   /* of lb_backends: where backend_first lies */
 	__u32 backend_first;   /* the region's first record, of all that there are */
 	__u16 service;         /* id: index in lb_service_meta */
-	__u16 flags;           /* LB_VIP_* */
+	__u16 backend_count;   /* records in the region; indices are below it */
+	__u32 flags;           /* LB_VIP_* */
 	__be32 source_mask_v4; /* bits of the outer IPv4 source that vary with the flow */
 	__be32 source_mask_v6; /* the same for the last 32 bits of an outer IPv6 source */
 	__be16 gue_port;       /* destination port of GUE */
-	__u16 backend_count;   /* records in the region; indices are below it */
 	__u8 quic[2];          /* QUIC-LB configurations: LB_QUIC(); 0: none */
-	__u16 pad0;
 };
 _Static_assert(sizeof(struct lb_vip) == LB_CACHE_LINE, "a VIP bucket is one line");
 
@@ -198,6 +197,12 @@ struct lb_ring_line {
 	__u32 slot[LB_SLOTS_PER_LINE];
 };
 _Static_assert(sizeof(struct lb_ring_line) == LB_CACHE_LINE, "one line");
+
+/*
+ * The line is full. What a service needs beside it goes into a table of its own under the service's id, what
+ * a backend needs beside its record into one that is laid out like lb_backends: whoever does not need it then
+ * does not pay for it, neither memory nor a line of cache. A table that is not there yet begins empty.
+ */
 
 /* Ready-made outer header of a backend of a service; one line. Offsets keep the IP header 8-byte aligned. */
 struct lb_backend {

@@ -370,7 +370,7 @@ static int build_records(struct lb_build *build)
 
 static void build_vip(struct lb_build *build)
 {
-	static const __u16 affinity_flags[] = {
+	static const __u32 affinity_flags[] = {
 		[LB_AFFINITY_FLOW] = 0,
 		[LB_AFFINITY_SOURCE] = LB_VIP_SOURCE,
 		[LB_AFFINITY_QUIC] = LB_VIP_QUIC,
@@ -380,7 +380,7 @@ static void build_vip(struct lb_build *build)
 	struct lb_vip *vip = &build->change->next->vip;
 	const struct lb_service *current = build->change->current;
 
-	vip->flags = (__u16)(LB_VIP_USED | affinity_flags[service->affinity]);
+	vip->flags = LB_VIP_USED | affinity_flags[service->affinity];
 	vip->flags |= service->echo ? LB_VIP_ECHO : 0;
 	vip->flags |= service->fragments == LB_FRAGMENTS_DROP ? LB_VIP_FRAG_DROP : 0;
 	if (service->forward != LB_FORWARD_L2) {

@@ -37,7 +37,7 @@ struct lb_vip_item {
 	__u64 key[3];
 	__u32 owner;  /* the caller's number of the service */
 	__u32 bucket; /* out */
-	__u16 flags;  /* of a record */
+	__u32 flags;  /* of a record */
 	__u16 index;  /* of the backend that a QUIC record names */
 	__u8 kind;    /* enum lb_vip_kind */
 };
