@@ -69,11 +69,16 @@ is "what ran still goes on" "$(services)" "web"
 rm "$LBD_CONFIG"
 reload
 check "a missing file is refused" wait_for 5 last_error 'No such file'
+mkfifo "$LBD_CONFIG"
+reload
+check "a FIFO is refused, not waited for" wait_for 5 last_error 'is not a plain file'
 check "packets flow on" fetch
 
 # --- restart with a bad file ------------------------------------------------------------------------------------
 
 lbd_stop TERM || not_ok "it stops in order"
+refuse "nor is one at a first start" "is not a plain file" lbd_once --state-dir "$TEST_TMP/none"
+rm "$LBD_CONFIG"
 act "with the file missing it goes on with what ran" lbd_start
 is "the services are those of before" "$(services)" "web"
 check "status warns" answers GET /v1/status '.warnings | any(test("could not be used"))'
@@ -157,7 +162,7 @@ check "a dry run changes nothing" answers POST '/v1/rollback?dry_run=1' '.applie
 # Dies at a step of a change from weight 100 to 33 of b1; then it must come back with one of them, and serve.
 api PATCH /v1/services/web/backends/b1 '{"weight": null}' >/dev/null
 lbd_stop TERM || not_ok "it stops in order"
-steps=(store_written store_renamed config_stored recorded committed)
+steps=(store_written store_renamed config_stored recorded committed copied)
 # shellcheck disable=SC2207
 steps+=($(grep -ho 'step([a-z]*, "[a-z_]*")' "$TEST_ROOT"/user/lib/engine/commit.c | grep -o '"[a-z_]*"' | tr -d '"' |
 	grep -vxE 'key|seed' | sort -u)) # key and seed: of the first commit alone
@@ -191,25 +196,110 @@ is "and came back whole every time" "$whole" "${#steps[@]}"
 
 # --- damage -----------------------------------------------------------------------------------------------------
 
-newest=$(find "$LBD_STATE/generations" -name '*.json' | sort | tail -1)
+# What was acknowledged last: a drain and a weight that the file knows nothing of.
+lbd_start || not_ok "it starts before the damage"
+api PATCH /v1/services/web/backends/b3 '{"state": "drain"}' >/dev/null
+api PATCH /v1/services/web/backends/b2 '{"weight": 19}' >/dev/null
+generation=$(api GET /v1/status | jq .generation)
+lbd_stop TERM || not_ok "it stops in order"
+newest=$LBD_STATE/generations/$(printf %020d "$generation").json
+config=$LBD_STATE/configs/$(jq -r .config "$newest").json
 cp -a "$LBD_STATE" "$TEST_TMP/good"
-head -c 40 "$newest" >"$newest.x" && mv "$newest.x" "$newest"
-refuse "a cut record is refused by name, with advice" "$(basename "$newest").*move it away" lbd_once
-check "the packet path is as it was" fetch
-check "nothing was lost" test -s "$newest"
-rm -rf "$LBD_STATE" && cp -a "$TEST_TMP/good" "$LBD_STATE"
-config=$(jq -r .config "$newest")
-echo ' ' >>"$LBD_STATE/configs/$config.json"
-refuse "a damaged stored configuration is refused" "damaged" lbd_once
-rm "$LBD_STATE/configs/$config.json"
-refuse "a missing one as well" "cannot be read" lbd_once
-rm -rf "$LBD_STATE" && cp -a "$TEST_TMP/good" "$LBD_STATE"
-echo 'weir-state 2' >"$LBD_STATE/format"
+
+tells()
+{
+	answers GET /v1/events ".events | any(.kind == \"state\" and (.message | test(\"$1\")))"
+}
+
+# survives WHAT [EVENT]: after damage, it starts with all that was acknowledged, and tells what it found.
+survives()
+{
+	act "it starts with $1" lbd_start
+	is "and knows what was acknowledged" "$(weight b3), $(weight b2)" "100 drain, 19 active"
+	[[ -z ${2:-} ]] || check "and tells" tells "$2"
+}
+
+# Stops it, and has the state as it was before the damage.
+mended()
+{
+	lbd_stop TERM || not_ok "it stops in order"
+	rm -rf "$LBD_STATE" && cp -a "$TEST_TMP/good" "$LBD_STATE"
+}
+
+head -c 40 "$TEST_TMP/good/generations/${newest##*/}" >"$newest"
+survives "a cut record" "set aside generations/${newest##*/}"
+check "which is kept" test -n "$(find "$LBD_STATE/aside" -size 40c)"
+mended
+sed -i 's/"weight":19/"weight":18/' "$newest"
+survives "a record in which one digit is another" "its check says that it is damaged"
+mended
+oldest=$(find "$LBD_STATE/generations" -name '*.json' | sort | head -1)
+cp "$newest" "$newest~"
+mkdir "$LBD_STATE/generations/backup" "$LBD_STATE/configs/backup"
+: >"$oldest"
+mkfifo "$LBD_STATE/generations/00000000000000000001.json"
+survives "a backup, a folder, a FIFO and an empty oldest record"
+for i in {1..12}; do
+	api PATCH /v1/services/web/backends/b1 "{\"weight\": $((60 + i))}" >/dev/null
+done
+is "older records go all the same" "$(find "$LBD_STATE/generations" -name '0*.json' | wc -l)" 10
+check "rollback works" answers POST /v1/rollback '.applied'
+check "what is not ours is still there" test -e "$newest~" -a -d "$LBD_STATE/generations/backup" -a -d "$LBD_STATE/configs/backup"
+mended
+echo ' ' >>"$config"
+survives "a damaged stored configuration" "set aside configs/${config##*/}"
+mended
+rm "$config"
+survives "a missing one"
+check "which is back" test -s "$config"
+mended
+# As lbd 0.3 wrote them.
+printf %s "$(jq -c '{generation: (.generation + 1000), time, cause, config, file_digest, services, overrides: []}' "$newest")" \
+	>"$LBD_STATE/generations/$(printf %020d $((generation + 1000))).json"
+survives "a record of a number that was never reached" "beyond what was running"
+mended
+rm -r "$LBD_STATE/generations"
+survives "no records at all"
+mended
+mkdir "$TEST_TMP/precious" && echo precious >"$TEST_TMP/precious/file.json"
+mv "$LBD_STATE/configs" "$LBD_STATE/configs.old" && ln -s "$TEST_TMP/precious" "$LBD_STATE/configs"
+survives "a link in the place of a directory" "set aside configs as .*not a directory"
+api PATCH /v1/services/web/backends/b1 '{"weight": 77}' >/dev/null
+is "what it leads to is not touched" "$(ls -A "$TEST_TMP/precious")" "file.json"
+mended
+echo 'weir-stale 1' >"$LBD_STATE/format"
+survives "a damaged format" "set aside format"
+mended
+rm -r "$LBD_STATE"
+survives "no state at all, and the tables whole"
+mended
+lbd_once --detach >/dev/null 2>&1
+rm "$newest" "$config"
+survives "a record and a configuration gone, and no tables"
+mended
+rm -r "$LBD_STATE/generations" "$LBD_STATE/copy" && echo 'weir-state 2' >"$LBD_STATE/format"
 refuse "another format is refused" "another version of lbd" lbd_once
 mkdir "$TEST_TMP/foreign" && echo precious >"$TEST_TMP/foreign/file"
 refuse "somebody else's directory is refused" "is not a Weir state directory" lbd_once --state-dir "$TEST_TMP/foreign"
 is "and not touched" "$(ls -A "$TEST_TMP/foreign")" "file"
 rm -rf "$LBD_STATE" && cp -a "$TEST_TMP/good" "$LBD_STATE"
+# A disk that is full from the start on, and a configuration file that has changed.
+mkdir "$TEST_TMP/full" && mount -t tmpfs -o size=512k tmpfs "$TEST_TMP/full" && defer umount "$TEST_TMP/full"
+cp -a "$TEST_TMP/good/." "$TEST_TMP/full"
+cat /dev/zero >"$TEST_TMP/full/ballast" 2>/dev/null
+LBD_STATE=$TEST_TMP/full
+LBD_ARGUMENTS=(-c "$LBD_CONFIG" --bpffs "$LBD_BPFFS" --state-dir "$LBD_STATE" --socket "$LBD_SOCKET")
+lbd_config '.services[0].idle_timeout_s = 78' >"$LBD_CONFIG"
+act "it starts with a full disk" lbd_start
+is "and knows what was acknowledged" "$(weight b3), $(weight b2)" "100 drain, 19 active"
+check "and tells" tells "No space left on device"
+is "a change is refused: it could not be kept" "$(api_status PATCH /v1/services/web/backends/b1 '{"weight": 3}')" 507
+rm "$LBD_STATE/ballast"
+is "once there is room it is taken" "$(api_status PATCH /v1/services/web/backends/b1 '{"weight": 3}')" 200
+lbd_stop TERM || not_ok "it stops in order"
+LBD_STATE=$TEST_TMP/state
+LBD_ARGUMENTS=(-c "$LBD_CONFIG" --bpffs "$LBD_BPFFS" --state-dir "$LBD_STATE" --socket "$LBD_SOCKET")
+lbd_config >"$LBD_CONFIG"
 act "the good copy starts" lbd_start
 rm -f "$LBD_STATE"/configs/*.json
 check "a stored configuration that is gone while lbd runs: what runs is told" answers GET /v1/config '.services | length > 0'

@@ -38,18 +38,32 @@ static void desired_donep(struct desired *desired)
 /* --- what to run -----------------------------------------------------------------------------------------
  */
 
+/* Opens a plain file: anything else (a FIFO, a terminal) could keep us waiting. */
+static int open_plain(const char *path, struct lb_error *error)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat st;
+
+	if (fd < 0)
+		return lb_error_set(error, errno, "Failed to open %s: %m", path);
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
+		return fd;
+	close(fd);
+	return lb_error_set(error, EPROTO, "%s is not a plain file: the configuration is read from one alone",
+			    path);
+}
+
 /* The configuration file: its text, read once, so that what is parsed is what is kept. */
 static int read_config(const char *path, char **ret_text, size_t *ret_length, struct lb_error *error)
 {
-	_cleanup_(fclosep) FILE *file = fopen(path, "re");
+	_cleanup_(closep) int fd = open_plain(path, error);
 	_cleanup_(freep) char *text = NULL;
 	size_t length = 0, capacity = 0;
+	ssize_t n = 1;
 
-	if (!file)
-		return lb_error_set(error, errno, "Failed to open %s: %m", path);
-	for (;;) {
-		size_t n;
-
+	if (fd < 0)
+		return fd;
+	while (n != 0) {
 		if (length == capacity) {
 			char *more;
 
@@ -59,16 +73,14 @@ static int read_config(const char *path, char **ret_text, size_t *ret_length, st
 				return lb_error_set(error, ENOMEM, "out of memory");
 			text = more;
 		}
-		n = fread(text + length, 1, capacity - length, file);
-		length += n;
+		n = read(fd, text + length, capacity - length);
+		if (n < 0 && errno != EINTR)
+			return lb_error_set(error, errno, "Failed to read %s: %m", path);
+		length += n > 0 ? n : 0;
 		if (length > LB_CONFIG_BYTES_MAX)
 			return lb_error_set(error, E2BIG, "%s is larger than %u bytes", path,
 					    LB_CONFIG_BYTES_MAX);
-		if (n == 0)
-			break;
 	}
-	if (ferror(file))
-		return lb_error_set(error, EIO, "Failed to read %s: %m", path);
 	*ret_text = text;
 	*ret_length = length;
 	text = NULL;
@@ -85,7 +97,7 @@ static int desired_from_file(struct lbd *lbd, const char *text, size_t length, s
 		struct lb_error placed = {};
 
 		/* The same again, for the message with file, line and column. */
-		if (lb_config_load(lbd->options.config_file, &config, &placed) == -EINVAL)
+		if (lb_config_parse_file(lbd->options.config_file, text, length, &config, &placed) == -EINVAL)
 			*error = placed;
 		lb_config_free(config);
 	}
@@ -94,31 +106,76 @@ static int desired_from_file(struct lbd *lbd, const char *text, size_t length, s
 	return r;
 }
 
-static int desired_from_record(struct lbd *lbd, const struct record *record, struct desired *ret_desired,
-			       struct lb_error *error)
+/* The overrides of a record, whatever becomes of its configuration. */
+static int take_overrides(struct desired *desired, const struct record *record, struct lb_error *error)
+{
+	free(desired->overrides);
+	desired->n_overrides = 0;
+	desired->overrides = calloc(record->n_overrides + 1, sizeof(*desired->overrides));
+	if (!desired->overrides)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	if (record->n_overrides)
+		memcpy(desired->overrides, record->overrides,
+		       record->n_overrides * sizeof(*record->overrides));
+	desired->n_overrides = record->n_overrides;
+	return 0;
+}
+
+static int desired_from_record(struct lbd *lbd, const struct record *record, const char *text, size_t length,
+			       struct desired *ret_desired, struct lb_error *error)
+{
+	struct desired desired = {};
+	int r = desired_from_text(lbd, text, length, &desired, error);
+
+	if (r == 0)
+		r = take_overrides(&desired, record, error);
+	if (r < 0) {
+		desired_done(&desired);
+		return r;
+	}
+	memcpy(desired.file_digest, record->file_digest, sizeof(record->file_digest));
+	*ret_desired = desired;
+	return 0;
+}
+
+/* A configuration that ran once, where the one of the newest record is lost. */
+static int older_text(struct lbd *lbd, char **ret_text, size_t *ret_length)
+{
+	struct record *records = NULL;
+	size_t n = 0;
+	int r = store_list(&lbd->store, &records, &n, NULL);
+
+	if (r == 0)
+		r = -ENOENT;
+	for (size_t i = 0; i < n && r < 0; i++)
+		r = store_get_config(&lbd->store, records[i].config, ret_text, ret_length, NULL);
+	records_free(records, n);
+	return r;
+}
+
+/* What ran before becomes what "runs". Where its configuration is lost, only its overrides do: 0, and
+ * lbd->running.config is NULL. file (may be NULL): the configuration file's text. */
+static int restore(struct lbd *lbd, const struct record *newest, const char *file, size_t file_length,
+		   const char *file_digest, struct lb_error *error)
 {
 	_cleanup_(freep) char *text = NULL;
 	size_t length;
-	int r = store_get_config(&lbd->store, record->config, &text, &length, error);
+	int r;
 
-	if (r < 0)
+	if (file && strcmp(file_digest, newest->config) == 0)
+		return desired_from_record(lbd, newest, file, file_length, &lbd->running, error);
+	r = store_get_config(&lbd->store, newest->config, &text, &length, error);
+	if (r == 0)
+		r = desired_from_record(lbd, newest, text, length, &lbd->running, error);
+	if (r == 0 || r == -ENOMEM)
 		return r;
-	r = desired_from_text(lbd, text, length, ret_desired, error);
-	if (r < 0)
-		return r;
-	free(ret_desired->overrides);
-	ret_desired->n_overrides = 0;
-	ret_desired->overrides = calloc(record->n_overrides + 1, sizeof(*ret_desired->overrides));
-	if (!ret_desired->overrides) {
-		desired_done(ret_desired);
-		return lb_error_set(error, ENOMEM, "out of memory");
-	}
-	if (record->n_overrides)
-		memcpy(ret_desired->overrides, record->overrides,
-		       record->n_overrides * sizeof(*record->overrides));
-	ret_desired->n_overrides = record->n_overrides;
-	memcpy(ret_desired->file_digest, record->file_digest, sizeof(record->file_digest));
-	return 0;
+	events_add(&lbd->events, LOG_LEVEL_ERROR, "state", "%s; going on with %s", error->text,
+		   file ? "the configuration file" : "an older configuration");
+	free(text);
+	text = NULL;
+	if (!file && older_text(lbd, &text, &length) == 0)
+		return desired_from_record(lbd, newest, text, length, &lbd->running, error);
+	return take_overrides(&lbd->running, newest, error);
 }
 
 /* The newest record becomes what "runs", for what is taken over from it (overrides). */
@@ -128,19 +185,19 @@ static int choose(struct lbd *lbd, const struct record *newest, struct desired *
 	_cleanup_(freep) char *text = NULL;
 	struct lb_error stored = {};
 	char digest[STORE_DIGEST] = "";
-	size_t length;
+	size_t length = 0;
 	int file = read_config(lbd->options.config_file, &text, &length, error), r;
 
 	if (file == 0)
 		store_digest(text, length, digest);
 	if (newest) {
-		r = desired_from_record(lbd, newest, &lbd->running, &stored);
+		r = restore(lbd, newest, file == 0 ? text : NULL, length, digest, &stored);
 		if (r < 0) {
 			*error = stored;
 			return r;
 		}
 	}
-	if (file == 0 && newest && strcmp(digest, newest->file_digest) == 0) {
+	if (file == 0 && lbd->running.config && strcmp(digest, newest->file_digest) == 0) {
 		*ret_why = "as it ran before";
 		return desired_copy(&lbd->running, ret_desired, error);
 	}
@@ -150,7 +207,7 @@ static int choose(struct lbd *lbd, const struct record *newest, struct desired *
 		*ret_why = newest ? "configuration file, which has changed" : "configuration file";
 		return 0;
 	}
-	if (!newest)
+	if (!lbd->running.config)
 		return file;
 	events_add(&lbd->events, LOG_LEVEL_ERROR, "start", "%s%s%s; going on with what ran before",
 		   error->text, error->path[0] ? " at " : "", error->path);
@@ -222,7 +279,7 @@ static int open_api(struct lbd *lbd, struct lb_error *error)
 static int start(struct lbd *lbd, const struct record *newest, struct lb_error *error)
 {
 	_cleanup_(desired_donep) struct desired next = {};
-	const char *why;
+	const char *why = "";
 	int r = choose(lbd, newest, &next, &why, error);
 
 	if (newest) {
@@ -237,6 +294,10 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 		redirect_open(lbd);
 	if (r == 0)
 		r = first_commit(lbd, &next, why, error);
+	/* What was recorded anew is copied already. */
+	if (r == 0 && newest && lbd->recorded_generation == newest->generation &&
+	    lbd->store.stamp_ms == newest->stamp_ms)
+		store_settle(&lbd->store, newest);
 	if (r == 0)
 		r = open_api(lbd, error);
 	if (r < 0)
@@ -260,26 +321,41 @@ static void give_up(struct lbd *lbd)
 		maps_undo(&lbd->maps);
 }
 
+static void on_state(void *context, const char *text)
+{
+	struct lbd *lbd = context;
+
+	events_add(&lbd->events, LOG_LEVEL_WARNING, "state", "%s", text);
+}
+
+static int open_state(struct lbd *lbd, struct record *ret_newest, struct lb_error *error)
+{
+	struct store *store = &lbd->store;
+	int r;
+
+	store->step = lbd_step;
+	store->tell = on_state;
+	store->context = lbd;
+	snprintf(store->bpffs, sizeof(store->bpffs), "%s", lbd->maps.directory);
+	r = store_open(store, lbd->options.state_directory, error);
+	return r < 0 ? r : store_recover(store, maps_generation(&lbd->maps), ret_newest, error);
+}
+
 int lbd_start(struct lbd *lbd, struct lb_error *error)
 {
-	struct record *records = NULL;
-	size_t n = 0;
+	struct record newest = {};
 	int r;
 
 	lbd->started_ms = now_ms();
 	lbd->store.fd = lbd->store.lock_fd = lbd->maps.directory_fd = lbd->program_fd = -1;
 	lbd->crash_at = getenv("LBD_CRASH_AT_STEP");
-	lbd->store.step = lbd_step;
-	lbd->store.context = lbd;
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	r = maps_lock(&lbd->maps, lbd->options.bpffs, error);
 	if (r == 0)
-		r = store_open(&lbd->store, lbd->options.state_directory, error);
-	if (r == 0)
-		r = store_list(&lbd->store, &records, &n, error);
-	if (r == 0)
-		r = start(lbd, n ? &records[0] : NULL, error);
-	records_free(records, n);
+		r = open_state(lbd, &newest, error);
+	if (r >= 0)
+		r = start(lbd, r ? &newest : NULL, error);
+	record_done(&newest);
 	if (r < 0)
 		give_up(lbd);
 	return r;

@@ -69,6 +69,9 @@ struct bpf_map *maps_find(const struct bpf_object *object, const char *name);
 /* Whether there are maps to adopt. */
 bool maps_exist(const struct maps *maps);
 
+/* The generation that packets see in them, before they are adopted; 0: none, or not of our layout. */
+__u64 maps_generation(const struct maps *maps);
+
 /*
  * Adopts the maps that are pinned there, whatever their sizes, or makes and pins maps of the given sizes,
  * with the flow key drawn and generation as the number to go on from; flat where the kernel takes that,

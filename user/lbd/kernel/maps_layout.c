@@ -11,6 +11,8 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "lb/types.h"
+#include "lbd/kernel/maps.h"
 
 #define DEPTH_MAX 8
 
@@ -92,4 +94,22 @@ int map_layout_check(int fd, const struct bpf_object *object, const struct bpf_m
 		return lb_error_set(error, EPROTO, "the values of the pinned map %s differ from ours at %s",
 				    name, culprit);
 	return 0;
+}
+
+__u64 maps_generation(const struct maps *maps)
+{
+	char path[PATH_MAX + 16];
+	struct lb_control control;
+	struct bpf_map_info info = {};
+	__u32 length = sizeof(info), key = 0;
+	_cleanup_(closep) int fd = -1;
+
+	snprintf(path, sizeof(path), "%s/lb_control", maps->directory);
+	fd = bpf_obj_get(path);
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0 || info.value_size != sizeof(control) ||
+	    bpf_map_lookup_elem(fd, &key, &control) < 0)
+		return 0;
+	if (control.magic != LB_LAYOUT_MAGIC || control.layout != LB_LAYOUT_VERSION)
+		return 0;
+	return LB_ACTIVE_GENERATION(control.active);
 }

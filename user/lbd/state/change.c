@@ -222,6 +222,16 @@ static int record_next(struct lbd *lbd, struct desired *next, const struct chang
 	return r;
 }
 
+/* The disk does not take what runs from the start on: it runs, and the next change will try again. */
+static bool record_may_wait(struct lbd *lbd, int code, const struct lb_error *error)
+{
+	if (code == -ENOMEM)
+		return false;
+	events_add(&lbd->events, LOG_LEVEL_ERROR, "state",
+		   "%s: what runs is not recorded, and changes will be refused", error->text);
+	return true;
+}
+
 /* new_ids: backends may come that are not there, with ids that have counted before. */
 static int commit_plan(struct lbd *lbd, struct lb_plan *plan, bool new_ids, struct lb_error *error)
 {
@@ -246,6 +256,9 @@ static int commit(struct lbd *lbd, struct desired *next, const struct change *ch
 
 	if (r == 0)
 		r = record_next(lbd, next, change, empty, &recorded, error);
+	/* A full disk keeps nobody from starting. */
+	if (r < 0 && change->starting && record_may_wait(lbd, r, error))
+		r = 0;
 	if (r == 0)
 		r = commit_plan(lbd, plan, !next->borrowed || change->starting, error);
 	if (r < 0 || !recorded)
@@ -253,6 +266,8 @@ static int commit(struct lbd *lbd, struct desired *next, const struct change *ch
 	lbd_step(lbd, "committed");
 	lbd->recorded_generation = recorded;
 	memcpy(lbd->recorded_config, next->digest, sizeof(lbd->recorded_config));
+	store_copy(&lbd->store);
+	lbd_step(lbd, "copied");
 	store_prune(&lbd->store);
 	return 0;
 }

@@ -14,15 +14,12 @@
 #include <xxhash.h>
 
 #include "base/cleanup.h"
+#include "lbd/state/store_file.h"
+#include "lbd/state/store_kernel.h"
 #include "lbd/state/store_record.h"
+#include "lbd/state/store_recover.h"
 
 #define FORMAT "weir-state 1\n"
-
-static void step(struct store *store, const char *name)
-{
-	if (store->step)
-		store->step(store->context, name);
-}
 
 void store_digest(const void *bytes, size_t length, char ret_digest[STORE_DIGEST])
 {
@@ -30,92 +27,6 @@ void store_digest(const void *bytes, size_t length, char ret_digest[STORE_DIGEST
 
 	snprintf(ret_digest, STORE_DIGEST, "%016" PRIx64 "%016" PRIx64, (uint64_t)hash.high64,
 		 (uint64_t)hash.low64);
-}
-
-static int sync_directory(int at, const char *name)
-{
-	_cleanup_(closep) int fd = openat(at, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-
-	if (fd < 0 || fsync(fd) < 0)
-		return -errno;
-	return 0;
-}
-
-static int write_all(int fd, const char *text, size_t length)
-{
-	while (length) {
-		ssize_t n = write(fd, text, length);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n > 0) {
-			text += n;
-			length -= n;
-		}
-	}
-	return 0;
-}
-
-/* Whole or absent: written beside, synced, renamed, directory synced. directory: below the state directory.
- */
-static int write_file(struct store *store, const char *directory, const char *name, const char *text,
-		      size_t length, struct lb_error *error)
-{
-	char temporary[NAME_MAX + 1], path[NAME_MAX + 1];
-	_cleanup_(closep) int fd = -1;
-	int r;
-
-	snprintf(temporary, sizeof(temporary), "%s/.new", directory);
-	snprintf(path, sizeof(path), "%s/%s", directory, name);
-	fd = openat(store->fd, temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0640);
-	r = fd < 0 ? -errno : write_all(fd, text, length);
-	if (r == 0 && fsync(fd) < 0)
-		r = -errno;
-	step(store, "store_written");
-	if (r == 0 && renameat(store->fd, temporary, store->fd, path) < 0)
-		r = -errno;
-	step(store, "store_renamed");
-	if (r == 0)
-		r = sync_directory(store->fd, directory);
-	if (r < 0) {
-		unlinkat(store->fd, temporary, 0);
-		return lb_error_set(error, -r, "Failed to write %s/%s: %s", store->directory, path,
-				    strerror(-r));
-	}
-	return 0;
-}
-
-static int read_file(const struct store *store, const char *path, char **ret_text, size_t *ret_length)
-{
-	_cleanup_(closep) int fd = openat(store->fd, path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-	_cleanup_(freep) char *text = NULL;
-	size_t length = 0;
-	struct stat st;
-
-	if (fd < 0 || fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode))
-		return -EPROTO;
-	if (st.st_size > (off_t)LB_CONFIG_BYTES_MAX)
-		return -E2BIG;
-	text = malloc(st.st_size + 1);
-	if (!text)
-		return -ENOMEM;
-	while (length < (size_t)st.st_size) {
-		ssize_t n = read(fd, text + length, st.st_size - length);
-
-		if (n < 0 && errno != EINTR)
-			return -errno;
-		if (n == 0)
-			break;
-		if (n > 0)
-			length += n;
-	}
-	text[length] = '\0';
-	*ret_text = text;
-	*ret_length = length;
-	text = NULL;
-	return 0;
 }
 
 /* Whether the directory has nothing that is not ours in the state it is in before the first start has come to
@@ -142,28 +53,43 @@ static int is_empty(int at)
 	return 1;
 }
 
+static void sync_parent(int at)
+{
+	_cleanup_(closep) int fd = openat(at, "..", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	if (fd >= 0)
+		(void)fsync(fd);
+}
+
+/* The pid that the lock's file tells of; 0: it tells nothing. */
+static long lock_holder(const struct store *store)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t length;
+
+	return store_read(store, ".", "lock", &text, &length) < 0 ? 0 : strtol(text, NULL, 10);
+}
+
+/* The directory itself is locked: its files may be deleted, moved or restored meanwhile. */
 static int take_lock(struct store *store, struct lb_error *error)
 {
-	char text[32] = "";
-	long pid;
+	char pid[32];
 
-	store->lock_fd = openat(store->fd, "lock", O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0644);
+	store->lock_fd = openat(store->fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->lock_fd < 0)
-		return lb_error_set(error, errno, "Failed to open %s/lock: %m", store->directory);
+		return lb_error_set(error, errno, "Failed to open %s: %m", store->directory);
 	if (flock(store->lock_fd, LOCK_EX | LOCK_NB) < 0) {
 		if (errno != EWOULDBLOCK)
-			return lb_error_set(error, errno, "Failed to lock %s/lock: %m", store->directory);
-		if (pread(store->lock_fd, text, sizeof(text) - 1, 0) < 0)
-			text[0] = '\0';
-		pid = strtol(text, NULL, 10);
+			return lb_error_set(error, errno, "Failed to lock %s: %m", store->directory);
 		return lb_error_set(
 			error, EBUSY,
 			"another lbd (pid %ld) uses the state directory %s: stop it first, or give this "
 			"one its own --state-dir, --bpffs and --socket",
-			pid, store->directory);
+			lock_holder(store), store->directory);
 	}
-	if (ftruncate(store->lock_fd, 0) < 0 || dprintf(store->lock_fd, "%d\n", getpid()) < 0)
-		return lb_error_set(error, errno, "Failed to write %s/lock: %m", store->directory);
+	/* For people alone: a full disk keeps nobody from starting. */
+	snprintf(pid, sizeof(pid), "%d\n", getpid());
+	(void)store_write(store, ".", "lock", pid, strlen(pid), false, NULL);
 	return 0;
 }
 
@@ -188,39 +114,59 @@ static int make_directories(const char *path)
 	}
 }
 
+/* A directory without the right format is ours all the same if a record in it is. */
+static int mend_format(struct store *store, const char *why)
+{
+	struct stat st;
+
+	if (fstatat(store->fd, "format", &st, AT_SYMLINK_NOFOLLOW) == 0)
+		(void)store_set_aside(store, ".", "format", why);
+	if (store_write(store, ".", "format", FORMAT, strlen(FORMAT), true, NULL) < 0)
+		store_tell(store, "%s/format cannot be written: the state is read all the same",
+			   store->directory);
+	return 0;
+}
+
 static int check_format(struct store *store, struct lb_error *error)
 {
 	_cleanup_(freep) char *text = NULL;
 	size_t length;
-	int r = read_file(store, "format", &text, &length);
+	int r = store_read(store, ".", "format", &text, &length);
 
-	if (r == -ENOENT) {
-		r = is_empty(store->fd);
-		if (r == 0)
-			return lb_error_set(
-				error, EPROTO,
-				"%s is not a Weir state directory (it has files but no \"format\"): "
-				"choose another with --state-dir; nothing in it was touched",
-				store->directory);
-		if (r < 0)
-			return lb_error_set(error, -r, "Failed to read %s: %s", store->directory,
-					    strerror(-r));
-		return write_file(store, ".", "format", FORMAT, strlen(FORMAT), error);
-	}
+	if (r == 0 && strcmp(text, FORMAT) == 0)
+		return 0;
+	if (store_is_ours(store))
+		return mend_format(store, r == 0 ? "it does not say \"weir-state 1\", and the records do"
+						 : strerror(-r));
+	if (r == -ENOENT && is_empty(store->fd) == 1)
+		return store_write(store, ".", "format", FORMAT, strlen(FORMAT), true, error);
+	if (r == -ENOENT)
+		return lb_error_set(error, EPROTO,
+				    "%s is not a Weir state directory (it has files but no \"format\"): "
+				    "choose another with --state-dir; nothing in it was touched",
+				    store->directory);
 	if (r < 0)
 		return lb_error_set(error, -r, "Failed to read %s/format: %s", store->directory,
 				    strerror(-r));
-	if (strcmp(text, FORMAT) != 0)
-		return lb_error_set(
-			error, EPROTO,
-			"%s was written by another version of lbd (its format is \"%.32s\", this one "
-			"reads \"weir-state 1\"): start that version, or move the directory away",
-			store->directory, text);
-	return 0;
+	return lb_error_set(error, EPROTO,
+			    "%s was written by another version of lbd (its format is \"%.32s\", this one "
+			    "reads \"weir-state 1\"): start that version, or move the directory away",
+			    store->directory, text);
+}
+
+/* Somebody else's directory stays as it is: nothing is written before it is known to be ours, or empty. */
+static int claim(struct store *store, struct lb_error *error)
+{
+	bool ours = faccessat(store->fd, "format", F_OK, AT_SYMLINK_NOFOLLOW) == 0 || store_is_ours(store) ||
+		    is_empty(store->fd) == 1;
+	int r = ours ? take_lock(store, error) : 0;
+
+	return r < 0 ? r : check_format(store, error);
 }
 
 int store_open(struct store *store, const char *directory, struct lb_error *error)
 {
+	static const char *const inner[] = { "configs", "generations" };
 	int r;
 
 	store->fd = store->lock_fd = -1;
@@ -232,25 +178,25 @@ int store_open(struct store *store, const char *directory, struct lb_error *erro
 	store->fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (store->fd < 0)
 		return lb_error_set(error, errno, "Failed to open the state directory %s: %m", directory);
-	/* Before anything is written: somebody else's directory stays as it is. */
-	r = faccessat(store->fd, "format", F_OK, 0) == 0 ? 1 : is_empty(store->fd);
-	if (r == 1)
-		r = take_lock(store, error);
-	else
-		r = 0;
-	if (r == 0)
-		r = check_format(store, error);
-	if (r == 0 && ((mkdirat(store->fd, "configs", 0750) < 0 && errno != EEXIST) ||
-		       (mkdirat(store->fd, "generations", 0750) < 0 && errno != EEXIST)))
-		r = lb_error_set(error, errno, "Failed to make a directory in %s: %m", directory);
-	/* What was just made is to outlive a power cut as well. The parent may not be ours to open. */
-	if (r == 0 && (r = sync_directory(store->fd, ".")) < 0)
-		r = lb_error_set(error, -r, "Failed to sync %s: %s", directory, strerror(-r));
-	if (r == 0)
-		(void)sync_directory(store->fd, "..");
-	if (r < 0)
+	r = claim(store, error);
+	for (size_t i = 0; r == 0 && i < sizeof(inner) / sizeof(inner[0]); i++) {
+		int fd = store_make_subdirectory(store, inner[i]);
+
+		/* Written to later, made then: what there is may be enough to start. */
+		if (fd < 0)
+			store_tell(store, "Failed to make %s/%s: %s", directory, inner[i], strerror(-fd));
+		else
+			close(fd);
+	}
+	if (r < 0) {
 		store_close(store);
-	return r;
+		return r;
+	}
+	/* What was just made is to outlive a power cut as well. The parent may not be ours to open. */
+	if (fsync(store->fd) < 0)
+		store_tell(store, "Failed to sync %s: %s", directory, strerror(errno));
+	sync_parent(store->fd);
+	return 0;
 }
 
 void store_close(struct store *store)
@@ -260,14 +206,22 @@ void store_close(struct store *store)
 	if (store->fd >= 0)
 		close(store->fd);
 	store->fd = store->lock_fd = -1;
+	free(store->copying);
+	store->copying = NULL;
+}
+
+static void config_name(const char digest[STORE_DIGEST], char ret_name[STORE_DIGEST + 8])
+{
+	snprintf(ret_name, STORE_DIGEST + 8, "%s.json", digest);
 }
 
 static int stat_config(const struct store *store, const char digest[STORE_DIGEST], struct stat *ret)
 {
-	char path[STORE_DIGEST + 16];
+	_cleanup_(closep) int at = store_subdirectory(store, "configs");
+	char name[STORE_DIGEST + 8];
 
-	snprintf(path, sizeof(path), "configs/%s.json", digest);
-	return fstatat(store->fd, path, ret, AT_SYMLINK_NOFOLLOW);
+	config_name(digest, name);
+	return at < 0 ? -1 : fstatat(at, name, ret, AT_SYMLINK_NOFOLLOW);
 }
 
 static void note_put(struct store *store, const char digest[STORE_DIGEST])
@@ -286,15 +240,18 @@ int store_put_config(struct store *store, const char *text, size_t length, const
 		     struct lb_error *error)
 {
 	_cleanup_(freep) char *there = NULL;
-	char name[STORE_DIGEST + 8], path[STORE_DIGEST + 16];
+	char name[STORE_DIGEST + 8];
 	size_t there_length;
 	int r = 0;
 
-	snprintf(name, sizeof(name), "%s.json", digest);
-	snprintf(path, sizeof(path), "configs/%s", name);
-	if (read_file(store, path, &there, &there_length) < 0 || there_length != length ||
-	    memcmp(there, text, length) != 0)
-		r = write_file(store, "configs", name, text, length, error);
+	config_name(digest, name);
+	if (store_read(store, "configs", name, &there, &there_length) < 0 || there_length != length ||
+	    memcmp(there, text, length) != 0) {
+		if (there)
+			(void)store_set_aside(store, "configs", name,
+					      "its content is not what its name says");
+		r = store_write(store, "configs", name, text, length, true, error);
+	}
 	if (r == 0)
 		note_put(store, digest);
 	return r;
@@ -305,47 +262,21 @@ bool store_has_config(const struct store *store, const char digest[STORE_DIGEST]
 	struct stat st;
 
 	return strcmp(store->put, digest) == 0 && stat_config(store, digest, &st) == 0 &&
-	       st.st_ino == store->put_inode && st.st_ctim.tv_sec == store->put_changed.tv_sec &&
+	       S_ISREG(st.st_mode) && st.st_ino == store->put_inode &&
+	       st.st_ctim.tv_sec == store->put_changed.tv_sec &&
 	       st.st_ctim.tv_nsec == store->put_changed.tv_nsec;
-}
-
-int store_get_config(const struct store *store, const char digest[STORE_DIGEST], char **ret_text,
-		     size_t *ret_length, struct lb_error *error)
-{
-	_cleanup_(freep) char *text = NULL;
-	char path[STORE_DIGEST + 16], actual[STORE_DIGEST];
-	size_t length;
-	int r;
-
-	snprintf(path, sizeof(path), "configs/%s.json", digest);
-	r = read_file(store, path, &text, &length);
-	if (r < 0)
-		return lb_error_set(error, r == -ENOENT ? EPROTO : -r,
-				    "the stored configuration %s/%s cannot be read: %s", store->directory,
-				    path, strerror(-r));
-	store_digest(text, length, actual);
-	if (strcmp(actual, digest) != 0)
-		return lb_error_set(
-			error, EPROTO,
-			"the stored configuration %s/%s is damaged (its content is not what its name "
-			"says): move the state directory away to start from the configuration file",
-			store->directory, path);
-	*ret_text = text;
-	*ret_length = length;
-	text = NULL;
-	return 0;
 }
 
 int store_put_note(struct store *store, const char *name, const char *text)
 {
-	return write_file(store, ".", name, text, strlen(text), NULL);
+	return store_write(store, ".", name, text, strlen(text), true, NULL);
 }
 
 int store_get_note(const struct store *store, const char *name, char *ret_text, size_t size)
 {
 	_cleanup_(freep) char *text = NULL;
 	size_t length;
-	int r = read_file(store, name, &text, &length);
+	int r = store_read(store, ".", name, &text, &length);
 
 	if (r < 0)
 		return r;
@@ -355,36 +286,51 @@ int store_get_note(const struct store *store, const char *name, char *ret_text, 
 	return 0;
 }
 
-static void record_name(__u64 generation, char name[32])
+__u64 store_stamp(const struct store *store)
 {
-	snprintf(name, 32, "%020llu.json", generation);
+	struct timespec now;
+	__u64 now_ms;
+
+	clock_gettime(CLOCK_REALTIME, &now);
+	now_ms = (__u64)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return now_ms > store->stamp_ms ? now_ms : store->stamp_ms + 1;
 }
 
 int store_put_record(struct store *store, const struct record *record, struct lb_error *error)
 {
-	_cleanup_(freep) char *text = record_print(record);
+	_cleanup_(freep) char *text = NULL;
+	struct record stamped = *record;
 	char name[32];
+	int r;
 
+	memcpy(stamped.history, store->history, sizeof(stamped.history));
+	stamped.stamp_ms = store_stamp(store);
+	text = record_print(&stamped);
 	if (!text)
 		return lb_error_set(error, ENOMEM, "out of memory");
 	record_name(record->generation, name);
-	return write_file(store, "generations", name, text, strlen(text), error);
+	r = store_write(store, "generations", name, text, strlen(text), true, error);
+	if (r < 0)
+		return r;
+	store->stamp_ms = stamped.stamp_ms;
+	free(store->copying);
+	store->copying = text;
+	text = NULL;
+	memcpy(store->copying_config, record->config, sizeof(store->copying_config));
+	return 0;
 }
 
 int store_remove_record(struct store *store, __u64 generation)
 {
-	char name[32], path[48];
+	char name[32];
 
 	record_name(generation, name);
-	snprintf(path, sizeof(path), "generations/%s", name);
-	if (unlinkat(store->fd, path, 0) < 0)
-		return -errno;
-	return sync_directory(store->fd, "generations");
+	return store_remove(store, "generations", name);
 }
 
 static DIR *open_list(const struct store *store, const char *name)
 {
-	int fd = openat(store->fd, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int fd = store_subdirectory(store, name);
 	DIR *directory;
 
 	if (fd < 0)
@@ -402,67 +348,78 @@ static int by_generation(const void *a, const void *b)
 	return (left->generation < right->generation) - (left->generation > right->generation);
 }
 
-static int read_record(const struct store *store, const char *name, struct record *ret_record,
-		       struct lb_error *error)
+int store_read_record(const struct store *store, const char *name, struct record *ret_record,
+		      struct lb_error *error)
 {
 	_cleanup_(freep) char *text = NULL;
-	struct lb_error why = {};
-	char path[NAME_MAX + 16], expected[32];
+	char expected[32];
 	size_t length;
-	int r;
+	int r = store_read(store, "generations", name, &text, &length);
 
-	snprintf(path, sizeof(path), "generations/%s", name);
-	r = read_file(store, path, &text, &length);
+	if (r == -EPROTO)
+		return lb_error_set(error, EPROTO, "it is not a plain file");
 	if (r < 0)
-		lb_error_set(&why, -r, "%s", strerror(-r));
-	else
-		r = record_parse(text, length, ret_record, &why);
-	if (r == 0) {
-		record_name(ret_record->generation, expected);
-		if (strcmp(name, expected) == 0)
-			return 0;
-		record_done(ret_record);
-		lb_error_set(&why, EPROTO, "it tells of another generation than its name");
-	}
-	return lb_error_set(
-		error, EPROTO,
-		"the record %s/%s cannot be read (%.200s): move it away to start from the next older "
-		"one, or move the state directory away to start from the configuration file",
-		store->directory, path, why.text);
+		return lb_error_set(error, -r, "%s", strerror(-r));
+	r = record_parse(text, length, ret_record, error);
+	if (r < 0)
+		return r;
+	record_name(ret_record->generation, expected);
+	if (strcmp(name, expected) == 0)
+		return 0;
+	record_done(ret_record);
+	return lb_error_set(error, EPROTO, "it tells of another generation than its name");
 }
 
-int store_list(const struct store *store, struct record **ret_records, size_t *ret_n, struct lb_error *error)
+int store_scan(const struct store *store, struct record **ret_records, size_t *ret_n,
+	       void (*bad)(const struct store *store, const char *name, const char *why))
 {
 	_cleanup_(closedirp) DIR *directory = open_list(store, "generations");
 	struct record *records = NULL, *more;
+	struct lb_error why = {};
 	struct dirent *entry;
 	size_t n = 0;
-	int r = 0;
 
-	if (!directory)
-		return lb_error_set(error, errno, "Failed to read %s/generations: %m", store->directory);
-	while (r == 0 && (entry = readdir(directory))) {
-		if (entry->d_name[0] == '.')
+	while (directory && (entry = readdir(directory))) {
+		if (!record_named(entry->d_name))
 			continue;
 		more = realloc(records, (n + 1) * sizeof(*records));
 		if (!more) {
-			r = lb_error_set(error, ENOMEM, "out of memory");
-			break;
+			records_free(records, n);
+			return -ENOMEM;
 		}
 		records = more;
-		r = read_record(store, entry->d_name, &records[n], error);
-		if (r == 0)
+		if (store_read_record(store, entry->d_name, &records[n], &why) == 0)
 			n++;
-	}
-	if (r < 0) {
-		records_free(records, n);
-		return r;
+		else if (bad)
+			bad(store, entry->d_name, why.text);
 	}
 	if (n)
 		qsort(records, n, sizeof(*records), by_generation);
 	*ret_records = records;
 	*ret_n = n;
 	return 0;
+}
+
+int store_list(const struct store *store, struct record **ret_records, size_t *ret_n, struct lb_error *error)
+{
+	int r = store_scan(store, ret_records, ret_n, NULL);
+
+	return r < 0 ? lb_error_set(error, -r, "out of memory") : 0;
+}
+
+/* Whether a file is a configuration that we keep: its content is what its name says. */
+static bool config_is_ours(const struct store *store, const char *name)
+{
+	_cleanup_(freep) char *text = NULL;
+	char digest[STORE_DIGEST], expected[STORE_DIGEST + 8];
+	size_t length;
+
+	if (strlen(name) != STORE_DIGEST - 1 + strlen(".json") ||
+	    store_read(store, "configs", name, &text, &length) < 0)
+		return false;
+	store_digest(text, length, digest);
+	config_name(digest, expected);
+	return strcmp(name, expected) == 0;
 }
 
 void store_prune(struct store *store)
@@ -479,17 +436,12 @@ void store_prune(struct store *store)
 		store_remove_record(store, records[i].generation);
 	directory = open_list(store, "configs");
 	while (directory && (entry = readdir(directory))) {
-		char path[NAME_MAX + 16];
 		size_t i = 0;
 
-		if (entry->d_name[0] == '.')
-			continue;
 		while (i < keep && strncmp(entry->d_name, records[i].config, STORE_DIGEST - 1) != 0)
 			i++;
-		if (i < keep)
-			continue;
-		snprintf(path, sizeof(path), "configs/%s", entry->d_name);
-		unlinkat(store->fd, path, 0);
+		if (i == keep && config_is_ours(store, entry->d_name))
+			(void)store_remove(store, "configs", entry->d_name);
 	}
 	records_free(records, n);
 }

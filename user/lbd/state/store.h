@@ -4,12 +4,18 @@
  * that an operator can go back.
  *
  *   format                  "weir-state 1": this directory is ours
- *   lock                    held (flock) by the running lbd, with its pid
+ *   lock                    the pid of the running lbd, which holds the directory (flock)
  *   configs/DIGEST.json     configurations as they were given, by content
  *   generations/N.json      the last STORE_GENERATIONS: which configuration, which overrides, when and why
+ *   copy/                   the newest record and its configuration once more
+ *   aside/                  what had a name of ours and was of no use
  *
  * Every file is written beside and renamed, file and directory synced, so that each is whole or absent. A
- * generation is recorded just before it becomes visible to packets. What cannot be read is never deleted.
+ * generation is recorded just before it becomes visible to packets; once it is, record and configuration are
+ * copied: into copy/, and into the kernel (store_kernel.h) beside the tables. Each of the three is enough to
+ * go on from. Records and configurations carry a digest, so that damage is seen. What cannot be read is set
+ * aside, what is not ours stays where it is, no link is followed, and nothing is deleted but what our own
+ * digest shows to be ours.
  */
 #pragma once
 
@@ -28,7 +34,15 @@ struct store {
 	int fd;                                        /* of the directory */
 	int lock_fd;                                   /* closing it gives the lock up */
 	void (*step)(void *context, const char *step); /* for tests; may be NULL */
+	void (*tell)(void *context, const char *text); /* of what was set aside or found; may be NULL */
 	void *context;
+	char bpffs[PATH_MAX]; /* where the kernel's copy is pinned; empty: there is none */
+	/* Of the records that are written: whose they are, and which was the last. */
+	char history[STORE_DIGEST];
+	__u64 stamp_ms;
+	char *copying;                       /* text of the record that is yet to be copied; owned */
+	char copying_config[STORE_DIGEST];   /* its configuration */
+	char copied_config[2][STORE_DIGEST]; /* that copy/ and the kernel have */
 	/* The configuration that this process last put there, and the file as it was then. */
 	char put[STORE_DIGEST];
 	__u64 put_inode;
@@ -36,6 +50,8 @@ struct store {
 };
 
 struct record {
+	char history[STORE_DIGEST]; /* random: records of one line of changes share it; empty in old ones */
+	__u64 stamp_ms;             /* when it was written; each later than the one before */
 	__u64 generation;
 	__s64 time_s; /* wall clock */
 	char cause[128];
@@ -63,16 +79,31 @@ int store_put_config(struct store *store, const char *text, size_t length, const
 		     struct lb_error *error);
 /* Whether it is the one that was last put there, and nobody has touched the file since. */
 bool store_has_config(const struct store *store, const char digest[STORE_DIGEST]);
-/* Reads one back and checks that it is what its name says. -ENOENT, -EPROTO (damaged), errno. */
+/* Reads one back, or a copy of it, and checks that it is what its name says. -EPROTO: no whole one is left.
+ */
 int store_get_config(const struct store *store, const char digest[STORE_DIGEST], char **ret_text,
 		     size_t *ret_length, struct lb_error *error);
 
-/* Records a generation, in place of one of the same number. */
+/* Records a generation, in place of one of the same number. Its history and stamp are the store's. */
 int store_put_record(struct store *store, const struct record *record, struct lb_error *error);
 int store_remove_record(struct store *store, __u64 generation);
 
-/* All records, newest first. -EPROTO: one cannot be read; the error names the file. */
+/* Copies the record that was last put, and its configuration, to where they are kept once more. Best effort:
+ * what fails is told. */
+void store_copy(struct store *store);
+
+/* All records that are whole, newest first. */
 int store_list(const struct store *store, struct record **ret_records, size_t *ret_n, struct lb_error *error);
+
+/*
+ * What was running last: the newest whole record of any copy. Sets aside what has our name and cannot be
+ * read, and records that are not of what the tables hold (generation: theirs; 0: there are none). 1:
+ * *ret_record is the caller's; 0: there is none. From then on records are of its history.
+ */
+int store_recover(struct store *store, __u64 generation, struct record *ret_record, struct lb_error *error);
+
+/* Makes every copy of a record and of its configuration whole again that is not. Best effort. */
+void store_settle(struct store *store, const struct record *record);
 
 /* A small text of the agent's own under a name; losing it costs time, nothing else. 0 or -errno. */
 int store_put_note(struct store *store, const char *name, const char *text);

@@ -25,11 +25,48 @@ void records_free(struct record *records, size_t n)
 	free(records);
 }
 
+/* A record's last member is the digest of all that stands before it. */
+#define CHECK_BEFORE ",\"check\":\""
+#define CHECK_AFTER  "\"}"
+#define CHECK_BYTES  (sizeof(CHECK_BEFORE) - 1 + STORE_DIGEST - 1 + sizeof(CHECK_AFTER) - 1)
+
+static void add_check(struct json *json)
+{
+	char digest[STORE_DIGEST], check[CHECK_BYTES + 1];
+
+	if (json->failed)
+		return;
+	json->length--; /* the closing bracket */
+	store_digest(json->text, json->length, digest);
+	snprintf(check, sizeof(check), CHECK_BEFORE "%s" CHECK_AFTER, digest);
+	json->comma = false;
+	json_raw(json, NULL, check, strlen(check));
+}
+
+/* Records of lbd 0.3 and before have no check, and their last member is a list. */
+static bool check_fits(const char *text, size_t length)
+{
+	char digest[STORE_DIGEST];
+	const char *check;
+
+	if (length >= 2 && memcmp(text + length - 2, "]}", 2) == 0)
+		return true;
+	if (length < CHECK_BYTES)
+		return false;
+	check = text + length - CHECK_BYTES;
+	store_digest(text, length - CHECK_BYTES, digest);
+	return memcmp(check, CHECK_BEFORE, strlen(CHECK_BEFORE)) == 0 &&
+	       memcmp(check + strlen(CHECK_BEFORE), digest, strlen(digest)) == 0 &&
+	       memcmp(text + length - strlen(CHECK_AFTER), CHECK_AFTER, strlen(CHECK_AFTER)) == 0;
+}
+
 char *record_print(const struct record *record)
 {
 	struct json json = {};
 
 	json_object(&json, NULL);
+	json_string(&json, "history", record->history);
+	json_u64(&json, "stamp_ms", record->stamp_ms);
 	json_u64(&json, "generation", record->generation);
 	json_s64(&json, "time", record->time_s);
 	json_string(&json, "cause", record->cause);
@@ -51,11 +88,22 @@ char *record_print(const struct record *record)
 	}
 	json_array_end(&json);
 	json_object_end(&json);
+	add_check(&json);
 	if (json.failed) {
 		json_done(&json);
 		return NULL;
 	}
 	return json.text;
+}
+
+void record_name(__u64 generation, char ret_name[32])
+{
+	snprintf(ret_name, 32, "%020llu.json", generation);
+}
+
+bool record_named(const char *name)
+{
+	return strspn(name, "0123456789") == 20 && strcmp(name + 20, ".json") == 0;
 }
 
 /* Numbers here stay far below 2^53: exact in a double. */
@@ -128,11 +176,18 @@ int record_parse(const char *text, size_t length, struct record *ret_record, str
 {
 	_cleanup_(cjson_freep) cJSON *tree = cJSON_ParseWithLength(text, length);
 	struct record record = {};
-	double generation, time_s, services;
+	double generation, time_s, services, stamp_ms = 0;
 	int r;
 
 	if (!cJSON_IsObject(tree))
 		return lb_error_set(error, EINVAL, "it is not a JSON object");
+	if (!check_fits(text, length))
+		return lb_error_set(error, EINVAL, "its check says that it is damaged");
+	/* Both are later than the first records. */
+	if ((cJSON_HasObjectItem(tree, "stamp_ms") && get_number(tree, "stamp_ms", &stamp_ms) < 0) ||
+	    (cJSON_HasObjectItem(tree, "history") &&
+	     get_string(tree, "history", record.history, sizeof(record.history)) < 0))
+		return lb_error_set(error, EINVAL, "\"stamp_ms\" or \"history\" is not what it should be");
 	if (get_number(tree, "generation", &generation) < 0 || get_number(tree, "time", &time_s) < 0 ||
 	    get_number(tree, "services", &services) < 0 ||
 	    get_string(tree, "cause", record.cause, sizeof(record.cause)) < 0 ||
@@ -142,6 +197,7 @@ int record_parse(const char *text, size_t length, struct record *ret_record, str
 	if (strlen(record.config) != STORE_DIGEST - 1 ||
 	    strspn(record.config, "0123456789abcdef") != STORE_DIGEST - 1)
 		return lb_error_set(error, EINVAL, "\"config\" is not a digest");
+	record.stamp_ms = stamp_ms;
 	record.generation = generation;
 	record.time_s = time_s;
 	record.services = services;

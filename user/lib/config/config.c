@@ -133,23 +133,15 @@ static int read_all(int fd, char **ret_text, size_t *ret_length)
 	return 0;
 }
 
-int lb_config_load(const char *path, struct lb_config **ret_config, struct lb_error *error)
+int lb_config_parse_file(const char *path, const char *text, size_t length, struct lb_config **ret_config,
+			 struct lb_error *error)
 {
-	_cleanup_(closep) int fd = -1;
-	_cleanup_(freep) char *text = NULL;
 	struct spot spot = { 0 };
 	struct lb_error unused;
-	size_t length = 0;
 	int r;
 
 	if (!error)
 		error = &unused;
-	fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
-	if (fd < 0)
-		return lb_error_set(error, errno, "%s: cannot open the file: %s", path, strerror(errno));
-	r = read_all(fd, &text, &length);
-	if (r < 0)
-		return lb_error_set(error, -r, "%s: cannot read the file: %s", path, strerror(-r));
 	r = parse_text(text, length, ret_config, &spot, error);
 	if (r < 0 && spot.line)
 		return lb_error_at(error, -r, error->path, error->value, "%s:%zu:%zu: %s", path, spot.line,
@@ -157,6 +149,21 @@ int lb_config_load(const char *path, struct lb_config **ret_config, struct lb_er
 	if (r < 0)
 		return lb_error_at(error, -r, error->path, error->value, "%s: %s", path, error->text);
 	return 0;
+}
+
+int lb_config_load(const char *path, struct lb_config **ret_config, struct lb_error *error)
+{
+	_cleanup_(closep) int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOCTTY);
+	_cleanup_(freep) char *text = NULL;
+	size_t length = 0;
+	int r;
+
+	if (fd < 0)
+		return lb_error_set(error, errno, "%s: cannot open the file: %s", path, strerror(errno));
+	r = read_all(fd, &text, &length);
+	if (r < 0)
+		return lb_error_set(error, -r, "%s: cannot read the file: %s", path, strerror(-r));
+	return lb_config_parse_file(path, text, length, ret_config, error);
 }
 
 __u32 lb_config_ring_size(size_t n_backends)

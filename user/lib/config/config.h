@@ -144,6 +144,10 @@ bool lb_config_same_backends(const struct lb_config_service *a, const struct lb_
  */
 int lb_config_load(const char *path, struct lb_config **ret_config, struct lb_error *error);
 
+/* The same of a text that was read from there. */
+int lb_config_parse_file(const char *path, const char *text, size_t length, struct lb_config **ret_config,
+			 struct lb_error *error);
+
 /* Slots of a ring whose size the user does not fix: a pure function of the pool's size. */
 __u32 lb_config_ring_size(size_t n_backends);
 
