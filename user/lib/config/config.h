@@ -49,6 +49,7 @@ struct lb_config_quic {
 
 struct lb_config_service {
 	char name[LB_NAME_MAX];
+	const char *source; /* who wants it: name of a source, which outlives the structure; NULL: the file */
 	struct lb_prefix vip; /* length 32 or 128: one address */
 	__u8 protocol;        /* IPPROTO_TCP or IPPROTO_UDP */
 	__u16 port_first;     /* host byte order; 0..65535 with port_last 65535: every port */
