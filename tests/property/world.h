@@ -46,7 +46,6 @@ struct world {
 	__u64 random;
 	__u64 now_s;
 	unsigned int nexthop_salt;
-	unsigned int n_configs; /* made */
 	bool verbose;
 	__u64 commits, restarts;
 };

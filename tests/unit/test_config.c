@@ -281,44 +281,6 @@ static void what_is_written_reads_back_the_same(void **state)
 	}
 }
 
-static void packed_it_is_the_same_configuration(void **state)
-{
-	static const char *const cases[] = {
-		EVERYTHING,
-		SERVICES(WEB("", A)),
-		SERVICES(""),
-		SERVICES("{'name':'s','vip':'192.0.2.1','protocol':'udp','port':1,'backends':["
-			 "{'name':'a','address':'fd00::1','weight':0,'state':'drain'},"
-			 "{'name':'b','address':'10.0.0.1','weight':65535,'state':'down'},"
-			 "{'name':'c','address':'10.0.0.2','weight':256}]}"),
-	};
-
-	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct lb_config *config = parse(cases[i]), *packed = parse(cases[i]);
-		char *text = written(config), *text_packed;
-
-		assert_int_equal(lb_config_pack(packed), 0);
-		assert_int_equal(lb_config_pack(packed), 0);
-		text_packed = written(packed);
-		assert_string_equal(text, text_packed);
-		for (size_t s = 0; s < config->n_services; s++) {
-			struct lb_backend_cursor cursor = { .service = &packed->services[s] };
-			struct lb_backend_config backend;
-
-			assert_null(packed->services[s].backends);
-			assert_true(lb_config_same_backends(&config->services[s], &packed->services[s]));
-			while (lb_backend_cursor_next(&cursor, &backend))
-				assert_string_equal(backend.name,
-						    config->services[s].backends[cursor.next - 1].name);
-			assert_int_equal(cursor.next, config->services[s].n_backends);
-		}
-		free(text);
-		free(text_packed);
-		lb_config_free(config);
-		lb_config_free(packed);
-	}
-}
-
 static void backends_that_differ_are_not_the_same(void **state)
 {
 	static const char *const others[] = {
@@ -330,15 +292,12 @@ static void backends_that_differ_are_not_the_same(void **state)
 	};
 	struct lb_config *config = parse(SERVICES(WEB("", "{'name':'a','address':'10.0.0.1'}")));
 
-	assert_int_equal(lb_config_pack(config), 0);
 	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
 		char text[1024];
 		struct lb_config *other;
 
 		snprintf(text, sizeof(text), SERVICES(WEB("", "%s")), others[i]);
 		other = parse(text);
-		assert_false(lb_config_same_backends(config->services, other->services));
-		assert_int_equal(lb_config_pack(other), 0);
 		assert_false(lb_config_same_backends(config->services, other->services));
 		lb_config_free(other);
 	}
@@ -449,7 +408,6 @@ int main(void)
 		cmocka_unit_test(more_specific_services_may_lie_in_wider_ones),
 		cmocka_unit_test(families_that_can_be_carried_are_taken),
 		cmocka_unit_test(what_is_written_reads_back_the_same),
-		cmocka_unit_test(packed_it_is_the_same_configuration),
 		cmocka_unit_test(backends_that_differ_are_not_the_same),
 		cmocka_unit_test(ring_sizes_follow_the_pool),
 		cmocka_unit_test(names_are_those_of_the_file),

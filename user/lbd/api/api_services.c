@@ -99,24 +99,25 @@ static void write_nexthop(struct lbd *lbd, const struct lb_backend_view *backend
 	json_object_end(json);
 }
 
-/* Finds a backend of the configuration by its name, from the cursor on: both orders are mostly the same. */
-static bool find_configured(struct lb_backend_cursor *cursor, const char *name,
-			    struct lb_backend_config *ret_backend)
+/* A backend of the configuration by its name, looked for from *at on: both orders are mostly the same. */
+static const struct lb_config_backend *find_configured(const struct lb_config_service *config, size_t *at,
+						       const char *name)
 {
-	for (size_t i = 0; i < cursor->service->n_backends; i++) {
-		if (cursor->next == cursor->service->n_backends)
-			*cursor = (struct lb_backend_cursor){ .service = cursor->service };
-		if (lb_backend_cursor_next(cursor, ret_backend) && strcmp(ret_backend->name, name) == 0)
-			return true;
+	for (size_t i = 0; i < config->n_backends; i++) {
+		const struct lb_config_backend *backend = &config->backends[(*at)++ % config->n_backends];
+
+		if (strcmp(backend->name, name) == 0)
+			return backend;
 	}
-	return false;
+	return NULL;
 }
 
 static void write_backend(struct lbd *lbd, const struct lb_service_view *view, size_t i,
-			  struct lb_backend_cursor *cursor, struct json *json)
+			  size_t *configured_at, struct json *json)
 {
 	const struct lb_backend_view *backend = &view->backends[i];
-	struct lb_backend_config configured;
+	const struct lb_config_backend *configured =
+		find_configured(view->config, configured_at, backend->name);
 	char address[LB_ADDRESS_TEXT_MAX];
 	struct lb_counter sum;
 
@@ -130,10 +131,10 @@ static void write_backend(struct lbd *lbd, const struct lb_service_view *view, s
 	json_u64(json, "weight", backend->weight);
 	json_string(json, "state", lb_state_name(backend->state));
 	json_bool(json, "leaving", backend->leaving);
-	if (find_configured(cursor, backend->name, &configured)) {
+	if (configured) {
 		json_object(json, "configured");
-		json_u64(json, "weight", configured.weight);
-		json_string(json, "state", lb_state_name(configured.state));
+		json_u64(json, "weight", configured->weight);
+		json_string(json, "state", lb_state_name(configured->state));
 		json_object_end(json);
 	} else {
 		json_null(json, "configured");
@@ -169,17 +170,16 @@ int api_services(struct api_call *call, struct lb_error *error)
 
 int api_service(struct api_call *call, struct lb_error *error)
 {
-	struct lb_backend_cursor cursor = {};
 	struct lb_service_view view;
+	size_t configured_at = 0;
 	int r = find_service(call, &view, error);
 
 	if (r < 0)
 		return r;
-	cursor.service = view.config;
 	write_service(call->lbd, &view, call->json);
 	json_array(call->json, "backends");
 	for (size_t i = 0; i < view.n_backends; i++)
-		write_backend(call->lbd, &view, i, &cursor, call->json);
+		write_backend(call->lbd, &view, i, &configured_at, call->json);
 	json_array_end(call->json);
 	return 0;
 }
@@ -190,14 +190,13 @@ int api_backends(struct api_call *call, struct lb_error *error)
 
 	json_array(call->json, "backends");
 	for (size_t i = 0; i < n; i++) {
-		struct lb_backend_cursor cursor = {};
 		struct lb_service_view view;
+		size_t configured_at = 0;
 
 		if (lb_engine_service(call->lbd->engine, i, &view) < 0 || !view.config)
 			continue;
-		cursor.service = view.config;
 		for (size_t j = 0; j < view.n_backends; j++)
-			write_backend(call->lbd, &view, j, &cursor, call->json);
+			write_backend(call->lbd, &view, j, &configured_at, call->json);
 	}
 	json_array_end(call->json);
 	return 0;

@@ -302,11 +302,10 @@ int netlink_query_routes(struct netlink *netlink, struct lb_error *error)
 static int want_configured(struct netlink *netlink, const struct lb_config *config)
 {
 	for (size_t i = 0; i < config->n_services; i++) {
-		struct lb_backend_cursor cursor = { .service = &config->services[i] };
-		struct lb_backend_config backend;
+		const struct lb_config_service *service = &config->services[i];
 
-		while (lb_backend_cursor_next(&cursor, &backend))
-			if (lb_nexthops_want(netlink->nexthops, &backend.address) < 0)
+		for (size_t j = 0; j < service->n_backends; j++)
+			if (lb_nexthops_want(netlink->nexthops, &service->backends[j].address) < 0)
 				return -ENOMEM;
 	}
 	return 0;

@@ -40,11 +40,10 @@ const struct lb_config_service *config_find_service(const struct lb_config *conf
 
 bool config_has_backend(const struct lb_config *config, const char *service, const char *backend)
 {
-	struct lb_backend_cursor cursor = { .service = config_find_service(config, service) };
-	struct lb_backend_config found;
+	const struct lb_config_service *found = config_find_service(config, service);
 
-	while (cursor.service && lb_backend_cursor_next(&cursor, &found))
-		if (strcmp(found.name, backend) == 0)
+	for (size_t i = 0; found && i < found->n_backends; i++)
+		if (strcmp(found->backends[i].name, backend) == 0)
 			return true;
 	return false;
 }
@@ -109,7 +108,7 @@ int desired_from_text(const struct lbd *lbd, const char *text, size_t length, st
 	if (r < 0)
 		return r;
 	desired.text = malloc(length + 1);
-	if (!desired.text || lb_config_pack(desired.config) < 0) {
+	if (!desired.text) {
 		desired_done(&desired);
 		return lb_error_set(error, ENOMEM, "out of memory");
 	}

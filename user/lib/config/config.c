@@ -28,7 +28,6 @@ void lb_config_free(struct lb_config *config)
 	for (size_t i = 0; i < config->n_services; i++)
 		free(config->services[i].backends);
 	free(config->services);
-	free(config->packed);
 	free(config->interfaces);
 	free(config);
 }
@@ -174,6 +173,24 @@ __u32 lb_config_ring_size(size_t n_backends)
 	while (size < LB_RING_MAX && (size < 100 * n || size < 2 * n * n))
 		size *= 2;
 	return size;
+}
+
+static bool same_backend(const struct lb_config_backend *a, const struct lb_config_backend *b)
+{
+	return a->weight == b->weight && a->state == b->state && a->server_id_bytes == b->server_id_bytes &&
+	       memcmp(a->server_id, b->server_id, sizeof(a->server_id)) == 0 &&
+	       lb_address_equal(&a->address, &b->address) && strcmp(a->name, b->name) == 0;
+}
+
+bool lb_config_same_backends(const struct lb_config_service *a, const struct lb_config_service *b)
+{
+	if (a->n_backends != b->n_backends)
+		return false;
+	for (size_t i = 0; i < a->n_backends; i++) {
+		if (!same_backend(&a->backends[i], &b->backends[i]))
+			return false;
+	}
+	return true;
 }
 
 /* --- names -----------------------------------------------------------------------------------------------

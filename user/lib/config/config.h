@@ -65,9 +65,8 @@ struct lb_config_service {
 	__u16 gue_port; /* host byte order */
 	size_t n_quic;
 	struct lb_config_quic quic[LB_QUIC_CONFIGS_MAX];
-	struct lb_config_backend *backends; /* owned; in file order; NULL when packed */
+	struct lb_config_backend *backends; /* owned; in file order */
 	size_t n_backends;
-	const __u8 *packed; /* lb_config_pack(): the same, to be read with a cursor; of the configuration */
 };
 
 /* 0: sized by the agent from the configuration and the machine's memory. Take effect when maps are made. */
@@ -94,7 +93,6 @@ struct lb_config {
 	} api;
 	struct lb_config_service *services; /* owned; in file order */
 	size_t n_services;
-	__u8 *packed; /* owned */
 };
 
 /*
@@ -110,31 +108,6 @@ static inline void lb_config_freep(struct lb_config **config)
 {
 	lb_config_free(*config);
 }
-
-/*
- * Packs the backends of all services, which makes a configuration small enough to be kept: a quarter of the
- * memory. Nothing else changes. 0, or -ENOMEM, which leaves it as it is.
- */
-int lb_config_pack(struct lb_config *config);
-
-/* A backend as a cursor reads it, packed or not; the name lives as long as the configuration. */
-struct lb_backend_config {
-	const char *name;
-	struct lb_address address;
-	__u32 weight;
-	enum lb_state state;
-	__u8 server_id[LB_QUIC_SERVER_ID_MAX];
-	__u8 server_id_bytes;
-};
-
-/* Reads the backends of a service in file order. Start with { .service = ... }. */
-struct lb_backend_cursor {
-	const struct lb_config_service *service;
-	size_t next;    /* how many have been read */
-	const __u8 *at; /* private */
-};
-/* False behind the last one. */
-bool lb_backend_cursor_next(struct lb_backend_cursor *cursor, struct lb_backend_config *ret_backend);
 
 /* Whether two services have the same backends in the same order. */
 bool lb_config_same_backends(const struct lb_config_service *a, const struct lb_config_service *b);
@@ -155,7 +128,7 @@ __u32 lb_config_ring_size(size_t n_backends);
 /*
  * Writes a configuration as JSON, every key with its value, so that parsing it again gives an equal one.
  * That includes hash_seed, which is a secret.
- * 0, -EIO when the stream has an error, or -ENOMEM when it is packed and cannot be unpacked.
+ * 0, or -EIO when the stream has an error.
  */
 int lb_config_write(const struct lb_config *config, FILE *out);
 

@@ -63,13 +63,6 @@ int lb_reading_fail(struct lb_reading *reading, const struct lb_place *place, co
 /* Reads the tree into a zeroed configuration. 0, -EINVAL, -ENOMEM; the caller frees in any case. */
 int lb_config_read(struct lb_reading *reading, struct lb_config *config);
 
-/* --- config_pack.c ---------------------------------------------------------------------------------------
- */
-
-/* A copy of the services of a packed configuration, with backends that are not packed; both are the caller's
- * to free. NULL: out of memory. */
-struct lb_config_service *lb_config_unpacked(const struct lb_config *config);
-
 /* --- config_check.c --------------------------------------------------------------------------------------
  */
 

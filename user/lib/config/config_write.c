@@ -132,19 +132,7 @@ static void write_object(FILE *out, const struct lb_schema_key *keys, const void
 
 int lb_config_write(const struct lb_config *config, FILE *out)
 {
-	struct lb_config_service *services = NULL;
-	struct lb_config plain = *config;
-
-	if (config->packed) {
-		services = lb_config_unpacked(config);
-		if (!services)
-			return -ENOMEM;
-		plain.services = services;
-	}
-	write_object(out, lb_schema, &plain, 0);
+	write_object(out, lb_schema, config, 0);
 	fputc('\n', out);
-	for (size_t i = 0; services && i < config->n_services; i++)
-		free(services[i].backends);
-	free(services);
 	return ferror(out) ? -EIO : 0;
 }

@@ -49,7 +49,7 @@ static int names_init(struct names *names, const struct lb_engine *engine, const
 }
 
 static bool is_same(const struct lb_engine *engine, const struct lb_member *member,
-		    const struct lb_backend_config *backend)
+		    const struct lb_config_backend *backend)
 {
 	struct lb_address address;
 
@@ -62,7 +62,7 @@ static bool is_same(const struct lb_engine *engine, const struct lb_member *memb
 
 /* The index that has this name and address, or LB_INDEX_NONE. */
 static __u32 names_find(const struct names *names, const struct lb_engine *engine,
-			const struct lb_member *members, const struct lb_backend_config *backend)
+			const struct lb_member *members, const struct lb_config_backend *backend)
 {
 	__u32 i = names->head[XXH3_64bits(backend->name, strlen(backend->name)) & names->mask];
 
@@ -111,7 +111,7 @@ static int new_index(struct lb_build *build, __u32 *ret_index)
 	return 0;
 }
 
-static int remember_added(struct lb_build *build, const struct lb_backend_config *backend)
+static int remember_added(struct lb_build *build, const struct lb_config_backend *backend)
 {
 	struct lb_plan *plan = build->plan;
 
@@ -128,7 +128,7 @@ static int remember_added(struct lb_build *build, const struct lb_backend_config
 	return 0;
 }
 
-static int add_member(struct lb_build *build, const struct lb_backend_config *backend, __u32 *ret_index)
+static int add_member(struct lb_build *build, const struct lb_config_backend *backend, __u32 *ret_index)
 {
 	struct lb_engine *engine = build->plan->engine;
 	struct lb_member *member;
@@ -210,8 +210,6 @@ static int fill_members(struct lb_build *build, const struct names *names, bool 
 	struct lb_member *members = build->change->next->members;
 	struct lb_server_id *server_ids = build->change->next->server_ids;
 	const struct lb_config_service *config = build->config;
-	struct lb_backend_cursor cursor = { .service = config };
-	struct lb_backend_config backend;
 	const struct lb_override *overrides;
 	__u32 hint = 0, had = build->count;
 	size_t n_overrides;
@@ -219,18 +217,19 @@ static int fill_members(struct lb_build *build, const struct names *names, bool 
 
 	overrides =
 		lb_overrides_of(build->plan->overrides, build->plan->n_overrides, config->name, &n_overrides);
-	while (lb_backend_cursor_next(&cursor, &backend)) {
+	for (size_t i = 0; i < config->n_backends; i++) {
+		const struct lb_config_backend *backend = &config->backends[i];
 		const struct lb_override *override =
-			bsearch(backend.name, overrides, n_overrides, sizeof(*override), compare_backend);
-		enum lb_state state = override && override->has_state ? override->state : backend.state;
-		__u32 weight = override && override->has_weight ? override->weight : backend.weight;
-		__u32 index = hint < had && is_same(engine, &members[hint], &backend)
+			bsearch(backend->name, overrides, n_overrides, sizeof(*override), compare_backend);
+		enum lb_state state = override && override->has_state ? override->state : backend->state;
+		__u32 weight = override && override->has_weight ? override->weight : backend->weight;
+		__u32 index = hint < had && is_same(engine, &members[hint], backend)
 				      ? hint
-				      : names_find(names, engine, members, &backend);
+				      : names_find(names, engine, members, backend);
 
 		hint = index == LB_INDEX_NONE ? hint : index + 1;
 		if (index == LB_INDEX_NONE) {
-			r = add_member(build, &backend, &index);
+			r = add_member(build, backend, &index);
 			if (r < 0)
 				return r;
 		}
@@ -240,8 +239,8 @@ static int fill_members(struct lb_build *build, const struct names *names, bool 
 		wanted[index] = true;
 		if (!server_ids)
 			continue;
-		memcpy(server_ids[index].id, backend.server_id, sizeof(server_ids[index].id));
-		server_ids[index].bytes = backend.server_id_bytes;
+		memcpy(server_ids[index].id, backend->server_id, sizeof(server_ids[index].id));
+		server_ids[index].bytes = backend->server_id_bytes;
 	}
 	for (__u32 i = 0; i < had; i++) {
 		struct lb_member *member = &members[i];
