@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * From a flow to a backend: transition-only state (docs/architecture.md). A settled slot answers by itself; only
- * an unsettled one asks the flow table, in a function of its own off the fast path.
+ * From a flow to a backend: transition-only state (docs/architecture.md). A settled slot answers by itself;
+ * only an unsettled one asks the flow table, in a function of its own off the fast path.
  */
 #pragma once
 

@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # What can be said of the source without running it, as TAP: format, cppcheck, shellcheck, warnings of clang beside
-# those of the build's gcc, licence lines, and no file too long to read. Looks at tracked files; where there is no
+# those of the build's gcc, includes in a circle, licence lines, and no file too long to read. Looks at tracked files; where there is no
 # git, at all of them.
 
 # shellcheck disable=SC2317 # the checks are called by try
@@ -144,6 +144,7 @@ fi
 if need "clang warns of nothing" "${clang:-clang}" clang; then
 	try "clang warns of nothing" check_clang
 fi
+try "no units include each other in a circle" scripts/include-cycles.sh
 try "no file is longer than $max_lines lines" check_long
 try "every file has a licence line" check_licence
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The flow table: who owns a flow while its slot is unsettled (docs/architecture.md). The same code runs in the
- * packet path and, compiled for the host, in the agent's sweeper, the stress tests and the property test.
+ * The flow table: who owns a flow while its slot is unsettled (docs/architecture.md). The same code runs in
+ * the packet path and, compiled for the host, in the agent's sweeper, the stress tests and the property test.
  *
  * A power-of-two array of 64-byte buckets of four flows. A flow lives in the first bucket with room among the
  * LB_FLOW_PROBES that start at its home bucket (tag & mask). Each flow is two words:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Choosing a backend: settled slots, and every way through an unsettled one (docs/architecture.md). Slots are set
- * by hand.
+ * Choosing a backend: settled slots, and every way through an unsettled one (docs/architecture.md). Slots are
+ * set by hand.
  */
 #include "unsettled.h"
 

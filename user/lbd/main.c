@@ -12,7 +12,10 @@
 
 #include "lbd/kernel/flat_tables.h"
 #include "base/nearest.h"
+#include "lbd/clock.h"
 #include "lbd/lbd.h"
+#include "lbd/life.h"
+#include "lbd/log.h"
 
 enum {
 	OPTION_BPFFS = 256,

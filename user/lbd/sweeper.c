@@ -3,11 +3,15 @@
  * The clock of the agent: once a second, and more often while there is something to settle, the engine's
  * sweeper does as much work as its share of a processor allows.
  */
-#include "lbd/lbd.h"
+#include "lbd/sweeper.h"
 
 #include <malloc.h>
 #include <string.h>
 #include <time.h>
+
+#include "lbd/clock.h"
+#include "lbd/kernel/interfaces.h"
+#include "lbd/lbd.h"
 
 #define TICK_MS      1000u
 #define BUSY_TICK_MS 100u

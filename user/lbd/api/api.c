@@ -8,6 +8,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lbd/log.h"
+#include "lbd/sweeper.h"
+
 #define SMALL_BODY (64u << 10)
 
 /* '*' stands for one part of the path: the service's name, then the backend's. */

@@ -19,6 +19,7 @@
 #include "lb/reasons.h"
 #include "lb/slot.h"
 #include "lbd/stats/stats.h"
+#include "lbd/kernel/interfaces.h"
 
 /* --- the question ----------------------------------------------------------------------------------------
  */

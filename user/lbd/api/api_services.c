@@ -12,6 +12,7 @@
 #include "base/cleanup.h"
 #include "lb/slot.h"
 #include "lbd/stats/stats.h"
+#include "lbd/clock.h"
 
 static int find_service(struct api_call *call, struct lb_service_view *ret_view, struct lb_error *error)
 {

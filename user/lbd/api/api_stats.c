@@ -19,6 +19,7 @@ static struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
 }
 
 #include "lb/flowtable.h"
+#include "lbd/clock.h"
 
 static void write_totals(struct api_call *call)
 {

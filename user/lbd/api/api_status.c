@@ -15,6 +15,7 @@
 #include "lbd/capture/capture.h"
 #include "lbd/kernel/redirect.h"
 #include "lbd/stats/stats.h"
+#include "lbd/clock.h"
 
 #define WARNINGS_MAX 20u /* backends named one by one */
 

@@ -15,9 +15,9 @@
 #include <sys/socket.h>
 
 #include "base/cleanup.h"
-#include "lbd/api/http_stream.h"
-#include "lbd/lbd.h"
+#include "lbd/api/http_stream_internal.h"
 #include "lbd/log.h"
+#include "lbd/clock.h"
 
 #define CONNECTIONS   128u
 #define HEADERS_BYTES (16u << 10)

@@ -14,6 +14,7 @@
 #include "lbd/api/json.h"
 
 struct http;
+struct http_stream;
 struct MHD_Connection;
 
 struct http_request {
@@ -30,25 +31,6 @@ struct http_answer {
 	struct json body;           /* taken over */
 	struct http_stream *stream; /* taken over; sent instead of the body, in chunks as they come */
 };
-
-/* Where the body of an answer comes from that is made while it is sent. */
-struct http_source {
-	/* Fills the buffer: how many bytes; 0: nothing yet, http_stream_wake() will tell; -1: that was all.
-	 */
-	ssize_t (*read)(void *context, char *buffer, size_t room);
-	/* The client will say no more, but may still listen (it shut its side down): come to an end. */
-	void (*finish)(void *context);
-	/* Called once, when all is sent or the client is gone: the stream is no more. */
-	void (*closed)(void *context);
-	void *context;
-};
-
-/* NULL: out of memory. Freed by whoever takes it over, or by http_stream_free(). */
-struct http_stream *http_stream_new(const struct http_source *source);
-void http_stream_free(struct http_stream *stream);
-
-/* The source has something, or has come to its end. Not from within its functions. */
-void http_stream_wake(struct http_stream *stream);
 
 struct http_handler {
 	/* Called once a request is whole. */

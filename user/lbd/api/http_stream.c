@@ -3,7 +3,7 @@
  * Answers that are made while they are sent. While a source has nothing to say its connection is suspended,
  * which costs nothing; libmicrohttpd does not look at such a connection, so we watch for the client's end.
  */
-#include "lbd/api/http_stream.h"
+#include "lbd/api/http_stream_internal.h"
 
 #include <stdlib.h>
 #include <sys/epoll.h>

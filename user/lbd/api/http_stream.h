@@ -4,17 +4,25 @@
  */
 #pragma once
 
-#include <microhttpd.h>
-#include <sys/queue.h>
+#include <sys/types.h>
 
-#include "lbd/api/http.h"
+struct http_stream;
 
-TAILQ_HEAD(http_streams, http_stream);
+/* Where the body of an answer comes from that is made while it is sent. */
+struct http_source {
+	/* Fills the buffer: how many bytes; 0: nothing yet, http_stream_wake() will tell; -1: that was all.
+	 */
+	ssize_t (*read)(void *context, char *buffer, size_t room);
+	/* The client will say no more, but may still listen (it shut its side down): come to an end. */
+	void (*finish)(void *context);
+	/* Called once, when all is sent or the client is gone: the stream is no more. */
+	void (*closed)(void *context);
+	void *context;
+};
 
-/* The response that sends a stream, which it takes over also on failure; NULL: out of memory. timer: has the
- * server run, and is set off when the stream is to go on. */
-struct MHD_Response *http_stream_open(struct http_stream *stream, struct http_streams *streams,
-				      sd_event_source *timer, struct MHD_Connection *connection);
+/* NULL: out of memory. Freed by whoever takes it over, or by http_stream_free(). */
+struct http_stream *http_stream_new(const struct http_source *source);
+void http_stream_free(struct http_stream *stream);
 
-/* Lets every stream go on when the server runs next, or has it break off there; whether there is any. */
-bool http_streams_end(struct http_streams *streams, bool now);
+/* The source has something, or has come to its end. Not from within its functions. */
+void http_stream_wake(struct http_stream *stream);

@@ -11,6 +11,7 @@
 #include "base/cleanup.h"
 #include "lbd/kernel/redirect.h"
 #include "lbd/stats/stats.h"
+#include "lbd/clock.h"
 
 static void line(struct json *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
 static void line(struct json *out, const char *format, ...)

@@ -13,6 +13,8 @@
 
 #include "lbd/capture/capture_internal.h"
 #include "lb/access.h"
+#include "lbd/clock.h"
+#include "lbd/kernel/interfaces.h"
 #include "lbd/lbd.h"
 
 /* Records in one go; then others have their turn. */
@@ -190,7 +192,8 @@ static void switch_off(struct lbd *lbd, bool swap)
 	capture_free(capture);
 }
 
-const struct capture_program *capture_program(struct lbd *lbd)
+/* Ends captures whose program is for another number of interfaces than there now are. */
+static const struct capture_program *capture_program(struct lbd *lbd)
 {
 	if (lbd->capture && lbd->capture->several_interfaces != lbd->several_interfaces)
 		capture_stop_all(lbd, "the interfaces change", false);
@@ -308,4 +311,15 @@ int capture_start(struct lbd *lbd, const struct capture_wish *wish, struct http_
 	events_add(&lbd->events, LOG_LEVEL_INFO, "capture", "started: %s", wish->text);
 	*ret_stream = session->stream;
 	return 0;
+}
+
+static void stop(struct lbd *lbd, const char *why)
+{
+	capture_stop_all(lbd, why, false);
+}
+
+void capture_init(struct lbd *lbd)
+{
+	lbd->capture_program = capture_program;
+	lbd->capture_stop = stop;
 }

@@ -43,10 +43,8 @@ int capture_parse_flow(const char *text, struct lb_capture_filter *filter, struc
 int capture_start(struct lbd *lbd, const struct capture_wish *wish, struct http_stream **ret_stream,
 		  struct lb_error *error);
 
-/* The program that interfaces should run instead of the ordinary one, or NULL. Ends captures whose program is
- * for another number of interfaces than there now are. */
-struct capture_program;
-const struct capture_program *capture_program(struct lbd *lbd);
+/* Fills what struct lbd has for interfaces.c to ask about captures. */
+void capture_init(struct lbd *lbd);
 
 /* How many run. */
 size_t capture_count(const struct lbd *lbd);

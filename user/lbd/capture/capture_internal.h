@@ -7,30 +7,8 @@
 #include <systemd/sd-event.h>
 
 #include "lbd/capture/capture.h"
-#include "lbd/api/http.h"
-#include "lbd/kernel/maps.h"
-
-/* lb_capture over the maps of the running program, with maps of its own. */
-struct capture_program {
-	struct lb_capture_bpf *skeleton;
-	int fd;      /* of the program; -1: there are only its maps */
-	__u32 id;    /* of its ring: of no other capturing program */
-	int ring_fd; /* owned by the skeleton, as the next */
-	int counts_fd;
-	struct lb_capture_filters *filters; /* memory-mapped */
-};
-/* Opens the object: the running program's maps, and those of another capturing program, if given. */
-int capture_program_open(const struct maps *maps, bool several_interfaces, const struct capture_program *of,
-			 struct lb_capture_bpf **ret_skeleton, struct lb_error *error);
-/* maps_only: for copies of it in dispatchers, which are programs of another type. frags: as program_load().
- */
-int capture_program_load(const struct maps *maps, bool several_interfaces, bool maps_only, bool frags,
-			 struct capture_program *ret, struct lb_error *error);
-void capture_program_unload(struct capture_program *program);
-
-/* Sum over the CPUs. */
-void capture_program_count(const struct capture_program *program, __u32 number,
-			   struct lb_capture_count *ret_count);
+#include "lbd/api/http_stream.h"
+#include "lbd/capture/capture_program.h"
 
 /* One client's capture. It lives until its stream is closed; the owner is told when it has come to its end.
  */

@@ -10,9 +10,10 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lbd/capture/capture_internal.h"
+#include "lbd/capture/capture_program.h"
 #include "base/cleanup.h"
 #include "lbd/kernel/flat_tables.h"
+#include "lbd/kernel/maps.h"
 
 #include "lb_capture.skel.h"
 

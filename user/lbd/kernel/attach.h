@@ -11,26 +11,11 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#include "config/config.h"
+#include "lbd/kernel/attachment.h"
 #include "base/error.h"
 
 struct capture_program;
 struct maps;
-
-enum attached_by { ATTACHED_NOT, ATTACHED_LINK, ATTACHED_DISPATCHER };
-
-struct attachment {
-	struct lb_config_interface wanted;
-	int ifindex; /* that it is attached to; 0: not attached */
-	enum attached_by by;
-	enum lb_xdp_mode mode; /* as it is */
-	int link_fd;           /* ATTACHED_LINK; -1 */
-	__u32 program_id;
-	__u32 captures; /* ATTACHED_DISPATCHER: id of the capturing program that it runs a copy of; 0: none */
-	bool fresh;     /* attached by the last call, not adopted */
-	char note[200]; /* for people: why it is not what was asked for; may be empty */
-	char error[512]; /* why it is not attached; may be empty */
-};
 
 void attachment_init(struct attachment *attachment, const struct lb_config_interface *wanted);
 

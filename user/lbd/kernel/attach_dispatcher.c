@@ -20,8 +20,8 @@
 #include <unistd.h>
 #include <xdp/libxdp.h>
 
-#include "lbd/kernel/attach.h"
-#include "lbd/capture/capture_internal.h"
+#include "lbd/kernel/attachment.h"
+#include "lbd/capture/capture_program.h"
 #include "base/cleanup.h"
 #include "lbd/kernel/maps.h"
 

@@ -3,15 +3,19 @@
  * The configured interfaces and their attachments: at start, when the configuration changes, and when links
  * come and go.
  */
-#include "lbd/capture/capture_internal.h"
-#include "lbd/lbd.h"
-#include "lbd/kernel/redirect.h"
+#include "lbd/kernel/interfaces.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "lbd/capture/capture_program.h"
+#include "lbd/clock.h"
+#include "lbd/kernel/redirect.h"
+#include "lbd/lbd.h"
+#include "lbd/kernel/attach.h"
 
 #define RETRY_MS 5000u
 
@@ -106,7 +110,7 @@ int interfaces_program(struct lbd *lbd, struct lb_error *error)
 	program_digest(&lbd->maps, lbd->several_interfaces, frags, digest);
 	if (lbd->program_fd >= 0 && strcmp(lbd->program_digest, digest) == 0)
 		return lbd->program_fd;
-	capture_stop_all(lbd, "the interfaces change", false);
+	lbd->capture_stop(lbd, "the interfaces change");
 	fd = running_program(lbd, "program", digest);
 	if (fd < 0) {
 		fd = program_load(&lbd->maps, lbd->several_interfaces, frags, error);
@@ -183,7 +187,7 @@ static int share_capture(struct lbd *lbd, struct attachment *attachment,
 static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error *error)
 {
 	bool before = attachment->by != ATTACHED_NOT;
-	const struct capture_program *capture = capture_program(lbd);
+	const struct capture_program *capture = lbd->capture_program(lbd);
 	int fd, r = -EOPNOTSUPP;
 
 	if (capture && attachment->by == ATTACHED_DISPATCHER)

@@ -18,7 +18,7 @@
 
 #include "base/cleanup.h"
 #include "engine/engine.h"
-#include "lbd/lbd.h"
+#include "lbd/clock.h"
 #include "lbd/log.h"
 
 #define BATCH           256u /* requests in flight: their answers must fit the receive buffer */

@@ -1,51 +1,27 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Between netlink and the engine: next hops for the engine's plans, egress ports (slots of lb_devmap and
- * lb_ports), and one new plan for a burst of changes.
+ * Between netlink and the engine: next hops for the engine's plans, and egress ports (slots of lb_devmap and
+ * lb_ports).
  */
-#include "lbd/lbd.h"
+#include "lbd/kernel/nexthops.h"
 
 #include <bpf/bpf.h>
 #include <errno.h>
-#include <linux/membarrier.h>
 #include <string.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include "lbd/state/change.h"
+#include "lbd/clock.h"
+#include "lbd/kernel/grace.h"
+#include "lbd/lbd.h"
+#include "lbd/step.h"
 
-#define DEBOUNCE_MS     20u
-#define DEBOUNCE_MAX_MS 2000u
-#define COST_FACTOR     5u    /* plan for at most a fifth of the time */
-#define RETRY_MS        5000u /* after a plan that failed */
-#define REPORTED_MAX    8u    /* backends named in one event */
+#define REPORTED_MAX 8u /* backends named in one event */
 
-/* The kernel ends the update of a map of maps with an RCU grace period, for the sake of just such users. */
-static int grace_by_map(struct lbd *lbd)
-{
-	LIBBPF_OPTS(bpf_map_create_opts, options);
-	__u32 zero = 0;
-
-	if (lbd->grace_inner <= 0)
-		lbd->grace_inner = bpf_map_create(BPF_MAP_TYPE_ARRAY, "lb_grace", 4, 4, 1, NULL);
-	if (lbd->grace_inner < 0)
-		return -errno;
-	options.inner_map_fd = lbd->grace_inner;
-	if (lbd->grace_outer <= 0)
-		lbd->grace_outer = bpf_map_create(BPF_MAP_TYPE_ARRAY_OF_MAPS, "lb_grace", 4, 4, 1, &options);
-	if (lbd->grace_outer < 0 ||
-	    bpf_map_update_elem(lbd->grace_outer, &zero, &lbd->grace_inner, BPF_ANY) < 0)
-		return -errno;
-	return 0;
-}
-
-/* MEMBARRIER_CMD_GLOBAL is synchronize_rcu() in the kernel; it is refused with nohz_full and by some
- * sandboxes. */
 static int grace(void *context)
 {
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0)
-		return 0;
-	return grace_by_map(context);
+	struct lbd *lbd = context;
+
+	return grace_wait(&lbd->grace);
 }
 
 /* The port of an egress interface, made if need be; -ENOSPC when all are taken. */
@@ -98,23 +74,13 @@ static void nexthop(void *context, const struct lb_address *to, struct lb_nextho
 	ret->source_address = nexthop.source_address;
 }
 
-void lbd_step(void *context, const char *step)
-{
-	struct lbd *lbd = context;
-
-	if (lbd->crash_at && strcmp(lbd->crash_at, step) == 0) {
-		log_warning("event=crash step=%s reason=LBD_CRASH_AT_STEP", step);
-		kill(getpid(), SIGKILL);
-	}
-}
-
 void nexthops_init(struct lbd *lbd)
 {
 	lbd->hooks = (struct lb_engine_hooks){
 		.context = lbd,
 		.grace = grace,
 		.nexthop = nexthop,
-		.step = lbd_step,
+		.step = step_reached,
 	};
 	/* The kernel empties a slot whose interface goes away; it may have done so while no agent ran. */
 	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
@@ -163,78 +129,4 @@ void nexthops_report(struct lbd *lbd)
 	else if (unresolved < lbd->n_unresolved)
 		events_add(&lbd->events, LOG_LEVEL_INFO, "nexthop", "unresolved=%zu", unresolved);
 	lbd->n_unresolved = unresolved;
-}
-
-static int on_replan(sd_event_source *source, uint64_t usec, void *context);
-
-/* Has on_replan() called in so many milliseconds, or earlier if it already is to be. */
-static void schedule(struct lbd *lbd, __u64 delay_ms)
-{
-	__u64 due = now_ms() + delay_ms;
-	int r;
-
-	if (lbd->replan_due_ms && lbd->replan_due_ms <= due)
-		return;
-	lbd->replan_due_ms = due;
-	if (!lbd->replan) {
-		r = sd_event_add_time(lbd->event, &lbd->replan, CLOCK_MONOTONIC, due * 1000, 1000, on_replan,
-				      lbd);
-	} else {
-		r = sd_event_source_set_time(lbd->replan, due * 1000);
-		if (r >= 0)
-			r = sd_event_source_set_enabled(lbd->replan, SD_EVENT_ONESHOT);
-	}
-	if (r < 0)
-		log_error("event=timer error=\"%s\"", strerror(-r));
-}
-
-static int on_replan(sd_event_source *source, uint64_t usec, void *context)
-{
-	struct lbd *lbd = context;
-	struct lb_error error = {};
-	__u64 begin = now_ms(), hold_ms;
-	int r = 0;
-
-	lbd->replan_due_ms = 0;
-	if (lbd->routes_stale) {
-		lbd->routes_stale = false;
-		lb_nexthops_routes_stale(lbd->netlink.nexthops);
-		r = netlink_query_routes(&lbd->netlink, &error);
-	}
-	netlink_keep(&lbd->netlink);
-	if (r >= 0)
-		r = change_nexthops(lbd, &error);
-	if (r < 0)
-		events_add(&lbd->events, LOG_LEVEL_ERROR, "nexthop", "%s", error.text);
-	else if (r > 0)
-		events_add(&lbd->events, LOG_LEVEL_INFO, "nexthop", "generation=%llu",
-			   lb_engine_generation(lbd->engine));
-	if (r >= 0)
-		nexthops_sweep_ports(lbd);
-	lbd->replan_cost_ms = now_ms() - begin;
-	hold_ms = lb_nexthops_hold_ms(lbd->netlink.nexthops, begin);
-	if (r < 0)
-		schedule(lbd, RETRY_MS);
-	else if (hold_ms)
-		schedule(lbd, hold_ms + DEBOUNCE_MS);
-	return 0;
-}
-
-void nexthops_changed(void *context, int mask)
-{
-	struct lbd *lbd = context;
-	__u64 delay = lbd->replan_cost_ms * COST_FACTOR;
-
-	if (delay < DEBOUNCE_MS)
-		delay = DEBOUNCE_MS;
-	if (delay > DEBOUNCE_MAX_MS)
-		delay = DEBOUNCE_MAX_MS;
-	if (mask & LB_NEXTHOPS_LINK)
-		interfaces_update(lbd);
-	if (mask & LB_NEXTHOPS_ROUTE)
-		lbd->routes_stale = true;
-	if (mask & (LB_NEXTHOPS_CHANGED | LB_NEXTHOPS_ROUTE))
-		schedule(lbd, delay);
-	else if (mask & LB_NEXTHOPS_LOST)
-		schedule(lbd, LB_NEXTHOPS_HOLD_MS + DEBOUNCE_MS);
 }

@@ -12,6 +12,12 @@
 #include "lbd/state/change_plan.h"
 #include "base/cleanup.h"
 #include "lbd/api/metrics.h"
+#include "lbd/clock.h"
+#include "lbd/sweeper.h"
+#include "lbd/step.h"
+#include "lbd/kernel/interfaces.h"
+#include "lbd/kernel/nexthops.h"
+#include "lbd/log.h"
 
 #define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
 
@@ -212,10 +218,10 @@ static int record_next(struct lbd *lbd, struct desired *next, const struct chang
 	if (!recorded || !store_has_config(&lbd->store, next->digest))
 		r = next->text ? store_put_config(&lbd->store, next->text, next->length, next->digest, error)
 			       : restore_config(lbd, next, error);
-	lbd_step(lbd, "config_stored");
+	step_reached(NULL, "config_stored");
 	if (r == 0)
 		r = record_write(lbd, next, change->cause, generation, error);
-	lbd_step(lbd, "recorded");
+	step_reached(NULL, "recorded");
 	if (r == 0)
 		*ret_generation = generation;
 	return r;
@@ -262,11 +268,11 @@ static int commit(struct lbd *lbd, struct desired *next, const struct change *ch
 		r = commit_plan(lbd, plan, !next->borrowed || change->starting, error);
 	if (r < 0 || !recorded)
 		return r;
-	lbd_step(lbd, "committed");
+	step_reached(NULL, "committed");
 	lbd->recorded_generation = recorded;
 	memcpy(lbd->recorded_config, next->digest, sizeof(lbd->recorded_config));
 	store_copy(&lbd->store);
-	lbd_step(lbd, "copied");
+	step_reached(NULL, "copied");
 	store_prune(&lbd->store);
 	return 0;
 }

@@ -6,6 +6,8 @@
 
 #include "lbd/lbd.h"
 
+struct json;
+
 struct change {
 	const char *cause; /* for the record and the events: "apply", "rollback to 12", ... */
 	const char *kind;  /* of the event: static */
@@ -24,6 +26,8 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 
 /* Plans and commits what runs anew, because next hops changed. Not recorded. */
 int change_nexthops(struct lbd *lbd, struct lb_error *error);
+
+void desired_done(struct desired *desired);
 
 /* A configuration from text (copied) with the running overrides that still fit. */
 int desired_from_text(const struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,

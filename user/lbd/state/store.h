@@ -24,10 +24,9 @@
 #include <stddef.h>
 #include <time.h>
 
-#include "engine/engine.h"
+#include "lbd/state/store_record.h"
 
 #define STORE_GENERATIONS 10u
-#define STORE_DIGEST      33 /* XXH3, 128 bits in hexadecimal, and a zero */
 
 struct store {
 	char directory[PATH_MAX];
@@ -48,24 +47,6 @@ struct store {
 	__u64 put_inode;
 	struct timespec put_changed;
 };
-
-struct record {
-	char history[STORE_DIGEST]; /* random: records of one line of changes share it; empty in old ones */
-	__u64 stamp_ms;             /* when it was written; each later than the one before */
-	__u64 generation;
-	__s64 time_s; /* wall clock */
-	char cause[128];
-	char config[STORE_DIGEST];
-	char file_digest[STORE_DIGEST]; /* of the configuration file when it was last read; empty: never */
-	__u64 services;
-	struct lb_override *overrides; /* owned */
-	size_t n_overrides;
-};
-
-void record_done(struct record *record);
-void records_free(struct record *records, size_t n);
-
-void store_digest(const void *bytes, size_t length, char ret_digest[STORE_DIGEST]);
 
 /*
  * Opens, and makes if need be, a state directory, and takes its lock. 0; -EBUSY: held by another lbd, named

@@ -16,7 +16,7 @@
 #include <uthash.h>
 #include <xxhash.h>
 
-#include "config/config_internal.h"
+#include "config/config_read.h"
 
 struct check {
 	struct lb_reading *reading;

@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config_internal.h"
+#include "config/config_read.h"
 
 /* cJSON reads no more of a number. */
 #define NUMBER_LENGTH_MAX 63

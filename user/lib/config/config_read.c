@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config_internal.h"
+#include "config/config_read.h"
 #include "base/nearest.h"
 
 static int read_object(struct lb_reading *reading, const struct lb_schema_key *keys,

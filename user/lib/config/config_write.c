@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config_internal.h"
+#include "config/config_read.h"
 
 static void write_object(FILE *out, const struct lb_schema_key *keys, const void *base, int depth);
 

@@ -7,7 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/config_internal.h"
+#include "config/config_read.h"
 
 static cJSON *describe_object(const struct lb_schema_key *keys);
 

@@ -8,7 +8,7 @@
 #include <linux/types.h>
 #include <stdbool.h>
 
-#include "engine/engine.h"
+#include "engine/nexthop.h"
 
 struct lb_nexthop_table {
 	struct lb_nexthop *at; /* n of them, room for capacity */

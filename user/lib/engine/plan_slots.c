@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The life of a slot (docs/architecture.md): what its two halves become when its owner changes. Pure functions of
- * words; tests/unit/test_plan_slots.c has every combination as a table.
+ * The life of a slot (docs/architecture.md): what its two halves become when its owner changes. Pure
+ * functions of words; tests/unit/test_plan_slots.c has every combination as a table.
  *
  *   cur   becomes the target: the owner that the new ring gives to the slot.
  *   base  stays, so that flows without an entry stay where they are; unless it is dead or none, when there

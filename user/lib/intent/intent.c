@@ -9,7 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
-#include "intent/verdicts.h"
+#include "intent/intent_verdicts.h"
 
 /* Everything that is said of one backend and counts now. */
 struct said {
@@ -29,13 +29,13 @@ static __u32 share_of(__u32 weight, __u32 share)
 }
 
 /* A verdict is on the backend as it is configured now. */
-static bool is_about(const struct lb_verdict *verdict, const struct lb_backend_config *backend, __u64 check)
+static bool is_about(const struct lb_verdict *verdict, const struct lb_config_backend *backend, __u64 check)
 {
 	return verdict && verdict->check == check && lb_address_equal(&verdict->address, &backend->address);
 }
 
 static void collect(const struct lb_intent *intent, const struct lb_config_service *service,
-		    const struct lb_backend_config *backend, struct said *ret_said)
+		    const struct lb_config_backend *backend, struct said *ret_said)
 {
 	const struct lb_judged *judged = lb_verdicts_judged(intent->verdicts, service->name, backend->name);
 	__u64 check = judged && intent->check_of ? intent->check_of(service, backend) : 0;
@@ -96,7 +96,7 @@ static struct lb_statement *add(struct lb_effective *effective, enum lb_origin o
 	return statement;
 }
 
-static void state_configured(const struct lb_config_service *service, const struct lb_backend_config *backend,
+static void state_configured(const struct lb_config_service *service, const struct lb_config_backend *backend,
 			     const struct said *said, struct lb_effective *effective)
 {
 	struct lb_statement *statement;
@@ -165,7 +165,7 @@ static void state_verdict(const struct lb_verdict *verdict, enum lb_origin origi
 }
 
 static void resolve(const struct said *said, const struct lb_config_service *service,
-		    const struct lb_backend_config *backend, struct lb_effective *ret_effective)
+		    const struct lb_config_backend *backend, struct lb_effective *ret_effective)
 {
 	const struct lb_word *state = said->word[LB_WORD_STATE], *weight = said->word[LB_WORD_WEIGHT];
 	struct operational operational = operational_of(said);
@@ -188,7 +188,7 @@ static void resolve(const struct said *said, const struct lb_config_service *ser
 }
 
 void lb_intent_resolve(const struct lb_intent *intent, const struct lb_config_service *service,
-		       const struct lb_backend_config *backend, struct lb_effective *ret_effective)
+		       const struct lb_config_backend *backend, struct lb_effective *ret_effective)
 {
 	struct said said;
 
@@ -246,7 +246,7 @@ static struct mention *mentions_of(const struct lb_intent *intent, size_t *ret_n
 
 /* The override that makes the engine take a backend as it is to be. False: none is needed. */
 static bool override_of(const struct lb_intent *intent, const struct lb_config_service *service,
-			const struct lb_backend_config *backend, struct lb_override *ret_override)
+			const struct lb_config_backend *backend, struct lb_override *ret_override)
 {
 	struct lb_effective effective;
 
@@ -268,15 +268,14 @@ static bool override_of(const struct lb_intent *intent, const struct lb_config_s
 static size_t overrides_of_service(const struct lb_intent *intent, const struct lb_config_service *service,
 				   const struct mention *mentions, size_t n, struct lb_override *overrides)
 {
-	struct lb_backend_cursor cursor = { .service = service };
-	struct lb_backend_config backend;
 	size_t count = 0;
 
-	while (lb_backend_cursor_next(&cursor, &backend)) {
-		struct mention wanted = { mentions->service, backend.name };
+	for (size_t i = 0; i < service->n_backends; i++) {
+		const struct lb_config_backend *backend = &service->backends[i];
+		struct mention wanted = { mentions->service, backend->name };
 
 		if (bsearch(&wanted, mentions, n, sizeof(*mentions), compare_mentions))
-			count += override_of(intent, service, &backend, &overrides[count]);
+			count += override_of(intent, service, backend, &overrides[count]);
 	}
 	return count;
 }

@@ -138,7 +138,7 @@ struct lb_verdict {
 };
 
 /* Which check a backend has now, 0: none. */
-typedef __u64 lb_check_of(const struct lb_config_service *service, const struct lb_backend_config *backend);
+typedef __u64 lb_check_of(const struct lb_config_service *service, const struct lb_config_backend *backend);
 
 /* The verdicts of health and of breakers, by (service, backend). */
 struct lb_verdicts;
@@ -205,7 +205,7 @@ struct lb_effective {
 
 /* The truth table on one backend of a configuration. */
 void lb_intent_resolve(const struct lb_intent *intent, const struct lb_config_service *service,
-		       const struct lb_backend_config *backend, struct lb_effective *ret_effective);
+		       const struct lb_config_backend *backend, struct lb_effective *ret_effective);
 
 /*
  * The truth table on all backends of a configuration: an override for each whose effective state or weight is

@@ -8,7 +8,7 @@
 #include <linux/types.h>
 
 #include "config/config.h"
-#include "engine/engine.h"
+#include "engine/nexthop.h"
 #include "lb/types.h"
 
 /* What a record depends on besides the backend and its next hop. */

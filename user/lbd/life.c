@@ -3,7 +3,7 @@
  * The life of the agent: what to run at start (the file, or what ran before), in which order things are taken
  * and given back.
  */
-#include "lbd/lbd.h"
+#include "lbd/life.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -12,23 +12,24 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
-#include <time.h>
 #include <unistd.h>
 
-#include "lbd/api/api.h"
-#include "lbd/state/change.h"
-#include "lbd/capture/capture.h"
 #include "base/cleanup.h"
+#include "lbd/api/api.h"
+#include "lbd/api/http.h"
 #include "lbd/api/metrics.h"
+#include "lbd/capture/capture.h"
+#include "lbd/clock.h"
+#include "lbd/kernel/interfaces.h"
+#include "lbd/kernel/nexthops.h"
 #include "lbd/kernel/redirect.h"
-
-__u64 now_ms(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
+#include "lbd/lbd.h"
+#include "lbd/log.h"
+#include "lbd/state/change.h"
+#include "lbd/state/replan.h"
+#include "lbd/step.h"
+#include "lbd/kernel/attach.h"
+#include "lbd/sweeper.h"
 
 static void desired_donep(struct desired *desired)
 {
@@ -287,7 +288,7 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 		memcpy(lbd->recorded_config, newest->config, sizeof(lbd->recorded_config));
 	}
 	if (r == 0)
-		r = netlink_open(&lbd->netlink, lbd->event, nexthops_changed, lbd, error);
+		r = netlink_open(&lbd->netlink, lbd->event, replan_nexthops_changed, lbd, error);
 	if (r == 0)
 		r = open_tables(lbd, next.config, newest ? newest->generation : 0, error);
 	if (r == 0)
@@ -333,7 +334,7 @@ static int open_state(struct lbd *lbd, struct record *ret_newest, struct lb_erro
 	struct store *store = &lbd->store;
 	int r;
 
-	store->step = lbd_step;
+	store->step = step_reached;
 	store->tell = on_state;
 	store->context = lbd;
 	snprintf(store->bpffs, sizeof(store->bpffs), "%s", lbd->maps.directory);
@@ -348,7 +349,7 @@ int lbd_start(struct lbd *lbd, struct lb_error *error)
 
 	lbd->started_ms = now_ms();
 	lbd->store.fd = lbd->store.lock_fd = lbd->maps.directory_fd = lbd->program_fd = -1;
-	lbd->crash_at = getenv("LBD_CRASH_AT_STEP");
+	capture_init(lbd);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
 	r = maps_lock(&lbd->maps, lbd->options.bpffs, error);
 	if (r == 0)
@@ -400,10 +401,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 		log_error("event=detach error=\"%s\"", error.text);
 	if (lbd->netlink.nexthops)
 		netlink_close(&lbd->netlink);
-	if (lbd->grace_outer > 0)
-		close(lbd->grace_outer);
-	if (lbd->grace_inner > 0)
-		close(lbd->grace_inner);
+	grace_close(&lbd->grace);
 	maps_close(&lbd->maps);
 	desired_done(&lbd->running);
 	store_close(&lbd->store);

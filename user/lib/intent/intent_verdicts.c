@@ -13,7 +13,7 @@
 #include <uthash.h>
 #include <xxhash.h>
 
-#include "intent/verdicts.h"
+#include "intent/intent_verdicts.h"
 
 static enum lb_verdict_layer layer_of(enum lb_origin origin)
 {

@@ -12,7 +12,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "config/config_internal.h"
+#include "config/config_read.h"
 
 /* Where in the text an error is. line 0: nowhere. */
 struct spot {

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The configured interfaces and their attachments.
+ */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/error.h"
+#include "config/config.h"
+
+struct lbd;
+
+/* Every configured interface exists: -ENODEV and the place of the first that does not. */
+int interfaces_check(const struct lbd *lbd, const struct lb_config *config, struct lb_error *error);
+
+/*
+ * Attaches to the interfaces of a configuration, with a program made for their number. Interfaces that are
+ * missing are waited for. An interface that refuses is an error: what this call attached is undone.
+ */
+int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb_error *error);
+
+/* The program for the interfaces as they are, loaded if need be: lbd->program_fd, or -errno. */
+int interfaces_program(struct lbd *lbd, struct lb_error *error);
+
+/* Detaches from interfaces that the configuration does not name, and has the others as it wants them. */
+void interfaces_trim(struct lbd *lbd, const struct lb_config *config);
+
+/*
+ * Whether the programs are to be loaded for frames in several buffers (program_load): no interface is shared
+ * through the dispatcher, or is to be.
+ */
+bool interfaces_frags(const struct lbd *lbd);
+
+/* Brings the interfaces that are attached to the program that is wanted of them now (capture.h). */
+int interfaces_reprogram(struct lbd *lbd, struct lb_error *error);
+
+/* Links came or went: attaches to what came back, notes what is gone. */
+void interfaces_update(struct lbd *lbd);
+void interfaces_close(struct lbd *lbd);
