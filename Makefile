@@ -31,7 +31,7 @@ SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-fr
 LDLIBS_LIB := -lcjson -lxxhash -lm
 LDLIBS_lbd := -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd -lmicrohttpd
 LDLIBS_lbctl := -lcurl
-LDLIBS_lb-backend := -lxdp -lbpf -lnl-route-3 -lnl-3
+LDLIBS_lb-backend := -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd
 
 BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
 BPF_SYSINC := -idirafter /usr/include/$(shell uname -m)-linux-gnu

@@ -344,6 +344,59 @@ test_two_devices()
 	check "a device that went away: down" backend down
 }
 
+# Whether the tunnel brings requests over both families. through
+through()
+{
+	in_ns client curl -sf --max-time 1 "http://$LAB_VIP4/id" >/dev/null &&
+		in_ns client curl -gsf --max-time 1 "http://[$LAB_VIP6]/id" >/dev/null
+}
+
+# What others undo comes back, and is told: nobody else on the host would notice.
+test_watch()
+{
+	local before watcher
+	before=$(snapshot)
+	encap_with ipip_v4
+	spawn b1 "$LAB_BUILD/lb-backend" watch "${VIPS[@]}" --dev eth0 --state-dir "$LAB_DIR/b1"
+	watcher=$spawned
+	check "watch: what up does is done" wait_for 10 through
+	in_ns b1 ip address del "$LAB_VIP4/32" dev lo
+	check "watch: a VIP that was deleted is back" wait_for 10 through
+	check "watch: it says so" wait_for 5 grep -q "lo: $LAB_VIP4 added" "$spawned_output"
+	in_ns b1 ip link set lo down
+	in_ns b1 ip link set lo up
+	check "watch: the IPv6 VIP survives lo going down and up" wait_for 10 through
+	in_ns b1 ip link set eth0 xdp off
+	check "watch: a program that was taken off is back" wait_for 10 through
+	in_ns b1 sysctl -qw net.ipv4.conf.eth0.arp_announce=0
+	check "watch: a sysctl that nobody tells of is back" wait_for 10 \
+		in_ns b1 grep -qx 2 /proc/sys/net/ipv4/conf/eth0/arp_announce
+	kill "$watcher"
+	finish "$watcher" 5
+	is "watch: it ends when told to" $? 0
+	check "watch: packets flow on without it" through
+	check "watch: down undoes it" backend down
+	is "watch: all is as before" "$(snapshot)" "$before"
+}
+
+# Tunnels may end only at addresses that the host has; one that it gets later counts as well. Last: the host's own
+# address moves.
+test_watch_addresses()
+{
+	encap_with ipip_v4
+	in_ns b1 sysctl -qw net.ipv4.conf.eth0.promote_secondaries=1
+	in_ns b1 ip address add 10.77.0.98/24 dev eth0
+	in_ns b1 ip address del "$(lab_backend4 1)/24" dev eth0
+	spawn b1 "$LAB_BUILD/lb-backend" watch "${VIPS[@]}" --dev eth0 --state-dir "$LAB_DIR/b1"
+	check "late address: up without it" wait_for 10 grep -q "lo: $LAB_VIP6 added" "$spawned_output"
+	in_ns b1 ip address add "$(lab_backend4 1)/24" dev eth0
+	check "late address: it is a tunnel's end" wait_for 10 through
+	kill "$spawned"
+	finish "$spawned" 5
+	is "late address: it ends when told to" $? 0
+	check "late address: down" backend down
+}
+
 [[ -e $ENCAP ]] || make -s -C "$TEST_ROOT" build/bpf/encap.bpf.o build/lb-backend >/dev/null
 lab_start --backends 2 --decap off
 head -c 4000000 /dev/urandom >"$TEST_TMP/random"
@@ -351,7 +404,7 @@ backend down >/dev/null 2>&1 # makes the lock, which stays
 check "the balancer of this test comes up" balancer_start
 
 # The stories named by the arguments, or all.
-(($#)) || set -- tcp formats replace_under_load undo others xdp_taken crash refusals two_devices
+(($#)) || set -- tcp formats replace_under_load undo others xdp_taken crash refusals two_devices watch watch_addresses
 for story; do
 	"test_$story"
 done

@@ -150,8 +150,9 @@ static int program_up_at(struct work *work, struct device_state *device, enum ho
 	if (ret == 0 && have && old.tag == program.tag && settings_same(work, device, &old)) {
 		ret = sync(work, &old);
 		if (ret == 0)
-			say("%s: decapsulation of %s already attached (%s, program %u)", device->name,
-			    formats_name(device->formats), place_name(hook, device->mode), old.id);
+			say_same(work, "%s: decapsulation of %s already attached (%s, program %u)",
+				 device->name, formats_name(device->formats), place_name(hook, device->mode),
+				 old.id);
 	} else if (ret == 0) {
 		ret = replace_or_attach(work, device, hook, &program, have ? &old : NULL);
 	}
@@ -196,6 +197,6 @@ int program_up(struct work *work, struct device_state *device)
 		explain_taken(work, device);
 	if ((ret != -EBUSY && ret != -EOPNOTSUPP) || wanted == HOOK_XDP)
 		return ret;
-	say("%s: %s: using tc", device->name, work->error.text);
+	say_same(work, "%s: %s: using tc", device->name, work->error.text);
 	return program_up_at(work, device, HOOK_TC);
 }

@@ -10,7 +10,7 @@
 #include "program.h"
 #include "state.h"
 
-#define STATE_DIR_DEFAULT "/run/weir"
+#define STATE_DIR_DEFAULT "/run/weir-backend"
 
 struct options {
 	struct address_list vips;
@@ -21,6 +21,7 @@ struct options {
 	unsigned int formats; /* LB_DECAP_FORMAT_*; 0: no decapsulation */
 	__u16 gue_port;       /* host byte order */
 	bool json;
+	bool watching; /* tell only what had to be done */
 };
 
 /* One of the settings that a DSR backend needs with an IPv4 VIP, for all devices and for its own. */
@@ -43,9 +44,15 @@ struct work {
 int verb_up(const struct options *options);
 int verb_down(const struct options *options);
 int verb_status(const struct options *options);
+int verb_watch(const struct options *options);
 
-/* A line to stdout: something that was done, or is so already. */
+/* Does what the options say, or says what is so already. 0 or a negative errno and *ret_error. */
+int backend_up(const struct options *options, struct lb_error *ret_error);
+
+/* A line to stdout: something that was done. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+/* The same of something that is so already: not told while watching. */
+void say_same(const struct work *work, const char *format, ...) __attribute__((format(printf, 2, 3)));
 /* A line to stderr. Returns 1, the exit status. */
 int fail(const struct lb_error *error);
 

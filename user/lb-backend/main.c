@@ -25,6 +25,8 @@ static const struct verb {
 } verbs[] = {
 	{ "up", verb_up, "--vip ADDR... --dev DEV [OPTION...]",
 	  "take packets of the balancer for these VIPs" },
+	{ "watch", verb_watch, "--vip ADDR... --dev DEV [OPTION...]",
+	  "up, and put back what others undo, until it is told to end" },
 	{ "down", verb_down, "[--dev DEV]", "undo exactly what up did, for one device or all" },
 	{ "status", verb_status, "[-j]", "what should be and what is; exit status 1 when they differ" },
 };
@@ -65,6 +67,19 @@ void say(const char *format, ...)
 {
 	va_list args;
 
+	va_start(args, format);
+	vprintf(format, args);
+	va_end(args);
+	printf("\n");
+	fflush(stdout);
+}
+
+void say_same(const struct work *work, const char *format, ...)
+{
+	va_list args;
+
+	if (work->options->watching)
+		return;
 	va_start(args, format);
 	vprintf(format, args);
 	va_end(args);
@@ -235,10 +250,12 @@ static int options_parse(int argc, char **argv, struct options *options)
 
 static int verb_run(const struct verb *verb, const struct options *options)
 {
-	if (verb->run == verb_up && options->vips.n == 0)
-		return wrong("up needs --vip");
-	if (verb->run == verb_up && !options->device)
-		return wrong("up needs --dev");
+	bool takes = verb->run == verb_up || verb->run == verb_watch;
+
+	if (takes && options->vips.n == 0)
+		return wrong("%s needs --vip", verb->name);
+	if (takes && !options->device)
+		return wrong("%s needs --dev", verb->name);
 	return verb->run(options);
 }
 
@@ -253,7 +270,7 @@ static const struct verb *verb_find(const char *name)
 
 int main(int argc, char **argv)
 {
-	static const char *const names[] = { "up", "down", "status", NULL };
+	static const char *const names[] = { "up", "watch", "down", "status", NULL };
 	struct options options = { .state_dir = STATE_DIR_DEFAULT,
 				   .hook = HOOK_AUTO,
 				   .mode = LB_XDP_NATIVE,
@@ -275,7 +292,7 @@ int main(int argc, char **argv)
 	}
 	ret = options_parse(argc - !!verb, argv + !!verb, &options);
 	if (ret < 0)
-		ret = verb ? verb_run(verb, &options) : wrong("say what to do: up, down or status");
+		ret = verb ? verb_run(verb, &options) : wrong("say what to do: up, watch, down or status");
 	address_list_done(&options.vips);
 	return ret;
 }

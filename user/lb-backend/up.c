@@ -114,7 +114,7 @@ static int set_sysctl(struct work *work, const char *device, const struct wanted
 
 	ret = sysctl_read("ipv4", device, wanted->key, &before);
 	if (ret == 0 && before == wanted->value) {
-		say("net.ipv4.conf.%s.%s: already %d", device, wanted->key, before);
+		say_same(work, "net.ipv4.conf.%s.%s: already %d", device, wanted->key, before);
 		return 0;
 	}
 	if (ret == 0)
@@ -175,9 +175,10 @@ static int vips_up(struct work *work)
 				return ret;
 			say("lo: %s added", text);
 		} else if (address_list_has(&work->state.added, &vips->items[i])) {
-			say("lo: %s already there", text);
+			say_same(work, "lo: %s already there", text);
 		} else {
-			say("lo: %s already there, not added by lb-backend: it will stay at down", text);
+			say_same(work, "lo: %s already there, not added by lb-backend: it will stay at down",
+				 text);
 		}
 	}
 	return 0;
@@ -253,7 +254,7 @@ static int up(struct work *work)
 	return ret;
 }
 
-int verb_up(const struct options *options)
+int backend_up(const struct options *options, struct lb_error *ret_error)
 {
 	struct work work;
 	int ret = work_begin(&work, options, true);
@@ -261,7 +262,14 @@ int verb_up(const struct options *options)
 	if (ret == 0)
 		ret = up(&work);
 	if (ret < 0)
-		fail(&work.error);
+		*ret_error = work.error;
 	work_end(&work);
-	return ret < 0;
+	return ret;
+}
+
+int verb_up(const struct options *options)
+{
+	struct lb_error error;
+
+	return backend_up(options, &error) < 0 ? fail(&error) : 0;
 }
