@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * lb-backend watch: up, and again whenever an address or a link of the host changes, and every few seconds for
- * what the kernel tells nobody (sysctls). What others undo is put back and told: a VIP that is missing here makes
- * every connection to this backend fail, and nobody else on the host would notice. It ends at SIGTERM or SIGINT
- * and leaves everything in place: packets go on; `down` undoes.
+ * lb-backend watch: up, and again whenever an address or a link of the host changes, and every few seconds
+ * for what the kernel tells nobody (sysctls). What others undo is put back and told: a VIP that is missing
+ * here makes every connection to this backend fail, and nobody else on the host would notice. It ends at
+ * SIGTERM or SIGINT and leaves everything in place: packets go on; `down` undoes.
  */
 #include <errno.h>
 #include <linux/rtnetlink.h>
