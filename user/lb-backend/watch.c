@@ -101,7 +101,8 @@ int verb_watch(const struct options *given)
 			     strerror(news < 0 ? -news : -signals));
 		return fail(&error);
 	}
-	/* The first time tells all, and fails where it cannot be done: whoever started this will hear of it. */
+	/* The first time tells all, and fails where it cannot be done: whoever started this will hear of it.
+	 */
 	if (backend_up(&options, &error) < 0)
 		return fail(&error);
 	options.watching = true;
