@@ -139,6 +139,31 @@ check "metrics move where an applied configuration says" answers POST /v1/apply 
 is "at once" "$(metrics /healthz)" ok
 check "and nothing is warned of" answers GET /v1/status '.warnings == []'
 
+# --- a strict reader --------------------------------------------------------------------------------------------
+
+check "an unknown parameter is told with the one that was meant" answers POST '/v1/apply?dry_rnu=1' \
+	'.error.message | test("did you mean .dry_run")' @"$LBD_CONFIG"
+check "an unknown key as well" answers PATCH /v1/services/web/backends/b1 '.error | .path == "wieght" and
+	(.message | test("did you mean .weight"))' '{"wieght": 1}'
+check "what is given twice is told" answers PATCH /v1/services/web/backends/b1 '.error.message | test("twice")' \
+	'{"weight": 1, "weight": 200}'
+check "garbage is told with its place" answers PATCH /v1/services/web/backends/b1 '.error.message | test("line 1, column 16")' \
+	'{"weight": 50} garbage'
+
+# --- descriptors run out ----------------------------------------------------------------------------------------
+
+# Clients that say nothing take all that are left; then there are more again, though none of those has gone.
+# The number below which five are free.
+limit=$(seq 0 1000 | grep -vxFf <(ls "/proc/$lbd_pid/fd") | sed -n 6p)
+before=$(prlimit --pid "$lbd_pid" --nofile -o SOFT --noheadings)
+prlimit --pid "$lbd_pid" --nofile="$limit:"
+spawn lb "$TEST_ROOT/tests/e2e/idle_clients.py" "$LBD_SOCKET" 20
+check "clients take every descriptor" wait_for 5 grep -q connected "$spawned_output"
+check "and nobody is served" test "$(curl -s --max-time 1 -o /dev/null -w '%{http_code}' --unix-socket "$LBD_SOCKET" http://weir/v1/version)" = 000
+prlimit --pid "$lbd_pid" --nofile="$((before)):"
+check "once there are descriptors again, it serves" wait_for 3 answers GET /v1/version .version
+kill "$spawned"
+
 # --- clients ----------------------------------------------------------------------------------------------------
 
 tap_merge < <(timeout 100 "$TEST_ROOT/tests/e2e/bad_clients.py" "$LBD_SOCKET" 2>&1)

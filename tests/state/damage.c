@@ -229,7 +229,7 @@ static void restore_file(void)
 /* Records of somebody else's state, of higher numbers. */
 static void foreign_record(void)
 {
-	run("test -L " STATE "/generations || cp -a " OTHER "/generations/*.json " STATE
+	run("test -L " STATE "/generations || cp -a --remove-destination " OTHER "/generations/*.json " STATE
 	    "/generations/ 2>/dev/null; true");
 }
 

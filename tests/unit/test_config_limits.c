@@ -255,10 +255,9 @@ static void zero_bytes(void **state)
 	refuse_bytes(within, sizeof(within) - 1, EINVAL, "line 1, column 28: a zero byte in a string", "");
 	refuse_bytes(between, sizeof(between) - 1, EINVAL,
 		     "line 1, column 14: a zero byte; expected a key in double quotes", "");
-	refuse_bytes(
-		behind, sizeof(behind) - 1, EINVAL,
-		"line 1, column 14: a zero byte; expected nothing more after the configuration's closing '}'",
-		"");
+	refuse_bytes(behind, sizeof(behind) - 1, EINVAL,
+		     "line 1, column 14: a zero byte; expected nothing more after the last closing bracket",
+		     "");
 }
 
 static void what_is_not_utf8(void **state)

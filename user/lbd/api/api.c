@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "lbd/api/body.h"
 #include "lbd/log.h"
 #include "lbd/sweeper.h"
 
@@ -19,24 +20,25 @@ static const struct route {
 	const char *path;
 	size_t body_bytes;
 	api_verb *verb;
+	const char *query; /* see query_check(); NULL: nothing */
 } routes[] = {
 	{ "GET", "/v1/version", 0, api_version },
 	{ "GET", "/v1/status", 0, api_status },
-	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply },
+	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply, "dry_run? allow_ring_resize?" },
 	{ "POST", "/v1/diff", LB_CONFIG_BYTES_MAX, api_diff },
-	{ "POST", "/v1/rollback", SMALL_BODY, api_rollback },
+	{ "POST", "/v1/rollback", 0, api_rollback, "to dry_run? allow_ring_resize?" },
 	{ "GET", "/v1/generations", 0, api_generations },
 	{ "GET", "/v1/config", 0, api_config },
 	{ "GET", "/v1/services", 0, api_services },
 	{ "GET", "/v1/services/*", 0, api_service },
-	{ "GET", "/v1/services/*/ring", 0, api_ring },
-	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch },
+	{ "GET", "/v1/services/*/ring", 0, api_ring, "dump?" },
+	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch, "dry_run?" },
 	{ "GET", "/v1/backends", 0, api_backends },
 	{ "GET", "/v1/stats", 0, api_stats },
 	{ "GET", "/v1/drops", 0, api_drops },
-	{ "GET", "/v1/flows", 0, api_flows },
-	{ "GET", "/v1/events", 0, api_events },
-	{ "GET", "/v1/capture", 0, api_capture },
+	{ "GET", "/v1/flows", 0, api_flows, "service limit" },
+	{ "GET", "/v1/events", 0, api_events, "since" },
+	{ "GET", "/v1/capture", 0, api_capture, "count seconds service backend flow drops?" },
 	{ "POST", "/v1/explain", SMALL_BODY, api_explain },
 };
 
@@ -165,7 +167,9 @@ static void answer_call(void *context, const struct http_request *request, struc
 	memcpy(call.service, names[0], sizeof(call.service));
 	memcpy(call.backend, names[1], sizeof(call.backend));
 	json_object(call.json, NULL);
-	r = route->verb(&call, &error);
+	r = query_check(request, route->query ? route->query : "", &error);
+	if (r == 0)
+		r = route->verb(&call, &error);
 	if (r < 0) {
 		fail(&call, -r, &error);
 		return;

@@ -88,6 +88,7 @@ int api_capture(struct api_call *call, struct lb_error *error)
 	if (r == 0)
 		r = capture_start(call->lbd, &wish, &call->answer->stream, error);
 	call->answer->type = r < 0 ? NULL : "application/x-pcapng";
+	call->answer->lasting = true;
 	call->whole = r == 0;
 	return r;
 }

@@ -10,6 +10,7 @@
 
 #include "lbd/state/change.h"
 #include "base/cleanup.h"
+#include "lbd/api/body.h"
 
 static void desired_donep(struct desired *desired)
 {
@@ -190,26 +191,6 @@ static int patch_state(const cJSON *body, enum lb_state *ret_state, bool *ret_nu
 		"state must be \"active\", \"drain\" or \"down\", or null for the configuration's");
 }
 
-static int patch_keys(const cJSON *body, struct lb_error *error)
-{
-	const cJSON *item;
-	int seen = 0;
-
-	if (!cJSON_IsObject(body))
-		return lb_error_set(error, EINVAL,
-				    "the body must be a JSON object with \"weight\", \"state\" or both");
-	cJSON_ArrayForEach (item, body) {
-		if (strcmp(item->string, "weight") != 0 && strcmp(item->string, "state") != 0)
-			return lb_error_at(
-				error, EINVAL, item->string, NULL,
-				"unknown key \"%.100s\": a backend can be told \"weight\" and \"state\"",
-				item->string);
-		seen++;
-	}
-	return seen ? 0
-		    : lb_error_set(error, EINVAL, "nothing to change: give \"weight\", \"state\" or both");
-}
-
 /* Puts what the body says into the overrides of next. */
 static int patch(struct api_call *call, const cJSON *body, struct desired *next, struct lb_error *error)
 {
@@ -243,6 +224,8 @@ static int patch(struct api_call *call, const cJSON *body, struct desired *next,
 	return 0;
 }
 
+static const char *const patch_keys[] = { "weight", "state", NULL };
+
 int api_patch(struct api_call *call, struct lb_error *error)
 {
 	_cleanup_(desired_donep) struct desired next = {};
@@ -259,8 +242,9 @@ int api_patch(struct api_call *call, struct lb_error *error)
 	if (!config_has_backend(call->lbd->running.config, call->service, call->backend))
 		return lb_error_at(error, ESRCH, "backend", call->backend,
 				   "service \"%s\" has no backend \"%s\"", call->service, call->backend);
-	body = cJSON_ParseWithLength(call->request->body, call->request->length);
-	r = patch_keys(body, error);
+	r = body_read(call->request->body, call->request->length, patch_keys, &body, error);
+	if (r == 0 && !body->child)
+		r = lb_error_set(error, EINVAL, "nothing to change: give \"weight\", \"state\" or both");
 	if (r == 0)
 		r = desired_copy(&call->lbd->running, &next, error);
 	if (r == 0)

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "lbd/api/body.h"
 #include "lbd/capture/explain.h"
 #include "lb/reasons.h"
 #include "lb/slot.h"
@@ -57,15 +58,16 @@ static int parse_end(const cJSON *body, const char *key, struct lb_address *ret_
 static int parse_question(const struct http_request *request, struct explain_question *question,
 			  struct lb_error *error)
 {
-	_cleanup_(cjson_freep) cJSON *body = cJSON_ParseWithLength(request->body, request->length);
-	const char *protocol = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(body, "protocol"));
-	const cJSON *syn = cJSON_GetObjectItemCaseSensitive(body, "syn");
-	int r;
+	static const char *const keys[] = { "protocol", "source", "destination", "syn", NULL };
+	_cleanup_(cjson_freep) cJSON *body = NULL;
+	const char *protocol;
+	const cJSON *syn;
+	int r = body_read(request->body, request->length, keys, &body, error);
 
-	if (!cJSON_IsObject(body))
-		return lb_error_set(
-			error, EINVAL,
-			"the body must be a JSON object with \"protocol\", \"source\" and \"destination\"");
+	if (r < 0)
+		return r;
+	protocol = cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(body, "protocol"));
+	syn = cJSON_GetObjectItemCaseSensitive(body, "syn");
 	if (!protocol || (strcmp(protocol, "tcp") != 0 && strcmp(protocol, "udp") != 0))
 		return lb_error_at(error, EINVAL, "protocol", protocol,
 				   "protocol must be \"tcp\" or \"udp\"");

@@ -30,6 +30,7 @@ struct http_answer {
 	const char *type;           /* NULL: application/json */
 	struct json body;           /* taken over */
 	struct http_stream *stream; /* taken over; sent instead of the body, in chunks as they come */
+	bool lasting;               /* the stream: it takes as long as it takes */
 };
 
 struct http_handler {

@@ -334,7 +334,7 @@ int lb_json_check(const char *text, size_t length, size_t *ret_offset, char prob
 	if (r == 0) {
 		skip_blanks(&scan);
 		if (scan.at < length)
-			r = unexpected(&scan, "nothing more after the configuration's closing '}'");
+			r = unexpected(&scan, "nothing more after the last closing bracket");
 	}
 	if (r < 0)
 		*ret_offset = scan.at;

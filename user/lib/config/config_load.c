@@ -58,9 +58,10 @@ static int parse_text(const char *text, size_t length, struct lb_config **ret_co
 {
 	_cleanup_(lb_config_freep) struct lb_config *config = NULL;
 	_cleanup_(cjson_freep) cJSON *tree = NULL;
+	_cleanup_(freep) char *cut = NULL;
 	char problem[LB_JSON_PROBLEM_MAX];
 	struct lb_reading reading = { .error = error };
-	size_t offset;
+	size_t offset, cut_length = 0;
 	int r;
 
 	if (length > LB_CONFIG_BYTES_MAX)
@@ -69,7 +70,9 @@ static int parse_text(const char *text, size_t length, struct lb_config **ret_co
 				    LB_CONFIG_BYTES_MAX >> 20);
 	if (lb_json_check(text, length, &offset, problem) < 0)
 		return syntax_error(text, length, offset, problem, spot, error);
-	tree = cJSON_ParseWithLength(text, length);
+	if (lb_config_shape(text, length, &cut, &cut_length) < 0)
+		return out_of_memory(error);
+	tree = cJSON_ParseWithLength(cut ? cut : text, cut ? cut_length : length);
 	config = calloc(1, sizeof(*config));
 	if (!tree || !config)
 		return out_of_memory(error);

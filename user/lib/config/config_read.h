@@ -10,35 +10,17 @@
 
 #include "base/cleanup.h"
 #include "config/config.h"
+#include "config/config_json.h"
 #include "config/schema.h"
 
-/* --- config_json.c ---------------------------------------------------------------------------------------
+/* --- config_shape.c --------------------------------------------------------------------------------------
  */
-
-/* Objects and arrays within each other; the format needs 6. */
-#define LB_JSON_DEPTH_MAX 32
 
 /*
- * Checks text against RFC 8259, strictly, so that cJSON, which is not strict, only sees what it reads
- * right. 0, or -EINVAL with *ret_offset (bytes) and *ret_problem (static or in buffer).
+ * A right JSON text up to the first place that the schema has nothing for, closed there: what the reader says
+ * of it is what it would say of the whole. *ret_cut is the caller's; NULL: the whole text fits. 0 or -ENOMEM.
  */
-#define LB_JSON_PROBLEM_MAX 160
-int lb_json_check(const char *text, size_t length, size_t *ret_offset, char problem[LB_JSON_PROBLEM_MAX]);
-
-/* Offset of a node's value in a correct text, given the tree that was made from it. */
-size_t lb_json_offset(const char *text, size_t length, const cJSON *root, const cJSON *node);
-
-/* Line and column (characters), both from 1, of an offset. */
-void lb_json_position(const char *text, size_t offset, size_t *ret_line, size_t *ret_column);
-
-/* A value as JSON, cut to fit size. Returns the buffer. */
-const char *lb_json_value(const cJSON *node, char *buffer, size_t size);
-
-/* The same for a string. */
-const char *lb_json_string(const char *text, char *buffer, size_t size);
-
-/* Writes a string in quotes, escaped. */
-void lb_json_quote(FILE *out, const char *text);
+int lb_config_shape(const char *text, size_t length, char **ret_cut, size_t *ret_length);
 
 /* --- config_read.c ---------------------------------------------------------------------------------------
  */
