@@ -10,6 +10,8 @@
 # the few named below. It is called DIR-NAME; its output goes to build/check/DIR-NAME.log. End-to-end tests run one
 # after the other, after all others. A script may ask for its own time limit with a line "# timeout: SECONDS".
 #
+# At the end the kernel's log is read (kernel-log.sh): a warning, bug or leak that came up meanwhile is a failure too.
+#
 # One line per suite; what failed is shown with its diagnostics. The last line is "N passed, N failed, N skipped". A
 # suite that crashes, outruns its time, prints no test or fewer than it planned counts as one failure more.
 
@@ -205,8 +207,27 @@ if ((${#suites[@]} == 0)); then
 	echo "no suite is called like ONLY=$only" >&2
 	exit 2
 fi
+# What the kernel has logged since the mark counts as a suite of one test.
+judge_kernel()
+{
+	local log=$logs/kernel-log.log status=0
+	scripts/kernel-log.sh check "$1" >"$log" || status=$?
+	case $status in
+	0) echo "ok 1 - the kernel has nothing to complain of" >>"$log" ;;
+	75) echo "ok 1 - the kernel has nothing to complain of # SKIP its log cannot be read" >>"$log" ;;
+	*)
+		sed -i 's/^/# /' "$log"
+		sed -i '1i not ok 1 - the kernel has nothing to complain of' "$log"
+		;;
+	esac
+	echo "$((status == 0)) $((status != 0 && status != 75)) $((status == 75))" >"$logs/kernel-log.count"
+	report kernel-log "$((status == 0))" "$((status != 0 && status != 75))" "$((status == 75))" 0 "$log" ""
+}
+
 trap stop INT TERM
+mark=$(scripts/kernel-log.sh mark)
 run_all shared "$jobs"
 run_all alone 1
+[[ -n ${ONLY:-} ]] || judge_kernel "$mark"
 show_skipped "$logs"/*.log
 awk '{ p += $1; f += $2; s += $3 } END { printf "%d passed, %d failed, %d skipped\n", p, f, s; exit f > 0 }' "$logs"/*.count

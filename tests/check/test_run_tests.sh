@@ -8,7 +8,7 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 tree=$(mktemp -d /tmp/run-tests.XXXXXX)
 trap 'rm -rf "$tree"' EXIT
 mkdir -p "$tree/scripts" "$tree/tests/a" "$tree/tests/e2e"
-cp "$root/scripts/run-tests.sh" "$tree/scripts/"
+cp "$root/scripts/run-tests.sh" "$root/scripts/kernel-log.sh" "$tree/scripts/"
 n=0
 failed=0
 
