@@ -136,18 +136,20 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	struct lb_control *control = control_get();
 	struct lb_backend *backend;
 	__u64 active, hash, mix = 0;
+	const __u64 *seed;
 	struct lb_vip *vip;
 
 	if (!control)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	active = LB_LOAD(&control->active);
-	vip = service_exact(p, active, &mix);
+	seed = LB_AFTER(&control->hash_seed[0], active);
+	vip = service_exact(p, seed, active, &mix);
 	if (!vip)
 		return active & LB_ACTIVE_WILDCARD ? balance_again(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
 	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC))
 		return balance_again(ctx);
 	note_service(active, vip);
-	hash = flow_hash_of(p, LB_AFTER(&control->hash_seed[0], active), mix);
+	hash = flow_hash_of(p, seed, mix);
 	ring = ring_slot(vip, hash & vip->ring_mask);
 	if (!ring)
 		return finish_slow(ctx, LB_DROP_INTERNAL);

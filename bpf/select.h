@@ -24,7 +24,7 @@ static __always_inline struct lb_flow_bucket *lb_flow_bucket_get(__u64 table, __
 #define LB_CLAIM_LOST  0xffffffffu
 
 /* The flow's hash under a key: ports and addresses, or the client alone. */
-static __always_inline __u64 flow_hash(const struct pkt *p, const __u64 key[2], __u32 flags)
+static __always_inline __u64 flow_hash(const struct pkt *p, const __u64 *key, __u32 flags)
 {
 	__u32 ports = (__u32)p->sport << 16 | p->dport;
 	__u32 protocol = p->protocol;
@@ -40,11 +40,11 @@ static __always_inline __u64 flow_hash(const struct pkt *p, const __u64 key[2], 
 }
 
 /* The same for ports and addresses; mix: what service_exact() made of the packet's destination. */
-static __always_inline __u64 flow_hash_of(const struct pkt *p, const __u64 key[2], __u64 mix)
+static __always_inline __u64 flow_hash_of(const struct pkt *p, const __u64 *key, __u64 mix)
 {
 	if (p->family == LB_FAMILY_V4)
 		return lb_hash_client_v4(key, p->saddr[0], p->sport, mix);
-	return lb_hash_client_v6(key, p->saddr, (__u32)p->sport << 16 | p->dport, mix);
+	return lb_hash_client_v6(key, p->saddr, p->sport, mix);
 }
 
 /* How a backend was chosen. */

@@ -41,8 +41,13 @@ static __always_inline struct lb_vip *vip_find_mixed(struct lb_vip_bank *bank, _
 static __always_inline struct lb_vip *vip_find(struct lb_vip_bank *bank, __u64 active, __u64 address_0,
 					       __u64 address_1, __u64 tail)
 {
-	return vip_find_mixed(bank, active, address_0, address_1, tail,
-			      lb_mix_vip(address_0, address_1, tail));
+	struct lb_control *control = control_get();
+
+	if (!control)
+		return NULL;
+	return vip_find_mixed(
+		bank, active, address_0, address_1, tail,
+		lb_mix_vip(LB_AFTER(&control->hash_seed[0], active), address_0, address_1, tail));
 }
 
 static __always_inline struct lb_vip_bank *active_bank(__u64 active)
@@ -60,17 +65,18 @@ static __always_inline struct lb_vip_bank *active_bank(__u64 active)
 }
 
 /*
- * The service whose address, protocol and port are the packet's. active: lb_control.active, read once.
- * *ret_mix: lb_mix_vip() of them, for the flow's hash.
+ * The service whose address, protocol and port are the packet's. active: lb_control.active, read once; seed:
+ * of the same generation. *ret_mix: lb_mix_vip() of them, for the flow's hash.
  */
-static __always_inline struct lb_vip *service_exact(const struct pkt *p, __u64 active, __u64 *ret_mix)
+static __always_inline struct lb_vip *service_exact(const struct pkt *p, const __u64 *seed, __u64 active,
+						    __u64 *ret_mix)
 {
 	__u64 tail = lb_vip_tail_word(p->dport, p->protocol, p->family, 0, 0);
 	struct lb_vip_bank *bank = active_bank(active);
 
 	if (!bank)
 		return NULL;
-	*ret_mix = lb_mix_vip(p->daddr[0], p->daddr[1], tail);
+	*ret_mix = lb_mix_vip(seed, p->daddr[0], p->daddr[1], tail);
 	return vip_find_mixed(bank, active, p->daddr[0], p->daddr[1], tail, *ret_mix);
 }
 

@@ -20,6 +20,15 @@
 #define LB_LAYOUT_MAGIC   0x57656972u /* "Weir" */
 #define LB_LAYOUT_VERSION 3u
 
+/*
+ * Which slot a flow has is a promise: to its connection, to the other balancers of the fleet, and to the next
+ * version. The mixing (hash.h) and the rule by which rings get their sizes have a version each, kept in
+ * lb_control and shown in the status.
+ */
+#define LB_HASH_VERSION      2u
+#define LB_RING_RULE_VERSION 1u
+#define LB_HASH_WORDS        6u /* of a key */
+
 #define LB_CACHE_LINE 64
 #define LB_NAME_MAX   64 /* bytes, with the terminating zero */
 
@@ -68,13 +77,13 @@ _Static_assert(LB_BANKS <= 16 && LB_VIP_BUCKETS * LB_CACHE_LINE <= 1u << 24, "al
 
 #define LB_CONTROL_MAP ".data.lb_control"
 
-/* The first line is read for every packet and written by the agent alone (clock_s once a second). */
+/* The first lines are read for every packet and written by the agent alone (clock_s once a second). */
 struct lb_control {
-	__u64 active;       /* LB_ACTIVE(); 0 until the first commit: every packet passes */
-	__u64 hash_seed[2]; /* the fleet's, from the configuration: rings agree between balancers */
-	__u64 flow_key[2];  /* random, per boot: nobody outside can aim at a bucket */
-	__u32 clock_s;      /* coarse clock for ages; stands still while no agent runs, never jumps */
-	__u32 flow_mask;    /* flow table buckets - 1 */
+	__u64 active;                   /* LB_ACTIVE(); 0 until the first commit: every packet passes */
+	__u64 hash_seed[LB_HASH_WORDS]; /* the fleet's, from the configuration: balancers agree */
+	__u32 clock_s;                  /* coarse, for ages; stands still while no agent runs, never jumps */
+	__u32 flow_mask;                /* flow table buckets - 1 */
+	__u64 flow_key[LB_HASH_WORDS];  /* random, per boot: nobody outside can aim at a bucket */
 	__u64 reserved[2];
 
 	/* Cold: what the pinned maps look like. */
@@ -88,11 +97,14 @@ struct lb_control {
 	__u32 counters;     /* counter lines per CPU = highest backend id + 1 */
 	__u32 services;     /* entries in lb_service_meta */
 	__u32 flow_buckets; /* power of two */
-	__u32 pad0[7];
+	__u32 hash_version; /* LB_HASH_VERSION */
+	__u32 ring_rule;    /* LB_RING_RULE_VERSION */
+	__u32 pad0[5];
 	char version[64]; /* of the agent that wrote last, for people */
 };
-_Static_assert(sizeof(struct lb_control) == 192, "control is three lines");
-_Static_assert(__builtin_offsetof(struct lb_control, magic) == 64, "hot line first");
+_Static_assert(sizeof(struct lb_control) == 256, "control is four lines");
+_Static_assert(__builtin_offsetof(struct lb_control, flow_key) == 64, "hot lines first");
+_Static_assert(__builtin_offsetof(struct lb_control, magic) == 128, "hot lines first");
 
 /*
  * One service key in the VIP table; one cache line. key[] is what struct lb_vip_key makes of a packet.

@@ -26,6 +26,16 @@ LB_INLINE __u64 lb_vip_tail_word(__be16 port, __u32 protocol, __u32 family, __u3
 #endif
 }
 
+/* The family in such a word. */
+LB_INLINE __u32 lb_vip_tail_family(__u64 tail)
+{
+#if __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__
+	return tail >> 24 & 0xff;
+#else
+	return tail >> 32 & 0xff;
+#endif
+}
+
 /* The first n bits (0..64) of 8 bytes in memory, as a word. */
 LB_INLINE __u64 lb_vip_mask64(__u32 n)
 {

@@ -153,8 +153,8 @@ static void clear_tables(struct rig *rig)
 	memset(t->service_meta, 0, s->services * sizeof(*t->service_meta));
 	memset(t->backend_meta, 0, s->counters * sizeof(*t->backend_meta));
 	lb_tables_init_control(s, t->control);
-	t->control->flow_key[0] = 0x243f6a8885a308d3;
-	t->control->flow_key[1] = 0x13198a2e03707344;
+	for (unsigned int i = 0; i < LB_HASH_WORDS; i++)
+		t->control->flow_key[i] = (i + 1) * 0x243f6a8885a308d3ull;
 }
 
 int rig_reset(void **state)

@@ -290,8 +290,8 @@ void world_init(struct world *world, __u64 seed)
 	}
 	commit(world);
 	/* The keys are random; a seed must replay. */
-	world->tables.control->flow_key[0] = seed ^ 0x243f6a8885a308d3ull;
-	world->tables.control->flow_key[1] = ~seed;
+	for (unsigned int i = 0; i < LB_HASH_WORDS; i++)
+		world->tables.control->flow_key[i] = (seed + i) * 0x243f6a8885a308d3ull;
 	lb_engine_tick(world->engine, world->now_s = 1, 0);
 }
 

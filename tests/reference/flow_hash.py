@@ -7,7 +7,7 @@ reads addresses and ports as little-endian words from memory; so does this.
 import struct
 
 M64 = (1 << 64) - 1
-A, B, C, D = 0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB, 0xD6E8FEB86659FD93
+B, C = 0xBF58476D1CE4E5B9, 0x94D049BB133111EB
 
 words32 = struct.Struct("<I")
 words64 = struct.Struct("<QQ")
@@ -21,23 +21,28 @@ def mix64(x):
     return x ^ x >> 32
 
 
-def mix_vip(d0, d1, dport, protocol, family):
-    x = (d0 * A + d1 * B + (dport | protocol << 16 | family << 24) * D) & M64
+def halves(word, key):
+    """NH: halves of a word under its word of the key, multiplied."""
+    word = (word + key) & M64
+    return (word & 0xFFFFFFFF) * (word >> 32)
+
+
+def finish_vip(x):
+    x &= M64
     return (x ^ x >> 32) * C & M64
 
 
 def flow_hash(key, source, destination, ports, protocol):
     """source, destination: 4 or 16 bytes; ports: what the contract calls the ports word."""
     sport, dport = ports >> 16, ports & 0xFFFF
+    tail = dport | protocol << 16 | (4 if len(source) == 4 else 6) << 24
     if len(source) == 4:
         (s,), (d,) = words32.unpack(source), words32.unpack(destination)
-        vip = mix_vip(d, 0, dport, protocol, 4)
-        return mix64((((sport << 32 | s) ^ key[0]) + (vip ^ key[1])) & M64)
+        vip = finish_vip(halves(tail << 32 | d, key[0]))
+        return mix64(halves(sport << 32 | s, key[3]) + vip & M64)
     (s0, s1), (d0, d1) = words64.unpack(source), words64.unpack(destination)
-    vip = mix_vip(d0, d1, dport, protocol, 6)
-    a = ((s0 ^ key[0]) * A + ports * B) & M64
-    a = ((a ^ a >> 32) + s1) * D & M64
-    return mix64((a + (vip ^ key[1])) & M64)
+    vip = finish_vip(halves(d0, key[0]) + halves(d1, key[1]) + key[2] * tail)
+    return mix64(halves(s0, key[3]) + halves(s1, key[4]) + key[5] * sport + vip & M64)
 
 
 def ports_word(source_port, destination_port):

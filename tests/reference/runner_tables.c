@@ -211,6 +211,14 @@ static void dump_config(const struct lb_config *config, FILE *out)
 	free(text);
 }
 
+static void print_key(FILE *out, const char *name, const __u64 key[LB_HASH_WORDS])
+{
+	fprintf(out, ",\"%s\":[", name);
+	for (unsigned int i = 0; i < LB_HASH_WORDS; i++)
+		fprintf(out, "%s%llu", i ? "," : "", key[i]);
+	fputc(']', out);
+}
+
 int runner_dump(struct runner *runner, FILE *out)
 {
 	const struct lb_control *control = runner->path.tables.control;
@@ -218,8 +226,8 @@ int runner_dump(struct runner *runner, FILE *out)
 
 	fputs("{\"config\":", out);
 	dump_config(runner->configs[runner->n_configs - 1], out);
-	fprintf(out, ",\"hash_seed\":[%llu,%llu]", control->hash_seed[0], control->hash_seed[1]);
-	fprintf(out, ",\"flow_key\":[%llu,%llu]", control->flow_key[0], control->flow_key[1]);
+	print_key(out, "hash_seed", control->hash_seed);
+	print_key(out, "flow_key", control->flow_key);
 	fprintf(out, ",\"clock_s\":%u,\"several\":%s,\"ports\":{", control->clock_s,
 		runner->several ? "true" : "false");
 	for (int port = 0; port < PORTS; port++)

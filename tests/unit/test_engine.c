@@ -10,7 +10,8 @@ static const struct lb_vip *find(struct fixture *f, const char *address, __u8 pr
 	__u64 active = f->tables.control->active;
 	struct lb_address parsed = fixture_address(address);
 
-	return lb_vip_resolve(&f->tables.vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS],
+	return lb_vip_resolve(f->tables.control->hash_seed,
+			      &f->tables.vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS],
 			      LB_ACTIVE_LOG2(active), &f->tables.banks[LB_ACTIVE_BANK(active)], &parsed,
 			      protocol, port);
 }

@@ -418,6 +418,7 @@ static struct lb_vip *entry(struct fixture *f, const char *address, __u8 protoco
 	struct lb_address parsed = fixture_address(address);
 
 	return (struct lb_vip *)lb_vip_resolve(
+		f->tables.control->hash_seed,
 		&f->tables.vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS], LB_ACTIVE_LOG2(active),
 		&f->tables.banks[LB_ACTIVE_BANK(active)], &parsed, protocol, port);
 }

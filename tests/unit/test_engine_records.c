@@ -12,7 +12,8 @@ static const struct lb_vip *find(struct fixture *f, const char *address, __u8 pr
 	__u64 active = f->tables.control->active;
 	struct lb_address parsed = fixture_address(address);
 
-	return lb_vip_resolve(&f->tables.vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS],
+	return lb_vip_resolve(f->tables.control->hash_seed,
+			      &f->tables.vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS],
 			      LB_ACTIVE_LOG2(active), &f->tables.banks[LB_ACTIVE_BANK(active)], &parsed,
 			      protocol, port);
 }
@@ -22,7 +23,7 @@ static const struct lb_vip *find_key(struct fixture *f, const __u64 key[3])
 {
 	__u64 active = f->tables.control->active;
 	const struct lb_vip *bank = &f->tables.vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS];
-	__u32 bucket = lb_vip_lookup(bank, LB_ACTIVE_LOG2(active), key);
+	__u32 bucket = lb_vip_lookup(f->tables.control->hash_seed, bank, LB_ACTIVE_LOG2(active), key);
 
 	return bucket == LB_VIP_NOWHERE ? NULL : &bank[bucket];
 }

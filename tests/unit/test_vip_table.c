@@ -17,6 +17,10 @@ static struct lb_service_key key_of(const char *vip, __u16 first, __u16 last)
 	return key;
 }
 
+static const __u64 seed[LB_HASH_WORDS] = { 0x243f6a8885a308d3ull, 0x13198a2e03707344ull,
+					   0xa4093822299f31d0ull, 0x082efa98ec4e6c89ull,
+					   0x452821e638d01377ull, 0xbe5466cf34e90c6cull };
+
 struct bank {
 	struct lb_vip *buckets;
 	struct lb_vip_item *items;
@@ -42,7 +46,7 @@ static int build(struct bank *bank, const struct lb_service_key *keys, size_t n,
 			bank->items[n_items++].owner = (__u32)i;
 		}
 	}
-	r = lb_vip_layout_build(bank->items, n_items, max_buckets, &bank->layout, clash);
+	r = lb_vip_layout_build(seed, bank->items, n_items, max_buckets, &bank->layout, clash);
 	for (size_t i = 0; r == 0 && i < n_items; i++) {
 		struct lb_vip *vip = &bank->buckets[bank->items[i].bucket];
 
@@ -64,7 +68,7 @@ static void done(struct bank *bank)
 static int find(const struct bank *bank, const char *address, __u16 port)
 {
 	struct lb_address parsed = fixture_address(address);
-	const struct lb_vip *vip = lb_vip_resolve(bank->buckets, bank->layout.log2, &bank->layout.bank,
+	const struct lb_vip *vip = lb_vip_resolve(seed, bank->buckets, bank->layout.log2, &bank->layout.bank,
 						  &parsed, IPPROTO_TCP, port);
 
 	return vip ? vip->service : -1;

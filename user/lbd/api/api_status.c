@@ -38,6 +38,8 @@ int api_version(struct api_call *call, struct lb_error *error)
 
 	json_string(call->json, "version", lbd_version);
 	json_u64(call->json, "layout", LB_LAYOUT_VERSION);
+	json_u64(call->json, "hash_version", LB_HASH_VERSION);
+	json_u64(call->json, "ring_rule", LB_RING_RULE_VERSION);
 	json_string(call->json, "kernel", uname(&name) == 0 ? name.release : NULL);
 	json_string(call->json, "libbpf", libbpf_version_string());
 	json_string(call->json, "libxdp", libxdp_version(text));

@@ -41,7 +41,7 @@ static void address_words(const struct lb_address *address, __u64 words[2])
 }
 
 /* As flow_hash() of bpf/select.h. */
-static __u64 flow_hash(const struct explain_question *question, const __u64 key[2], __u32 flags)
+static __u64 flow_hash(const struct explain_question *question, const __u64 *key, __u32 flags)
 {
 	__u32 ports = (__u32)htons(question->source_port) << 16 | htons(question->destination_port);
 	__u32 protocol = question->protocol;
@@ -103,7 +103,8 @@ void explain_decide(const struct lb_tables *tables, const struct explain_questio
 
 	*ret = (struct explain_decision){ .generation = LB_ACTIVE_GENERATION(active),
 					  .index = LB_INDEX_NONE };
-	ret->vip = lb_vip_resolve(tables->vips + (size_t)bank * tables->sizes.vip_buckets,
+	ret->vip = lb_vip_resolve(tables->control->hash_seed,
+				  tables->vips + (size_t)bank * tables->sizes.vip_buckets,
 				  LB_ACTIVE_LOG2(active), &tables->banks[bank], &question->destination,
 				  question->protocol, question->destination_port);
 	if (!ret->vip) {

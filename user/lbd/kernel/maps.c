@@ -234,6 +234,13 @@ static int check_control(const struct maps *maps, struct lb_error *error)
 			error, EPROTO,
 			"the maps in %s have layout %u (made by lbd %.63s), this lbd knows layout %u",
 			maps->directory, control->layout, control->version, LB_LAYOUT_VERSION);
+	if (control->hash_version != LB_HASH_VERSION || control->ring_rule != LB_RING_RULE_VERSION)
+		return lb_error_set(
+			error, EPROTO,
+			"the maps in %s place flows by version %u of the hash and %u of the rule for ring "
+			"sizes, this lbd knows %u and %u",
+			maps->directory, control->hash_version, control->ring_rule, LB_HASH_VERSION,
+			LB_RING_RULE_VERSION);
 	if (control->cpus != (__u32)cpus)
 		return lb_error_set(error, EPROTO, "the maps in %s are for %u CPUs, this machine has %d",
 				    maps->directory, control->cpus, cpus);

@@ -217,7 +217,8 @@ static int check_keys(const struct lb_engine *engine, __u32 entries, struct lb_e
 
 		expected += n;
 		for (size_t k = 0; k < n; k++) {
-			__u32 bucket = lb_vip_lookup(bank, engine->log2, keys[k]);
+			__u32 bucket = lb_vip_lookup(engine->tables->control->hash_seed, bank, engine->log2,
+						     keys[k]);
 
 			if (bucket == LB_VIP_NOWHERE || bank[bucket].service != service->vip.service)
 				return REFUSE(error, "service %s: packets would not find it in the VIP table",

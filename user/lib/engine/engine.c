@@ -275,6 +275,12 @@ static int check_sizes(const struct lb_tables *tables, struct lb_error *error)
 		return lb_error_set(error, EPROTO,
 				    "the tables have magic %#x and layout %u; this version knows layout %u",
 				    control->magic, control->layout, LB_LAYOUT_VERSION);
+	if (control->hash_version != LB_HASH_VERSION || control->ring_rule != LB_RING_RULE_VERSION)
+		return lb_error_set(error, EPROTO,
+				    "flows are placed by version %u of the hash and %u of the rule for ring "
+				    "sizes; this version knows %u and %u",
+				    control->hash_version, control->ring_rule, LB_HASH_VERSION,
+				    LB_RING_RULE_VERSION);
 	if (control->cpus != sizes->cpus || control->vip_buckets != sizes->vip_buckets ||
 	    control->ring_lines != sizes->ring_lines || control->backends != sizes->backends ||
 	    control->counters != sizes->counters || control->services != sizes->services ||

@@ -239,11 +239,11 @@ struct lb_plan {
 	struct lb_vip_item *items; /* owner: place in order; NULL unless new_layout */
 	bool needs_grace;
 	bool done;
-	__u64 hash_seed[2];
+	__u64 hash_seed[LB_HASH_WORDS];
 	/* What the commit needs, from lb_engine_prepare(): */
 	bool prepared;
 	__u32 bank;
-	__u64 flow_key[2];
+	__u64 flow_key[LB_HASH_WORDS];
 	__u32 **gone_ids; /* by change: backend ids of removed services */
 };
 

@@ -143,12 +143,10 @@ static bool same_sources(const struct lb_config *a, const struct lb_config *b)
 
 /* --- the plan as a whole ------------------------------------------------------------------------- */
 
-static void seed_of(const struct lb_config *config, __u64 seed[2])
+static void seed_of(const struct lb_config *config, __u64 seed[LB_HASH_WORDS])
 {
-	XXH128_hash_t hash = XXH3_128bits(config->hash_seed, strlen(config->hash_seed));
-
-	seed[0] = hash.low64;
-	seed[1] = hash.high64;
+	for (__u32 i = 0; i < LB_HASH_WORDS; i++)
+		seed[i] = XXH3_64bits_withSeed(config->hash_seed, strlen(config->hash_seed), i);
 }
 
 static int check_config(struct lb_plan *plan, struct lb_error *error)

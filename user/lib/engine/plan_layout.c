@@ -369,7 +369,7 @@ static bool is_visible(const struct lb_plan *plan)
 	size_t entries = 0;
 
 	for (size_t i = 0; i < plan->layout.n_items; i++) {
-		__u32 bucket = lb_vip_lookup(bank, engine->log2, plan->items[i].key);
+		__u32 bucket = lb_vip_lookup(plan->hash_seed, bank, engine->log2, plan->items[i].key);
 		struct lb_vip entry;
 
 		if (bucket == LB_VIP_NOWHERE)
@@ -417,10 +417,11 @@ int lb_plan_layout(struct lb_plan *plan, struct lb_error *error)
 		r = add_echo_prefixes(plan, &capacity);
 	n = plan->layout.n_items;
 	if (r == 0)
-		r = lb_vip_layout_build(plan->items, n, max, &plan->layout, clash);
+		r = lb_vip_layout_build(plan->hash_seed, plan->items, n, max, &plan->layout, clash);
 	if (r == -ENOSPC) {
 		drop_plain_records(plan);
-		r = lb_vip_layout_build(plan->items, plan->layout.n_items, max, &plan->layout, clash);
+		r = lb_vip_layout_build(plan->hash_seed, plan->items, plan->layout.n_items, max,
+					&plan->layout, clash);
 	}
 	if (r < 0)
 		return layout_failed(plan, r, clash, error);

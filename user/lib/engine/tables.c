@@ -57,6 +57,8 @@ void lb_tables_init_control(const struct lb_table_sizes *sizes, struct lb_contro
 {
 	control->magic = LB_LAYOUT_MAGIC;
 	control->layout = LB_LAYOUT_VERSION;
+	control->hash_version = LB_HASH_VERSION;
+	control->ring_rule = LB_RING_RULE_VERSION;
 	control->cpus = sizes->cpus;
 	control->vip_buckets = sizes->vip_buckets;
 	control->ring_lines = sizes->ring_lines;

@@ -161,15 +161,16 @@ static int collect_shapes(struct lb_vip_layout *layout)
 	return 0;
 }
 
-static __u32 home_of(const __u64 key[3])
+static __u32 home_of(const __u64 *seed, const __u64 key[3])
 {
-	return lb_hash_vip(key[0], key[1], key[2]);
+	return lb_hash_vip(seed, key[0], key[1], key[2]);
 }
 
 /* Robin Hood insertion. table: item numbers + 1. 0; -ENOSPC: does not fit; -EEXIST with the other item. */
-static int place(const struct lb_vip_item *items, __u32 *table, __u32 mask, __u32 item, __u32 *ret_other)
+static int place(const __u64 *seed, const struct lb_vip_item *items, __u32 *table, __u32 mask, __u32 item,
+		 __u32 *ret_other)
 {
-	__u32 bucket = home_of(items[item].key) & mask;
+	__u32 bucket = home_of(seed, items[item].key) & mask;
 
 	for (__u32 distance = 0; distance < LB_VIP_PROBES; distance++, bucket = (bucket + 1) & mask) {
 		__u32 other = table[bucket], other_distance;
@@ -183,7 +184,7 @@ static int place(const struct lb_vip_item *items, __u32 *table, __u32 mask, __u3
 			*ret_other = other;
 			return -EEXIST;
 		}
-		other_distance = (bucket - home_of(items[other].key)) & mask;
+		other_distance = (bucket - home_of(seed, items[other].key)) & mask;
 		if (other_distance < distance) {
 			table[bucket] = item + 1;
 			item = other;
@@ -193,8 +194,8 @@ static int place(const struct lb_vip_item *items, __u32 *table, __u32 mask, __u3
 	return -ENOSPC;
 }
 
-int lb_vip_layout_build(struct lb_vip_item *items, size_t n_items, __u32 max_buckets,
-			struct lb_vip_layout *ret_layout, __u32 ret_clash[2])
+int lb_vip_layout_build(const __u64 seed[LB_HASH_WORDS], struct lb_vip_item *items, size_t n_items,
+			__u32 max_buckets, struct lb_vip_layout *ret_layout, __u32 ret_clash[2])
 {
 	struct lb_vip_layout layout = { .items = items, .n_items = n_items };
 	__u32 buckets = BUCKETS_MIN, other = 0;
@@ -216,7 +217,7 @@ int lb_vip_layout_build(struct lb_vip_item *items, size_t n_items, __u32 max_buc
 			return -ENOMEM;
 		r = 0;
 		for (i = 0; i < n_items && r == 0; i++)
-			r = place(items, table, buckets - 1, (__u32)i, &other);
+			r = place(seed, items, table, buckets - 1, (__u32)i, &other);
 		if (r == 0)
 			break;
 		free(table);
@@ -238,9 +239,10 @@ int lb_vip_layout_build(struct lb_vip_item *items, size_t n_items, __u32 max_buc
 	return 0;
 }
 
-__u32 lb_vip_lookup(const struct lb_vip *bank, __u32 log2, const __u64 key[3])
+__u32 lb_vip_lookup(const __u64 seed[LB_HASH_WORDS], const struct lb_vip *bank, __u32 log2,
+		    const __u64 key[3])
 {
-	__u32 mask = (1u << log2) - 1, bucket = home_of(key) & mask;
+	__u32 mask = (1u << log2) - 1, bucket = home_of(seed, key) & mask;
 
 	for (__u32 i = 0; i < LB_VIP_PROBES; i++, bucket = (bucket + 1) & mask) {
 		if (!(bank[bucket].flags & LB_VIP_USED))
@@ -251,8 +253,9 @@ __u32 lb_vip_lookup(const struct lb_vip *bank, __u32 log2, const __u64 key[3])
 	return LB_VIP_NOWHERE;
 }
 
-const struct lb_vip *lb_vip_resolve(const struct lb_vip *bank, __u32 log2, const struct lb_bank *shapes,
-				    const struct lb_address *address, __u8 protocol, __u16 port)
+const struct lb_vip *lb_vip_resolve(const __u64 seed[LB_HASH_WORDS], const struct lb_vip *bank, __u32 log2,
+				    const struct lb_bank *shapes, const struct lb_address *address,
+				    __u8 protocol, __u16 port)
 {
 	__u64 words[2], key[3];
 	__u32 bucket;
@@ -260,12 +263,12 @@ const struct lb_vip *lb_vip_resolve(const struct lb_vip *bank, __u32 log2, const
 	address_words(address, words);
 	memcpy(key, words, sizeof(words));
 	key[2] = lb_vip_tail_word(htons(port), protocol, address->family, 0, 0);
-	bucket = lb_vip_lookup(bank, log2, key);
+	bucket = lb_vip_lookup(seed, bank, log2, key);
 	for (size_t i = 0; bucket == LB_VIP_NOWHERE && shapes->shape[i].used; i++) {
 		if (shapes->shape[i].family != address->family)
 			continue;
 		lb_vip_mask(&shapes->shape[i], words[0], words[1], htons(port), protocol, key);
-		bucket = lb_vip_lookup(bank, log2, key);
+		bucket = lb_vip_lookup(seed, bank, log2, key);
 	}
 	return bucket == LB_VIP_NOWHERE ? NULL : &bank[bucket];
 }

@@ -64,18 +64,21 @@ struct lb_vip_layout {
 };
 
 /*
- * Places items (theirs remain; bucket is filled) in at most max_buckets buckets (power of two).
+ * Places items (theirs remain; bucket is filled) in at most max_buckets buckets (power of two), as packets
+ * look for them under the seed (lb_control.hash_seed).
  * 0; -ENOMEM; -EEXIST: two items have one key, *ret_clash are their owners; -ENOSPC: too many items;
  * -E2BIG: more than LB_SHAPES_MAX shapes.
  */
-int lb_vip_layout_build(struct lb_vip_item *items, size_t n_items, __u32 max_buckets,
-			struct lb_vip_layout *ret_layout, __u32 ret_clash[2]);
+int lb_vip_layout_build(const __u64 seed[LB_HASH_WORDS], struct lb_vip_item *items, size_t n_items,
+			__u32 max_buckets, struct lb_vip_layout *ret_layout, __u32 ret_clash[2]);
 
 /* The bucket of a key in a bank, or LB_VIP_NOWHERE. */
 #define LB_VIP_NOWHERE 0xffffffffu
-__u32 lb_vip_lookup(const struct lb_vip *bank, __u32 log2, const __u64 key[3]);
+__u32 lb_vip_lookup(const __u64 seed[LB_HASH_WORDS], const struct lb_vip *bank, __u32 log2,
+		    const __u64 key[3]);
 
 /* What a packet to an address and port finds: exact, then the shapes in order; NULL when nothing. port: host
  * byte order. */
-const struct lb_vip *lb_vip_resolve(const struct lb_vip *bank, __u32 log2, const struct lb_bank *shapes,
-				    const struct lb_address *address, __u8 protocol, __u16 port);
+const struct lb_vip *lb_vip_resolve(const __u64 seed[LB_HASH_WORDS], const struct lb_vip *bank, __u32 log2,
+				    const struct lb_bank *shapes, const struct lb_address *address,
+				    __u8 protocol, __u16 port);
