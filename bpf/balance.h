@@ -117,7 +117,7 @@ LB_SUBPROGRAM int balance_unsettled(struct xdp_md *ctx, __u64 active, __u32 buck
 
 	if (!control || !vip || !read_again(&c, &p))
 		return finish_slow(ctx, LB_DROP_INTERNAL);
-	reason = choose_slot(ctx, &p, control, active, bucket, vip, &choice);
+	reason = choose_slot(&p, control, active, bucket, vip, &choice);
 	if (reason)
 		return finish_slow(ctx, reason);
 	backend = backend_record(vip, choice.index);
@@ -158,6 +158,8 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 		LB_HIDE(active); /* or part of it is kept for this case alone */
 		return balance_unsettled(ctx, active, bucket_of(active_bank(active), vip), hash);
 	}
+	note_slot(vip, hash, slot);
+	note_choice(lb_slot_cur(slot), LB_HOW_SETTLED);
 	if (lb_slot_cur(slot) == LB_INDEX_NONE)
 		return finish_slow(ctx, LB_DROP_NO_BACKEND);
 	backend = backend_record(vip, lb_slot_cur(slot));

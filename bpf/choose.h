@@ -20,9 +20,9 @@ struct choice {
  * Asks the flow table. Nearly all that it knows lies in the flow's home bucket; only what is not there goes
  * through the whole look-up.
  */
-static __always_inline void choose_unsettled(struct xdp_md *ctx, const struct pkt *p,
-					     const struct lb_control *control, __u64 active, __u32 bucket,
-					     const struct lb_vip *vip, __u32 slot, struct choice *choice)
+static __always_inline void choose_unsettled(const struct pkt *p, const struct lb_control *control,
+					     __u64 active, __u32 bucket, const struct lb_vip *vip, __u32 slot,
+					     struct choice *choice)
 {
 	__u64 tag = lb_flow_tag(flow_hash(p, control->flow_key, 0));
 	__u32 flags = 0, selected;
@@ -31,8 +31,8 @@ static __always_inline void choose_unsettled(struct xdp_md *ctx, const struct pk
 		flags |= LB_FLOW_IS_SYN;
 	if (p->tcp_flags & (LB_TCP_FIN | LB_TCP_RST))
 		flags |= LB_FLOW_IS_CLOSING;
-	if (choice->forget || is_explain(ctx))
-		flags |= LB_FLOW_EXPLAIN;
+	if (LB_TRACELESS || choice->forget)
+		flags |= LB_FLOW_FORGET;
 	selected = select_known(control, vip, tag, choice->hash, flags);
 	if (selected == LB_SELECTED_NOTHING)
 		selected = select_unsettled(active, bucket, tag, choice->hash, flags, slot);
@@ -41,9 +41,8 @@ static __always_inline void choose_unsettled(struct xdp_md *ctx, const struct pk
 }
 
 /* The owner of the slot that choice->hash names. 0, or a reason. */
-static __always_inline int choose_slot(struct xdp_md *ctx, const struct pkt *p,
-				       const struct lb_control *control, __u64 active, __u32 bucket,
-				       const struct lb_vip *vip, struct choice *choice)
+static __always_inline int choose_slot(const struct pkt *p, const struct lb_control *control, __u64 active,
+				       __u32 bucket, const struct lb_vip *vip, struct choice *choice)
 {
 	__u32 slot, *ring = ring_slot(vip, choice->hash & vip->ring_mask);
 
@@ -52,8 +51,10 @@ static __always_inline int choose_slot(struct xdp_md *ctx, const struct pkt *p,
 	slot = LB_LOAD(ring);
 	choice->index = lb_slot_cur(slot);
 	choice->how = LB_HOW_SETTLED;
+	note_slot(vip, choice->hash, slot);
 	if (!lb_slot_settled(slot))
-		choose_unsettled(ctx, p, control, active, bucket, vip, slot, choice);
+		choose_unsettled(p, control, active, bucket, vip, slot, choice);
+	note_choice(choice->index, choice->how);
 	return choice->index == LB_INDEX_NONE ? LB_DROP_NO_BACKEND : 0;
 }
 
@@ -72,5 +73,5 @@ static __always_inline int choose(struct xdp_md *ctx, const struct pkt *p, const
 		if (choice->index != LB_INDEX_NONE)
 			return 0;
 	}
-	return choose_slot(ctx, p, control, active, bucket, vip, choice);
+	return choose_slot(p, control, active, bucket, vip, choice);
 }

@@ -7,6 +7,11 @@
 
 #include <linux/types.h>
 
+/* 1 in lb_explain: no counter, sample, stamp, flow or fragment is written. */
+#ifndef LB_TRACELESS
+#define LB_TRACELESS 0
+#endif
+
 /* type, name, default, what it means */
 #define LB_CONFIG(type, name, value, help) const volatile type name SEC(".rodata") = value
 

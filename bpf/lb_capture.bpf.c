@@ -8,8 +8,9 @@
  * in the ring first would save a copy, but what is discarded there takes room until the agent has passed it:
  * a capture of one flow would lose packets to the flood around it.
  */
-#define LB_CAPTURE 1
+#define LB_NOTES 1
 #include "ingress.h"
+#include "lb/capture.h"
 
 /* Written by packets, read by the agent. Not pinned. */
 struct {
@@ -27,6 +28,21 @@ struct {
 	__type(key, __u32);
 	__type(value, struct lb_capture_counts);
 } lb_capture_counts SEC(".maps");
+
+/* What is being recorded. Written and read by one packet at a time, each CPU its own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct lb_capture_record);
+} lb_capture_record SEC(".maps");
+
+static __always_inline struct lb_capture_record *capture_record(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&lb_capture_record, &zero);
+}
 
 static __always_inline struct lb_capture_filters *capture_filters(void)
 {
@@ -73,8 +89,7 @@ LB_SUBPROGRAM __u32 capture_flows(struct xdp_md *ctx)
 	bool parsed = false;
 	__u32 flows = 0;
 
-	/* What lbctl explain runs is not on the wire. */
-	if (!filters || !s || is_explain(ctx))
+	if (!filters || !s)
 		return 0;
 	for (__u32 i = 0; i < LB_CAPTURES_MAX; i++) {
 		const struct lb_capture_filter *filter = &filters->capture[i];
@@ -97,16 +112,13 @@ LB_SUBPROGRAM __u32 capture_flows(struct xdp_md *ctx)
 /* Before the pipeline, which may change or shorten the packet. */
 LB_SUBPROGRAM int capture_begin(struct xdp_md *ctx)
 {
-	struct lb_control *control = control_get();
 	struct lb_capture_record *record = capture_record();
 
-	if (!record || !control)
+	decision_begin();
+	if (!record)
 		return 0;
 	record->enter_ns = bpf_ktime_get_ns();
-	record->generation = LB_ACTIVE_GENERATION(LB_LOAD(&control->active));
 	record->ifindex = ctx->ingress_ifindex;
-	record->reason = LB_REASON_NONE;
-	record->service = record->backend = LB_CAPTURE_NOBODY;
 	record->in_bytes = bpf_xdp_get_buff_len(ctx);
 	record->in_snap = capture_copy(ctx, record->in, record->in_bytes);
 	record->out_bytes = record->out_snap = 0;
@@ -121,9 +133,9 @@ static __always_inline bool record_wanted(const struct lb_capture_filter *filter
 
 	if (!(by & LB_CAPTURE_ON) || !(record->flows >> number & 1))
 		return false;
-	if (by & LB_CAPTURE_BY_SERVICE && record->service != filter->service)
+	if (by & LB_CAPTURE_BY_SERVICE && record->decision.service != filter->service)
 		return false;
-	if (by & LB_CAPTURE_BY_BACKEND && record->backend != filter->backend)
+	if (by & LB_CAPTURE_BY_BACKEND && record->decision.backend != filter->backend)
 		return false;
 	return !(by & LB_CAPTURE_BY_DROP) || record->verdict == XDP_DROP;
 }
@@ -135,11 +147,13 @@ LB_SUBPROGRAM int capture_end(struct xdp_md *ctx, __u32 verdict)
 	struct lb_capture_counts *counts = bpf_map_lookup_elem(&lb_capture_counts, &zero);
 	struct lb_capture_filters *filters = capture_filters();
 	struct lb_capture_record *record = capture_record();
+	const struct lb_decision *decision = decision_get();
 	__u32 captures = 0;
 	bool lost;
 
-	if (!record || !filters || !counts)
+	if (!record || !filters || !counts || !decision)
 		return 0;
+	record->decision = *decision;
 	record->verdict = verdict;
 	for (__u32 i = 0; i < LB_CAPTURES_MAX; i++)
 		if (record_wanted(&filters->capture[i], record, i))

@@ -16,7 +16,6 @@
 #include <bpf/bpf_helpers.h>
 
 #include "lb/access.h"
-#include "lb/explain.h"
 #include "lb/reasons.h"
 #include "lb/types.h"
 

@@ -10,6 +10,7 @@
 #include "lb/types.h"
 #include "config.h"
 #include "maps.h"
+#include "note.h"
 #include "packet.h"
 #include "service.h"
 
@@ -47,13 +48,10 @@ static __always_inline __u64 flow_hash_of(const struct pkt *p, const __u64 *key,
 	return lb_hash_client_v6(key, p->saddr, p->sport, mix);
 }
 
-/* How a backend was chosen. */
-enum lb_how { LB_HOW_SETTLED, LB_HOW_NEW, LB_HOW_KNOWN, LB_HOW_BASE, LB_HOW_REFUSED };
-
 /* What a packet is to select_known() and select_unsettled(). */
 #define LB_FLOW_IS_SYN     1u
 #define LB_FLOW_IS_CLOSING 2u
-#define LB_FLOW_EXPLAIN    4u /* change nothing */
+#define LB_FLOW_FORGET     4u /* change nothing */
 
 /* Their answer: index, and how it was found; or that the first of them knows none alive. */
 #define LB_SELECTED(index, how) ((index) | (__u32)(how) << 16)
@@ -115,7 +113,7 @@ static __always_inline void stamp_slot(const struct lb_vip *vip, __u32 number, _
 	__u32 slot = vip->ring_first + number;
 	__u32 *stamp;
 
-	if (!chunk)
+	if (LB_TRACELESS || !chunk)
 		return;
 	stamp = &chunk->stamp_s[slot & (LB_CHUNK_LINES * LB_SLOTS_PER_LINE - 1)];
 	if (LB_LOAD(stamp) != now_s)
@@ -130,9 +128,10 @@ static __always_inline __u32 select_found(const struct lb_vip *vip, const struct
 	__u32 state = lb_flow_next_state(lb_flow_state(place->word), flags & LB_FLOW_IS_SYN,
 					 flags & LB_FLOW_IS_CLOSING);
 
+	note_flow(index);
 	if (!backend_is_alive(vip, index))
 		return LB_SELECTED_NOTHING;
-	if (!(flags & LB_FLOW_EXPLAIN))
+	if (!(flags & LB_FLOW_FORGET))
 		lb_flow_touch(0, place, state, now_s);
 	return LB_SELECTED(index, LB_HOW_KNOWN);
 }
@@ -182,13 +181,15 @@ LB_SUBPROGRAM __u32 select_attempt(__u64 active, __u32 bucket, __u64 tag, __u32 
 			return found;
 	}
 	if (cur == base || !(syn || slot & LB_SLOT_LEARNING)) {
-		if (!syn && cur != base && !(flags & LB_FLOW_EXPLAIN))
+		if (!syn && cur != base && !(flags & LB_FLOW_FORGET))
 			stamp_slot(vip, number, now_s);
 		return LB_SELECTED(base, syn ? LB_HOW_NEW : LB_HOW_BASE);
 	}
 	if (owner == LB_INDEX_NONE)
 		return LB_INDEX_NONE;
-	if (flags & LB_FLOW_EXPLAIN ||
+	if (LB_TRACELESS && place.number == LB_FLOW_NOWHERE)
+		return LB_SELECTED(base, LB_HOW_REFUSED);
+	if (flags & LB_FLOW_FORGET ||
 	    (place.number != LB_FLOW_NOWHERE &&
 	     lb_flow_claim(0, &place, tag, identity | lb_flow_word(owner, LB_FLOW_EMBRYONIC, 0, 0, now_s))))
 		return LB_SELECTED(owner, syn ? LB_HOW_NEW : LB_HOW_BASE);
@@ -213,11 +214,4 @@ static __always_inline __u32 select_unsettled(__u64 active, __u32 bucket, __u64 
 			return selected;
 	}
 	return LB_SELECTED(lb_slot_base(slot), LB_HOW_REFUSED);
-}
-
-static __always_inline bool is_explain(struct xdp_md *ctx)
-{
-	__u64 *meta = (void *)(long)ctx->data_meta;
-
-	return (void *)(meta + 1) <= (void *)(long)ctx->data && *meta == LB_EXPLAIN_MAGIC;
 }

@@ -54,7 +54,7 @@ static __always_inline void fragment_remember(const struct scratch *s, const str
 	__u32 now_s = LB_LOAD(&control->clock_s);
 	__u32 place = tag >> 40 & 3;
 
-	if (!bucket || s->explain)
+	if (LB_TRACELESS || !bucket)
 		return;
 	LB_UNROLL
 	for (__u32 i = 0; i < 4; i++) {

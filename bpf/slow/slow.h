@@ -59,8 +59,7 @@ struct scratch {
 	__u8 first_fragment; /* later ones will follow */
 	__u8 silly_mtu;      /* a too-big message that asks for what no link has */
 	__u8 later_fragment;
-	__u8 explain;
-	__u8 pad;
+	__u8 pad[2];
 	__s32 bad_header; /* enum lb_reason, or 0 */
 	/* Rate limits of this CPU: whole seconds, and what was answered in this one. */
 	__u64 second;
@@ -105,7 +104,6 @@ static __always_inline int slow_load(struct xdp_md *ctx, struct scratch *s)
 	s->head_bytes = bytes;
 	s->tags = s->kind = s->first_fragment = s->later_fragment = s->silly_mtu = 0;
 	s->bad_header = 0;
-	s->explain = is_explain(ctx);
 	__builtin_memset(&s->p, 0, sizeof(s->p));
 	if (bytes < sizeof(struct ethhdr) || bytes > LB_HEAD_LOAD ||
 	    bpf_xdp_load_bytes(ctx, 0, s->head, bytes))

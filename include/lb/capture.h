@@ -7,10 +7,11 @@
 
 #include <linux/types.h>
 
-#define LB_CAPTURES_MAX   4u         /* at once */
-#define LB_CAPTURE_SNAP   256u       /* bytes kept of the packet in, and of the packet out */
-#define LB_CAPTURE_RING   (1u << 20) /* bytes of the ring between packets and the agent */
-#define LB_CAPTURE_NOBODY 0xffffffffu
+#include "lb/decision.h"
+
+#define LB_CAPTURES_MAX 4u         /* at once */
+#define LB_CAPTURE_SNAP 256u       /* bytes kept of the packet in, and of the packet out */
+#define LB_CAPTURE_RING (1u << 20) /* bytes of the ring between packets and the agent */
 
 /* Which packets a capture wants: all that its LB_CAPTURE_BY_* ask for must hold. */
 struct lb_capture_filter {
@@ -56,20 +57,16 @@ struct lb_capture_counts {
 struct lb_capture_record {
 	__u64 enter_ns; /* CLOCK_MONOTONIC */
 	__u64 leave_ns;
-	__u64 generation; /* that decided */
-	__u32 captures;   /* bit i: capture i wants it */
-	__u32 flows;      /* bit i: the flow is capture i's */
-	__u32 ifindex;    /* that it came in on */
-	__u32 verdict;    /* enum xdp_action */
-	__u32 reason;     /* enum lb_reason; LB_REASON_NONE: forwarded */
-	__u32 service;    /* id, or LB_CAPTURE_NOBODY */
-	__u32 backend;    /* id, or LB_CAPTURE_NOBODY */
-	__u32 in_bytes;   /* of the whole frame */
-	__u32 in_snap;    /* valid in in[] */
-	__u32 out_bytes;  /* 0: nothing left by XDP_TX or redirect */
+	struct lb_decision decision;
+	__u32 captures;  /* bit i: capture i wants it */
+	__u32 flows;     /* bit i: the flow is capture i's */
+	__u32 ifindex;   /* that it came in on */
+	__u32 verdict;   /* enum xdp_action */
+	__u32 in_bytes;  /* of the whole frame */
+	__u32 in_snap;   /* valid in in[] */
+	__u32 out_bytes; /* 0: nothing left by XDP_TX or redirect */
 	__u32 out_snap;
-	__u32 pad0;
 	__u8 in[LB_CAPTURE_SNAP];
 	__u8 out[LB_CAPTURE_SNAP];
 };
-_Static_assert(sizeof(struct lb_capture_record) == 72 + 2 * LB_CAPTURE_SNAP, "no holes");
+_Static_assert(sizeof(struct lb_capture_record) == 104 + 2 * LB_CAPTURE_SNAP, "no holes");

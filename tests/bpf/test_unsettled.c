@@ -261,36 +261,6 @@ static void no_owner(void **state)
 	expect_drop(rig, packet(4002, TCP_SYN), NO_BACKEND);
 }
 
-static void explain_decides_and_remembers_nothing(void **state)
-{
-	struct rig *rig = *state;
-
-	moving(rig, TCP_SERVICE);
-	rig->explain = true;
-	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
-	assert_int_equal(remembered(rig, NULL), 0);
-	GOES_TO(rig, packet(4000, TCP_ACK), FIRST);
-	assert_int_equal(newest_stamp(rig), 0);
-	rig->explain = false;
-	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
-	rig->explain = true;
-	rig->path.tables.control->clock_s = CLOCK_S + 9;
-	GOES_TO(rig, packet(4000, TCP_ACK), SECOND);
-	assert_int_equal(rig->last.known, 1);
-	__u64 word = 0;
-	assert_int_equal(remembered(rig, &word), 1);
-	assert_int_equal(lb_flow_state(word), LB_FLOW_EMBRYONIC);
-	assert_int_equal(lb_flow_age_s(word, CLOCK_S), 0);
-	/* UDP in its learning window likewise. */
-	moving(rig, UDP_SERVICE);
-	set_slots(rig, SECOND, FIRST, LB_SLOT_UNSETTLED | LB_SLOT_LEARNING);
-	rig->explain = true;
-	GOES_TO(rig, datagram(4000), FIRST);
-	assert_int_equal(remembered(rig, NULL), 0);
-	/* The bytes are those of a packet. */
-	EXPECT_WAY(rig, &all_ways[2], XDP_TX, ETH(), IP4(CLIENT4, VIP4), UDP(4000, 80), DATA(5));
-}
-
 static void ipv6_flows(void **state)
 {
 	struct rig *rig = *state;
@@ -360,7 +330,6 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(entry_of_a_dead_backend),
 	RIG_TEST(entry_of_an_index_beyond_the_service),
 	RIG_TEST(no_owner),
-	RIG_TEST(explain_decides_and_remembers_nothing),
 	RIG_TEST(ipv6_flows),
 	RIG_TEST(as_many_as_fit),
 	RIG_TEST(drain_through_the_engine),

@@ -304,7 +304,7 @@ check "nothing of the capture is left" wait_for 5 no_capture_loaded
 check "packets flow" fetch
 ordinary=$(running)
 
-# Redirected packets that nobody saw sent or lost (what explain runs counts as redirected, and goes nowhere).
+# Redirected packets that nobody saw sent or lost.
 unseen()
 {
 	# shellcheck disable=SC2016 # jq's

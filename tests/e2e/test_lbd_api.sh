@@ -21,6 +21,29 @@ explain()
 	answers POST /v1/explain "$2" "$1"
 }
 
+# Everything that packets write.
+traces()
+{
+	local map
+	for map in lb_counters lb_reasons lb_samples lb_stamps lb_flows lb_fragments; do
+		in_ns lb bpftool map dump pinned "$LBD_BPFFS/$map" | md5sum
+	done
+}
+
+# 100 packets, half of them the first of a connection, into slots of which some are unsettled (it asks of each).
+explains_without_a_trace()
+{
+	local before port unsettled
+	before=$(traces)
+	unsettled=$(for port in {2000..2049}; do
+		for syn in true false; do
+			api POST /v1/explain '{"protocol":"tcp","source":"198.51.100.7:'$port'","destination":"'"$LAB_VIP4"':80","syn":'$syn'}'
+		done
+	done | jq -s 'map(select(.settled == false)) | length')
+	api POST /v1/explain '{"protocol":"tcp","source":"198.51.100.7:1","destination":"192.0.2.1:80","syn":true}' >/dev/null
+	((unsettled > 10)) && [[ $(traces) == "$before" ]]
+}
+
 metrics()
 {
 	in_ns lb curl -s --max-time 5 "http://127.0.0.1:${2:-9909}$1"
@@ -86,6 +109,7 @@ check "explain shows an unsettled slot" wait_for 10 bash -c '
 			http://weir/v1/explain
 	done | jq -se "map(select(.settled == false)) | length > 0 and all(.agrees and .base == \"b3\" and .backend == \"b3\")"
 ' "$LBD_SOCKET" "$LAB_VIP4"
+check "a hundred explains leave no trace: no counter, sample, stamp, flow or fragment" explains_without_a_trace
 check "applying the same again is empty" answers POST /v1/apply '.applied and .services == [] and .generation == .from_generation' \
 	@"$TEST_TMP/two.json"
 check "PATCH with dry_run changes nothing" answers PATCH '/v1/services/web/backends/b1?dry_run=1' '.dry_run' '{"state":"drain"}'

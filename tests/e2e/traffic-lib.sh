@@ -192,7 +192,7 @@ conserved_now()
 # To be called before lbd attaches for the first time, when the veths have counted before; otherwise they start at 0.
 conserved_base=(0 0 0 0 0 0)
 
-# conserved [INTERFACE...]: the check that every test ends with, when its clients have. Not after explain, which counts.
+# conserved [INTERFACE...]: the check that every test ends with, when its clients have.
 conserved()
 {
 	local interfaces=("$@")

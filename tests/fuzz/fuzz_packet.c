@@ -22,7 +22,6 @@
 #define HOP_BYTES    6
 
 /* Circumstances of a packet. */
-#define WITH_EXPLAIN  0x01
 #define WITH_LINEAR   0x02 /* only part of the headers in the linear part */
 #define WITH_HEADROOM 0x04 /* little of it */
 #define WITH_SECONDS  0x08 /* time goes on */
@@ -255,7 +254,6 @@ static void run(const __u8 *in, size_t in_length, __u8 with)
 	int action, what;
 
 	memcpy(out, in, in_length);
-	host->explain = with & WITH_EXPLAIN;
 	host->linear = with & WITH_LINEAR ? 14u + (with >> 4) * 3u : 0;
 	host->headroom = with & WITH_HEADROOM ? 40u + (with >> 4) * 4u : HOST_HEADROOM;
 	if (with & WITH_SECONDS) {

@@ -58,7 +58,6 @@ static void flows(void)
 	SAVE("udp4-l2", 0, frame(ETH(), IP4(C4, E4), UDP(4000, 5353), DATA(9)));
 	SAVE("tcp6-range", 0, frame(ETH(), IP6(C6, F6), TCP(4000, 1500), DATA(9)));
 	SAVE("tcp4-down", 0, frame(ETH(), IP4(C4, "203.0.113.30"), TCP(4000, 80)));
-	SAVE("explain", 1, frame(ETH(), IP4(C4, A4), TCP(4001, 80, .flags = TCP_SYN)));
 	SAVE("linear-14", 0x02, frame(ETH(), IP4(C4, A4), TCP(4000, 80), DATA(9)));
 	SAVE("linear-38", 0x82, frame(ETH(), IP6(C6, A6), TCP(4000, 80), DATA(9)));
 	SAVE("headroom-none", 0x04, frame(ETH(), IP4(C4, A4), TCP(4000, 80)));

@@ -195,23 +195,18 @@ static void set_window(struct run *run, __u8 *meta, __u8 *data, __u8 *data_end)
 
 static void run_start(struct host *host, struct run *run, const __u8 *frame, size_t length)
 {
-	__u8 *data = host->buffer->memory + HOST_HEADROOM, *meta = data;
+	__u8 *data = host->buffer->memory + HOST_HEADROOM;
 	size_t linear = host->linear && host->linear < length ? host->linear : length;
-	const __u64 magic = LB_EXPLAIN_MAGIC;
 
-	if (host->explain)
-		meta -= sizeof(magic);
 	run->md.data_meta = run->md.data_end = (__u32)(uintptr_t)data;
 	run->md.ingress_ifindex = host->ingress_ifindex;
 	run->hard_start = data - host->headroom;
 	run->end = data + length;
 	run->hard_end = data + HOST_FRAME_MAX + HOST_TAILROOM;
-	ASAN_UNPOISON_MEMORY_REGION(meta, (size_t)(run->end - meta));
-	if (host->explain)
-		memcpy(meta, &magic, sizeof(magic));
+	ASAN_UNPOISON_MEMORY_REGION(data, (size_t)(run->end - data));
 	memcpy(data, frame, length);
-	ASAN_POISON_MEMORY_REGION(meta, (size_t)(run->end - meta));
-	set_window(run, meta, data, data + linear);
+	ASAN_POISON_MEMORY_REGION(data, (size_t)(run->end - data));
+	set_window(run, data, data, data + linear);
 }
 
 static void run_end(struct run *run, __u8 *frame, size_t *length, size_t capacity)

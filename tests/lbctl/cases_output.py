@@ -96,7 +96,7 @@ def explain_splits_the_packet(lbd):
     sent = json.loads(lbd.requests[-1][2])
     expect(sent["source"] == "[2001:db8::1]:1" and sent["destination"] == "[2001:db8::2]:65535" and not sent["syn"], sent)
     lbd.answers["POST /v1/explain"] = dict(canned.ANSWERS["POST /v1/explain"], agrees=False)
-    expect_failure(lbctl("explain", "tcp", "203.0.113.1:1", "203.0.113.10:443"), "disagree")
+    expect_failure(lbctl("explain", "tcp", "203.0.113.1:1", "203.0.113.10:443"), "runs another program")
     expect(lbctl("-j", "explain", "tcp", "203.0.113.1:1", "203.0.113.10:443").rc == 1)
     for verdict, fate in (("XDP_PASS", "go to the host"), ("XDP_DROP", "be dropped"), ("XDP_REDIRECT", "leave")):
         lbd.answers["POST /v1/explain"] = dict(canned.ANSWERS["POST /v1/explain"], verdict=verdict)

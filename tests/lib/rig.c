@@ -14,14 +14,12 @@
 
 #include "rig.h"
 #include "rig_internal.h"
-#include "lb/explain.h"
 #include "lb/hash.h"
 #include "lb/types.h"
 #include "lb_ingress.skel.h"
 #include "lb_pass.skel.h"
 
-#define EXPLAIN_BYTES 8u
-#define STAMPS_KEPT   256u /* lines of stamps that are compared */
+#define STAMPS_KEPT 256u /* lines of stamps that are compared */
 
 /* --- set-up ----------------------------------------------------------------------------------------------
  */
@@ -66,6 +64,23 @@ static int make_network(struct rig *rig)
 	return r;
 }
 
+int rig_share_maps(const struct rig *rig, struct bpf_object *object)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, rig->path.skeleton->obj)
+	{
+		const char *name = bpf_map__name(map);
+		struct bpf_map *same = bpf_object__find_map_by_name(object, name);
+
+		if (!same || strstr(name, "rodata") || !strcmp(name, "lb_scratch"))
+			continue;
+		if (bpf_map__reuse_fd(same, bpf_map__fd(map)))
+			return -1;
+	}
+	return 0;
+}
+
 static int set_up(void **state, int several)
 {
 	struct lb_table_sizes sizes = { .cpus = (__u32)libbpf_num_possible_cpus(),
@@ -83,7 +98,8 @@ static int set_up(void **state, int several)
 	sched_setaffinity(0, sizeof(cpu), &cpu);
 	rig = (struct rig){ .hooks = { .context = &rig, .grace = grace, .nexthop = nexthop } };
 	if (packet_path_open(&sizes, several, &rig.path) < 0 || make_network(&rig) < 0 ||
-	    host_new(&rig.path.tables, &rig.host) < 0 || rig_capture_new(&rig, several, &rig.capture) < 0) {
+	    host_new(&rig.path.tables, &rig.host) < 0 || rig_capture_new(&rig, several, &rig.capture) < 0 ||
+	    rig_explain_new(&rig, several, &rig.explain) < 0) {
 		fprintf(stderr, "# cannot load the packet path, or make a veth pair: is this root?\n");
 		return -1;
 	}
@@ -110,6 +126,7 @@ int rig_teardown(void **state)
 	lb_config_free(rig->config);
 	host_free(rig->host);
 	rig_capture_free(rig->capture);
+	rig_explain_free(rig->explain);
 	packet_path_close(&rig->path);
 	return 0;
 }
@@ -170,7 +187,7 @@ int rig_reset(void **state)
 		.resolved = true, .same_interface = true, .port = RIG_PORT, .mtu = 1500
 	};
 	rig->tunnel_source = NULL;
-	rig->explain = rig->alone = false;
+	rig->alone = false;
 	rig->linear = 0;
 	rig->ingress_ifindex = 0;
 	rig->program_fd = -1;
@@ -387,33 +404,24 @@ static void read_result(const struct totals *before, const struct totals *after,
 static void run_kernel(struct rig *rig, int fd, const struct frame *in, struct result *ret)
 {
 	static __u8 data_in[FRAME_MAX + 64], data_out[FRAME_MAX + 1024];
-	__u32 meta = rig->explain ? EXPLAIN_BYTES : 0;
 	size_t linear = rig->linear && rig->linear < in->length ? rig->linear : in->length;
-	const __u64 magic = LB_EXPLAIN_MAGIC;
-	struct xdp_md context_in = { .data = meta,
-				     .data_end = (__u32)(meta + linear),
-				     .ingress_ifindex = (__u32)rig->ingress_ifindex },
-		      context_out = {};
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data_in, .data_size_in = (__u32)in->length + meta,
+	struct xdp_md context_in = { .data_end = (__u32)linear,
+				     .ingress_ifindex = (__u32)rig->ingress_ifindex };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = data_in, .data_size_in = (__u32)in->length,
 		    .data_out = data_out, .data_size_out = sizeof(data_out), .repeat = 1);
 
-	if (meta)
-		memcpy(data_in, &magic, meta);
-	memcpy(data_in + meta, in->bytes, in->length);
-	if (meta || rig->ingress_ifindex || linear != in->length) {
+	memcpy(data_in, in->bytes, in->length);
+	if (rig->ingress_ifindex || linear != in->length) {
 		opts.ctx_in = &context_in;
 		opts.ctx_size_in = sizeof(context_in);
-		opts.ctx_out = &context_out;
-		opts.ctx_size_out = sizeof(context_out);
 	}
 	if (bpf_prog_test_run_opts(fd, &opts) < 0)
 		fail_msg("BPF_PROG_TEST_RUN of %zu bytes (%zu linear): %s", in->length, linear,
 			 strerror(errno));
 	ret->action = (int)opts.retval;
-	meta = opts.ctx_out ? context_out.data : 0;
-	ret->out.length = opts.data_size_out - meta;
+	ret->out.length = opts.data_size_out;
 	assert_true(ret->out.length <= FRAME_MAX);
-	memcpy(ret->out.bytes, data_out + meta, ret->out.length);
+	memcpy(ret->out.bytes, data_out, ret->out.length);
 }
 
 static void run_host(struct rig *rig, const struct frame *in, struct result *ret)
@@ -422,7 +430,6 @@ static void run_host(struct rig *rig, const struct frame *in, struct result *ret
 
 	clock_gettime(CLOCK_MONOTONIC_COARSE, &now);
 	rig->host->now_ns = (__u64)now.tv_sec * 1000000000 + (__u64)now.tv_nsec;
-	rig->host->explain = rig->explain;
 	rig->host->linear = rig->linear;
 	rig->host->ingress_ifindex = (__u32)(rig->ingress_ifindex ? rig->ingress_ifindex : 1);
 	ret->out.length = in->length;
@@ -457,21 +464,34 @@ static void compare(struct rig *rig, const char *who, const struct totals *after
 		fail_msg("the loaded program and the %s one remember different things", who);
 }
 
+void rig_explain(struct rig *rig, const struct frame *in, struct result *ret,
+		 struct lb_decision *ret_decision)
+{
+	run_kernel(rig, rig_explain_fd(rig->explain), in, ret);
+	rig_explain_decision(rig->explain, ret_decision);
+}
+
 void rig_run(struct rig *rig, const struct frame *in)
 {
 	static struct totals before, after, counted;
-	static struct result other;
+	static struct result other, explained;
+	struct lb_decision decision;
 
 	take_totals(rig, &before);
+	rig_explain(rig, in, &explained, &decision);
+	take_totals(rig, &after);
+	if (memcmp(&before, &after, sizeof(before)))
+		fail_msg("the explaining program counted or remembered something");
 	run_kernel(rig, rig->program_fd < 0 ? rig->path.program_fd : rig->program_fd, in, &rig->last);
 	take_totals(rig, &after);
 	read_result(&before, &after, &rig->last);
 	if (rig->alone)
 		return;
+	rig_explain_check(rig->explain, &explained, &decision, &rig->last);
 	put_back(rig, &before);
 	run_kernel(rig, rig_capture_fd(rig->capture), in, &other);
 	compare(rig, "capturing", &after, &other);
-	rig_capture_check(rig->capture, in, &rig->last, rig->explain);
+	rig_capture_check(rig->capture, in, &rig->last);
 	put_back(rig, &before);
 	take_totals(rig, &counted);
 	memcpy(counted.flows, after.flows, sizeof(after.flows));

@@ -7,10 +7,11 @@
  *	expect_tx(rig, frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80), DATA(10)),
  *		  frame(ETH_OUT(1), IP4(SOURCE4, "10.0.1.1", .df = 1), IP4(CLIENT4, VIP4, .ttl = 63), ...));
  *
- * Every packet runs three times, from the same state: through the loaded program (BPF_PROG_TEST_RUN), through
- *the one that captures, whose record must be right, and through the same sources compiled for the host
- *(tests/host), under ASan. Verdict, bytes, counters, flow table and stamps must agree; and exactly one packet
- *must have been counted, in one place.
+ * Every packet runs four times, from the same state: through the program that explains, which must foresee
+ * what comes and change nothing, through the loaded program (BPF_PROG_TEST_RUN), through the one that
+ * captures, whose record must be right, and through the same sources compiled for the host (tests/host),
+ *under ASan. Verdict, bytes, counters, flow table and stamps must agree; and exactly one packet must have
+ *been counted, in one place.
  *
  * Relies on root and cmocka. The process gets a network namespace of its own, with a veth pair.
  */
@@ -26,6 +27,7 @@
 #include "engine/engine.h"
 #include "frame.h"
 #include "host.h"
+#include "lb/decision.h"
 #include "lb/reasons.h"
 #include "packet_path.h"
 
@@ -64,6 +66,7 @@ struct rig {
 	struct lb_config *config;
 	struct host *host;
 	struct rig_capture *capture;
+	struct rig_explain *explain;
 	int ifindex, peer_ifindex; /* of the veth pair */
 
 	/* What tests may set before rig_services(). rig_reset() gives the defaults. */
@@ -71,7 +74,6 @@ struct rig {
 	const char *tunnel_source; /* JSON object, or NULL */
 
 	/* What tests may set before a packet. */
-	bool explain;
 	size_t linear;       /* as struct host */
 	int ingress_ifindex; /* 0: the loopback device */
 	int program_fd;      /* of the program to run; -1: the packet path */
@@ -102,6 +104,10 @@ const char *rig_web(const char *forward, const char *protocol, const char *vip, 
 
 /* Runs one packet; rig->last says what came of it. */
 void rig_run(struct rig *rig, const struct frame *in);
+
+/* What would come of a packet, and how (rig->last stays). */
+void rig_explain(struct rig *rig, const struct frame *in, struct result *ret,
+		 struct lb_decision *ret_decision);
 
 /* Runs and judges. want may be NULL: any bytes. */
 #define expect_tx(rig, in, want)       rig_expect(rig, in, XDP_TX, 0, want, __FILE__, __LINE__)

@@ -35,24 +35,6 @@ static int take_record(void *context, void *data, size_t bytes)
 	return 0;
 }
 
-/* Maps of the plain program by name, but not what each program has for itself. */
-static int share_maps(const struct rig *rig, struct lb_capture_bpf *skeleton)
-{
-	struct bpf_map *map;
-
-	bpf_object__for_each_map(map, rig->path.skeleton->obj)
-	{
-		const char *name = bpf_map__name(map);
-		struct bpf_map *same = bpf_object__find_map_by_name(skeleton->obj, name);
-
-		if (!same || strstr(name, "rodata") || !strcmp(name, "lb_scratch"))
-			continue;
-		if (bpf_map__reuse_fd(same, bpf_map__fd(map)))
-			return -1;
-	}
-	return 0;
-}
-
 static int want_everything(const struct lb_capture_bpf *skeleton)
 {
 	const struct lb_capture_filters filters = { .capture[0] = { .by = LB_CAPTURE_ON } };
@@ -74,7 +56,7 @@ int rig_capture_new(const struct rig *rig, int several, struct rig_capture **ret
 		capture->skeleton->rodata->lb_several_interfaces = (__u8)several;
 		bpf_program__set_flags(capture->skeleton->progs.lb_capture, BPF_F_XDP_HAS_FRAGS);
 	}
-	if (!capture->skeleton || share_maps(rig, capture->skeleton) ||
+	if (!capture->skeleton || rig_share_maps(rig, capture->skeleton->obj) ||
 	    lb_capture_bpf__load(capture->skeleton) || want_everything(capture->skeleton))
 		goto failed;
 	capture->ring = ring_buffer__new(bpf_map__fd(capture->skeleton->maps.lb_capture_ring), take_record,
@@ -112,20 +94,16 @@ static void same_beginning(const char *what, const __u8 *kept, __u32 kept_bytes,
 			 kept_bytes, whole_bytes, frame->length);
 }
 
-void rig_capture_check(struct rig_capture *capture, const struct frame *in, const struct result *result,
-		       bool explain)
+void rig_capture_check(struct rig_capture *capture, const struct frame *in, const struct result *result)
 {
 	const struct lb_capture_record *record = &capture->record;
 
 	capture->records = 0;
-	if (ring_buffer__consume(capture->ring) < 0 || capture->records != !explain)
+	if (ring_buffer__consume(capture->ring) < 0 || capture->records != 1)
 		fail_msg("%u records of one packet", capture->records);
-	/* What lbctl explain runs is not on the wire, and in no capture. */
-	if (explain)
-		return;
 	assert_int_equal(record->captures, 1);
 	assert_int_equal(record->verdict, result->action);
-	assert_int_equal(record->reason, result->reason);
+	assert_int_equal(record->decision.reason, result->reason);
 	assert_true(record->leave_ns >= record->enter_ns);
 	same_beginning("in", record->in, record->in_snap, record->in_bytes, in);
 	if (result->action == XDP_TX || result->action == XDP_REDIRECT)
@@ -133,5 +111,5 @@ void rig_capture_check(struct rig_capture *capture, const struct frame *in, cons
 	else
 		assert_int_equal(record->out_bytes, 0);
 	if (result->backend >= 0)
-		assert_int_equal(record->backend, result->backend);
+		assert_int_equal(record->decision.backend, result->backend);
 }

@@ -94,8 +94,8 @@ class Balancer:
 
     # --- what to do with a frame ------------------------------------------------------------------------------
 
-    def decide(self, frame, ingress=0, explain=False):
-        self.ingress, self.explain = self.interfaces[ingress], explain
+    def decide(self, frame, ingress=0):
+        self.ingress = self.interfaces[ingress]
         try:
             return self.judge(frame)
         except Ends as end:
@@ -134,7 +134,7 @@ class Balancer:
         how = "settled"
         if not backend:
             backend, how = self.by_slot(service, flow, hash_, syn, closing)
-        if ip.first_fragment and not self.explain:
+        if ip.first_fragment:
             self.fragments[self.fragment_key(ip)] = (service, backend.index, self.clock_s)
             self.remembered += 1
         return self.send(ip, service, backend, hash_, how, syn, answer_too_big=True)
@@ -191,13 +191,13 @@ class Balancer:
             known = self.flows.get(key)
             if known and service.alive(known[0]):
                 index, how = known[0], "known"
-                if remember and not self.explain:
+                if remember:
                     known[1] = self.next_state(known[1], syn, closing)
             elif current == base or not (syn or learning):
                 index, how = base, "new" if syn else "base"
             else:
                 index, how = (current, "new") if syn else (base, "base")
-                if index != NONE and remember and not self.explain:
+                if index != NONE and remember:
                     self.flows[key] = [index, EMBRYONIC]
                     self.remembered += 1
         if index == NONE:

@@ -66,7 +66,7 @@ class Judge:
                 self.balancer.clock_s = item.now_s
                 continue
             before = self.balancer.remembered
-            opinion = self.balancer.decide(item.frame, item.ingress, item.explain)
+            opinion = self.balancer.decide(item.frame, item.ingress)
             if self.balancer.remembered != before:
                 self.history[item] = self.balancer.clock_s
             result.append(opinion)
@@ -110,7 +110,7 @@ class Judge:
         return lines
 
     def show(self, item, opinion, answer):
-        extra = f", port {item.ingress}" + (", explain" if item.explain else "") + (
+        extra = f", port {item.ingress}" + (
             f", {item.linear} bytes linear" if item.linear else "")
         lines = [f"packet of {len(item.frame)} bytes{extra}:", f"    {hexed(item.frame)}"]
         lines += self.text_of("reference", opinion.action, opinion.reason, opinion.frame, opinion.counters, opinion.note)
@@ -126,7 +126,7 @@ class Judge:
         """The packet, and before it those that share an address pair with it and were remembered."""
         addresses = self.addresses_in(item.frame)
         earlier = [(i, c) for i, c in self.history.items() if i != item and self.addresses_in(i.frame) & addresses]
-        entry = lambda i, c: {"frame": i.frame.hex(), "ingress": i.ingress, "explain": i.explain, "linear": i.linear,
+        entry = lambda i, c: {"frame": i.frame.hex(), "ingress": i.ingress, "linear": i.linear,
                               "clock_s": c}
         with open(path, "w", encoding="ascii") as out:
             json.dump({"scenario": self.name, "packets": [entry(*e) for e in earlier] + [entry(item, clock)],
@@ -150,7 +150,7 @@ def items_of(rng, generator, n, several):
         linear = 0
         if rng.random() < 0.05:
             linear = rng.randint(14, max(14, min(len(frame), 120)))
-        yield Request(frame, rng.randrange(3) if several and rng.random() < 0.5 else 0, rng.random() < 0.03, linear)
+        yield Request(frame, rng.randrange(3) if several and rng.random() < 0.5 else 0, linear)
 
 
 def campaign(packets, seed, keep=SAVED_MAX, sabotage=None):
@@ -204,7 +204,7 @@ def replay(path, say=print, judges=None):
     judge = judges[name] if judges and name in judges else Judge(name)
     disagreements = 0
     for p in saved["packets"]:
-        item = Request(bytes.fromhex(p["frame"]), p["ingress"], p["explain"], p["linear"])
+        item = Request(bytes.fromhex(p["frame"]), p["ingress"], p["linear"])
         clock = Clock(p["clock_s"])
         judge.opinions([clock])
         opinions, answers = judge.opinions([item]), judge.runner.run([clock, item])

@@ -6,9 +6,9 @@
  *
  * First line of stdout: the tables as JSON. Then, until stdin ends, batches. All numbers are little endian.
  *   request: u32 bytes of what follows; records of
- *            u32 length, u8 kind, u8 flags, u16 linear, u32 ingress, length bytes
- *            kind 0: a frame. flags 1: marked as lbctl explain marks its packets. linear: bytes in the linear
- *            part of the buffer, 0: as many as fit. ingress: port it comes in on
+ *            u32 length, u8 kind, u8 0, u16 linear, u32 ingress, length bytes
+ *            kind 0: a frame. linear: bytes in the linear part of the buffer, 0: as many as fit. ingress:
+ *            port it comes in on
  *            kind 1: length is 0; ingress is the new coarse clock
  *            kind 2: length is 0; asks for the flow table
  *   answer:  u32 bytes of what follows; for each frame
@@ -25,7 +25,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "lb/explain.h"
 #include "runner_tables.h"
 
 static inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
@@ -40,14 +39,13 @@ static inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index
 #define COUNTER_FIELDS  (sizeof(struct lb_counter) / sizeof(__u64))
 #define BACKEND_COUNTER 1000u
 #define MOVED_MAX       32u
-#define FLAG_EXPLAIN    1u
 
 enum kind { KIND_FRAME, KIND_CLOCK, KIND_FLOWS };
 
 struct request {
 	__u32 length;
 	__u8 kind;
-	__u8 flags;
+	__u8 pad;
 	__u16 linear;
 	__u32 ingress;
 } __attribute__((packed));
@@ -135,24 +133,20 @@ static void run_frame(struct runner *runner, const struct request *request, cons
 		      struct answer *answer)
 {
 	static __u8 in[FRAME_MAX];
-	const __u64 magic = LB_EXPLAIN_MAGIC;
-	__u32 meta = request->flags & FLAG_EXPLAIN ? sizeof(magic) : 0;
-	struct xdp_md context = { .data = meta, .data_end = meta + request->length };
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = meta + request->length,
-		    .data_out = out, .data_size_out = FRAME_MAX, .repeat = 1, .ctx_in = &context,
+	struct xdp_md context = { .data_end = request->length };
+	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = in, .data_size_in = request->length, .data_out = out,
+		    .data_size_out = FRAME_MAX, .repeat = 1, .ctx_in = &context,
 		    .ctx_size_in = sizeof(context));
 
-	memcpy(in, &magic, sizeof(magic));
-	memcpy(in + meta, frame, request->length);
+	memcpy(in, frame, request->length);
 	if (linear_works && request->linear && request->linear < request->length)
-		context.data_end = meta + request->linear;
+		context.data_end = request->linear;
 	if (request->ingress)
 		context.ingress_ifindex = (__u32)runner->ifindex[request->ingress];
 	answer->n_moved = 0;
 	answer->verdict =
 		bpf_prog_test_run_opts(runner->path.program_fd, &opts) < 0 ? -errno : (__s32)opts.retval;
-	answer->length = answer->verdict < 0 ? 0 : opts.data_size_out - meta;
-	memmove(out, out + meta, answer->length);
+	answer->length = answer->verdict < 0 ? 0 : opts.data_size_out;
 	find_moved(&runner->path.tables, answer);
 }
 

@@ -14,7 +14,7 @@ BUILD = os.path.join(ROOT, "build", "reference")
 PROGRAM = os.path.join(ROOT, "build", "tests", "reference_run")
 ACTIONS = {0: "ABORTED", 1: "DROP", 2: "PASS", 3: "TX", 4: "REDIRECT"}
 
-Request = namedtuple("Request", "frame ingress explain linear")  # linear 0: as the kernel likes
+Request = namedtuple("Request", "frame ingress linear")  # linear 0: as the kernel likes
 Clock = namedtuple("Clock", "now_s")
 Flows = namedtuple("Flows", "")
 Answer = namedtuple("Answer", "action frame counters")
@@ -38,7 +38,7 @@ class Runner:
             elif isinstance(item, Flows):
                 parts.append(struct.pack("<IBBHI", 0, 2, 0, 0, 0))
             else:
-                parts.append(struct.pack("<IBBHI", len(item.frame), 0, item.explain, item.linear, item.ingress))
+                parts.append(struct.pack("<IBBHI", len(item.frame), 0, 0, item.linear, item.ingress))
                 parts.append(item.frame)
         batch = b"".join(parts)
         self.process.stdin.write(struct.pack("<I", len(batch)) + batch)

@@ -87,7 +87,7 @@ def collect():
     out, wrong, missing = [], 0, kinds_wanted()
     for _ in range(ROUNDS_MAX):
         frames = [generator.next() for _ in range(PACKETS)]
-        for frame, answer in zip(frames, runner.run([Request(f, 0, False, 0) for f in frames])):
+        for frame, answer in zip(frames, runner.run([Request(f, 0, 0) for f in frames])):
             opinion = balancer.decide(frame)
             wrong += not agrees(opinion, answer)
             if answer.action in ("TX", "REDIRECT"):

@@ -141,10 +141,10 @@ const struct verb lbctl_verbs[] = {
 	{ .name = "explain",
 	  .run = verb_explain,
 	  .arguments = "tcp|udp SOURCE:PORT DESTINATION:PORT [--syn]",
-	  .help = "run the loaded program on a packet and show each step",
-	  .more = "Sends nothing. IPv6 addresses go into brackets: [2001:db8::1]:443. Exit status 1 also "
-		  "when the\n"
-		  "program and the agent's tables disagree.\n",
+	  .help = "run the packet path on a packet and show each step",
+	  .more = "Sends, counts and remembers nothing. IPv6 addresses go into brackets: "
+		  "[2001:db8::1]:443. Exit\n"
+		  "status 1 also when the interface does not run the agent's program.\n",
 	  .options = O(SYN),
 	  .least = 3,
 	  .most = 3,

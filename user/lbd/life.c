@@ -19,6 +19,7 @@
 #include "lbd/api/http.h"
 #include "lbd/api/metrics.h"
 #include "lbd/capture/capture.h"
+#include "lbd/capture/explain.h"
 #include "lbd/clock.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/nexthops.h"
@@ -395,6 +396,8 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	metrics_close(lbd);
 	lbd->replan = sd_event_source_disable_unref(lbd->replan);
 	interfaces_close(lbd);
+	explain_program_free(lbd->explain);
+	lbd->explain = NULL;
 	redirect_close(lbd);
 	lb_engine_free(lbd->engine);
 	if (detach && (attachments_remove_all(&lbd->maps, &error) < 0 || maps_unpin(&lbd->maps, &error) < 0))

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * explain: the agent runs the loaded program on a packet; this prints each step of the decision and the bytes
+ * explain: the agent runs its packet path on a packet; this prints each step of the decision and the bytes
  * that would leave, the outer header apart from the packet inside.
  */
 #include <arpa/inet.h>
@@ -203,7 +203,7 @@ int verb_explain(struct lbctl *c)
 	else
 		print_answer(c, reply.root);
 	if (!agrees && !c->json)
-		lbctl_warn("the loaded program and the agent's tables disagree about this packet: report "
-			   "this as a bug");
+		lbctl_warn("this is what the agent's packet path does with it, but the interface runs "
+			   "another program");
 	return agrees ? EXIT_DONE : EXIT_FAILED;
 }

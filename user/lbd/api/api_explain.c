@@ -5,14 +5,13 @@
 #include "lbd/api/api.h"
 
 #include <arpa/inet.h>
-#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
 #include <cjson/cJSON.h>
 #include <errno.h>
 #include <linux/bpf.h>
 #include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "lbd/api/body.h"
@@ -88,36 +87,51 @@ static int parse_question(const struct http_request *request, struct explain_que
 /* --- the answer ------------------------------------------------------------------------------------------
  */
 
-struct names {
-	const char *service;
-	struct lb_service_view view;
-	bool known;
+/* The decision, and what its numbers are called. */
+struct told {
+	const struct lbd *lbd;
+	const struct lb_decision *decision;
+	struct lb_service_view service;   /* name NULL: none */
+	const struct lb_backend *backend; /* NULL: none */
 };
 
-static void find_names(struct lbd *lbd, const struct lb_vip *vip, struct names *names)
+static bool decided(const struct told *told, __u32 what)
+{
+	return told->decision->decided & what;
+}
+
+static void find_names(struct lbd *lbd, const struct lb_decision *decision, struct told *told)
 {
 	const struct lb_tables *tables = &lbd->maps.tables;
 
-	memset(names, 0, sizeof(*names));
-	if (!vip || vip->service >= tables->sizes.services)
+	*told = (struct told){ .lbd = lbd, .decision = decision };
+	if (decision->service >= tables->sizes.services ||
+	    lb_engine_service_by_name(lbd->engine, tables->service_meta[decision->service].name,
+				      &told->service) < 0)
 		return;
-	names->service = tables->service_meta[vip->service].name;
-	names->known = lb_engine_service_by_name(lbd->engine, names->service, &names->view) == 0;
+	if (decided(told, LB_DECIDED_INDEX) && decision->index != LB_INDEX_NONE)
+		told->backend = &tables->backends[told->service.backend_first + decision->index];
 }
 
-static const char *backend_name(const struct names *names, __u32 index)
+static const char *backend_name(const struct told *told, __u32 index)
 {
-	for (size_t i = 0; names->known && i < names->view.n_backends; i++)
-		if (names->view.backends[i].index == index)
-			return names->view.backends[i].name;
+	for (size_t i = 0; i < told->service.n_backends; i++)
+		if (told->service.backends[i].index == index)
+			return told->service.backends[i].name;
 	return NULL;
 }
 
-static const char *index_text(const struct names *names, __u32 index)
+static const char *index_text(const struct told *told, __u32 index)
 {
-	const char *name = backend_name(names, index);
+	const char *name = backend_name(told, index);
 
 	return index == LB_INDEX_NONE ? "no backend" : name ? name : "a backend that is gone";
+}
+
+/* The flow has an entry, but its backend is dead. */
+static bool is_void(const struct told *told)
+{
+	return decided(told, LB_DECIDED_FLOW) && told->decision->how != LB_HOW_KNOWN;
 }
 
 static void step(struct json *json, const char *name)
@@ -142,65 +156,69 @@ static void write_parse(struct json *json, const struct explain_question *questi
 	json_object_end(json);
 }
 
-static void write_service(struct json *json, const struct explain_decision *decision,
-			  const struct names *names)
+static void write_service(struct json *json, const struct told *told)
 {
 	step(json, "service");
-	if (!decision->vip) {
+	if (!told->service.name) {
 		json_string(json, "text",
 			    "no service has this address, protocol and port: the host gets the packet");
 	} else {
-		json_format(json, "text", "service %s (id %u) in generation %llu", names->service,
-			    decision->vip->service, decision->generation);
-		json_string(json, "service", names->service);
-		json_u64(json, "id", decision->vip->service);
+		json_format(json, "text", "service %s (id %u) in generation %llu", told->service.name,
+			    told->decision->service, told->decision->generation);
+		json_string(json, "service", told->service.name);
+		json_u64(json, "id", told->decision->service);
 	}
 	json_object_end(json);
 }
 
-static void write_slot(struct json *json, const struct explain_decision *decision, const struct names *names)
+static void write_hash(struct json *json, const struct told *told)
 {
-	__u32 cur = lb_slot_cur(decision->word), base = lb_slot_base(decision->word);
-	bool settled = lb_slot_settled(decision->word);
+	const struct lb_config_service *config = told->service.config;
 
 	step(json, "hash");
 	json_format(json, "text", "the %s hashes to %016llx, which picks slot %u of %u",
-		    decision->vip->flags & LB_VIP_SOURCE ? "client's address" : "flow", decision->hash,
-		    decision->slot, decision->vip->ring_mask + 1);
-	json_format(json, "hash", "%016llx", decision->hash);
-	json_u64(json, "slot", decision->slot);
-	json_object_end(json);
-	step(json, "slot");
-	if (settled)
-		json_format(json, "text", "slot %u is settled: its owner is %s, no flow table is asked",
-			    decision->slot, index_text(names, cur));
-	else
-		json_format(json, "text",
-			    "slot %u is unsettled: new flows go to %s, old flows without an entry to %s%s",
-			    decision->slot, index_text(names, cur), index_text(names, base),
-			    decision->word & LB_SLOT_LEARNING
-				    ? "; learning: an unknown flow is taken to be old"
-				    : "");
-	json_string(json, "cur", backend_name(names, cur));
-	json_string(json, "base", backend_name(names, base));
-	json_bool(json, "settled", settled);
+		    config && config->affinity == LB_AFFINITY_SOURCE ? "client's address" : "flow",
+		    told->decision->hash, told->decision->slot, told->service.ring_slots);
+	json_format(json, "hash", "%016llx", told->decision->hash);
+	json_u64(json, "slot", told->decision->slot);
 	json_object_end(json);
 }
 
-static void write_flow(struct json *json, const struct explain_decision *decision, const struct names *names)
+static void write_slot(struct json *json, const struct told *told)
 {
-	if (!decision->asked)
+	__u32 word = told->decision->word, cur = lb_slot_cur(word), base = lb_slot_base(word);
+
+	step(json, "slot");
+	if (lb_slot_settled(word))
+		json_format(json, "text", "slot %u is settled: its owner is %s, no flow table is asked",
+			    told->decision->slot, index_text(told, cur));
+	else
+		json_format(json, "text",
+			    "slot %u is unsettled: new flows go to %s, old flows without an entry to %s%s",
+			    told->decision->slot, index_text(told, cur), index_text(told, base),
+			    word & LB_SLOT_LEARNING ? "; learning: an unknown flow is taken to be old" : "");
+	json_string(json, "cur", backend_name(told, cur));
+	json_string(json, "base", backend_name(told, base));
+	json_bool(json, "settled", lb_slot_settled(word));
+	json_object_end(json);
+}
+
+static void write_flow(struct json *json, const struct told *told)
+{
+	const struct lb_decision *decision = told->decision;
+
+	if (lb_slot_settled(decision->word))
 		return;
 	step(json, "flow");
-	if (!decision->found)
+	if (!decided(told, LB_DECIDED_FLOW))
 		json_format(json, "text", "the flow table does not know this flow: it goes to %s",
-			    index_text(names, decision->index));
-	else if (decision->void_entry)
+			    index_text(told, decision->index));
+	else if (is_void(told))
 		json_format(json, "text", "the flow table's entry is void, its backend is down: %s instead",
-			    index_text(names, decision->index));
+			    index_text(told, decision->index));
 	else
-		json_format(json, "text", "the flow table says %s", index_text(names, decision->index));
-	json_bool(json, "found", decision->found);
+		json_format(json, "text", "the flow table says %s", index_text(told, decision->index));
+	json_bool(json, "found", decided(told, LB_DECIDED_FLOW));
 	json_object_end(json);
 }
 
@@ -234,109 +252,62 @@ static void write_forward(const struct lbd *lbd, struct json *json, const struct
 	json_object_end(json);
 }
 
-static void write_backend(const struct lbd *lbd, struct json *json, const struct explain_decision *decision,
-			  const struct names *names)
+static void write_backend(struct json *json, const struct told *told)
 {
-	const struct lb_backend *backend = decision->backend;
+	const struct lb_decision *decision = told->decision;
 
 	step(json, "backend");
-	if (!backend) {
+	if (!told->backend) {
 		json_string(json, "text", "the service has no eligible backend");
 		json_object_end(json);
 		return;
 	}
-	json_format(json, "text", "backend %s, index %u, counter line %u", index_text(names, decision->index),
-		    decision->index, backend->counter);
+	json_format(json, "text", "backend %s, index %u, counter line %u", index_text(told, decision->index),
+		    decision->index, told->backend->counter);
 	json_u64(json, "index", decision->index);
-	json_u64(json, "counter", backend->counter);
+	json_u64(json, "counter", told->backend->counter);
 	json_object_end(json);
-	write_forward(lbd, json, backend);
+	write_forward(told->lbd, json, told->backend);
 }
 
-static void write_decision(const struct lbd *lbd, struct json *json, const struct explain_decision *decision,
-			   const struct names *names)
+static void write_slot_members(struct json *json, const struct told *told)
 {
-	bool has_slot = decision->vip;
+	__u32 word = told->decision->word;
 
-	if (has_slot) {
-		write_slot(json, decision, names);
-		write_flow(json, decision, names);
-		write_backend(lbd, json, decision, names);
-	}
-	json_array_end(json);
-	json_string(json, "service", names->service);
-	if (has_slot) {
-		json_u64(json, "slot", decision->slot);
-		json_string(json, "cur", backend_name(names, lb_slot_cur(decision->word)));
-		json_string(json, "base", backend_name(names, lb_slot_base(decision->word)));
-		json_bool(json, "settled", lb_slot_settled(decision->word));
-	} else {
+	if (!decided(told, LB_DECIDED_SLOT)) {
 		json_null(json, "slot");
 		json_null(json, "cur");
 		json_null(json, "base");
 		json_null(json, "settled");
+		return;
 	}
-	if (decision->found) {
+	json_u64(json, "slot", told->decision->slot);
+	json_string(json, "cur", backend_name(told, lb_slot_cur(word)));
+	json_string(json, "base", backend_name(told, lb_slot_base(word)));
+	json_bool(json, "settled", lb_slot_settled(word));
+}
+
+static void write_decision(struct json *json, const struct told *told)
+{
+	if (decided(told, LB_DECIDED_SLOT)) {
+		write_hash(json, told);
+		write_slot(json, told);
+		write_flow(json, told);
+	}
+	if (told->service.name)
+		write_backend(json, told);
+	json_array_end(json);
+	json_string(json, "service", told->service.name);
+	write_slot_members(json, told);
+	if (decided(told, LB_DECIDED_FLOW)) {
 		json_object(json, "flow_entry");
-		json_string(json, "backend", backend_name(names, decision->entry & LB_INDEX_MASK));
-		json_bool(json, "void", decision->void_entry);
+		json_string(json, "backend", backend_name(told, told->decision->flow));
+		json_bool(json, "void", is_void(told));
 		json_object_end(json);
 	} else {
 		json_null(json, "flow_entry");
 	}
-	json_string(json, "backend", decision->backend ? backend_name(names, decision->index) : NULL);
-}
-
-/* The verdict that the tables ask for. */
-static __u32 expected_verdict(const struct lbd *lbd, const struct explain_decision *decision, int ifindex)
-{
-	const struct reason_text *reason = reason_find(decision->reason);
-
-	if (reason)
-		return reason->action == REASON_DROP    ? XDP_DROP
-		       : reason->action == REASON_REPLY ? XDP_TX
-							: XDP_PASS;
-	if (lbd->several_interfaces)
-		return lbd->maps.ports[decision->backend->port] == (__u64)ifindex ? XDP_TX : XDP_REDIRECT;
-	return decision->backend->flags & LB_BACKEND_TX ? XDP_TX : XDP_REDIRECT;
-}
-
-/* Whether what the program did is what the tables say: verdict, next hop, and outer destination. */
-static bool agrees(const struct lbd *lbd, const struct explain_decision *decision,
-		   const struct explain_run *run, int ifindex)
-{
-	const struct lb_backend *backend = decision->backend;
-
-	if (run->verdict != expected_verdict(lbd, decision, ifindex))
-		return false;
-	if (decision->reason)
-		return true;
-	if (run->bytes < 54 || memcmp(run->packet, backend->eth, 12) != 0)
-		return false;
-	switch (backend->method) {
-	case LB_METHOD_IPIP_V4:
-	case LB_METHOD_GUE_V4:
-		return memcmp(run->packet + 14 + 16, backend->ip + 16, 4) == 0;
-	case LB_METHOD_IPIP_V6:
-	case LB_METHOD_GUE_V6:
-		return memcmp(run->packet + 14 + 24, backend->ip + 24, 16) == 0;
-	default:
-		return true;
-	}
-}
-
-/* The program on the interface, by its id; where it is part of a dispatcher, which cannot be run, our own
- * copy. */
-static int loaded_program(struct lbd *lbd, const struct attachment *attachment, struct lb_error *error)
-{
-	int fd;
-
-	if (attachment && attachment->by == ATTACHED_LINK) {
-		fd = bpf_prog_get_fd_by_id(attachment->program_id);
-		return fd < 0 ? lb_error_set(error, errno, "Failed to open the loaded program: %m") : fd;
-	}
-	fd = interfaces_program(lbd, error);
-	return fd < 0 ? fd : dup(fd);
+	json_string(json, "backend", told->backend ? backend_name(told, told->decision->index) : NULL);
 }
 
 static const struct attachment *first_attached(const struct lbd *lbd)
@@ -347,6 +318,16 @@ static const struct attachment *first_attached(const struct lbd *lbd)
 	return NULL;
 }
 
+/* Whether the interface runs the program that we gave it. */
+static bool runs_ours(const struct attachment *attachment)
+{
+	__u32 id = 0;
+
+	if (!attachment || attachment->by != ATTACHED_LINK)
+		return true;
+	return bpf_xdp_query_id(attachment->ifindex, 0, &id) < 0 || id == attachment->program_id;
+}
+
 int api_explain(struct api_call *call, struct lb_error *error)
 {
 	static const __u8 some_mac[6] = { 0x02, 0, 0, 0, 0, 0x02 };
@@ -355,42 +336,33 @@ int api_explain(struct api_call *call, struct lb_error *error)
 	const struct attachment *attachment = first_attached(lbd);
 	const struct lb_link *link =
 		attachment ? lb_nexthops_link(lbd->netlink.nexthops, attachment->ifindex) : NULL;
-	_cleanup_(closep) int program_fd = -1;
 	struct explain_question question = {};
-	struct explain_decision decision;
 	const struct reason_text *reason;
 	__u8 packet[EXPLAIN_PACKET_MAX];
 	struct explain_run run;
-	struct names names;
+	struct told told;
 	__u32 bytes;
-	int ifindex = attachment ? attachment->ifindex : 0;
 	int r = parse_question(call->request, &question, error);
 
 	if (r < 0)
 		return r;
-	program_fd = loaded_program(lbd, attachment, error);
-	if (program_fd < 0)
-		return program_fd;
 	bytes = explain_packet(&question, link && link->has_mac ? link->mac : some_mac, packet);
-	explain_decide(&lbd->maps.tables, &question, bytes, &decision);
-	r = explain_run_program(program_fd, ifindex, packet, bytes, &run, error);
-	if (r == -EINVAL && ifindex)
-		r = explain_run_program(program_fd, 0, packet, bytes, &run, error);
+	r = explain_run(lbd, attachment ? attachment->ifindex : 0, packet, bytes, &run, error);
 	if (r < 0)
 		return r;
-	find_names(lbd, decision.vip, &names);
-	reason = reason_find(decision.reason);
+	find_names(lbd, &run.decision, &told);
+	reason = reason_find(run.decision.reason);
 
-	json_u64(json, "generation", decision.generation);
+	json_u64(json, "generation", run.decision.generation);
 	json_hex(json, "packet", packet, bytes);
 	json_array(json, "steps");
 	write_parse(json, &question, bytes);
-	write_service(json, &decision, &names);
-	write_decision(lbd, json, &decision, &names);
+	write_service(json, &told);
+	write_decision(json, &told);
 	json_string(json, "interface", attachment ? attachment->wanted.name : NULL);
 	json_string(json, "verdict", explain_verdict_name(run.verdict));
 	json_string(json, "reason", reason ? reason->name : NULL);
 	json_hex(json, "packet_out", run.packet, run.bytes);
-	json_bool(json, "agrees", agrees(lbd, &decision, &run, ifindex));
+	json_bool(json, "agrees", runs_ours(attachment));
 	return 0;
 }

@@ -92,12 +92,13 @@ static const char *interface_name(const struct lbd *lbd, __u32 ifindex)
 static void comment(const struct session *session, const struct lb_capture_record *record, char *text,
 		    size_t size)
 {
-	const struct reason_text *reason = reason_find(record->reason);
+	const struct reason_text *reason = reason_find(record->decision.reason);
 
 	snprintf(text, size, "verdict=%s reason=%s service=%s backend=%s generation=%llu interface=%s",
 		 verdict_name(record->verdict), reason ? reason->name : "-",
-		 service_name(session, record->service), backend_name(session, record->backend),
-		 record->generation, interface_name(session->lbd, record->ifindex));
+		 service_name(session, record->decision.service),
+		 backend_name(session, record->decision.backend), record->decision.generation,
+		 interface_name(session->lbd, record->ifindex));
 }
 
 /* Ids are used again after a while: what the filter names must still be what it was. */
@@ -105,8 +106,10 @@ static bool still_means_the_same(const struct session *session, const struct lb_
 {
 	const struct capture_wish *wish = &session->wish;
 
-	return (!wish->service[0] || strcmp(wish->service, service_name(session, record->service)) == 0) &&
-	       (!wish->backend[0] || strcmp(wish->backend, backend_name(session, record->backend)) == 0);
+	return (!wish->service[0] ||
+		strcmp(wish->service, service_name(session, record->decision.service)) == 0) &&
+	       (!wish->backend[0] ||
+		strcmp(wish->backend, backend_name(session, record->decision.backend)) == 0);
 }
 
 void session_take(struct session *session, const struct lb_capture_record *record)

@@ -1,17 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Where a packet would go: what the tables say, step by step, and what the loaded program does with such a
- * packet. The program is run by BPF_PROG_TEST_RUN and told, by metadata in front of the packet, to remember
- * nothing.
+ * Where a packet would go: lb_explain, the packet path that keeps its decision and leaves no other trace, run
+ * on such a packet by BPF_PROG_TEST_RUN.
  */
 #pragma once
 
 #include <linux/types.h>
 #include <stdbool.h>
 
-#include "config/config.h"
 #include "base/error.h"
-#include "engine/tables.h"
+#include "config/config.h"
+#include "lb/decision.h"
+
+struct lbd;
 
 struct explain_question {
 	struct lb_address source, destination; /* of one family */
@@ -20,24 +21,6 @@ struct explain_question {
 	bool syn;
 };
 
-/* What the tables say. Pointers lead into the tables. */
-struct explain_decision {
-	__u64 generation;
-	const struct lb_vip *vip; /* NULL: no service */
-	__u64 hash;               /* that picks the slot */
-	__u32 slot, word;         /* its number, and what it holds */
-	bool asked;               /* the flow table was */
-	bool found;               /* entry is the flow's */
-	__u64 entry;              /* word of the flow table */
-	bool void_entry;          /* it names a dead backend */
-	__u32 index;              /* of the backend; LB_INDEX_NONE */
-	const struct lb_backend *backend;
-	__u32 reason; /* enum lb_reason; 0: forwarded */
-};
-
-void explain_decide(const struct lb_tables *tables, const struct explain_question *question,
-		    __u32 packet_bytes, struct explain_decision *ret);
-
 #define EXPLAIN_PACKET_MAX 256
 
 /* Makes the packet, from Ethernet on, with correct checksums. Returns its bytes. */
@@ -45,14 +28,21 @@ __u32 explain_packet(const struct explain_question *question, const __u8 destina
 		     __u8 packet[EXPLAIN_PACKET_MAX]);
 
 struct explain_run {
+	struct lb_decision decision;
 	__u32 verdict; /* XDP action */
 	__u32 bytes;
 	__u8 packet[2 * EXPLAIN_PACKET_MAX];
 };
 
-/* Runs a program on the packet, as if it had come in by the interface. 0 or -errno with *error. */
-int explain_run_program(int program_fd, int ifindex, const __u8 *packet, __u32 bytes,
-			struct explain_run *ret_run, struct lb_error *error);
+/* lb_explain over the running program's maps. */
+struct explain_program;
+
+/* Runs it on the packet, as if that had come in by the interface (0: by none). Loads it the first time, and
+ * when interfaces come or go. 0 or -errno with *error. */
+int explain_run(struct lbd *lbd, int ifindex, const __u8 *packet, __u32 bytes, struct explain_run *ret_run,
+		struct lb_error *error);
+
+void explain_program_free(struct explain_program *program);
 
 /* "XDP_TX" */
 const char *explain_verdict_name(__u32 verdict);
