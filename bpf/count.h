@@ -18,7 +18,7 @@ static __always_inline struct lb_counter *backend_counter(__u32 backend)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&lb_uncounted, &zero);
+	return backend < lb_counter_stride ? bpf_map_lookup_elem(&lb_uncounted, &zero) : NULL;
 }
 #else
 static __always_inline struct lb_counter *backend_counter(__u32 backend)

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "lb/decision.h"
 #include "lb/hash.h"
 #include "lb/slot.h"
 #include "lb/types.h"
