@@ -108,7 +108,7 @@ lbd_config '.services[0].idle_timeout_s = 77 | del(.services[0].backends[2])' >"
 act "it is started with a changed file" lbd_start
 is "a changed file wins" "$(services)" "web web6"
 is "overrides of backends that still exist are kept" "$(weight b2)" "7 active"
-check "those of others are dropped, and that is logged" grep -q 'override_dropped service=web backend=b3' "$lbd_log"
+check "those of others are dropped, and that is logged" grep -q 'event=override backend=web/b3 state=drain->gone' "$lbd_log"
 check "null takes the configuration's weight again" answers PATCH /v1/services/web/backends/b2 '.applied' '{"weight": null}'
 is "it is in force" "$(weight b2)" "100 active"
 lbd_config >"$LBD_CONFIG"
@@ -139,23 +139,28 @@ check "with the size given, all agree" wait_for 5 answers GET /v1/status '.warni
 # --- going back -------------------------------------------------------------------------------------------------
 
 api PATCH /v1/services/web/backends/b1 '{"state": "drain"}' >/dev/null
-before=$(api GET /v1/generations | jq '.generations[1].generation')
-check "rollback without a number goes one back" answers POST /v1/rollback '.applied'
-is "the drain is undone" "$(weight b1)" "100 active"
+before=$(api GET /v1/generations | jq '[.generations[] | select(.kind == "config")][1].generation')
+check "rollback without a number goes one configuration back" answers POST /v1/rollback '.applied'
+is "the drain stays" "$(weight b1)" "100 drain"
 check "it is a generation of its own" answers GET /v1/generations \
 	".generations[0] | .running and .cause == \"rollback to $before\""
+api PATCH /v1/services/web/backends/b1 '{"state": null}' >/dev/null
 check "a generation that is not kept is an error that names those that are" answers POST '/v1/rollback?to=4711' \
 	".error.message | test(\"$before\")"
 is "which is a 404" "$(api_status POST '/v1/rollback?to=4711')" 404
 for i in {1..14}; do
 	api PATCH /v1/services/web/backends/b1 "{\"weight\": $((50 + i))}" >/dev/null
 done
-check "ten generations are kept" answers GET /v1/generations '.generations | length == 10'
-is "on disk as well" "$(find "$LBD_STATE/generations" -name '*.json' | wc -l)" 10
-check "and no configuration that nothing names" test "$(find "$LBD_STATE/configs" -type f | wc -l)" -le 10
+check "they push out no configuration" answers GET /v1/generations '[.generations[] | select(.kind == "config")] | length > 5'
+for i in {1..12}; do
+	api POST /v1/apply "$(lbd_config ".services[0].idle_timeout_s = $((700 + i))")" >/dev/null
+done
+check "ten configurations are kept" answers GET /v1/generations '[.generations[] | select(.kind == "config")] | length == 10'
+is "and no configuration that nothing names" "$(find "$LBD_STATE/configs" -type f | wc -l)" \
+	"$(cat "$LBD_STATE"/generations/*.json | jq -s 'map(.config) | unique | length')"
 oldest=$(api GET /v1/generations | jq '.generations[-1].generation')
 check "the oldest can be gone back to" answers POST "/v1/rollback?to=$oldest" '.applied'
-check "a dry run changes nothing" answers POST '/v1/rollback?dry_run=1' '.applied == false and .dry_run'
+check "a dry run changes nothing" answers POST "/v1/rollback?to=$oldest&dry_run=1" '.applied == false and .dry_run'
 
 # --- power cuts -------------------------------------------------------------------------------------------------
 
@@ -239,11 +244,11 @@ mkdir "$LBD_STATE/generations/backup" "$LBD_STATE/configs/backup"
 : >"$oldest"
 mkfifo "$LBD_STATE/generations/00000000000000000001.json"
 survives "a backup, a folder, a FIFO and an empty oldest record"
-for i in {1..12}; do
+for i in {1..55}; do
 	api PATCH /v1/services/web/backends/b1 "{\"weight\": $((60 + i))}" >/dev/null
 done
-is "older records go all the same" "$(find "$LBD_STATE/generations" -name '0*.json' | wc -l)" 10
-check "rollback works" answers POST /v1/rollback '.applied'
+check "older records go all the same" answers GET /v1/generations '[.generations[] | select(.kind == "operator")] | length == 50'
+check "rollback works" answers POST '/v1/rollback?dry_run=1' '.dry_run'
 check "what is not ours is still there" test -e "$newest~" -a -d "$LBD_STATE/generations/backup" -a -d "$LBD_STATE/configs/backup"
 mended
 echo ' ' >>"$config"

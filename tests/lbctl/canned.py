@@ -19,7 +19,7 @@ def backend(name, **more):
         "service": "web", "name": name, "address": "10.0.1.11", "id": 1, "index": 0, "weight": 100,
         "state": "active", "leaving": False, "configured": {"weight": 100, "state": "active"},
         "nexthop": {"resolved": True, "interface": "eth0", "mac": "02:00:00:00:00:11", "mtu": 1500, "action": "tx"},
-        "slots": 32768, "share": 0.5, "slots_base": 32768, "entries": 321, "packets": ODD, "bytes": BIG, "syns": 77,
+        "reasons": [], "slots": 32768, "share": 0.5, "slots_base": 32768, "entries": 321, "packets": ODD, "bytes": BIG, "syns": 77,
     }
     b.update(more)
     return b
@@ -28,6 +28,10 @@ def backend(name, **more):
 BACKENDS = [
     backend("web-1"),
     backend("web-2", state="drain", address="10.0.1.12",
+            reasons=[{"origin": "operator", "state": "drain", "holds": True, "reason": "disk", "uid": 0, "pid": 123,
+                      "since": "2026-11-30T12:00:00.000Z", "until": "2026-11-30T12:30:00.000Z"},
+                     {"origin": "health", "state": "drain", "share_permille": 125, "holds": False, "stale": True,
+                      "reason": "connect refused", "since": "2026-11-30T12:00:00.000Z"}],
             nexthop={"resolved": False, "interface": None, "mac": None, "mtu": 0, "action": None, "why": "no route"}),
 ]
 

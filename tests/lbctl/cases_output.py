@@ -45,8 +45,11 @@ def tables_fit_a_terminal_and_are_whole_elsewhere(lbd):
 @test
 def backends_and_their_overrides(lbd):
     r = lbctl("backend", "list")
-    expect("drain*" in r.out and "UNRESOLVED  no route" in r.out and "* set by hand" in r.out and "SERVICE" in r.out, r)
+    expect("drain*" in r.out and "UNRESOLVED  no route" in r.out and "set by hand: lbctl backend set" in r.out and "SERVICE" in r.out, r)
     expect("tx eth0     02:00:00:00:00:11" in r.out, r)
+    flat = " ".join(r.out.split())
+    expect("* web/web-2: drain by operator (uid 0, pid 123) since 2026-11-30 12:00:00 until 2026-11-30 12:30:00: disk" in flat, r)
+    expect("* web/web-2: drain, 12.5 % of its weight (overruled) by health since" in flat and ", stale: connect refused" in flat, r)
     r = lbctl("backend", "list", "web")
     expect(r.out.startswith("BACKEND") and "web-2" in r.out, r)
     r = lbctl("service", "show", "web")
@@ -60,14 +63,20 @@ def backend_set_sends_what_was_asked(lbd):
     for words, query, body in [
         (["--weight", "10"], "", {"weight": 10}), (["--state", "drain"], "", {"state": "drain"}),
         (["--weight=0", "--state=down"], "", {"weight": 0, "state": "down"}),
-        (["--reset"], "", {"weight": None, "state": None}),
-        (["--reset", "--state", "active", "--dry-run"], "?dry_run=1", {"weight": None, "state": "active"}),
+        (["--reset"], "", {"weight": None, "state": None, "breaker": None}),
+        (["--reset", "--state", "active", "--dry-run"], "?dry_run=1", {"weight": None, "state": "active", "breaker": None}),
+        (["--state", "drain", "--reason", 'a "disk"', "--for", "30m"], "", {"state": "drain", "reason": 'a "disk"', "for_s": 1800}),
+        (["--breaker", "off", "--for=90"], "", {"breaker": "off", "for_s": 90}),
+        (["--breaker", "auto", "--for=366d"], "", {"breaker": "auto", "for_s": 31622400}),
     ]:
         lbd.requests = []
         r = lbctl("backend", "set", "web", "web-1", *words)
         expect(r.rc == 0 and len(lbd.requests) == 1, r)
         method, got, sent = lbd.requests[0]
         expect(method == "PATCH" and got == path + query and json.loads(sent) == body, lbd.requests)
+    for wrong in ("0", "-1", "1w", "m", "", " 5", "367d", "99999999999999999999", "5m "):
+        expect(lbctl("backend", "set", "web", "web-1", "--state", "drain", "--for=" + wrong).rc == 2, wrong)
+    expect(lbctl("backend", "set", "web", "web-1", "--breaker", "opne").rc == 2)
     lbctl("backend", "set", "a/b?", "ä", "--weight", "1")
     expect(lbd.requests[-1][1] == "/v1/services/a%2Fb%3F/backends/%C3%A4", lbd.requests)
 
@@ -324,6 +333,7 @@ def rollback_goes_the_same_way(lbd):
     agent_that_applies(lbd, "POST /v1/rollback", canned.BREAKING)
     expect_failure(lbctl("rollback"), "add --yes")
     expect(lbctl("rollback", "--yes").rc == 0)
+    expect(lbctl("rollback", "--overrides", "--dry-run").rc == 0 and paths(lbd)[-1] == "/v1/rollback?overrides=1&dry_run=1")
     lbctl("rollback", "--to=3", "--dry-run", "--allow-ring-resize")
     expect(paths(lbd)[-1] == "/v1/rollback?to=3&allow_ring_resize=1&dry_run=1", lbd.requests)
 

@@ -100,9 +100,9 @@ static bool is_written(const struct record *record, const struct written *writte
 	char weight[32];
 
 	if (!written->any || record->generation != written->generation ||
-	    strcmp(record->config, written->config) != 0 || record->n_overrides != 1)
+	    strcmp(record->config, written->config) != 0 || record->words.n != 1)
 		return false;
-	snprintf(weight, sizeof(weight), "\"weight\":%u,", record->overrides[0].weight);
+	snprintf(weight, sizeof(weight), "\"weight\":%u,", record->words.all[0].value);
 	return memmem(written->record, written->record_length, weight, strlen(weight)) != NULL;
 }
 
@@ -148,18 +148,17 @@ static int put(const struct record *record, const char *text, size_t length)
 
 static void change(const char *text, size_t length, bool empty)
 {
-	struct lb_override override = { .service = "web",
-					.backend = "b1",
-					.has_weight = true,
-					.weight = random_below(65536),
-					.has_state = true,
-					.state = LB_STATE_DRAIN };
+	struct lb_word word = { .service = "web",
+				.backend = "b1",
+				.key = LB_WORD_WEIGHT,
+				.value = random_below(65536),
+				.since_s = time(NULL),
+				.reason = "disk" };
 	struct record record = {
 		.generation = world->tables + !empty,
 		.time_s = time(NULL),
 		.services = 1,
-		.overrides = &override,
-		.n_overrides = 1,
+		.words = { .all = &word, .n = 1 },
 	};
 
 	snprintf(record.cause, sizeof(record.cause), "change %zu", world->changes++);

@@ -467,42 +467,6 @@ static void test_what_a_verdict_changes(void **state)
 	teardown(&f);
 }
 
-/* Words keep their order, whatever the order in which they come; the last one on a thing counts. */
-static void test_words(void **state)
-{
-	struct lb_words copy;
-	struct fixture f;
-	size_t n;
-
-	(void)state;
-	setup(&f);
-	for (int i = 99; i >= 0; i--) {
-		char name[8];
-
-		snprintf(name, sizeof(name), "n%02d", i);
-		say(&f, name, LB_WORD_WEIGHT, i, 0);
-		say(&f, name, LB_WORD_STATE, DRAIN, 0);
-	}
-	say(&f, "n50", LB_WORD_WEIGHT, 1234, NOW);
-	assert_int_equal(f.words.n, 200);
-	assert_int_equal(lb_words_find(&f.words, "web", "n50", LB_WORD_WEIGHT)->value, 1234);
-	assert_int_equal(lb_words_of(&f.words, "web", "n50", &n)[0].key, LB_WORD_STATE);
-	assert_int_equal(n, 2);
-	assert_null(lb_words_find(&f.words, "web", "n50", LB_WORD_BREAKER));
-	assert_null(lb_words_find(&f.words, "wea", "n50", LB_WORD_STATE));
-	lb_words_of(&f.words, "web", "n5", &n);
-	assert_int_equal(n, 0);
-	assert_int_equal(lb_words_copy(&f.words, &copy), 0);
-	assert_true(lb_words_equal(&copy, &f.words));
-	copy.all[7].reason[0] = 'D';
-	assert_false(lb_words_equal(&copy, &f.words));
-	lb_words_done(&copy);
-	/* A word that is there may be set from where it is. */
-	assert_int_equal(lb_words_set(&f.words, &f.words.all[3]), 0);
-	assert_int_equal(f.words.n, 200);
-	teardown(&f);
-}
-
 static void test_text(void **state)
 {
 	struct lb_effective effective;
@@ -569,9 +533,10 @@ int main(void)
 		cmocka_unit_test(test_truth_table),
 		cmocka_unit_test(test_overrides),
 		cmocka_unit_test(test_a_word_ends),
+
 		cmocka_unit_test(test_a_verdict_lapses),
 		cmocka_unit_test(test_what_a_verdict_changes),
-		cmocka_unit_test(test_words),
+
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_several_services),
 	};

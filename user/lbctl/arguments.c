@@ -189,7 +189,7 @@ static size_t find_verb(struct parsing *p)
 
 static int unknown_option(const struct parsing *p)
 {
-	unsigned int allowed = p->c->verb ? p->c->verb->options | OPTIONS_GLOBAL : ~0u;
+	unsigned long long allowed = p->c->verb ? p->c->verb->options | OPTIONS_GLOBAL : ~0ull;
 	const char *words[OPTIONS_MAX + 1], *name = p->unknown + strspn(p->unknown, "-");
 	char hint[128], word[64];
 	size_t n = 0;
@@ -206,7 +206,7 @@ static int unknown_option(const struct parsing *p)
 /* Options that exist, but not for this verb. */
 static int check_options(const struct lbctl *c)
 {
-	unsigned int allowed = c->verb->options | OPTIONS_GLOBAL | OPTION_BIT(OPTION_VERSION);
+	unsigned long long allowed = c->verb->options | OPTIONS_GLOBAL | OPTION_BIT(OPTION_VERSION);
 
 	for (int i = 0; i < OPTIONS_MAX; i++)
 		if (c->option[i] && !(allowed & OPTION_BIT(i)))

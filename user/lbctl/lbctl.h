@@ -48,9 +48,13 @@ enum option_id {
 	OPTION_DROPS,
 	OPTION_FLOW,
 	OPTION_SECONDS,
+	OPTION_REASON,
+	OPTION_FOR,
+	OPTION_BREAKER,
+	OPTION_OVERRIDES,
 	OPTIONS_MAX,
 };
-#define OPTION_BIT(id) (1u << (id))
+#define OPTION_BIT(id) (1ull << (id))
 #define OPTIONS_GLOBAL                                                                                       \
 	(OPTION_BIT(OPTION_JSON) | OPTION_BIT(OPTION_SOCKET) | OPTION_BIT(OPTION_TIMEOUT) |                  \
 	 OPTION_BIT(OPTION_HELP))
@@ -70,12 +74,12 @@ struct lbctl;
 struct verb {
 	const char *name; /* one word or two */
 	int (*run)(struct lbctl *c);
-	const char *arguments;    /* as the help shows them */
-	const char *help;         /* one line */
-	const char *more;         /* further lines of its own help, or NULL */
-	unsigned int options;     /* OPTION_BIT()s beside the global ones */
-	unsigned int least, most; /* positional arguments */
-	enum hint hint[2];        /* of the first ones */
+	const char *arguments;      /* as the help shows them */
+	const char *help;           /* one line */
+	const char *more;           /* further lines of its own help, or NULL */
+	unsigned long long options; /* OPTION_BIT()s beside the global ones */
+	unsigned int least, most;   /* positional arguments */
+	enum hint hint[2];          /* of the first ones */
 };
 
 extern const struct option lbctl_options[OPTIONS_MAX];

@@ -18,7 +18,8 @@ const struct option lbctl_options[OPTIONS_MAX] = {
 	[OPTION_ALLOW_RING_RESIZE] = { "allow-ring-resize", 0, NULL, HINT_NONE,
 				       "let a changed ring_size move flows of a live service" },
 	[OPTION_YES] = { "yes", 0, NULL, HINT_NONE, "go ahead although connections break; never ask" },
-	[OPTION_TO] = { "to", 0, "N", HINT_NONE, "the generation to return to (default: the one before)" },
+	[OPTION_TO] = { "to", 0, "N", HINT_NONE,
+			"the generation to return to (default: the last other configuration)" },
 	[OPTION_WEIGHT] = { "weight", 0, "N", HINT_NONE, "its share of new flows, 0 to 65535" },
 	[OPTION_STATE] = { "state", 0, "STATE", HINT_STATE,
 			   "active, drain (keeps its flows, gets no new ones) or down (is dead)" },
@@ -40,6 +41,12 @@ const struct option lbctl_options[OPTIONS_MAX] = {
 	[OPTION_FLOW] = { "flow", 0, "FLOW", HINT_NONE,
 			  "packets of a flow: PROTOCOL:SOURCE[:PORT],DESTINATION[:PORT]" },
 	[OPTION_SECONDS] = { "seconds", 0, "S", HINT_NONE, "stop after S seconds" },
+	[OPTION_REASON] = { "reason", 0, "TEXT", HINT_NONE, "why, for whoever looks later" },
+	[OPTION_FOR] = { "for", 0, "TIME", HINT_NONE,
+			 "take it back by itself after that time: 90, 90s, 30m, 8h, 2d" },
+	[OPTION_BREAKER] = { "breaker", 0, "MODE", HINT_NONE,
+			     "open (takes no new flows), off (checks are not heeded) or auto" },
+	[OPTION_OVERRIDES] = { "overrides", 0, NULL, HINT_NONE, "also bring back what was set by hand then" },
 };
 
 #define O(id) OPTION_BIT(OPTION_##id)
@@ -64,10 +71,13 @@ const struct verb lbctl_verbs[] = {
 	  .options = O(FILE) },
 	{ .name = "rollback",
 	  .run = verb_rollback,
-	  .arguments = "[--to N] [--dry-run] [--allow-ring-resize] [--yes]",
-	  .help = "return to an earlier generation",
-	  .more = "As apply: what would break connections needs --yes or an answer on the terminal.\n",
-	  .options = O(TO) | O(DRY_RUN) | O(ALLOW_RING_RESIZE) | O(YES) },
+	  .arguments = "[--to N] [--overrides] [--dry-run] [--allow-ring-resize] [--yes]",
+	  .help = "return to an earlier configuration",
+	  .more = "As apply: what would break connections needs --yes or an answer on the terminal. Without "
+		  "--to\n"
+		  "to the one before what runs; again, to the one before that. What was set by hand stays,\n"
+		  "unless --overrides is given.\n",
+	  .options = O(TO) | O(OVERRIDES) | O(DRY_RUN) | O(ALLOW_RING_RESIZE) | O(YES) },
 	{ .name = "generations",
 	  .run = verb_generations,
 	  .arguments = "",
@@ -99,12 +109,13 @@ const struct verb lbctl_verbs[] = {
 	  .hint = { HINT_SERVICE } },
 	{ .name = "backend set",
 	  .run = verb_backend_set,
-	  .arguments = "SERVICE BACKEND [--weight N] [--state active|drain|down] [--reset] [--dry-run]",
+	  .arguments = "SERVICE BACKEND [--weight N] [--state STATE] [--breaker MODE] [--reset]",
 	  .help = "overrule the configuration for one backend",
-	  .more = "Holds until --reset, also when another configuration is applied. Nothing is asked: only "
+	  .more = "Holds until --reset, or for the time given with --for, also when another configuration "
+		  "is\napplied. Nothing is asked: only "
 		  "the\n"
 		  "state down breaks connections, those of a backend that you say is dead.\n",
-	  .options = O(WEIGHT) | O(STATE) | O(RESET) | O(DRY_RUN),
+	  .options = O(WEIGHT) | O(STATE) | O(BREAKER) | O(RESET) | O(REASON) | O(FOR) | O(DRY_RUN),
 	  .least = 2,
 	  .most = 2,
 	  .hint = { HINT_SERVICE, HINT_BACKEND } },

@@ -16,6 +16,7 @@
 #include "lbd/kernel/grace.h"
 #include "lbd/kernel/maps.h"
 #include "lbd/kernel/netlink.h"
+#include "lbd/state/intent_state.h"
 #include "lbd/state/store.h"
 #include "lbd/stats/stats.h"
 
@@ -50,8 +51,7 @@ struct desired {
 	size_t length;
 	char digest[STORE_DIGEST];
 	char file_digest[STORE_DIGEST]; /* of the file when it was last read; empty: never */
-	struct lb_override *overrides;  /* owned */
-	size_t n_overrides;
+	struct lb_words words;          /* the operator's */
 };
 
 struct sweeper {
@@ -91,9 +91,15 @@ struct lbd {
 	struct lb_engine *engine;
 	const struct lb_config *planning; /* whose next hops the engine asks for */
 	struct desired running;
+	struct lbd_intent intent;
 	char recorded_config[STORE_DIGEST]; /* of the newest record */
 	__u64 recorded_generation;
+	enum record_kind recorded_kind;
+	__u64 recorded_rollback_to;
+	char recorded_cause[RECORD_CAUSE_MAX];
 
+	sd_event_source *wanted; /* timer: causes are to be planned for */
+	unsigned int causes;     /* CAUSE_*, of change.h */
 	sd_event_source *replan; /* timer: next hops changed */
 	__u64 replan_due_ms;     /* 0: none is due */
 	__u64 replan_cost_ms;    /* of the last one */

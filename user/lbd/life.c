@@ -31,6 +31,8 @@
 #include "lbd/step.h"
 #include "lbd/kernel/attach.h"
 #include "lbd/sweeper.h"
+#include "lbd/state/intent.h"
+#include "lbd/state/intent_change.h"
 
 static void desired_donep(struct desired *desired)
 {
@@ -109,17 +111,16 @@ static int desired_from_file(struct lbd *lbd, const char *text, size_t length, s
 }
 
 /* The overrides of a record, whatever becomes of its configuration. */
-static int take_overrides(struct desired *desired, const struct record *record, struct lb_error *error)
+static int take_overrides(struct lbd *lbd, struct desired *desired, const struct record *record,
+			  struct lb_error *error)
 {
-	free(desired->overrides);
-	desired->n_overrides = 0;
-	desired->overrides = calloc(record->n_overrides + 1, sizeof(*desired->overrides));
-	if (!desired->overrides)
+	struct lb_words words;
+
+	if (lb_words_copy(&record->words, &words) < 0)
 		return lb_error_set(error, ENOMEM, "out of memory");
-	if (record->n_overrides)
-		memcpy(desired->overrides, record->overrides,
-		       record->n_overrides * sizeof(*record->overrides));
-	desired->n_overrides = record->n_overrides;
+	lb_words_done(&desired->words);
+	desired->words = words;
+	lb_words_bound(&desired->words, intent_now_s(lbd));
 	return 0;
 }
 
@@ -130,7 +131,7 @@ static int desired_from_record(struct lbd *lbd, const struct record *record, con
 	int r = desired_from_text(lbd, text, length, &desired, error);
 
 	if (r == 0)
-		r = take_overrides(&desired, record, error);
+		r = take_overrides(lbd, &desired, record, error);
 	if (r < 0) {
 		desired_done(&desired);
 		return r;
@@ -177,7 +178,7 @@ static int restore(struct lbd *lbd, const struct record *newest, const char *fil
 	text = NULL;
 	if (!file && older_text(lbd, &text, &length) == 0)
 		return desired_from_record(lbd, newest, text, length, &lbd->running, error);
-	return take_overrides(&lbd->running, newest, error);
+	return take_overrides(lbd, &lbd->running, newest, error);
 }
 
 /* The newest record becomes what "runs", for what is taken over from it (overrides). */
@@ -285,8 +286,7 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 	int r = choose(lbd, newest, &next, &why, error);
 
 	if (newest) {
-		lbd->recorded_generation = newest->generation;
-		memcpy(lbd->recorded_config, newest->config, sizeof(lbd->recorded_config));
+		lbd_recorded(lbd, newest);
 	}
 	if (r == 0)
 		r = netlink_open(&lbd->netlink, lbd->event, replan_nexthops_changed, lbd, error);
@@ -306,6 +306,8 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 		return r;
 	metrics_update(lbd);
 	r = sweeper_start(lbd);
+	if (r >= 0)
+		r = intent_start(lbd);
 	if (r < 0)
 		return lb_error_set(error, -r, "Failed to start the clock: %s", strerror(-r));
 	return 0;
@@ -395,6 +397,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 		unlink(lbd->socket_path);
 	metrics_close(lbd);
 	lbd->replan = sd_event_source_disable_unref(lbd->replan);
+	lbd->wanted = sd_event_source_disable_unref(lbd->wanted);
 	interfaces_close(lbd);
 	explain_program_free(lbd->explain);
 	lbd->explain = NULL;
@@ -406,6 +409,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 		netlink_close(&lbd->netlink);
 	grace_close(&lbd->grace);
 	maps_close(&lbd->maps);
+	intent_done(lbd);
 	desired_done(&lbd->running);
 	store_close(&lbd->store);
 	stats_carry_done(&lbd->carry);

@@ -9,19 +9,13 @@
 #include "lbctl/plan.h"
 #include "lbctl/table.h"
 
-/* The state, with a star when an operator has overruled the configuration. Returns whether. */
-static bool state_cell(struct table *table, const cJSON *backend)
+/* The state, with a star where somebody has overruled the configuration. */
+static void state_cell(struct table *table, const cJSON *backend)
 {
-	const cJSON *configured = json_get(backend, "configured");
-	bool overruled =
-		configured && (strcmp(json_text(configured, "state"), json_text(backend, "state")) != 0 ||
-			       json_u64(configured, "weight") != json_u64(backend, "weight"));
+	bool leaving = json_bool(backend, "leaving");
 
-	if (json_bool(backend, "leaving"))
-		overruled = false;
-	table_cell(table, "%s%s", json_bool(backend, "leaving") ? "leaving" : json_text(backend, "state"),
-		   overruled ? "*" : "");
-	return overruled;
+	table_cell(table, "%s%s", leaving ? "leaving" : json_text(backend, "state"),
+		   !leaving && reasons_given(backend) ? "*" : "");
 }
 
 /* Two cells: how it leaves, and to which MAC; or why it cannot. */
@@ -38,15 +32,13 @@ static void nexthop_cells(struct table *table, const cJSON *nexthop)
 	table_cell(table, "%s", json_text(nexthop, resolved ? "mac" : "why"));
 }
 
-static bool backend_row(struct table *table, const cJSON *backend, bool service)
+static void backend_row(struct table *table, const cJSON *backend, bool service)
 {
-	bool overruled;
-
 	if (service)
 		table_cell(table, "%s", json_text(backend, "service"));
 	table_cell(table, "%s", json_text(backend, "name"));
 	table_cell(table, "%s", json_text(backend, "address"));
-	overruled = state_cell(table, backend);
+	state_cell(table, backend);
 	table_cell(table, "%llu", json_u64(backend, "weight"));
 	table_cell(table, "%.1f %%", json_double(backend, "share") * 100);
 	table_cell(table, "%s", format_count(json_double(backend, "entries")).text);
@@ -54,7 +46,6 @@ static bool backend_row(struct table *table, const cJSON *backend, bool service)
 	table_cell(table, "%s", format_bytes(json_double(backend, "bytes")).text);
 	table_cell(table, "%s", format_count(json_double(backend, "syns")).text);
 	nexthop_cells(table, json_get(backend, "nexthop"));
-	return overruled;
 }
 
 void backends_print(const struct lbctl *c, const cJSON *backends, bool service)
@@ -75,16 +66,14 @@ void backends_print(const struct lbctl *c, const cJSON *backends, bool service)
 		{ NULL, 0 },
 	};
 	_cleanup_(table_freep) struct table *table = table_new(columns + !service, 0);
-	bool overruled = false;
 	const cJSON *backend;
 
 	cJSON_ArrayForEach (backend, backends)
-		overruled |= backend_row(table, backend, service);
+		backend_row(table, backend, service);
 	if (!table_rows(table))
 		puts("no backends");
 	table_print(table, c);
-	if (overruled)
-		print_folded(c, 2, "* set by hand; undo: lbctl backend set SERVICE BACKEND --reset");
+	reasons_print(c, backends);
 }
 
 /* The backends of one service in the shape of all of them. */
@@ -125,36 +114,91 @@ int verb_backend_list(struct lbctl *c)
 	return EXIT_DONE;
 }
 
+/* "90", "90s", "30m", "8h", "2d" as seconds, 1 to 366 days. */
+static bool duration(const struct lbctl *c, const char *text, unsigned long long *ret_s)
+{
+	static const struct {
+		const char *unit;
+		unsigned long long s;
+	} units[] = { { "", 1 }, { "s", 1 }, { "m", 60 }, { "h", 3600 }, { "d", 86400 } };
+	char *end;
+	unsigned long long n = strtoull(text, &end, 10);
+
+	for (size_t i = 0; *text >= '0' && *text <= '9' && i < sizeof(units) / sizeof(units[0]); i++) {
+		if (strcmp(end, units[i].unit) == 0 && n >= 1 && n <= 366ull * 86400 / units[i].s) {
+			*ret_s = n * units[i].s;
+			return true;
+		}
+	}
+	lbctl_usage(c, "--for is a time like 90s, 30m, 8h or 2d, at most 366d, not '%s'", text);
+	return false;
+}
+
+/* A word: an option's value, or null with --reset. */
+static void add_word(cJSON *body, const char *key, const char *value, bool reset)
+{
+	if (value)
+		cJSON_AddStringToObject(body, key, value);
+	else if (reset)
+		cJSON_AddNullToObject(body, key);
+}
+
+static bool check_choice(const struct lbctl *c, enum option_id id, const char *const *choices)
+{
+	const char *value = c->option[id];
+	char hint[128], all[64] = "";
+
+	for (size_t i = 0; value && choices[i]; i++) {
+		if (strcmp(value, choices[i]) == 0)
+			return true;
+		snprintf(all + strlen(all), sizeof(all) - strlen(all), "%s%s",
+			 !i               ? ""
+			 : choices[i + 1] ? ", "
+					  : " or ",
+			 choices[i]);
+	}
+	if (!value)
+		return true;
+	lbctl_usage(c, "--%s is %s, not '%s'%s", lbctl_options[id].name, all, value,
+		    lbctl_did_you_mean(value, choices, "", hint));
+	return false;
+}
+
 /* The body of the PATCH; NULL after saying what is wrong. */
 static char *make_body(const struct lbctl *c)
 {
 	static const char *const states[] = { "active", "drain", "down", NULL };
-	_cleanup_(freep) char *weight = NULL, *state = NULL;
+	static const char *const breakers[] = { "auto", "open", "off", NULL };
 	bool reset = option_given(c, OPTION_RESET);
-	unsigned long long n = 0;
-	enum lb_state value;
-	char hint[128];
+	unsigned long long weight = 0, for_s = 0;
+	cJSON *body;
+	char *text;
 
-	if (!option_given(c, OPTION_WEIGHT) && !option_given(c, OPTION_STATE) && !reset) {
-		lbctl_usage(c, "set what? --weight N, --state STATE or --reset");
+	if (!option_given(c, OPTION_WEIGHT) && !option_given(c, OPTION_STATE) &&
+	    !option_given(c, OPTION_BREAKER) && !reset) {
+		lbctl_usage(c, "set what? --weight N, --state STATE, --breaker MODE or --reset");
 		return NULL;
 	}
-	if (!option_number(c, OPTION_WEIGHT, 0, 65535, &n))
+	if (!option_number(c, OPTION_WEIGHT, 0, 65535, &weight) || !check_choice(c, OPTION_STATE, states) ||
+	    !check_choice(c, OPTION_BREAKER, breakers) ||
+	    (option_given(c, OPTION_FOR) && !duration(c, c->option[OPTION_FOR], &for_s)))
 		return NULL;
-	if (option_given(c, OPTION_STATE) && lb_state_parse(c->option[OPTION_STATE], &value) < 0) {
-		lbctl_usage(c, "--state is active, drain or down, not '%s'%s", c->option[OPTION_STATE],
-			    lbctl_did_you_mean(c->option[OPTION_STATE], states, "", hint));
-		return NULL;
-	}
+	body = cJSON_CreateObject();
 	if (option_given(c, OPTION_WEIGHT))
-		weight = lbctl_format("\"weight\":%llu", n);
+		cJSON_AddNumberToObject(body, "weight", (double)weight);
 	else if (reset)
-		weight = lbctl_format("\"weight\":null");
-	if (option_given(c, OPTION_STATE))
-		state = lbctl_format("\"state\":\"%s\"", lb_state_name(value));
-	else if (reset)
-		state = lbctl_format("\"state\":null");
-	return lbctl_format("{%s%s%s}", weight ? weight : "", weight && state ? "," : "", state ? state : "");
+		cJSON_AddNullToObject(body, "weight");
+	add_word(body, "state", c->option[OPTION_STATE], reset);
+	add_word(body, "breaker", c->option[OPTION_BREAKER], reset);
+	if (option_given(c, OPTION_REASON))
+		cJSON_AddStringToObject(body, "reason", c->option[OPTION_REASON]);
+	if (for_s)
+		cJSON_AddNumberToObject(body, "for_s", (double)for_s);
+	text = cJSON_PrintUnformatted(body);
+	cJSON_Delete(body);
+	if (!text)
+		lbctl_memory();
+	return text;
 }
 
 int verb_backend_set(struct lbctl *c)

@@ -161,7 +161,7 @@ static const struct verb *verb_of(const struct completion *k, size_t *ret_used)
 
 static void offer_options(const struct completion *k, const struct verb *verb)
 {
-	unsigned int allowed = OPTIONS_GLOBAL | (verb ? verb->options : OPTION_BIT(OPTION_VERSION));
+	unsigned long long allowed = OPTIONS_GLOBAL | (verb ? verb->options : OPTION_BIT(OPTION_VERSION));
 
 	for (int i = 0; i < OPTIONS_MAX; i++) {
 		_cleanup_(freep) char *name = lbctl_format("--%s", lbctl_options[i].name);

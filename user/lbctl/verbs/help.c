@@ -4,7 +4,7 @@
 
 #include "lbctl/lbctl.h"
 
-static void print_options(unsigned int options, FILE *out)
+static void print_options(unsigned long long options, FILE *out)
 {
 	for (int i = 0; i < OPTIONS_MAX; i++) {
 		const struct option *option = &lbctl_options[i];

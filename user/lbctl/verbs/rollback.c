@@ -6,17 +6,17 @@
 
 int verb_rollback(struct lbctl *c)
 {
-	_cleanup_(freep) char *path = NULL;
+	_cleanup_(freep) char *path = NULL, *query = NULL;
 	struct request request = { .method = "POST", .key = "services" };
-	bool resize = option_given(c, OPTION_ALLOW_RING_RESIZE);
+	const char *resize = option_given(c, OPTION_ALLOW_RING_RESIZE) ? "&allow_ring_resize=1" : "";
+	const char *overrides = option_given(c, OPTION_OVERRIDES) ? "&overrides=1" : "";
 	unsigned long long to = 0;
 
 	if (!option_number(c, OPTION_TO, 1, (1ull << 40) - 1, &to))
 		return EXIT_WRONG_USAGE;
-	if (option_given(c, OPTION_TO))
-		path = lbctl_format("/v1/rollback?to=%llu%s", to, resize ? "&allow_ring_resize=1" : "");
-	else
-		path = lbctl_format("/v1/rollback%s", resize ? "?allow_ring_resize=1" : "");
+	query = to ? lbctl_format("&to=%llu%s%s", to, resize, overrides)
+		   : lbctl_format("%s%s", resize, overrides);
+	path = lbctl_format("/v1/rollback%s%s", *query ? "?" : "", *query ? query + 1 : "");
 	request.path = path;
 	return plan_run(c, &request, "rolled back", lbctl_fail_with);
 }

@@ -124,6 +124,28 @@ static void print_behind(const struct lbctl *c, const cJSON *status)
 		line(c, "captures", "%llu running: the packet path is slower meanwhile", captures);
 }
 
+/* What was set by hand, and until when: so that nobody forgets it. */
+static void print_overrides(const struct lbctl *c, const cJSON *status)
+{
+	static const char *const keys[] = { "state", "breaker", "weight" };
+	const cJSON *item, *list = json_get(status, "override_list");
+
+	cJSON_ArrayForEach (item, list) {
+		_cleanup_(freep) char *until = NULL, *weight = lbctl_format("%llu", json_u64(item, "weight"));
+		size_t key = json_get(item, "state") ? 0 : json_get(item, "breaker") ? 1 : 2;
+		const char *why = json_get(item, "reason") ? json_text(item, "reason") : "";
+
+		if (json_get(item, "until"))
+			until = lbctl_format(" until %s", format_time(json_get(item, "until")).text);
+		line(c, "override", "%s/%s %s %s since %s%s%s%s", json_text(item, "service"),
+		     json_text(item, "backend"), keys[key], key == 2 ? weight : json_text(item, keys[key]),
+		     format_time(json_get(item, "since")).text, until ? until : "", *why ? ": " : "", why);
+	}
+	if (json_u64(status, "overrides") > (unsigned long long)cJSON_GetArraySize(list) && list)
+		line(c, "override", "and %llu more: lbctl backend list",
+		     json_u64(status, "overrides") - (unsigned long long)cJSON_GetArraySize(list));
+}
+
 static void print_troubles(const struct lbctl *c, const cJSON *status)
 {
 	const cJSON *error = json_get(status, "last_error"), *warning;
@@ -160,6 +182,7 @@ int verb_status(struct lbctl *c)
 	print_tables(c, json_get(status, "tables"));
 	print_packets(c, json_get(status, "packets"));
 	print_behind(c, status);
+	print_overrides(c, status);
 	print_troubles(c, status);
 	return EXIT_DONE;
 }

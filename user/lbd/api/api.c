@@ -26,7 +26,7 @@ static const struct route {
 	{ "GET", "/v1/status", 0, api_status },
 	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply, "dry_run? allow_ring_resize?" },
 	{ "POST", "/v1/diff", LB_CONFIG_BYTES_MAX, api_diff },
-	{ "POST", "/v1/rollback", 0, api_rollback, "to dry_run? allow_ring_resize?" },
+	{ "POST", "/v1/rollback", 0, api_rollback, "to overrides? dry_run? allow_ring_resize?" },
 	{ "GET", "/v1/generations", 0, api_generations },
 	{ "GET", "/v1/config", 0, api_config },
 	{ "GET", "/v1/services", 0, api_services },

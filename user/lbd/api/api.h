@@ -29,9 +29,10 @@ bool api_flag(const struct api_call *call, const char *name);
 int api_number(const struct api_call *call, const char *name, __u64 fallback, __u64 *ret_value,
 	       struct lb_error *error);
 
-api_verb api_version, api_status;                                                   /* api_status.c */
-api_verb api_apply, api_diff, api_rollback, api_generations, api_config, api_patch; /* api_change.c */
-api_verb api_services, api_service, api_backends, api_ring;                         /* api_services.c */
-api_verb api_stats, api_drops, api_flows, api_events;                               /* api_stats.c */
-api_verb api_capture;                                                               /* api_capture.c */
-api_verb api_explain;                                                               /* api_explain.c */
+api_verb api_version, api_status;                                        /* api_status.c */
+api_verb api_apply, api_diff, api_rollback, api_generations, api_config; /* api_change.c */
+api_verb api_patch;                                                      /* api_override.c */
+api_verb api_services, api_service, api_backends, api_ring;              /* api_services.c */
+api_verb api_stats, api_drops, api_flows, api_events;                    /* api_stats.c */
+api_verb api_capture;                                                    /* api_capture.c */
+api_verb api_explain;                                                    /* api_explain.c */

@@ -4,13 +4,14 @@
  */
 #include "lbd/api/api.h"
 
-#include <cjson/cJSON.h>
 #include <errno.h>
 #include <string.h>
 
 #include "lbd/state/change.h"
+#include "lbd/state/intent.h"
+#include "lbd/state/store_record.h"
+#include "lbd/state/words.h"
 #include "base/cleanup.h"
-#include "lbd/api/body.h"
 
 static void desired_donep(struct desired *desired)
 {
@@ -45,55 +46,102 @@ int api_diff(struct api_call *call, struct lb_error *error)
 	return make(call, &change, error);
 }
 
-/* Where to go back to: the named record, or the one before the newest. Error names what there is. */
-static const struct record *choose(const struct record *records, size_t n, __u64 running, __u64 to,
+static const struct record *find(const struct record *records, size_t n, __u64 generation)
+{
+	for (size_t i = 0; i < n; i++)
+		if (records[i].generation == generation)
+			return &records[i];
+	return NULL;
+}
+
+/* The generation that what runs was first made by: past the operator's words, and rollbacks. */
+static __u64 origin_of(const struct record *records, size_t n, const struct lbd *lbd)
+{
+	__u64 generation = lbd->recorded_generation;
+	const struct record *record;
+
+	for (size_t i = 0; i < n; i++) {
+		if (records[i].generation > generation || records[i].kind != RECORD_CONFIG ||
+		    strcmp(records[i].config, lbd->running.digest) != 0)
+			continue;
+		generation = records[i].generation;
+		break;
+	}
+	while ((record = find(records, n, generation)) && record->rollback_to &&
+	       record->rollback_to < generation)
+		generation = record->rollback_to;
+	return generation;
+}
+
+/* Where to go back to: the named record, or the newest one with another configuration than what runs that is
+ * older than that. Error names what there is. */
+static const struct record *choose(const struct record *records, size_t n, const struct lbd *lbd, __u64 to,
 				   struct lb_error *error)
 {
+	__u64 origin = origin_of(records, n, lbd);
 	char have[256] = "none";
 	size_t at = 0;
 
 	for (size_t i = 0; i < n; i++) {
-		if (to ? records[i].generation == to : records[i].generation < running)
+		if (to ? records[i].generation == to
+		       : records[i].generation < origin &&
+				    strcmp(records[i].config, lbd->running.digest) != 0)
 			return &records[i];
 		if (at < sizeof(have))
 			at += snprintf(have + at, sizeof(have) - at, "%s%llu", at ? ", " : "",
 				       records[i].generation);
 	}
 	if (to)
-		lb_error_set(error, ESRCH, "generation %llu is not kept: the last %u are, and there are %s",
-			     to, STORE_GENERATIONS, have);
+		lb_error_set(error, ESRCH,
+			     "generation %llu is not kept: the last %u configurations and %u overrides are, "
+			     "and there are %s",
+			     to, STORE_CONFIGS, STORE_OPERATORS, have);
 	else
-		lb_error_set(error, ESRCH, "there is no earlier generation to go back to: there is %s", have);
+		lb_error_set(error, ESRCH, "there is no earlier configuration to go back to: there is %s",
+			     have);
 	return NULL;
+}
+
+/* The operator's words as they were, too: only where that was asked for. */
+static int take_words(struct lbd *lbd, const struct record *record, struct desired *next,
+		      struct lb_error *error)
+{
+	struct lb_words words;
+
+	if (lb_words_copy(&record->words, &words) < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	lb_words_done(&next->words);
+	next->words = words;
+	lb_words_bound(&next->words, intent_now_s(lbd));
+	words_filter(&next->words, next->config);
+	return 0;
 }
 
 static int rollback_to(struct api_call *call, const struct record *record, struct lb_error *error)
 {
 	_cleanup_(desired_donep) struct desired next = {};
 	_cleanup_(freep) char *text = NULL;
-	char cause[64];
+	char cause[96];
 	const struct change change = {
 		.cause = cause,
 		.kind = "rollback",
+		.rollback_to = record->generation,
 		.dry_run = api_flag(call, "dry_run"),
 		.allow_ring_resize = api_flag(call, "allow_ring_resize"),
 	};
 	size_t length;
 	int r = store_get_config(&call->lbd->store, record->config, &text, &length, error);
 
-	snprintf(cause, sizeof(cause), "rollback to %llu", record->generation);
+	snprintf(cause, sizeof(cause), "rollback to %llu%s", record->generation,
+		 api_flag(call, "overrides") ? " with its overrides" : "");
 	if (r == 0)
 		r = desired_from_text(call->lbd, text, length, &next, error);
 	if (r < 0)
 		return r;
-	free(next.overrides);
-	next.n_overrides = 0;
-	next.overrides = calloc(record->n_overrides + 1, sizeof(*next.overrides));
-	if (!next.overrides)
-		return lb_error_set(error, ENOMEM, "out of memory");
-	if (record->n_overrides)
-		memcpy(next.overrides, record->overrides, record->n_overrides * sizeof(*next.overrides));
-	next.n_overrides = record->n_overrides;
+	if (api_flag(call, "overrides"))
+		r = take_words(call->lbd, record, &next, error);
+	if (r < 0)
+		return r;
 	return change_make(call->lbd, &next, &change, call->json, error);
 }
 
@@ -109,7 +157,7 @@ int api_rollback(struct api_call *call, struct lb_error *error)
 		r = store_list(&call->lbd->store, &records, &n, error);
 	if (r < 0)
 		return r;
-	record = choose(records, n, call->lbd->recorded_generation, to, error);
+	record = choose(records, n, call->lbd, to, error);
 	r = record ? rollback_to(call, record, error) : -ESRCH;
 	records_free(records, n);
 	return r;
@@ -130,9 +178,10 @@ int api_generations(struct api_call *call, struct lb_error *error)
 		json_object(call->json, NULL);
 		json_u64(call->json, "generation", records[i].generation);
 		json_time(call->json, "time", &time);
+		json_string(call->json, "kind", record_kind_name(records[i].kind));
 		json_string(call->json, "cause", records[i].cause);
 		json_u64(call->json, "services", records[i].services);
-		json_u64(call->json, "overrides", records[i].n_overrides);
+		json_u64(call->json, "overrides", records[i].words.n);
 		json_bool(call->json, "running", records[i].generation == call->lbd->recorded_generation);
 		json_object_end(call->json);
 	}
@@ -154,103 +203,4 @@ int api_config(struct api_call *call, struct lb_error *error)
 	json_raw(call->json, NULL, text, length);
 	call->whole = true;
 	return 0;
-}
-
-/* Reads one member of a PATCH: 1: set, 0: absent, -EINVAL. *ret_null: back to the configuration's. */
-static int patch_weight(const cJSON *body, __u32 *ret_weight, bool *ret_null, struct lb_error *error)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(body, "weight");
-	_cleanup_(freep) char *value = NULL;
-
-	*ret_null = cJSON_IsNull(item);
-	if (!item || *ret_null)
-		return item != NULL;
-	if (cJSON_IsNumber(item) && item->valuedouble >= 0 && item->valuedouble <= 65535 &&
-	    item->valuedouble == (double)(__u32)item->valuedouble) {
-		*ret_weight = item->valuedouble;
-		return 1;
-	}
-	value = cJSON_PrintUnformatted(item);
-	return lb_error_at(error, EINVAL, "weight", value,
-			   "weight must be a whole number of 0 to 65535, or null for the configuration's");
-}
-
-static int patch_state(const cJSON *body, enum lb_state *ret_state, bool *ret_null, struct lb_error *error)
-{
-	const cJSON *item = cJSON_GetObjectItemCaseSensitive(body, "state");
-	_cleanup_(freep) char *value = NULL;
-
-	*ret_null = cJSON_IsNull(item);
-	if (!item || *ret_null)
-		return item != NULL;
-	if (cJSON_IsString(item) && lb_state_parse(item->valuestring, ret_state) == 0)
-		return 1;
-	value = cJSON_PrintUnformatted(item);
-	return lb_error_at(
-		error, EINVAL, "state", value,
-		"state must be \"active\", \"drain\" or \"down\", or null for the configuration's");
-}
-
-/* Puts what the body says into the overrides of next. */
-static int patch(struct api_call *call, const cJSON *body, struct desired *next, struct lb_error *error)
-{
-	struct lb_override *override = desired_override(next, call->service, call->backend);
-	bool weight_null, state_null;
-	enum lb_state state = LB_STATE_ACTIVE;
-	__u32 weight = 0;
-	int has_weight = patch_weight(body, &weight, &weight_null, error), has_state;
-
-	if (has_weight < 0)
-		return has_weight;
-	has_state = patch_state(body, &state, &state_null, error);
-	if (has_state < 0)
-		return has_state;
-	if (!override) {
-		override = &next->overrides[next->n_overrides++];
-		memset(override, 0, sizeof(*override));
-		memcpy(override->service, call->service, sizeof(override->service));
-		memcpy(override->backend, call->backend, sizeof(override->backend));
-	}
-	if (has_weight) {
-		override->has_weight = !weight_null;
-		override->weight = weight;
-	}
-	if (has_state) {
-		override->has_state = !state_null;
-		override->state = state;
-	}
-	if (!override->has_weight && !override->has_state)
-		*override = next->overrides[--next->n_overrides];
-	return 0;
-}
-
-static const char *const patch_keys[] = { "weight", "state", NULL };
-
-int api_patch(struct api_call *call, struct lb_error *error)
-{
-	_cleanup_(desired_donep) struct desired next = {};
-	_cleanup_(cjson_freep) cJSON *body = NULL;
-	char cause[2 * LB_NAME_MAX + 32];
-	const struct change change = { .cause = cause,
-				       .kind = "override",
-				       .dry_run = api_flag(call, "dry_run") };
-	int r;
-
-	if (!config_find_service(call->lbd->running.config, call->service))
-		return lb_error_at(error, ESRCH, "service", call->service, "there is no service \"%s\"",
-				   call->service);
-	if (!config_has_backend(call->lbd->running.config, call->service, call->backend))
-		return lb_error_at(error, ESRCH, "backend", call->backend,
-				   "service \"%s\" has no backend \"%s\"", call->service, call->backend);
-	r = body_read(call->request->body, call->request->length, patch_keys, &body, error);
-	if (r == 0 && !body->child)
-		r = lb_error_set(error, EINVAL, "nothing to change: give \"weight\", \"state\" or both");
-	if (r == 0)
-		r = desired_copy(&call->lbd->running, &next, error);
-	if (r == 0)
-		r = patch(call, body, &next, error);
-	if (r < 0)
-		return r;
-	snprintf(cause, sizeof(cause), "backend set %s/%s", call->service, call->backend);
-	return change_make(call->lbd, &next, &change, call->json, error);
 }

@@ -13,6 +13,7 @@
 #include "lb/slot.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
+#include "lbd/state/intent.h"
 
 static int find_service(struct api_call *call, struct lb_service_view *ret_view, struct lb_error *error)
 {
@@ -113,6 +114,57 @@ static const struct lb_config_backend *find_configured(const struct lb_config_se
 	return NULL;
 }
 
+static void write_when(struct json *json, const char *key, __s64 time_s)
+{
+	const struct timespec time = { .tv_sec = time_s };
+
+	if (time_s)
+		json_time(json, key, &time);
+}
+
+static void write_reason(const struct lb_statement *statement, struct json *json)
+{
+	json_object(json, NULL);
+	json_string(json, "origin", lb_origin_name(statement->origin));
+	if (statement->source)
+		json_string(json, "source", statement->source);
+	if (statement->has_state)
+		json_string(json, "state", lb_state_name(statement->state));
+	if (statement->has_weight)
+		json_u64(json, "weight", statement->weight);
+	if (statement->has_breaker)
+		json_string(json, "breaker", lb_breaker_name(statement->breaker));
+	if (statement->has_share)
+		json_u64(json, "share_permille", statement->share);
+	json_bool(json, "holds", statement->holds);
+	if (statement->stale)
+		json_bool(json, "stale", true);
+	json_string(json, "reason", statement->text);
+	write_when(json, "since", statement->since_s);
+	write_when(json, "until", statement->until_s);
+	if (statement->pid) {
+		json_u64(json, "uid", statement->uid);
+		json_u64(json, "pid", statement->pid);
+	}
+	json_object_end(json);
+}
+
+/* Why the backend is what it is: everybody who says anything but that it takes its part. */
+static void write_reasons(struct lbd *lbd, const struct lb_config_service *service,
+			  const struct lb_config_backend *configured, struct json *json)
+{
+	struct lb_intent intent = intent_of(lbd, &lbd->running.words);
+	struct lb_effective effective;
+
+	json_array(json, "reasons");
+	if (configured) {
+		lb_intent_resolve(&intent, service, configured, &effective);
+		for (size_t i = 0; i < effective.n_statements; i++)
+			write_reason(&effective.statements[i], json);
+	}
+	json_array_end(json);
+}
+
 static void write_backend(struct lbd *lbd, const struct lb_service_view *view, size_t i,
 			  size_t *configured_at, struct json *json)
 {
@@ -140,6 +192,7 @@ static void write_backend(struct lbd *lbd, const struct lb_service_view *view, s
 	} else {
 		json_null(json, "configured");
 	}
+	write_reasons(lbd, view->config, configured, json);
 	write_nexthop(lbd, backend, json);
 	json_u64(json, "slots", backend->slots_cur);
 	json_double(json, "share", view->ring_slots ? (double)backend->slots_cur / view->ring_slots : 0);

@@ -16,6 +16,7 @@
 #include "lbd/kernel/redirect.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
+#include "lbd/state/words_json.h"
 
 #define WARNINGS_MAX 20u /* backends named one by one */
 
@@ -291,6 +292,17 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 	json_array_end(json);
 }
 
+/* The first ones: who says what by hand, and until when. */
+#define OVERRIDES_LISTED 20u
+static void write_overrides(const struct lbd *lbd, struct json *json)
+{
+	struct lb_words first = lbd->running.words;
+
+	if (first.n > OVERRIDES_LISTED)
+		first.n = OVERRIDES_LISTED;
+	words_write(&first, "override_list", true, json);
+}
+
 int api_status(struct api_call *call, struct lb_error *error)
 {
 	struct lbd *lbd = call->lbd;
@@ -309,7 +321,8 @@ int api_status(struct api_call *call, struct lb_error *error)
 	write_interfaces(lbd, json);
 	json_u64(json, "services", lb_engine_services(lbd->engine));
 	json_u64(json, "backends", overview.backends);
-	json_u64(json, "overrides", lbd->running.n_overrides);
+	json_u64(json, "overrides", lbd->running.words.n);
+	write_overrides(lbd, json);
 	json_u64(json, "unsettled_slots", overview.unsettled);
 	if (overview.since_s)
 		json_u64(json, "unsettled_since_s", now_s > overview.since_s ? now_s - overview.since_s : 0);

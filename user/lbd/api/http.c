@@ -283,6 +283,20 @@ static size_t count_lasting(const struct http *http)
 	return n;
 }
 
+/* As the kernel says it: of when the client connected. */
+static struct http_peer peer_of(struct MHD_Connection *connection)
+{
+	const union MHD_ConnectionInfo *info =
+		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
+	struct ucred peer = {};
+	socklen_t length = sizeof(peer);
+
+	/* Over TCP the kernel answers with uid -1, for a process of another PID namespace with pid 0. */
+	if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+		return (struct http_peer){ .uid = HTTP_NOBODY };
+	return (struct http_peer){ .uid = peer.uid, .pid = peer.pid > 0 ? (__u32)peer.pid : 0 };
+}
+
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *data, size_t *length,
 				  void **state)
@@ -312,6 +326,7 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 			.body = request->body ? request->body : "",
 			.length = request->length,
 			.connection = connection,
+			.peer = peer_of(connection),
 		};
 
 		http->handler.handle(http->handler.context, &whole, &answer);

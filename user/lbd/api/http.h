@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include <linux/types.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <sys/types.h>
@@ -17,12 +18,20 @@ struct http;
 struct http_stream;
 struct MHD_Connection;
 
+/* Who is at the other end of a UNIX socket. */
+#define HTTP_NOBODY ((__u32)-1)
+struct http_peer {
+	__u32 uid; /* HTTP_NOBODY: not known, as over TCP */
+	__u32 pid; /* 0: not known */
+};
+
 struct http_request {
 	const char *method;
 	const char *path; /* decoded, without query */
 	const char *body; /* terminated */
 	size_t length;
 	struct MHD_Connection *connection; /* for http_query() */
+	struct http_peer peer;
 };
 
 struct http_answer {

@@ -18,6 +18,8 @@
 #include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/nexthops.h"
 #include "lbd/log.h"
+#include "lbd/state/intent.h"
+#include "lbd/state/words.h"
 
 #define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
 
@@ -32,73 +34,16 @@ void desired_done(struct desired *desired)
 		lb_config_free(desired->config);
 		free(desired->text);
 	}
-	free(desired->overrides);
+	lb_words_done(&desired->words);
 	memset(desired, 0, sizeof(*desired));
-}
-
-const struct lb_config_service *config_find_service(const struct lb_config *config, const char *service)
-{
-	for (size_t i = 0; i < config->n_services; i++)
-		if (strcmp(config->services[i].name, service) == 0)
-			return &config->services[i];
-	return NULL;
-}
-
-bool config_has_backend(const struct lb_config *config, const char *service, const char *backend)
-{
-	const struct lb_config_service *found = config_find_service(config, service);
-
-	for (size_t i = 0; found && i < found->n_backends; i++)
-		if (strcmp(found->backends[i].name, backend) == 0)
-			return true;
-	return false;
-}
-
-struct lb_override *desired_override(const struct desired *desired, const char *service, const char *backend)
-{
-	for (size_t i = 0; i < desired->n_overrides; i++)
-		if (strcmp(desired->overrides[i].service, service) == 0 &&
-		    strcmp(desired->overrides[i].backend, backend) == 0)
-			return &desired->overrides[i];
-	return NULL;
-}
-
-size_t desired_filter_overrides(struct desired *desired)
-{
-	size_t kept = 0, n = desired->n_overrides;
-
-	for (size_t i = 0; i < n; i++) {
-		const struct lb_override *override = &desired->overrides[i];
-
-		if (!config_has_backend(desired->config, override->service, override->backend))
-			log_notice("event=override_dropped service=%s backend=%s", override->service,
-				   override->backend);
-		else
-			desired->overrides[kept++] = *override;
-	}
-	desired->n_overrides = kept;
-	return n - kept;
-}
-
-static int copy_overrides(const struct desired *from, struct desired *to, struct lb_error *error)
-{
-	/* One more: a change adds at most one. */
-	to->overrides = calloc(from->n_overrides + 1, sizeof(*to->overrides));
-	if (!to->overrides)
-		return lb_error_set(error, ENOMEM, "out of memory");
-	if (from->n_overrides)
-		memcpy(to->overrides, from->overrides, from->n_overrides * sizeof(*to->overrides));
-	to->n_overrides = from->n_overrides;
-	return 0;
 }
 
 int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error)
 {
 	struct desired copy = *from;
-	int r = copy_overrides(from, &copy, error);
 
-	if (r < 0)
-		return r;
+	if (lb_words_copy(&from->words, &copy.words) < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
 	copy.text = NULL;
 	copy.borrowed = true;
 	*ret_desired = copy;
@@ -123,29 +68,13 @@ int desired_from_text(const struct lbd *lbd, const char *text, size_t length, st
 	desired.length = length;
 	store_digest(text, length, desired.digest);
 	memcpy(desired.file_digest, lbd->running.file_digest, sizeof(desired.file_digest));
-	r = copy_overrides(&lbd->running, &desired, error);
-	if (r < 0) {
+	if (lb_words_copy(&lbd->running.words, &desired.words) < 0) {
 		desired_done(&desired);
-		return r;
+		return lb_error_set(error, ENOMEM, "out of memory");
 	}
-	desired_filter_overrides(&desired);
+	words_filter(&desired.words, desired.config);
 	*ret_desired = desired;
 	return 0;
-}
-
-static bool same_overrides(const struct desired *a, const struct desired *b)
-{
-	if (a->n_overrides != b->n_overrides)
-		return false;
-	for (size_t i = 0; i < a->n_overrides; i++) {
-		const struct lb_override *x = &a->overrides[i], *y = &b->overrides[i];
-
-		if (strcmp(x->service, y->service) != 0 || strcmp(x->backend, y->backend) != 0 ||
-		    x->has_weight != y->has_weight || x->has_state != y->has_state ||
-		    (x->has_weight && x->weight != y->weight) || (x->has_state && x->state != y->state))
-			return false;
-	}
-	return true;
 }
 
 int running_text(const struct lbd *lbd, char **ret_text, size_t *ret_length, struct lb_error *error)
@@ -186,33 +115,68 @@ static int restore_config(struct lbd *lbd, struct desired *next, struct lb_error
 	return 0;
 }
 
-static int record_write(struct lbd *lbd, const struct desired *next, const char *cause, __u64 generation,
-			struct lb_error *error)
+void lbd_recorded(struct lbd *lbd, const struct record *record)
+{
+	lbd->recorded_generation = record->generation;
+	lbd->recorded_kind = record->kind;
+	lbd->recorded_rollback_to = record->rollback_to;
+	memcpy(lbd->recorded_config, record->config, sizeof(lbd->recorded_config));
+	memcpy(lbd->recorded_cause, record->cause, sizeof(lbd->recorded_cause));
+}
+
+/* What took the place of the newest record, of the same generation, leaves its kind and its cause. */
+static void merge_newest(const struct lbd *lbd, struct record *record)
+{
+	char cause[RECORD_CAUSE_MAX];
+	size_t length;
+
+	if (record->generation != lbd->recorded_generation || lbd->recorded_kind != RECORD_CONFIG ||
+	    record->kind == RECORD_CONFIG || strcmp(record->config, lbd->recorded_config) != 0)
+		return;
+	record->kind = RECORD_CONFIG;
+	record->rollback_to = lbd->recorded_rollback_to;
+	memcpy(cause, record->cause, sizeof(cause));
+	snprintf(record->cause, sizeof(record->cause), "%s", lbd->recorded_cause);
+	length = strlen(record->cause);
+	strncat(record->cause, "; ", sizeof(record->cause) - 1 - length);
+	length = strlen(record->cause);
+	strncat(record->cause, cause, sizeof(record->cause) - 1 - length);
+}
+
+static int record_write(struct lbd *lbd, const struct desired *next, const struct change *change,
+			__u64 generation, struct record *ret_record, struct lb_error *error)
 {
 	struct record record = {
 		.generation = generation,
+		.kind = change->record,
+		.rollback_to = change->rollback_to,
 		.time_s = time(NULL),
 		.services = next->config->n_services,
-		.overrides = next->overrides,
-		.n_overrides = next->n_overrides,
+		.words = next->words,
 	};
+	int r;
 
-	snprintf(record.cause, sizeof(record.cause), "%s", cause);
+	snprintf(record.cause, sizeof(record.cause), "%s", change->cause);
 	memcpy(record.config, next->digest, sizeof(record.config));
 	memcpy(record.file_digest, next->file_digest, sizeof(record.file_digest));
-	return store_put_record(&lbd->store, &record, error);
+	merge_newest(lbd, &record);
+	r = store_put_record(&lbd->store, &record, error);
+	record.words = (struct lb_words){}; /* of next */
+	*ret_record = record;
+	return r;
 }
 
-/* Writes down what is about to be made visible. *ret_generation: number of the record; 0: none was needed. */
+/* Writes down what is about to be made visible. ret_record->generation: number of the record; 0: none was
+ * needed. */
 static int record_next(struct lbd *lbd, struct desired *next, const struct change *change, bool empty,
-		       __u64 *ret_generation, struct lb_error *error)
+		       struct record *ret_record, struct lb_error *error)
 {
 	__u64 generation = lb_engine_generation(lbd->engine) + !empty;
 	bool recorded = lbd->recorded_generation && strcmp(next->digest, lbd->recorded_config) == 0;
 	int r = 0;
 
-	*ret_generation = 0;
-	if (recorded && same_overrides(next, &lbd->running) &&
+	memset(ret_record, 0, sizeof(*ret_record));
+	if (recorded && lb_words_equal(&next->words, &lbd->running.words) &&
 	    strcmp(next->file_digest, lbd->running.file_digest) == 0)
 		return 0;
 	if (!recorded || !store_has_config(&lbd->store, next->digest))
@@ -220,10 +184,8 @@ static int record_next(struct lbd *lbd, struct desired *next, const struct chang
 			       : restore_config(lbd, next, error);
 	step_reached(NULL, "config_stored");
 	if (r == 0)
-		r = record_write(lbd, next, change->cause, generation, error);
+		r = record_write(lbd, next, change, generation, ret_record, error);
 	step_reached(NULL, "recorded");
-	if (r == 0)
-		*ret_generation = generation;
 	return r;
 }
 
@@ -254,7 +216,7 @@ static int commit(struct lbd *lbd, struct desired *next, const struct change *ch
 		  struct lb_error *error)
 {
 	bool empty = lb_plan_is_empty(plan);
-	__u64 recorded = 0;
+	struct record recorded = {};
 	/* All that can fail comes before the record: that of an empty plan takes the place of the last one.
 	 */
 	int r = lb_engine_prepare(lbd->engine, plan, error);
@@ -266,11 +228,10 @@ static int commit(struct lbd *lbd, struct desired *next, const struct change *ch
 		r = 0;
 	if (r == 0)
 		r = commit_plan(lbd, plan, !next->borrowed || change->starting, error);
-	if (r < 0 || !recorded)
+	if (r < 0 || !recorded.generation)
 		return r;
 	step_reached(NULL, "committed");
-	lbd->recorded_generation = recorded;
-	memcpy(lbd->recorded_config, next->digest, sizeof(lbd->recorded_config));
+	lbd_recorded(lbd, &recorded);
 	store_copy(&lbd->store);
 	step_reached(NULL, "copied");
 	store_prune(&lbd->store);
@@ -281,9 +242,8 @@ static int commit(struct lbd *lbd, struct desired *next, const struct change *ch
 static void take_over(struct lbd *lbd, struct desired *next)
 {
 	if (next->borrowed) {
-		free(lbd->running.overrides);
-		lbd->running.overrides = next->overrides;
-		lbd->running.n_overrides = next->n_overrides;
+		lb_words_done(&lbd->running.words);
+		lbd->running.words = next->words;
 		memcpy(lbd->running.file_digest, next->file_digest, sizeof(next->file_digest));
 	} else {
 		desired_done(&lbd->running);
@@ -310,16 +270,28 @@ static int check(struct lbd *lbd, const struct desired *next, const struct chang
 static int plan_next(struct lbd *lbd, const struct desired *next, const struct change *change,
 		     struct lb_plan **ret_plan, struct lb_error *error)
 {
+	struct lb_intent intent = intent_of(lbd, &next->words);
+	_cleanup_(freep) struct lb_override *overrides = NULL;
 	struct lb_desired desired = {
 		.config = next->config,
-		.overrides = next->overrides,
-		.n_overrides = next->n_overrides,
 		.allow_ring_resize = change->allow_ring_resize,
 		.same_nexthops = next->borrowed && !change->starting && !lbd->replan_due_ms,
 	};
 
+	if (lb_intent_overrides(&intent, next->config, &overrides, &desired.n_overrides) < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	desired.overrides = overrides;
 	lbd->planning = next->config;
 	return lb_engine_plan(lbd->engine, &desired, ret_plan, error);
+}
+
+/* For a log line, where the text stands in quotes. Returns the buffer. */
+static const char *quotable(const char *text, char buffer[RECORD_CAUSE_MAX])
+{
+	snprintf(buffer, RECORD_CAUSE_MAX, "%s", text);
+	for (char *c = buffer; *c; c++)
+		*c = *c == '"' ? '\'' : *c;
+	return buffer;
 }
 
 static int make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
@@ -331,6 +303,7 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 	bool other = !next->borrowed || change->starting; /* backends may come or go */
 	bool interfaces = !next->borrowed && !change->starting;
 	struct plan_summary summary;
+	char cause[RECORD_CAUSE_MAX];
 	__u64 begin = now_ms(), routed, planned, committed, to;
 	int r = check(lbd, next, change, error);
 
@@ -366,6 +339,7 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		return r;
 	}
 	committed = now_ms();
+	words_tell(lbd, &lbd->running, next);
 	take_over(lbd, next);
 	if (interfaces)
 		interfaces_trim(lbd, lbd->running.config);
@@ -377,7 +351,7 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
 		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s "
 		   "nexthops_ms=%llu plan_ms=%llu commit_ms=%llu",
-		   change->cause, lb_engine_generation(lbd->engine), from, summary.services,
+		   quotable(change->cause, cause), lb_engine_generation(lbd->engine), from, summary.services,
 		   summary.slots_moved, summary.breaks ? "yes" : "no", routed - begin, planned - routed,
 		   committed - planned);
 	if (nexthops)
@@ -420,4 +394,64 @@ int change_nexthops(struct lbd *lbd, struct lb_error *error)
 	nexthops_report(lbd);
 	lbd->trim_s = TRIM_S;
 	return 1;
+}
+
+/* --- what changed besides --------------------------------------------------------------------------------
+ */
+
+#define DEBOUNCE_MS 50u
+#define RETRY_MS    2000u
+
+static int on_wanted(sd_event_source *source, uint64_t usec, void *context);
+
+static void wake_in(struct lbd *lbd, __u64 delay_ms)
+{
+	__u64 due_us = (now_ms() + delay_ms) * 1000;
+	int r;
+
+	if (!lbd->wanted) {
+		r = sd_event_add_time(lbd->event, &lbd->wanted, CLOCK_MONOTONIC, due_us, 1000, on_wanted,
+				      lbd);
+	} else {
+		r = sd_event_source_set_time(lbd->wanted, due_us);
+		if (r >= 0)
+			r = sd_event_source_set_enabled(lbd->wanted, SD_EVENT_ONESHOT);
+	}
+	if (r < 0)
+		log_error("event=timer error=\"%s\"", strerror(-r));
+}
+
+/* Plans what runs anew, with what has changed around it. */
+static int plan_wanted(struct lbd *lbd, struct lb_error *error)
+{
+	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
+	static const struct change change = { .cause = "health" };
+	int r = plan_next(lbd, &lbd->running, &change, &plan, error);
+
+	if (r < 0 || lb_plan_is_empty(plan))
+		return r;
+	return commit_plan(lbd, plan, false, error);
+}
+
+static int on_wanted(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct lbd *lbd = context;
+	struct lb_error error = {};
+
+	lbd->causes = 0;
+	if (plan_wanted(lbd, &error) == 0)
+		return 0;
+	events_add(&lbd->events, LOG_LEVEL_ERROR, "health", "%s", error.text);
+	change_wanted(lbd, CAUSE_HEALTH);
+	wake_in(lbd, RETRY_MS);
+	return 0;
+}
+
+void change_wanted(struct lbd *lbd, unsigned int causes)
+{
+	bool due = lbd->causes != 0;
+
+	lbd->causes |= causes;
+	if (!due)
+		wake_in(lbd, DEBOUNCE_MS);
 }

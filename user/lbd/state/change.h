@@ -5,12 +5,15 @@
 #pragma once
 
 #include "lbd/lbd.h"
+#include "lbd/state/configured.h"
 
 struct json;
 
 struct change {
-	const char *cause; /* for the record and the events: "apply", "rollback to 12", ... */
-	const char *kind;  /* of the event: static */
+	const char *cause;       /* for the record and the events: "apply", "rollback to 12", ... */
+	const char *kind;        /* of the event: static */
+	enum record_kind record; /* whose budget of the history it is of */
+	__u64 rollback_to;       /* generation that it goes back to; 0: it does not */
 	bool dry_run;
 	bool allow_ring_resize;
 	bool starting; /* interfaces may be missing, attachment is the caller's */
@@ -23,6 +26,9 @@ struct change {
  */
 int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan,
 		struct lb_error *error);
+
+/* Notes what the newest record is. */
+void lbd_recorded(struct lbd *lbd, const struct record *record);
 
 /* Plans and commits what runs anew, because next hops changed. Not recorded. */
 int change_nexthops(struct lbd *lbd, struct lb_error *error);
@@ -40,11 +46,10 @@ int running_text(const struct lbd *lbd, char **ret_text, size_t *ret_length, str
 /* A copy of what runs, to be changed. */
 int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error);
 
-/* Keeps the overrides whose service and backend are configured. Returns how many went. */
-size_t desired_filter_overrides(struct desired *desired);
+/* Why a plan is to be made; a bit each. */
+enum {
+	CAUSE_HEALTH = 1,
+};
 
-bool config_has_backend(const struct lb_config *config, const char *service, const char *backend);
-const struct lb_config_service *config_find_service(const struct lb_config *config, const char *service);
-
-/* The override of a backend, or NULL. */
-struct lb_override *desired_override(const struct desired *desired, const char *service, const char *backend);
+/* Something changed that a plan is made of: one comes soon, for all that has changed by then. */
+void change_wanted(struct lbd *lbd, unsigned int causes);

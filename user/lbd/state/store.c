@@ -422,6 +422,28 @@ static bool config_is_ours(const struct store *store, const char *name)
 	return strcmp(name, expected) == 0;
 }
 
+/* Removes records beyond their kind's budget; the others move to the front: how many. */
+static size_t prune_records(struct store *store, struct record *records, size_t n)
+{
+	static const size_t budget[RECORD_KINDS] = {
+		[RECORD_CONFIG] = STORE_CONFIGS,
+		[RECORD_OPERATOR] = STORE_OPERATORS,
+	};
+	size_t seen[RECORD_KINDS] = {}, kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		struct record record = records[i];
+
+		if (seen[record.kind]++ >= budget[record.kind]) {
+			store_remove_record(store, record.generation);
+			continue;
+		}
+		records[i] = records[kept];
+		records[kept++] = record;
+	}
+	return kept;
+}
+
 void store_prune(struct store *store)
 {
 	_cleanup_(closedirp) DIR *directory = NULL;
@@ -431,9 +453,7 @@ void store_prune(struct store *store)
 
 	if (store_list(store, &records, &n, NULL) < 0)
 		return;
-	keep = n < STORE_GENERATIONS ? n : STORE_GENERATIONS;
-	for (size_t i = keep; i < n; i++)
-		store_remove_record(store, records[i].generation);
+	keep = prune_records(store, records, n);
 	directory = open_list(store, "configs");
 	while (directory && (entry = readdir(directory))) {
 		size_t i = 0;

@@ -6,7 +6,7 @@
  *   format                  "weir-state 1": this directory is ours
  *   lock                    the pid of the running lbd, which holds the directory (flock)
  *   configs/DIGEST.json     configurations as they were given, by content
- *   generations/N.json      the last STORE_GENERATIONS: which configuration, which overrides, when and why
+ *   generations/N.json      the last of each kind: which configuration, which overrides, when and why
  *   copy/                   the newest record and its configuration once more
  *   aside/                  what had a name of ours and was of no use
  *
@@ -25,8 +25,6 @@
 #include <time.h>
 
 #include "lbd/state/store_record.h"
-
-#define STORE_GENERATIONS 10u
 
 struct store {
 	char directory[PATH_MAX];
@@ -90,5 +88,5 @@ void store_settle(struct store *store, const struct record *record);
 int store_put_note(struct store *store, const char *name, const char *text);
 int store_get_note(const struct store *store, const char *name, char *ret_text, size_t size);
 
-/* Removes what is older than the last STORE_GENERATIONS, and configurations nothing names. Best effort. */
+/* Removes the oldest of each kind beyond its budget, and configurations nothing names. Best effort. */
 void store_prune(struct store *store);

@@ -11,10 +11,11 @@
 
 #include "base/cleanup.h"
 #include "lbd/api/json.h"
+#include "lbd/state/words_json.h"
 
 void record_done(struct record *record)
 {
-	free(record->overrides);
+	lb_words_done(&record->words);
 	memset(record, 0, sizeof(*record));
 }
 
@@ -23,6 +24,16 @@ void records_free(struct record *records, size_t n)
 	for (size_t i = 0; i < n; i++)
 		record_done(&records[i]);
 	free(records);
+}
+
+static const char *const kinds[RECORD_KINDS] = {
+	[RECORD_CONFIG] = "config",
+	[RECORD_OPERATOR] = "operator",
+};
+
+const char *record_kind_name(enum record_kind kind)
+{
+	return kinds[kind];
 }
 
 /* A record's last member is the digest of all that stands before it. */
@@ -69,24 +80,14 @@ char *record_print(const struct record *record)
 	json_u64(&json, "stamp_ms", record->stamp_ms);
 	json_u64(&json, "generation", record->generation);
 	json_s64(&json, "time", record->time_s);
+	json_string(&json, "kind", kinds[record->kind]);
 	json_string(&json, "cause", record->cause);
+	if (record->rollback_to)
+		json_u64(&json, "rollback_to", record->rollback_to);
 	json_string(&json, "config", record->config);
 	json_string(&json, "file_digest", record->file_digest);
 	json_u64(&json, "services", record->services);
-	json_array(&json, "overrides");
-	for (size_t i = 0; i < record->n_overrides; i++) {
-		const struct lb_override *override = &record->overrides[i];
-
-		json_object(&json, NULL);
-		json_string(&json, "service", override->service);
-		json_string(&json, "backend", override->backend);
-		if (override->has_weight)
-			json_u64(&json, "weight", override->weight);
-		if (override->has_state)
-			json_string(&json, "state", lb_state_name(override->state));
-		json_object_end(&json);
-	}
-	json_array_end(&json);
+	words_write(&record->words, "overrides", false, &json);
 	json_object_end(&json);
 	add_check(&json);
 	if (json.failed) {
@@ -129,54 +130,31 @@ static int get_string(const cJSON *object, const char *key, char *ret_value, siz
 	return 0;
 }
 
-static int parse_override(const cJSON *item, struct lb_override *override)
+/* Records of lbd 0.3 have no kind: their cause tells. */
+static int parse_kind(const cJSON *tree, const char *cause, enum record_kind *ret_kind)
 {
-	char state[16];
-	double weight;
+	char kind[16];
 
-	if (get_string(item, "service", override->service, sizeof(override->service)) < 0 ||
-	    get_string(item, "backend", override->backend, sizeof(override->backend)) < 0)
+	if (!cJSON_HasObjectItem(tree, "kind")) {
+		*ret_kind = strncmp(cause, "backend set ", 12) == 0 ? RECORD_OPERATOR : RECORD_CONFIG;
+		return 0;
+	}
+	if (get_string(tree, "kind", kind, sizeof(kind)) < 0)
 		return -EINVAL;
-	if (cJSON_HasObjectItem(item, "weight")) {
-		if (get_number(item, "weight", &weight) < 0 || weight > 65535)
-			return -EINVAL;
-		override->has_weight = true;
-		override->weight = weight;
+	for (size_t i = 0; i < RECORD_KINDS; i++) {
+		if (strcmp(kinds[i], kind) == 0) {
+			*ret_kind = (enum record_kind)i;
+			return 0;
+		}
 	}
-	if (cJSON_HasObjectItem(item, "state")) {
-		if (get_string(item, "state", state, sizeof(state)) < 0 ||
-		    lb_state_parse(state, &override->state) < 0)
-			return -EINVAL;
-		override->has_state = true;
-	}
-	return 0;
-}
-
-static int parse_overrides(const cJSON *list, struct record *record)
-{
-	int n = cJSON_GetArraySize(list);
-	const cJSON *item;
-
-	if (!cJSON_IsArray(list))
-		return -EINVAL;
-	record->overrides = calloc(n ? n : 1, sizeof(*record->overrides));
-	if (!record->overrides)
-		return -ENOMEM;
-	cJSON_ArrayForEach (item, list) {
-		int r = parse_override(item, &record->overrides[record->n_overrides]);
-
-		if (r < 0)
-			return r;
-		record->n_overrides++;
-	}
-	return 0;
+	return -EINVAL;
 }
 
 int record_parse(const char *text, size_t length, struct record *ret_record, struct lb_error *error)
 {
 	_cleanup_(cjson_freep) cJSON *tree = cJSON_ParseWithLength(text, length);
 	struct record record = {};
-	double generation, time_s, services, stamp_ms = 0;
+	double generation, time_s, services, stamp_ms = 0, rollback_to = 0;
 	int r;
 
 	if (!cJSON_IsObject(tree))
@@ -198,12 +176,16 @@ int record_parse(const char *text, size_t length, struct record *ret_record, str
 	    strspn(record.config, "0123456789abcdef") != STORE_DIGEST - 1)
 		return lb_error_set(error, EINVAL, "\"config\" is not a digest");
 	record.stamp_ms = stamp_ms;
+	if (parse_kind(tree, record.cause, &record.kind) < 0)
+		return lb_error_set(error, EINVAL, "\"kind\" is not one that this version knows");
+	if (cJSON_HasObjectItem(tree, "rollback_to") && get_number(tree, "rollback_to", &rollback_to) < 0)
+		return lb_error_set(error, EINVAL, "\"rollback_to\" is not a generation");
+	record.rollback_to = rollback_to;
 	record.generation = generation;
 	record.time_s = time_s;
 	record.services = services;
-	r = parse_overrides(cJSON_GetObjectItemCaseSensitive(tree, "overrides"), &record);
+	r = words_read(cJSON_GetObjectItemCaseSensitive(tree, "overrides"), &record.words);
 	if (r < 0) {
-		record_done(&record);
 		return lb_error_set(error, -r, "\"overrides\" is not what it should be");
 	}
 	*ret_record = record;

@@ -289,11 +289,8 @@ static int record_copy(const struct record *record, struct record *ret_record)
 {
 	struct record copy = *record;
 
-	copy.overrides = calloc(record->n_overrides + 1, sizeof(*copy.overrides));
-	if (!copy.overrides)
+	if (lb_words_copy(&record->words, &copy.words) < 0)
 		return -ENOMEM;
-	if (record->n_overrides)
-		memcpy(copy.overrides, record->overrides, record->n_overrides * sizeof(*copy.overrides));
 	*ret_record = copy;
 	return 0;
 }

@@ -121,6 +121,24 @@ static inline bool lb_word_is_over(const struct lb_word *word, __s64 now_s)
 /* When the next word is over (wall clock, s); 0: none ends. It may be past. */
 __s64 lb_words_next_end(const struct lb_words *words);
 
+/*
+ * Two clocks: the wall clock alone means something after a boot, so words carry it; how long something has
+ * lasted is what a clock says that nobody sets (CLOCK_BOOTTIME). Zeroed at first.
+ */
+struct lb_clock {
+	__s64 wall_ms;
+	__s64 run_ms;
+};
+
+/* How far the wall clock was set, in s, since the last call: 0 for what is no more than NTP's slewing. */
+__s64 lb_clock_jump_s(struct lb_clock *clock, __s64 wall_ms, __s64 run_ms);
+
+/* The wall clock was set: words that end last as long as they were to. */
+void lb_words_move(struct lb_words *words, __s64 by_s);
+
+/* Words from the disk: none lasts longer than it was to, whatever the wall clock has become meanwhile. */
+void lb_words_bound(struct lb_words *words, __s64 now_s);
+
 /* --- verdicts --------------------------------------------------------------------------------------------
  */
 

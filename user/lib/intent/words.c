@@ -202,3 +202,40 @@ __s64 lb_words_next_end(const struct lb_words *words)
 	}
 	return end;
 }
+
+/* A clock that is slewed differs by less from one look to the next, even an hour apart (500 ppm). */
+#define JUMP_MS 2000
+
+__s64 lb_clock_jump_s(struct lb_clock *clock, __s64 wall_ms, __s64 run_ms)
+{
+	__s64 jump_ms = clock->wall_ms ? wall_ms - clock->wall_ms - (run_ms - clock->run_ms) : 0;
+
+	clock->wall_ms = wall_ms;
+	clock->run_ms = run_ms;
+	return jump_ms >= JUMP_MS || jump_ms <= -JUMP_MS ? jump_ms / 1000 : 0;
+}
+
+void lb_words_move(struct lb_words *words, __s64 by_s)
+{
+	for (size_t i = 0; i < words->n; i++) {
+		struct lb_word *word = &words->all[i];
+
+		if (!word->until_s)
+			continue;
+		word->since_s += by_s;
+		word->until_s += by_s;
+	}
+}
+
+void lb_words_bound(struct lb_words *words, __s64 now_s)
+{
+	for (size_t i = 0; i < words->n; i++) {
+		struct lb_word *word = &words->all[i];
+		__s64 lasts_s = word->until_s - word->since_s;
+
+		if (!word->until_s || word->since_s <= now_s)
+			continue;
+		word->since_s = now_s;
+		word->until_s = now_s + lasts_s;
+	}
+}
