@@ -135,6 +135,19 @@ def drops_flows_events_generations(lbd):
     expect(lbctl("config").out == json.dumps(canned.ANSWERS["GET /v1/config"]) + "\n")
 
 
+@test
+def health_shows_what_checks_say_and_what_follows(lbd):
+    r = lbctl("health")
+    expect(re.search(r"web +web-1 +drain +0.0 % +open +1 min 1 s +tcp: refused, 0.4 s ago +refused, 4 checks in a row", r.out), r)
+    expect(re.search(r"web +web-2 +active +100.0 % +- +- +not checked", r.out), r)
+    expect("only 20 of 200 of its weight can serve" in r.out, r)
+    lbd.answers["GET /v1/health/web/web-1"] = canned.ANSWERS["GET /v1/health"]
+    expect(lbctl("health", "web", "web-1").rc == 0, r)
+    lbd.answers["GET /v1/health"] = dict(canned.ANSWERS["GET /v1/health"], checker={"connected": False}, backends=[])
+    r = lbctl("health")
+    expect("lb-checkd is away" in r.out and "no backend is checked" in r.out, r)
+
+
 # --- again and again -------------------------------------------------------------------------------------------
 
 def counting():

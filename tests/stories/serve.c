@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * serve NAME PORT: answers requests (message.h) over TCP and UDP, IPv4 and IPv6, with its name. One epoll
- * loop; a connection has one request on the way at a time. Runs until it is killed.
+ * serve NAME PORT: answers requests (message.h) over TCP and UDP, IPv4 and IPv6, with its name. SIGUSR1 has
+ * it leave gracefully. One epoll loop; a connection has one request on the way at a time. Runs until it is
+ * killed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -25,6 +26,7 @@ struct connection {
 };
 
 static const char *name;
+static volatile sig_atomic_t leaving; /* SIGUSR1: no new connections, those there are go on */
 static int epoll = -1;
 
 static _Noreturn void die(const char *what)
@@ -133,6 +135,19 @@ static void answer_datagrams(int fd)
 	}
 }
 
+static void on_leave(int signal_number)
+{
+	leaving = 1;
+}
+
+/* As a server that stops gracefully: who has been let in is served. */
+static void leave(int *listener)
+{
+	accept_all(*listener);
+	close(*listener);
+	*listener = -1;
+}
+
 int main(int argc, char **argv)
 {
 	struct rlimit files = { 65536, 65536 };
@@ -144,6 +159,7 @@ int main(int argc, char **argv)
 	}
 	name = argv[1];
 	signal(SIGPIPE, SIG_IGN);
+	signal(SIGUSR1, on_leave);
 	setrlimit(RLIMIT_NOFILE, &files);
 	epoll = epoll_create1(EPOLL_CLOEXEC);
 	stream = listen_on(SOCK_STREAM, argv[2]);
@@ -154,6 +170,8 @@ int main(int argc, char **argv)
 		struct epoll_event events[256];
 		int n = epoll_wait(epoll, events, 256, -1);
 
+		if (leaving && stream >= 0)
+			leave(&stream);
 		if (n < 0 && errno != EINTR)
 			die("epoll_wait");
 		for (int i = 0; i < n; i++) {

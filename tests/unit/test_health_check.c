@@ -129,7 +129,7 @@ struct fleet {
 	struct lb_suspect suspect;
 	struct lb_suspect_address addresses[ADDRESSES];
 	unsigned int n, services;
-	__u64 now_ns;
+	__u64 round_ms, now_ns;
 };
 
 static void fleet_init(struct fleet *fleet, unsigned int n, unsigned int services)
@@ -137,12 +137,13 @@ static void fleet_init(struct fleet *fleet, unsigned int n, unsigned int service
 	memset(fleet, 0, sizeof(*fleet));
 	fleet->n = n;
 	fleet->services = services;
+	fleet->round_ms = 1000;
 	fleet->now_ns = 100000 * MS;
 	for (unsigned int i = 0; i < n; i++)
 		lb_suspect_add(&fleet->suspect, i % services);
 }
 
-/* One round of checks over a second, of which the first bad ones fail. */
+/* One round of checks, of which the first bad ones fail. */
 static void round_of(struct fleet *fleet, unsigned int bad)
 {
 	for (unsigned int i = 0; i < fleet->n; i++) {
@@ -151,7 +152,7 @@ static void round_of(struct fleet *fleet, unsigned int bad)
 
 		lb_suspect_result(&fleet->suspect, &suspect_config, &fleet->addresses[i], i % fleet->services,
 				  &result, fleet->now_ns);
-		fleet->now_ns += 1000 * MS / fleet->n;
+		fleet->now_ns += fleet->round_ms * MS / fleet->n;
 	}
 }
 
@@ -205,16 +206,18 @@ static void test_first_of_many_do_not_fall_before_the_rest_is_heard(void **state
 	/* All known, three heard, all three fail: held back, for a window at most. */
 	fleet_init(&fleet, 20, 4);
 	fleet.n = 3;
+	fleet.round_ms = 300;
 	round_of(&fleet, 3);
 	assert_int_equal(fleet.suspect.state, LB_SUSPICION_DOUBT);
 	assert_true(lb_suspect_holds(&fleet.suspect));
 	assert_true(
 		lb_suspect_believes(&fleet.suspect, &(struct lb_result){ fleet.now_ns, fleet.now_ns, 0 }));
-	for (int second = 0; second < 3; second++)
+	for (int i = 0; i < 10; i++)
 		round_of(&fleet, 3);
 	assert_int_equal(fleet.suspect.state, LB_SUSPICION_NONE);
 	/* A doubt that is over does not stand in the way of a freeze. */
 	fleet.n = 20;
+	fleet.round_ms = 1000;
 	round_of(&fleet, 20);
 	assert_int_equal(fleet.suspect.state, LB_SUSPICION_FROZEN);
 }

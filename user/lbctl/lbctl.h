@@ -153,6 +153,7 @@ int verb_capture(struct lbctl *c);
 int verb_ring(struct lbctl *c);
 int verb_explain(struct lbctl *c);
 int verb_flows(struct lbctl *c);
+int verb_health(struct lbctl *c);
 int verb_events(struct lbctl *c);
 int verb_version(struct lbctl *c);
 int verb_help(struct lbctl *c);

@@ -27,6 +27,7 @@
 struct capture;
 struct capture_program;
 struct explain_program;
+struct health;
 struct http;
 struct redirect;
 
@@ -83,6 +84,7 @@ struct lbd {
 	const struct capture_program *(*capture_program)(struct lbd *lbd); /* to be run instead; NULL: none */
 	void (*capture_stop)(struct lbd *lbd, const char *why); /* before the program is another one */
 	struct explain_program *explain;                        /* NULL: not yet asked for */
+	struct health *health;                                  /* checks and what follows; NULL: not yet */
 	struct redirect *redirect; /* what counts redirected packets; NULL: not yet */
 	__u64 attach_retry_ms;     /* when to try again what is not attached; 0: nothing to try */
 

@@ -21,6 +21,7 @@
 #include "lbd/capture/capture.h"
 #include "lbd/capture/explain.h"
 #include "lbd/clock.h"
+#include "lbd/health/health.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/nexthops.h"
 #include "lbd/kernel/redirect.h"
@@ -295,6 +296,8 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 	if (r == 0)
 		redirect_open(lbd);
 	if (r == 0)
+		r = health_open(lbd, intent_judge, error);
+	if (r == 0)
 		r = first_commit(lbd, &next, why, error);
 	/* What was recorded anew is copied already. */
 	if (r == 0 && newest && lbd->recorded_generation == newest->generation &&
@@ -392,6 +395,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 
 	sweeper_stop(lbd);
 	capture_stop_all(lbd, "the agent stops", true);
+	health_close(lbd);
 	http_free(lbd->api);
 	if (lbd->socket_path[0])
 		unlink(lbd->socket_path);

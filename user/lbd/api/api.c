@@ -38,6 +38,9 @@ static const struct route {
 	{ "GET", "/v1/drops", 0, api_drops },
 	{ "GET", "/v1/flows", 0, api_flows, "service limit" },
 	{ "GET", "/v1/events", 0, api_events, "since" },
+	{ "GET", "/v1/health", 0, api_health },
+	{ "GET", "/v1/health/*", 0, api_health },
+	{ "GET", "/v1/health/*/*", 0, api_health },
 	{ "GET", "/v1/capture", 0, api_capture, "count seconds service backend flow drops?" },
 	{ "POST", "/v1/explain", SMALL_BODY, api_explain },
 };

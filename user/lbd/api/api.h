@@ -35,4 +35,5 @@ api_verb api_patch;                                                      /* api_
 api_verb api_services, api_service, api_backends, api_ring;              /* api_services.c */
 api_verb api_stats, api_drops, api_flows, api_events;                    /* api_stats.c */
 api_verb api_capture;                                                    /* api_capture.c */
+api_verb api_health;                                                     /* api_health.c */
 api_verb api_explain;                                                    /* api_explain.c */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "lbd/health/health.h"
 #include "lbd/kernel/redirect.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
@@ -189,6 +190,7 @@ static void handle(void *context, const struct http_request *request, struct htt
 		write_totals(lbd, &answer->body);
 		write_redirects(lbd, &answer->body);
 		write_backends(lbd, &answer->body);
+		health_metrics(lbd, &answer->body);
 	} else if (strcmp(request->path, "/healthz") == 0) {
 		line(&answer->body, "ok\n");
 	} else if (strcmp(request->path, "/readyz") == 0) {

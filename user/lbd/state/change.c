@@ -9,6 +9,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "lbd/health/health.h"
 #include "lbd/state/change_plan.h"
 #include "base/cleanup.h"
 #include "lbd/api/metrics.h"
@@ -345,6 +346,9 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		interfaces_trim(lbd, lbd->running.config);
 	if (other)
 		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
+	if (other)
+		health_configure(lbd);
+	health_heed(lbd);
 	/* The ring of a large service alone takes some MiB to make. */
 	lbd->trim_s = TRIM_S;
 	netlink_keep(&lbd->netlink);
@@ -399,7 +403,7 @@ int change_nexthops(struct lbd *lbd, struct lb_error *error)
 /* --- what changed besides --------------------------------------------------------------------------------
  */
 
-#define DEBOUNCE_MS 50u
+#define DEBOUNCE_MS 5u /* in which verdicts of one burst come together */
 #define RETRY_MS    2000u
 
 static int on_wanted(sd_event_source *source, uint64_t usec, void *context);
@@ -430,7 +434,11 @@ static int plan_wanted(struct lbd *lbd, struct lb_error *error)
 
 	if (r < 0 || lb_plan_is_empty(plan))
 		return r;
-	return commit_plan(lbd, plan, false, error);
+	r = commit_plan(lbd, plan, false, error);
+	if (r == 0)
+		events_add(&lbd->events, LOG_LEVEL_INFO, "health", "generation=%llu",
+			   lb_engine_generation(lbd->engine));
+	return r;
 }
 
 static int on_wanted(sd_event_source *source, uint64_t usec, void *context)

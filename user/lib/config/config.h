@@ -15,6 +15,7 @@
 #include "lb/types.h"
 #include "base/address.h"
 #include "base/error.h"
+#include "config/config_health.h"
 
 enum lb_attach { LB_ATTACH_DISPATCHER, LB_ATTACH_EXCLUSIVE };
 enum lb_xdp_mode { LB_XDP_NATIVE, LB_XDP_GENERIC };
@@ -38,7 +39,10 @@ struct lb_config_backend {
 	enum lb_state state;
 	__u8 server_id[LB_QUIC_SERVER_ID_MAX]; /* what the backend puts into its QUIC connection IDs */
 	__u8 server_id_bytes;                  /* 0: none */
+	__u8 tier;                             /* 0: first */
+	struct lb_config_check *check;         /* owned; NULL: as the service says */
 };
+#define LB_CONFIG_TIER_MAX 7
 
 /* QUIC-LB plain-text configuration (affinity quic); up to two live at once so that they can rotate. */
 #define LB_QUIC_CONFIGS_MAX 2
@@ -65,6 +69,7 @@ struct lb_config_service {
 	__u16 gue_port; /* host byte order */
 	size_t n_quic;
 	struct lb_config_quic quic[LB_QUIC_CONFIGS_MAX];
+	struct lb_config_health health;
 	struct lb_config_backend *backends; /* owned; in file order */
 	size_t n_backends;
 };
@@ -91,6 +96,8 @@ struct lb_config {
 		char socket[108]; /* UNIX socket of the API */
 		char metrics[64]; /* "127.0.0.1:9100"-like; empty: off */
 	} api;
+	struct lb_config_health health;
+	struct lb_config_checker checker;
 	struct lb_config_service *services; /* owned; in file order */
 	size_t n_services;
 };

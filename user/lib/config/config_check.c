@@ -551,5 +551,5 @@ int lb_config_check(struct lb_reading *reading, const struct lb_config *config)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return lb_config_check_health(reading, config);
 }

@@ -21,13 +21,25 @@ struct spot {
 	bool syntax;
 };
 
+static void free_service(struct lb_config_service *service)
+{
+	/* What was being read when it failed may have no backends yet. */
+	for (size_t i = 0; service->backends && i < service->n_backends; i++)
+		free(service->backends[i].check);
+	free(service->health.check);
+	free(service->health.breaker);
+	free(service->backends);
+}
+
 void lb_config_free(struct lb_config *config)
 {
 	if (!config)
 		return;
 	for (size_t i = 0; i < config->n_services; i++)
-		free(config->services[i].backends);
+		free_service(&config->services[i]);
 	free(config->services);
+	free(config->health.check);
+	free(config->health.breaker);
 	free(config->interfaces);
 	free(config);
 }
@@ -178,9 +190,15 @@ __u32 lb_config_ring_size(size_t n_backends)
 	return size;
 }
 
+static bool same_check(const struct lb_config_check *a, const struct lb_config_check *b)
+{
+	return a == b || (a && b && memcmp(a, b, sizeof(*a)) == 0);
+}
+
 static bool same_backend(const struct lb_config_backend *a, const struct lb_config_backend *b)
 {
-	return a->weight == b->weight && a->state == b->state && a->server_id_bytes == b->server_id_bytes &&
+	return a->weight == b->weight && a->tier == b->tier && same_check(a->check, b->check) &&
+	       a->state == b->state && a->server_id_bytes == b->server_id_bytes &&
 	       memcmp(a->server_id, b->server_id, sizeof(a->server_id)) == 0 &&
 	       lb_address_equal(&a->address, &b->address) && strcmp(a->name, b->name) == 0;
 }

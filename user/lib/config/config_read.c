@@ -96,6 +96,11 @@ static void set_default(const struct lb_schema_key *key, void *base)
 {
 	char *field = (char *)base + key->offset;
 
+	if (key->inherits) {
+		if (key->type == LB_SCHEMA_INTEGER)
+			lb_schema_store(field, key->size, -1);
+		return;
+	}
 	switch (key->type) {
 	case LB_SCHEMA_INTEGER:
 	case LB_SCHEMA_CHOICE:
@@ -110,7 +115,7 @@ static void set_default(const struct lb_schema_key *key, void *base)
 			key->format->read(key, key->text, field, (char[LB_SCHEMA_REASON_MAX]){ 0 });
 		break;
 	case LB_SCHEMA_OBJECT:
-		for (const struct lb_schema_key *inner = key->object; inner->name; inner++)
+		for (const struct lb_schema_key *inner = key->object; inner->name && !key->owned; inner++)
 			set_default(inner, field);
 		break;
 	case LB_SCHEMA_ARRAY:
@@ -257,6 +262,14 @@ static int read_value(struct lb_reading *reading, const struct lb_schema_key *ke
 	case LB_SCHEMA_OBJECT:
 		if (!cJSON_IsObject(node))
 			return wrong_type(reading, key, place, node);
+		if (key->owned) {
+			void *object = calloc(1, key->size);
+
+			if (!object)
+				return -ENOMEM;
+			*(void **)field = object; /* the key is read once: another time is an error */
+			field = object;
+		}
 		return read_object(reading, key->object, place, node, field);
 	case LB_SCHEMA_ARRAY:
 		return read_array(reading, key, place, node, base);

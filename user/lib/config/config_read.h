@@ -50,3 +50,9 @@ int lb_config_read(struct lb_reading *reading, struct lb_config *config);
 
 /* Checks what must hold between the keys. 0, -EINVAL, -ENOMEM. */
 int lb_config_check(struct lb_reading *reading, const struct lb_config *config);
+
+/* --- config_check_health.c -------------------------------------------------------------------------------
+ */
+
+/* Checks that can never work are errors. 0, -EINVAL. */
+int lb_config_check_health(struct lb_reading *reading, const struct lb_config *config);

@@ -58,30 +58,16 @@ static void write_string(FILE *out, const struct lb_schema_key *key, const void 
 /* Whether a key would be written; a key without default is left out when it was not given. */
 static bool given(const struct lb_schema_key *key, const void *base)
 {
-	const void *field = (const char *)base + key->offset;
-	char text[LB_SCHEMA_TEXT_MAX];
-	__s64 value;
-
-	if (key->required || lb_schema_has_default(key))
+	if (key->required || lb_schema_has_default(key) || key->type == LB_SCHEMA_ARRAY)
 		return true;
-	switch (key->type) {
-	case LB_SCHEMA_INTEGER:
-		value = lb_schema_load(field, key->size);
-		return value >= key->minimum && value <= key->maximum;
-	case LB_SCHEMA_STRING:
-		key->format->print(field, text, sizeof(text));
-		return text[0];
-	case LB_SCHEMA_OBJECT:
-		for (const struct lb_schema_key *inner = key->object; inner->name; inner++) {
-			if (inner->type == LB_SCHEMA_ARRAY
-				    ? *(const size_t *)((const char *)field + inner->count_offset) != 0
-				    : given(inner, field))
-				return true;
-		}
-		return false;
-	default:
-		return true;
+	if (key->type != LB_SCHEMA_OBJECT || key->owned)
+		return lb_schema_given(key, base);
+	for (const struct lb_schema_key *inner = key->object; inner->name; inner++) {
+		if (inner->type == LB_SCHEMA_ARRAY ? lb_schema_given(inner, (const char *)base + key->offset)
+						   : given(inner, (const char *)base + key->offset))
+			return true;
 	}
+	return false;
 }
 
 static void write_value(FILE *out, const struct lb_schema_key *key, const void *base, int depth)
@@ -103,7 +89,7 @@ static void write_value(FILE *out, const struct lb_schema_key *key, const void *
 		write_string(out, key, field);
 		break;
 	case LB_SCHEMA_OBJECT:
-		write_object(out, key->object, field, depth);
+		write_object(out, key->object, key->owned ? *(const void *const *)field : field, depth);
 		break;
 	case LB_SCHEMA_ARRAY:
 		write_array(out, key, base, depth);

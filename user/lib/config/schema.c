@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "config/config.h"
+#include "config/schema_rows.h"
 
 /* clang-format off */
 
@@ -69,19 +70,6 @@ const struct lb_schema_choice lb_schema_fragments[] = {
 	{ NULL, 0, NULL }
 };
 
-/* Rows. The structure that a table describes is the macro T. */
-#define FIELD(member) .offset = offsetof(T, member), .size = sizeof(((T *)0)->member)
-#define INTEGER(from, to, otherwise) \
-	.type = LB_SCHEMA_INTEGER, .minimum = (from), .maximum = (to), .value = (otherwise)
-#define BOOLEAN(otherwise) .type = LB_SCHEMA_BOOLEAN, .value = (otherwise)
-#define CHOICE(list, otherwise) .type = LB_SCHEMA_CHOICE, .choices = (list), .value = (otherwise)
-#define STRING(how) .type = LB_SCHEMA_STRING, .format = &(how)
-#define OBJECT(keys) .type = LB_SCHEMA_OBJECT, .object = (keys)
-#define ARRAY(keys, pointer, count, from, to) \
-	.type = LB_SCHEMA_ARRAY, .object = (keys), .offset = offsetof(T, pointer), .size = sizeof(*((T *)0)->pointer), \
-	.count_offset = offsetof(T, count), .minimum = (from), .maximum = (to)
-#define NO_CHOICE (-1)
-
 #define T struct lb_config_backend
 static const struct lb_schema_key backend_keys[] = {
 	{ .name = "name", .required = true, FIELD(name), STRING(lb_format_name), .effect = LB_EFFECT_APPLY,
@@ -93,6 +81,10 @@ static const struct lb_schema_key backend_keys[] = {
 	  .help = "Share of new flows, relative to the other backends of the service. 0 takes no new flows." },
 	{ .name = "state", FIELD(state), CHOICE(lb_schema_state, LB_STATE_ACTIVE), .effect = LB_EFFECT_APPLY,
 	  .help = "What the backend takes part in." },
+	{ .name = "tier", FIELD(tier), INTEGER(0, LB_CONFIG_TIER_MAX, 0), .effect = LB_EFFECT_APPLY,
+	  .help = "The lowest tiers serve; higher ones only while those are short of healthy backends (spill_below_percent)." },
+	{ .name = "check", OWNED(lb_schema_check_keys, check), .effect = LB_EFFECT_APPLY,
+	  .without = "as the service says", .help = "How this backend is checked, where it differs from the others." },
 	{ .name = "server_id", STRING(lb_format_server_id), .effect = LB_EFFECT_APPLY,
 	  .without = "none",
 	  .help = "The server ID that the backend puts into its QUIC connection IDs, in hexadecimal digits, exactly as many bytes as "
@@ -157,6 +149,8 @@ static const struct lb_schema_key service_keys[] = {
 	{ .name = "quic", OBJECT(quic_keys), .effect = LB_EFFECT_APPLY,
 	  .without = "connection IDs say nothing about the backend, they are hashed",
 	  .help = "Connection IDs that carry a server ID (QUIC-LB, plain text). Only with affinity quic." },
+	{ .name = "health", FIELD(health), OBJECT(lb_schema_health_keys), .effect = LB_EFFECT_APPLY,
+	  .help = "Checks and breakers of this service, where they differ from those at the top." },
 	{ .name = "backends", .required = true, ARRAY(backend_keys, backends, n_backends, 0, LB_BACKENDS_PER_SERVICE_MAX),
 	  .effect = LB_EFFECT_APPLY,
 	  .help = "The pool. While it is empty, packets to the service are dropped with reason no_backend." },
@@ -233,6 +227,10 @@ const struct lb_schema_key lb_schema[] = {
 	  .help = "The sweeper, which cleans up after moves." },
 	{ .name = "api", OBJECT(api_keys), .effect = LB_EFFECT_START,
 	  .help = "Where lbd can be reached." },
+	{ .name = "health", FIELD(health), OBJECT(lb_schema_health_keys), .effect = LB_EFFECT_APPLY,
+	  .help = "Checks and breakers of all services, unless they say otherwise." },
+	{ .name = "checker", FIELD(checker), OBJECT(lb_schema_checker_keys), .effect = LB_EFFECT_APPLY,
+	  .help = "The program that checks, lb-checkd." },
 	{ .name = "services", .required = true, ARRAY(service_keys, services, n_services, 0, LB_SERVICES_MAX),
 	  .effect = LB_EFFECT_APPLY,
 	  .help = "The services. No two have the same VIP, protocol and port; two port ranges of a VIP and protocol may lie one in the "
@@ -258,7 +256,7 @@ const char *lb_schema_effect_text(enum lb_schema_effect effect)
 
 bool lb_schema_has_default(const struct lb_schema_key *key)
 {
-	if (key->required)
+	if (key->required || key->inherits)
 		return false;
 	switch (key->type) {
 	case LB_SCHEMA_INTEGER:
@@ -270,6 +268,51 @@ bool lb_schema_has_default(const struct lb_schema_key *key)
 		return key->text;
 	default:
 		return false;
+	}
+}
+
+bool lb_schema_given(const struct lb_schema_key *key, const void *base)
+{
+	const void *field = (const char *)base + key->offset;
+	char text[LB_SCHEMA_TEXT_MAX];
+	__s64 value;
+
+	switch (key->type) {
+	case LB_SCHEMA_INTEGER:
+		value = lb_schema_load(field, key->size);
+		return value >= key->minimum && value <= key->maximum;
+	case LB_SCHEMA_CHOICE:
+		value = lb_schema_load(field, key->size);
+		for (const struct lb_schema_choice *choice = key->choices; choice->name; choice++) {
+			if (choice->value == value)
+				return true;
+		}
+		return false;
+	case LB_SCHEMA_STRING:
+		key->format->print(field, text, sizeof(text));
+		return text[0];
+	case LB_SCHEMA_OBJECT:
+		if (key->owned)
+			return *(void *const *)field;
+		for (const struct lb_schema_key *inner = key->object; inner->name; inner++) {
+			if (lb_schema_given(inner, field))
+				return true;
+		}
+		return false;
+	case LB_SCHEMA_ARRAY:
+		return *(const size_t *)((const char *)base + key->count_offset) != 0;
+	default:
+		return true;
+	}
+}
+
+void lb_schema_clear(const struct lb_schema_key *keys, void *base)
+{
+	for (const struct lb_schema_key *key = keys; key->name; key++) {
+		if (key->type == LB_SCHEMA_OBJECT && !key->owned)
+			lb_schema_clear(key->object, (char *)base + key->offset);
+		else if (key->type == LB_SCHEMA_INTEGER)
+			lb_schema_store((char *)base + key->offset, key->size, -1);
 	}
 }
 

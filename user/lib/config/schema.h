@@ -75,6 +75,8 @@ struct lb_schema_key {
 	const char *without;    /* what holds when the key is absent and has no default, for people */
 	const char *range_note; /* more about what is accepted, for people, or NULL */
 	size_t count_offset;    /* ARRAY: of the size_t that counts the elements */
+	bool owned;             /* OBJECT: behind a pointer, NULL when it was not given */
+	bool inherits;          /* not given here: as the level above says; the default is that of the top */
 	bool in_place;          /* ARRAY: elements lie in the structure, not behind a pointer */
 	const struct lb_schema_choice *choices;
 	const struct lb_schema_format *format;
@@ -87,6 +89,12 @@ struct lb_schema_key {
 /* The keys of the whole file; the structure is struct lb_config. */
 extern const struct lb_schema_key lb_schema[];
 
+/* Health: schema_health.c; the structures are in config_health.h. */
+extern const struct lb_schema_key lb_schema_check_keys[];
+extern const struct lb_schema_key lb_schema_breaker_keys[];
+extern const struct lb_schema_key lb_schema_health_keys[];
+extern const struct lb_schema_key lb_schema_checker_keys[];
+
 /* A complete example configuration, as printed in the manual page. */
 extern const char lb_schema_example[];
 
@@ -97,6 +105,7 @@ extern const struct lb_schema_choice lb_schema_algorithm[];
 extern const struct lb_schema_choice lb_schema_affinity[];
 extern const struct lb_schema_choice lb_schema_state[];
 extern const struct lb_schema_choice lb_schema_fragments[];
+extern const struct lb_schema_choice lb_schema_check_kind[];
 
 extern const struct lb_schema_format lb_format_seed;
 extern const struct lb_schema_format lb_format_name;
@@ -109,6 +118,12 @@ extern const struct lb_schema_format lb_format_port;
 extern const struct lb_schema_format lb_format_socket;
 extern const struct lb_schema_format lb_format_listen;
 extern const struct lb_schema_format lb_format_server_id;
+extern const struct lb_schema_format lb_format_method;
+extern const struct lb_schema_format lb_format_http_path;
+extern const struct lb_schema_format lb_format_host;
+extern const struct lb_schema_format lb_format_file;
+extern const struct lb_schema_format lb_format_status;
+extern const struct lb_schema_format lb_format_check_text;
 
 /* What a key accepts, to complete "KEY must be ...". Returns the buffer. */
 #define LB_SCHEMA_ACCEPTED_MAX 256
@@ -116,6 +131,12 @@ const char *lb_schema_accepted(const struct lb_schema_key *key, char buffer[LB_S
 
 /* Whether a default exists (an INTEGER outside its range stands for "none"). */
 bool lb_schema_has_default(const struct lb_schema_key *key);
+
+/* Whether a key without default has been given in its structure. */
+bool lb_schema_given(const struct lb_schema_key *key, const void *base);
+
+/* Makes a zeroed structure one in which nothing is given. */
+void lb_schema_clear(const struct lb_schema_key *keys, void *base);
 
 /* "when lbd starts" */
 const char *lb_schema_effect_text(enum lb_schema_effect effect);

@@ -212,9 +212,10 @@ static int read_address(const struct lb_schema_key *key, const char *text, void 
 
 static bool print_address(const void *field, char *text, size_t size)
 {
+	const struct lb_address *address = field;
 	char buffer[LB_ADDRESS_TEXT_MAX];
 
-	snprintf(text, size, "%s", lb_address_text(field, buffer));
+	snprintf(text, size, "%s", address->family ? lb_address_text(address, buffer) : "");
 	return false;
 }
 

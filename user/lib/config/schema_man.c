@@ -54,7 +54,9 @@ static void write_default(FILE *out, const struct lb_schema_key *key)
 		fputs("Required.", out);
 		return;
 	}
-	if (!lb_schema_has_default(key)) {
+	if (key->inherits)
+		fputs("If it is not given: as the level above says. ", out);
+	if (!lb_schema_has_default(key) && (!key->inherits || key->without)) {
 		fputs(key->without ? "Default: " : "Optional", out);
 		write_text(out, key->without ? key->without : "");
 		fputc('.', out);
@@ -115,6 +117,13 @@ static void write_key(FILE *out, const struct lb_schema_key *key)
 		write_choices(out, key);
 }
 
+static void write_elsewhere(FILE *out, const struct lb_schema_key *key, const char *path)
+{
+	fputs(".SS ", out);
+	write_text(out, path);
+	fprintf(out, ".%s\nThe keys of health.%s.\n", key->name, key->name);
+}
+
 /* A section for the object, then one for each object in it. */
 static void write_section(FILE *out, const struct lb_schema_key *keys, const char *path)
 {
@@ -128,6 +137,11 @@ static void write_section(FILE *out, const struct lb_schema_key *keys, const cha
 
 		if (!key->object)
 			continue;
+		/* The same at every level: described once, at the top. */
+		if (key->owned && strcmp(path, "health") != 0) {
+			write_elsewhere(out, key, path);
+			continue;
+		}
 		snprintf(inner, sizeof(inner), "%s%s%s%s", path, path[0] ? "." : "", key->name,
 			 key->type == LB_SCHEMA_ARRAY ? "[]" : "");
 		write_section(out, key->object, inner);

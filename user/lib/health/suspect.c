@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * Counting by windows: an address counts in the part of the window in which it was last heard of, as what it
- * was then. Every result costs the same, however many addresses there are.
+ * was then; one that fails and is asked more often for it counts where it began to fail. Every result costs
+ * the same, however many addresses there are.
  */
 #include "health/suspect.h"
 
 #include <string.h>
 
 #include "health/check.h"
+
+#define RECENT_BUCKETS                                                                                       \
+	3u /* in which a trouble that has just begun shows: what was heard before it is outside */
 
 static const char *const names[] = {
 	[LB_SUSPICION_NONE] = "none",
@@ -76,27 +80,40 @@ static void put_in(struct lb_suspect *suspect, struct lb_suspect_address *addres
 		suspect->buckets[at].failing_services |= service_bit(service);
 }
 
+struct counts {
+	__u64 heard, failing, services;
+};
+
+/* Of the last buckets. */
+static struct counts count(const struct lb_suspect *suspect, __u64 now, unsigned int buckets)
+{
+	struct counts counts = {};
+
+	for (unsigned int i = 0; i < LB_SUSPECT_BUCKETS; i++) {
+		if (suspect->buckets[i].number + buckets <= now)
+			continue;
+		counts.heard += suspect->buckets[i].heard;
+		counts.failing += suspect->buckets[i].failing;
+		counts.services |= suspect->buckets[i].failing_services;
+	}
+	return counts;
+}
+
 /* What the counts say, whatever was said before. */
 static enum lb_suspicion judge(const struct lb_suspect *suspect, __u64 now)
 {
-	__u64 heard = 0, failing = 0, services = 0;
+	struct counts all = count(suspect, now, LB_SUSPECT_BUCKETS),
+		      recent = count(suspect, now, RECENT_BUCKETS);
 
-	for (unsigned int i = 0; i < LB_SUSPECT_BUCKETS; i++) {
-		if (suspect->buckets[i].number + LB_SUSPECT_BUCKETS <= now)
-			continue;
-		heard += suspect->buckets[i].heard;
-		failing += suspect->buckets[i].failing;
-		services |= suspect->buckets[i].failing_services;
-	}
 	if (suspect->canary_fails)
 		return LB_SUSPICION_FROZEN;
-	if (2 * failing <= heard || suspect->known < LB_SUSPECT_ADDRESSES_MIN)
+	if (suspect->known < LB_SUSPECT_ADDRESSES_MIN ||
+	    __builtin_popcountll(suspect->services_all) < (int)LB_SUSPECT_SERVICES_MIN)
 		return LB_SUSPICION_NONE;
-	if (heard >= LB_SUSPECT_ADDRESSES_MIN &&
-	    __builtin_popcountll(services) >= (int)LB_SUSPECT_SERVICES_MIN)
+	if (2 * all.failing > all.heard && all.heard >= LB_SUSPECT_ADDRESSES_MIN &&
+	    __builtin_popcountll(all.services) >= (int)LB_SUSPECT_SERVICES_MIN)
 		return LB_SUSPICION_FROZEN;
-	return failing >= LB_SUSPECT_DOUBT_MIN &&
-			       __builtin_popcountll(suspect->services_all) >= (int)LB_SUSPECT_SERVICES_MIN
+	return 2 * recent.failing > recent.heard && recent.failing >= LB_SUSPECT_DOUBT_MIN
 		       ? LB_SUSPICION_DOUBT
 		       : LB_SUSPICION_NONE;
 }
@@ -145,9 +162,12 @@ bool lb_suspect_result(struct lb_suspect *suspect, const struct lb_suspect_confi
 {
 	if (!lb_outcome_is_good(result->outcome) && !lb_outcome_is_bad(result->outcome))
 		return false;
-	take_out(suspect, address);
-	address->failing = lb_outcome_is_bad(result->outcome);
-	put_in(suspect, address, bucket_of(config, now_ns), service);
+	if (lb_outcome_is_good(result->outcome) || !address->failing ||
+	    address->bucket + LB_SUSPECT_BUCKETS <= bucket_of(config, now_ns)) {
+		take_out(suspect, address);
+		address->failing = lb_outcome_is_bad(result->outcome);
+		put_in(suspect, address, bucket_of(config, now_ns), service);
+	}
 	return lb_suspect_tick(suspect, config, now_ns);
 }
 

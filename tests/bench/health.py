@@ -1,0 +1,243 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+"""Health with real processes: how soon lb-checkd and lbd have a backend that fails out of the ring, how soon it is back,
+what a verdict costs with many services, and what a check costs.
+
+Twenty backends on one host behind the balancer; a server is closed (refuses) or its address is taken away (silence). Times
+are from the fault until the commit that packets see. Writes build/bench/health.json: a list of { "what", "value", "unit",
+"target", "holds", "samples" }; ends with status 75 where the machine is too busy to judge. Root; cleans up behind itself."""
+import json
+import os
+import random
+import re
+import subprocess
+import sys
+import threading
+import time
+
+sys.dont_write_bytecode = True
+from control import BUILD, Agent, Lab, run, spread_of_half, work_ms  # noqa: E402 pylint: disable=wrong-import-position
+from report import TOO_BUSY, interruptible  # noqa: E402 pylint: disable=wrong-import-position
+
+BACKENDS = 20
+TARGETS = [  # what, unit, target, whether more is better
+    ("process killed, interval 1 s, fall 3, fast 0.25 s: p50", "s", 1.1, False),
+    ("process killed, interval 1 s, fall 3, fast 0.25 s: p99", "s", 1.8, False),
+    ("blackhole, interval 1 s, timeout 1 s, fall 2, fast 0.25 s: p99", "s", 3.5, False),
+    ("blackhole, defaults: longest", "s", 6, False),
+    ("from the end of a fault to full weight: mean", "s", 12, False),
+    ("verdict to slots, one service of 5,000: longest", "ms", 100, False),
+    ("verdict to slots, one host in 1,000 services: longest", "ms", 1000, False),
+    ("TCP checks per CPU second of lb-checkd", "", 20000, True),
+]
+SERVERS = r"""
+import socket, sys, time
+listeners = {}
+def open_one(n):
+    s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind((f"10.99.0.{n}", 80)); s.listen(4096)
+    listeners[n] = s
+for n in range(1, int(sys.argv[1]) + 1): open_one(n)
+print("ready", flush=True)
+for line in sys.stdin:
+    word, n = line.split()
+    listeners.pop(int(n)).close() if word == "close" else open_one(int(n))
+    print(time.monotonic(), flush=True)
+"""
+
+
+class Servers:
+    """In the namespace of the gateway; they accept nothing: the kernel answers for them."""
+
+    def __init__(self, lab):
+        self.gateway = lab.namespaces()[1]
+        for n in range(1, BACKENDS + 1):
+            run("ip", "-n", self.gateway, "address", "add", f"10.99.0.{n}/32", "dev", "lo")
+        self.process = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.gateway}", "--", sys.executable, "-c", SERVERS, str(BACKENDS)],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        lab.children.append(self.process)
+        self.process.stdout.readline()
+
+    def say(self, word, n):
+        self.process.stdin.write(f"{word} {n}\n")
+        self.process.stdin.flush()
+        return float(self.process.stdout.readline())
+
+    def address(self, verb, n):
+        run("ip", "-n", self.gateway, "address", verb, f"10.99.0.{n}/32", "dev", "lo")
+        return time.monotonic()
+
+
+class TimedAgent(Agent):
+    """Notes when each line of the log came."""
+    timed = []
+
+    def drain(self):
+        self.timed = []
+        for line in self.process.stderr:
+            self.timed.append((time.monotonic(), line))
+
+    def seen(self, pattern, since, seconds):
+        """When a line came that matches, and when the commit after it did."""
+        end, at = time.monotonic() + seconds, 0
+        found = None
+        while time.monotonic() < end:
+            lines = self.timed
+            while at < len(lines):
+                when, line = lines[at]
+                at += 1
+                if when < since:
+                    continue
+                if found is None and re.search(pattern, line):
+                    found = when
+                if found is not None and 'cause="health" generation' in line:
+                    return found, when
+            time.sleep(0.005)
+        sys.exit(f"bench-health: nothing like {pattern} within {seconds} s:\n" + "".join(line for _, line in self.timed[-10:]))
+
+
+def configuration(lab, check, services=1, checked=1, backends=BACKENDS):
+    result = {"version": 1, "hash_seed": "bench", "interfaces": [{"name": "eth0", "attach": "exclusive"}],
+              "api": {"socket": lab.path("lbd.sock"), "metrics": ""}, "checker": {"socket": lab.path("checkd.sock")},
+              "services": [{"name": f"s{s}", "vip": f"203.0.{s >> 8}.{s & 255}", "protocol": "tcp", "port": 443,
+                            "backends": [{"name": f"b{n}", "address": f"10.99.0.{n}"} for n in range(1, backends + 1)]}
+                           for s in range(services)]}
+    for service in result["services"][:checked]:
+        service["health"] = {"check": {"kind": "tcp", "port": 80, **check}}
+    return result
+
+
+class Run:
+    """lbd and lb-checkd with a configuration."""
+
+    def __init__(self, lab, config):
+        lab.wipe()
+        with open(lab.path("weir.json"), "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        self.lab, self.agent = lab, TimedAgent(lab)
+        self.checkd = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{lab.prefix}-lb", "--", os.path.join(BUILD, "lb-checkd"), "--socket",
+             lab.path("checkd.sock")], stderr=subprocess.DEVNULL)
+        lab.children.append(self.checkd)
+        self.wait(lambda backends: all(b["check"]["last"] == "ok" for b in backends))
+
+    def wait(self, good, seconds=30):
+        end = time.monotonic() + seconds
+        while not good(self.agent.get("/v1/health")["backends"]):
+            if time.monotonic() > end:
+                sys.exit("bench-health: backends are not as they should be")
+            time.sleep(0.05)
+
+    def stop(self):
+        self.checkd.kill()
+        self.checkd.wait()
+        self.agent.kill()
+
+
+def find(lab, check, fault, mend, trials):
+    """Seconds from each fault to the commit; and from its end to full weight."""
+    once, out, back = Run(lab, configuration(lab, check)), [], []
+    for trial in range(trials):
+        n = trial % BACKENDS + 1
+        time.sleep(random.random())
+        begin = fault(n)
+        out.append(once.agent.seen(f"backend=b{n} from=closed to=open", begin, 20)[1] - begin)
+        end = mend(n)
+        if trial < 10:
+            back.append(once.agent.seen(f"backend=b{n} from=half-open to=closed", end, 40)[1] - end)
+    once.stop()
+    return out, back
+
+
+def verdicts(lab, servers, services, checked):
+    """Milliseconds from the verdict to the commit."""
+    check = {"interval_ms": 500, "timeout_ms": 400, "fall": 2, "fast_interval_ms": 100}
+    once, values = Run(lab, configuration(lab, check, services, checked, 4)), []
+    for trial in range(5):
+        n = trial % 4 + 1
+        begin = servers.say("close", n)
+        opened, visible = once.agent.seen(f"service=s0 backend=b{n} from=closed to=open", begin, 30)
+        values.append((visible - opened) * 1e3)
+        end = servers.say("open", n)
+        once.agent.seen(f"service=s0 backend=b{n} from=half-open to=closed", end, 60)
+    once.stop()
+    return values
+
+
+def checks_per_second(lab):
+    """lb-checkd alone, with more to do than it can: checks made for each second of processor time."""
+    sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "checkd"))
+    from agent import Agent as Peer  # pylint: disable=import-outside-toplevel
+    directory = lab.path("speed")
+    os.mkdir(directory)
+    peer = Peer(directory)
+    program = os.path.join(directory, "checkd")
+    with open(program, "w", encoding="ascii") as file:
+        file.write(f'#!/bin/sh\nexec nsenter --net=/run/netns/{lab.prefix}-lb -- {BUILD}/lb-checkd "$@"\n')
+    os.chmod(program, 0o755)
+    peer.start(program)
+    ears = threading.Thread(target=lambda: peer.hear(6), daemon=True)
+    ears.start()
+    for number in range(2000):
+        peer.set(number, "tcp", 80, address=f"10.99.0.{number % BACKENDS + 1}", interval_ms=100, fast_ms=100)
+        if number % 50 == 0:
+            time.sleep(0.01)
+    time.sleep(2)
+    before, cpu = peer.state[6], peer.cpu_s()
+    time.sleep(3)
+    after, used = peer.state[6], peer.cpu_s() - cpu
+    ears.join()
+    peer.stop()
+    return [(after - before) / used]
+
+
+def percentile(values, percent):
+    values = sorted(values)
+    return values[min(len(values) - 1, int(percent / 100 * len(values)))]
+
+
+def measure(lab, rows):
+    servers = Servers(lab)
+    fast = {"interval_ms": 1000, "fall": 3, "fast_interval_ms": 250}
+    killed, _ = find(lab, fast, lambda n: servers.say("close", n), lambda n: servers.say("open", n), 40)
+    rows.append((percentile(killed, 50), killed))
+    rows.append((percentile(killed, 99), killed))
+    silent = {"interval_ms": 1000, "timeout_ms": 1000, "fall": 2, "fast_interval_ms": 250}
+    lost, _ = find(lab, silent, lambda n: servers.address("del", n), lambda n: servers.address("add", n), 20)
+    rows.append((percentile(lost, 99), lost))
+    lost, back = find(lab, {}, lambda n: servers.address("del", n), lambda n: servers.address("add", n), 10)
+    rows.append((max(lost), lost))
+    rows.append((sum(back) / len(back), back))
+    for services, checked in ((5000, 1), (1000, 1000)):
+        values = verdicts(lab, servers, services, checked)
+        rows.append((max(values), values))
+    values = checks_per_second(lab)
+    rows.append((values[0], values))
+
+
+def main():
+    interruptible()
+    lab, rows = Lab("wh"), []
+    busy = work_ms()
+    try:
+        lab.up()
+        measure(lab, rows)
+    finally:
+        lab.down()
+    busy += work_ms()
+    report = [{"what": what, "value": round(value, 3), "unit": unit, "target": target,
+               "holds": value >= target if more else value <= target, "samples": [round(s, 3) for s in samples]}
+              for (what, unit, target, more), (value, samples) in zip(TARGETS, rows)]
+    os.makedirs(os.path.join(BUILD, "bench"), exist_ok=True)
+    with open(os.path.join(BUILD, "bench", "health.json"), "w", encoding="utf-8") as file:
+        json.dump(report, file, indent=1)
+    for row in report:
+        print(f"{'holds' if row['holds'] else 'FAILS'}  {row['value']:>10} {row['unit']:2}  (target {row['target']})  {row['what']}")
+    if not all(row["holds"] for row in report) and spread_of_half(busy) > 0.25:
+        print("the machine is too busy to judge")
+        return TOO_BUSY
+    return 0 if all(row["holds"] for row in report) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

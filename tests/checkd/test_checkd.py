@@ -1,0 +1,196 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout: 90
+"""lb-checkd alone: every kind of peer gives one outcome of the right category, within its time and a bounded number of
+bytes; its own shortage counts neither way; starts are spread; what it gives up it cannot do."""
+import os
+import shutil
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import peers  # noqa: E402 pylint: disable=wrong-import-position
+from agent import CHECKD, Agent  # noqa: E402 pylint: disable=wrong-import-position
+
+results = []
+
+
+def check(what, good, why=""):
+    results.append(good)
+    print(f"{'ok' if good else 'not ok'} {len(results)} - {what}", flush=True)
+    if not good and why != "":
+        print("# " + str(why).replace("\n", "\n# "), flush=True)
+
+
+def closed_port():
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        return sock.getsockname()[1]
+
+
+def certificate(directory, name):
+    """A certificate that signs itself: its file, and a server's context with it."""
+    key, pem = (os.path.join(directory, name + end) for end in (".key", ".pem"))
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes",
+                    "-keyout", key, "-out", pem, "-days", "2", "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem, key)
+    return pem, context
+
+
+def cases(directory):
+    """(what, expected outcome, kind, port, keys)"""
+    flood, http_flood = [0], [0]
+    good, context = certificate(directory, "good.test")
+    other, _ = certificate(directory, "other.test")
+    loop = peers.Server(peers.http(b"302 Found", b"", b"Location: /again\r\n"))
+    ok, teapot = peers.Server(peers.http(b"200 OK")), peers.Server(peers.http(b"500 No"))
+    secure = peers.Server(peers.http(b"200 OK"), context)
+    echo, echo_port = peers.udp(b"pong")
+    mute, mute_port = peers.udp(None)
+    junk = peers.Server(peers.answers(b"\x00\xff" * 500))
+    table = [
+        ("tcp: accepted", "ok", "tcp", ok.port, {}),
+        ("tcp: refused", "refused", "tcp", closed_port(), {}),
+        ("tcp: the banner that is expected", "ok", "tcp", peers.Server(peers.says(b"220 ready\r\n")).port, {"expect": "220"}),
+        ("tcp: an answer to what is sent", "ok", "tcp", peers.Server(peers.answers(b"+PONG\r\n")).port,
+         {"send": "PING\r\n", "expect": "+PONG"}),
+        ("tcp: another answer, then nothing", "timeout", "tcp", peers.Server(peers.says(b"550 no\r\n")).port, {"expect": "220"}),
+        ("tcp: a wrong answer, and the end", "protocol", "tcp", peers.Server(peers.answers(b"-ERR\r\n")).port,
+         {"send": "PING\r\n", "expect": "+PONG"}),
+        ("tcp: silence", "timeout", "tcp", peers.Server(peers.silent).port, {"expect": "220"}),
+        ("tcp: closed without a word", "reset", "tcp", peers.Server(peers.closes).port, {"send": "x", "expect": "220"}),
+        ("tcp: reset", "reset", "tcp", peers.Server(peers.resets).port, {"send": "x", "expect": "220"}),
+        ("tcp: one byte a second", "timeout", "tcp", peers.Server(peers.drips(b"22")).port, {"expect": "220 ready"}),
+        ("tcp: a gigabyte", "protocol", "tcp", peers.Server(peers.floods(b"", flood)).port, {"expect": "220"}),
+        ("udp: answered", "ok", "udp", echo_port, {"send": "ping", "expect": "pong"}),
+        ("udp: answered otherwise", "protocol", "udp", echo_port, {"send": "ping", "expect": "else"}),
+        ("udp: refused", "refused", "udp", closed_port(), {"send": "ping"}),
+        ("udp: silence where an answer is expected", "timeout", "udp", mute_port, {"send": "ping", "expect": "pong"}),
+        ("udp: silence otherwise says nothing", "none", "udp", mute_port, {"send": "ping"}),
+        ("http: 200", "ok", "http", ok.port, {}),
+        ("http: refused", "refused", "http", closed_port(), {}),
+        ("http: 500", "status", "http", teapot.port, {}),
+        ("http: 500 that is wanted", "ok", "http", teapot.port, {"status": (500, 500)}),
+        ("http: the body that is wanted", "ok", "http", ok.port, {"body": "hell"}),
+        ("http: another body", "protocol", "http", ok.port, {"body": "heaven"}),
+        ("http: a redirect is not followed", "status", "http", loop.port, {}),
+        ("http: too many requests", "limited", "http", peers.Server(peers.http(b"429 Slow down")).port, {}),
+        ("http: garbage", "protocol", "http", junk.port, {}),
+        ("http: silence", "timeout", "http", peers.Server(peers.silent).port, {}),
+        ("http: closed without a word", "reset", "http", peers.Server(peers.closes).port, {}),
+        ("http: one byte a second", "timeout", "http", peers.Server(peers.drips(b"HTTP/1.1 200 OK")).port, {}),
+        ("http: a body of a gigabyte is read as far as it matters", "ok", "http",
+         peers.Server(peers.floods(b"HTTP/1.1 200 OK\r\n\r\n", http_flood)).port, {}),
+        ("http: headers without end", "reset or protocol", "http",
+         peers.Server(peers.answers(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200000)).port, {}),
+        ("http/2 asked of one who does not speak it", "reset or protocol", "http", junk.port, {"http_version": 2}),
+        ("https: a certificate that is trusted", "ok", "https", secure.port, {"ca": good, "host": "good.test"}),
+        ("https: for another name", "protocol", "https", secure.port, {"ca": good, "host": "bad.test"}),
+        ("https: of nobody who is trusted", "protocol", "https", secure.port, {"ca": other, "host": "good.test"}),
+        ("https: whatever certificate", "ok", "https", secure.port, {"insecure": True}),
+        ("https: not TLS at all", "protocol", "https", junk.port, {"insecure": True}),
+        ("https: a file of ours that is missing says nothing of it", "none", "https", secure.port,
+         {"ca": "/nowhere.pem", "host": "good.test"}),
+        ("grpc: of one who does not speak it", "reset or protocol", "grpc", junk.port, {}),
+    ]
+    return table, {"flood": flood, "http_flood": http_flood, "loop": loop, "sockets": (echo, mute)}
+
+
+def test_peers(agent, directory):
+    table, extra = cases(directory)
+    for number, (_, _, kind, port, keys) in enumerate(table):
+        agent.set(number, kind, port, timeout_ms=1000, interval_ms=1500, fast_ms=1500, down_ms=1500, **keys)
+    agent.wait_for(range(len(table)), 12)
+    for number, (what, wanted, *_) in enumerate(table):
+        got = agent.of(number)
+        check(f"{what}: {wanted}", bool(got) and all(r.outcome in wanted.split(" or ") for r in got), [(r.outcome, r.detail) for r in got])
+    slowest = max(r.end_ns - r.begin_ns for r in agent.results) / 1e6
+    check("no check takes longer than its time", slowest < 1400, f"{slowest} ms")
+    check("of a gigabyte not more than fits into sockets is taken", max(extra["flood"][0], extra["http_flood"][0]) < 64 << 20,
+          (extra["flood"], extra["http_flood"]))
+    check("a loop of redirects is asked once for each check", extra["loop"].seen <= len(agent.of(22)) + 1, extra["loop"].seen)
+    check("and memory stays small", agent.resident_kib() < 300 << 10, agent.resident_kib())
+    for number in range(len(table)):
+        agent.remove(number)
+    agent.hear(1.5)
+    agent.results.clear()
+    agent.hear(1)
+    check("what is removed is not asked any more", not agent.results, len(agent.results))
+
+
+def test_spread(agent):
+    """400 targets: the busiest tenth of a second when they start has at most 1.5 times the mean."""
+    server = peers.Server(peers.closes)
+    for number in range(400):
+        agent.set(number, "tcp", server.port, interval_ms=2000, fast_ms=2000)
+    agent.wait_for(range(400), 8)
+    firsts = sorted(agent.of(n)[0].begin_ns for n in range(400))
+    busiest = max(sum(1 for f in firsts if at <= f < at + 100_000_000) for at in firsts)
+    check("starts are spread", busiest <= 30, f"{busiest} in the busiest 100 ms, 20 in the mean")
+    check("all are answered", all(r.outcome == "ok" for r in agent.results), {r.outcome for r in agent.results})
+    check("it says that it lives twice a second", agent.alive >= 2 and agent.state[3] == 400, agent.state)
+
+
+def test_shortage(directory):
+    """With few descriptors most checks cannot be made: that is nobody's fault."""
+    agent = Agent(directory)
+    program = os.path.join(directory, "few")
+    with open(program, "w", encoding="ascii") as file:
+        file.write(f'#!/bin/sh\nulimit -n 24\nexec {CHECKD} "$@"\n')
+    os.chmod(program, 0o755)
+    agent.start(program)
+    server = peers.Server(peers.silent)
+    for number in range(100):
+        agent.set(number, "tcp", server.port, interval_ms=1000, timeout_ms=900, expect="x")
+    agent.wait_for(range(100), 6)
+    kinds = {r.outcome for r in agent.results}
+    check("a shortage of its own counts neither way", kinds == {"none", "timeout"}, kinds)
+    check("and it goes on", agent.process.poll() is None)
+    agent.stop()
+
+
+def test_again(agent):
+    """lbd goes and comes: nothing is asked meanwhile, and then what it says anew."""
+    agent.link.close()
+    agent.accept()
+    agent.results.clear()
+    agent.hear(1)
+    check("after a new hello nothing is asked that was not said anew", not agent.results, len(agent.results))
+    agent.set(7, "tcp", peers.Server(peers.closes).port, generation=9, interval_ms=200, fast_ms=200)
+    agent.wait_for([7], 3)
+    check("results are of the generation that was said", {r.generation for r in agent.of(7)} == {9}, agent.of(7))
+
+
+def main():
+    directory = tempfile.mkdtemp(prefix="checkd-")
+    os.chmod(directory, 0o755)
+    agent = Agent(directory)
+    try:
+        agent.start()
+        with open(f"/proc/{agent.process.pid}/status", encoding="ascii") as file:
+            status = dict(line.split(":\t", 1) for line in file if ":\t" in line)
+        check("it has no capability, can get none, and a filter of system calls",
+              int(status["CapEff"], 16) == 0 and status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2", status)
+        test_peers(agent, directory)
+        test_spread(agent)
+        test_again(agent)
+        said = agent.stop()
+        check("nothing was wrong inside", "Sanitizer" not in said and "runtime error" not in said, said[-3000:])
+        os.unlink(agent.path)
+        test_shortage(directory)
+    finally:
+        if agent.process.poll() is None:
+            agent.process.kill()
+        shutil.rmtree(directory)
+    print(f"1..{len(results)}")
+    return 0 if all(results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

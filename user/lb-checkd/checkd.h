@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * lb-checkd: asks targets whether they work, and tells lbd. One thread, one epoll loop; nothing here decides
+ * what becomes of a backend. It runs without privilege and talks to strangers, so every answer is bounded in
+ * time and bytes.
+ */
+#pragma once
+
+#include <linux/limits.h>
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "health/check.h"
+#include "health/message.h"
+
+struct checkd;
+struct probe;
+
+/* Something that is due at a time; lives in the heap. */
+struct timer {
+	__u64 due_ns;
+	size_t at; /* place in the heap; SIZE_MAX: not in it */
+	void (*fire)(struct checkd *checkd, struct timer *timer, __u64 now_ns);
+};
+
+struct heap {
+	struct timer **timers;
+	size_t n, room;
+};
+
+/* 0 or -ENOMEM. A timer that is in the heap is moved. */
+int heap_set(struct heap *heap, struct timer *timer, __u64 due_ns);
+void heap_remove(struct heap *heap, struct timer *timer);
+struct timer *heap_first(const struct heap *heap); /* NULL: none */
+
+/* Something that epoll reports on. */
+struct watch {
+	void (*ready)(struct checkd *checkd, struct watch *watch, __u32 events);
+};
+
+struct target {
+	struct timer timer;
+	__u32 id, generation;
+	bool gone; /* freed when its last probe has ended */
+	struct lb_check check;
+	struct lb_check_timing timing;
+	struct lb_config_check config;
+};
+
+/* One check under way. How it goes is the business of its kind. */
+struct probe {
+	struct timer timer; /* its deadline */
+	struct watch watch;
+	struct target *target;
+	__u64 begin_ns;
+	int fd; /* -1: none */
+	bool asked;
+	size_t n_answer;
+	char *answer; /* what has been read of it; NULL: nothing is wanted */
+	void *http;   /* probe_http.c */
+	struct probe *next_free;
+};
+
+/* Results that wait to be sent; when it is full no check begins. */
+#define QUEUE_MAX (1u << 15)
+
+struct checkd {
+	const char *socket_path;
+	int epoll;
+	struct heap heap;
+	struct target **targets; /* by id */
+	size_t n_targets, room;
+	struct probe *free_probes;
+	size_t pending;
+	__u64 begun;
+	__u64 late_ns; /* the longest since it was told */
+
+	int link; /* to lbd; -1: none */
+	struct watch link_watch;
+	bool link_blocked;
+	struct timer link_timer; /* alive, or try again */
+	struct lb_message_result *queue;
+	size_t queue_first, queue_n;
+
+	void *http; /* probe_http.c */
+};
+
+__u64 now_ns(void); /* CLOCK_MONOTONIC */
+void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+/* --- link.c: to lbd --------------------------------------------------------------------------------------
+ */
+int link_start(struct checkd *checkd);
+void link_result(struct checkd *checkd, const struct lb_message_result *result);
+void link_flush(struct checkd *checkd);
+
+/* --- targets.c -------------------------------------------------------------------------------------------
+ */
+int target_set(struct checkd *checkd, const struct lb_message_target *message);
+void target_remove(struct checkd *checkd, __u32 id);
+void targets_clear(struct checkd *checkd);
+
+/* The end of a probe, which is freed. detail: see lb_message_result. */
+void probe_end(struct checkd *checkd, struct probe *probe, enum lb_outcome outcome, __u32 detail);
+
+/* Its deadline, for probes of every kind. */
+void probe_expired(struct checkd *checkd, struct timer *timer, __u64 now);
+
+/* --- probe_socket.c, probe_http.c: kinds -----------------------------------------------------------------
+ * Begin a probe; it ends by probe_end(), possibly before they return.
+ */
+void probe_socket_begin(struct checkd *checkd, struct probe *probe);
+void probe_http_begin(struct checkd *checkd, struct probe *probe);
+int probe_http_start(struct checkd *checkd);
+void probe_http_abandon(struct checkd *checkd, struct probe *probe); /* before it is freed */
+
+/* What an errno says of the target: NONE for a shortage of our own. */
+enum lb_outcome outcome_of_errno(int error);
+
+/* --- sandbox.c -------------------------------------------------------------------------------------------
+ */
+
+/* Drops what lb-checkd does not need. 0 or -errno. */
+int sandbox_enter(const char *user);

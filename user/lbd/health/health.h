@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Health in the agent: which checks there are, what lb-checkd says of them, and the verdicts that follow. The
+ * machines that decide are in user/lib/health. A verdict changes the plan and nothing else: it is no
+ * configuration, and is not recorded as one.
+ */
+#pragma once
+
+#include <linux/types.h>
+#include <stdbool.h>
+
+#include "lbd/api/json.h"
+#include "base/error.h"
+#include "intent/intent.h"
+
+struct lbd;
+
+/* Whom verdicts are told to: intent_judge(). */
+typedef int health_judge(struct lbd *lbd, enum lb_origin origin, const char *service, const char *backend,
+			 const struct lb_verdict *verdict);
+
+/* Before the first commit: what was known when the agent stopped. 0 or -errno. */
+int health_open(struct lbd *lbd, health_judge *judge, struct lb_error *error);
+void health_close(struct lbd *lbd);
+
+/* After a commit: other services, backends or checks may be configured. */
+void health_configure(struct lbd *lbd);
+
+/* After a commit: the operator may say something else of breakers. */
+void health_heed(struct lbd *lbd);
+
+/* Members of the answer of GET /v1/health; service, backend: NULL or empty: all. -ESRCH: no such. */
+int health_write(struct lbd *lbd, const char *service, const char *backend, struct json *json,
+		 struct lb_error *error);
+
+/* Lines of /metrics. */
+void health_metrics(struct lbd *lbd, struct json *out);

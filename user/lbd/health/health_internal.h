@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What the files of health share.
+ */
+#pragma once
+
+#include <errno.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+#include <systemd/sd-event.h>
+
+/* uthash must not exit when memory is short: what could not be added is not there. */
+#define HASH_NONFATAL_OOM 1
+#include <uthash.h>
+#include <xxhash.h>
+
+#include "config/config_levels.h"
+#include "health/host.h"
+#include "health/message.h"
+#include "health/settings.h"
+#include "intent/intent.h"
+#include "lbd/health/health.h"
+#include "lbd/lbd.h"
+#include "lbd/log.h"
+
+struct health_member;
+
+/* One check of one address, for all that ask the same of it. */
+struct health_target {
+	UT_hash_handle hh; /* by digest */
+	__u64 digest;
+	__u32 id, generation;
+	struct lb_config_check check;
+	struct health_member *members;
+	bool unsent, removing;
+	struct health_target *next_unsent;
+	enum lb_outcome last; /* that lb-checkd said, with what more it said */
+	__u32 detail;
+	__u64 last_ns, duration_ns;
+	__u64 outcomes[LB_OUTCOME_COUNT];
+};
+
+/* One address of backends, in whatever service. */
+struct health_host {
+	UT_hash_handle hh; /* by address */
+	struct lb_address address;
+	struct health_member *members;
+	enum lb_host_verdict verdict;
+	bool dirty;
+	struct lb_suspect_address suspect;
+};
+
+struct health_member {
+	char name[LB_NAME_MAX];
+	struct health_service *service;
+	struct health_target *target; /* NULL: not checked */
+	struct health_host *host;
+	struct health_member *next_of_target, *next_of_host;
+	struct lb_circuit circuit;
+	struct lb_circuit_config settings;
+	__u32 weight; /* administrative, 0 where it is not active */
+	__u8 tier;
+	struct lb_pool_member said; /* last */
+	char reason[LB_WHY_MAX];
+	__s64 said_s;
+};
+
+struct health_service {
+	UT_hash_handle hh; /* by name */
+	char name[LB_NAME_MAX];
+	__u64 tenant;
+	struct lb_pool_config pool;
+	struct lb_pool_summary summary;
+	struct health_member *members;
+	size_t n_members;
+	bool lively; /* a circuit may change by time alone */
+	bool dirty;
+	struct health_service *next_dirty;
+};
+
+/* What was known when the agent stopped, of one backend. */
+struct health_saved {
+	UT_hash_handle hh;
+	char key[2 * LB_NAME_MAX + 1]; /* service/backend */
+	struct lb_address address;
+	__u64 digest;
+	enum lb_circuit_state state;
+	enum lb_outcome cause;
+	bool dead;
+	unsigned int level;
+	__u32 share;
+	__s64 since_s;
+};
+
+struct health {
+	struct lbd *lbd;
+	struct health_service *services;
+	struct health_target *targets;
+	struct health_host *hosts;
+	struct health_saved *saved;
+	struct health_service *first_dirty;
+	struct lb_suspect suspect;
+	struct lb_suspect_config suspect_config;
+
+	struct health_target **by_id;
+	size_t room_ids;
+	__u32 *free_ids;
+	size_t n_free_ids, room_free_ids;
+	__u32 next_id, generation;
+	struct health_target *first_unsent, **last_unsent;
+
+	char socket_path[sizeof(((struct lb_config_checker *)0)->socket)];
+	int listener, link;
+	sd_event_source *on_listener, *on_link;
+	bool blocked; /* the link takes no more for now */
+	__u64 heard_ns;
+	bool stale; /* verdicts are of earlier */
+	struct lb_message_state checkd;
+
+	health_judge *judge;
+	sd_event_source *tick;
+	bool unsaved;
+	__u64 saved_ns;
+	__u64 opens, froze;
+};
+
+static inline __u64 health_now_ns(void)
+{
+	struct timespec now;
+
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (__u64)now.tv_sec * 1000000000ull + (__u64)now.tv_nsec;
+}
+
+/* --- health_link.c ---------------------------------------------------------------------------------------
+ */
+void link_listen(struct health *health); /* where the configuration says, if it does not yet */
+void link_close(struct health *health);
+void link_watch(struct health *health, __u64 now_ns); /* is lb-checkd alive? */
+void link_flush(struct health *health);
+void link_queue(struct health *health, struct health_target *target); /* says what became of it */
+
+/* --- health_members.c ------------------------------------------------------------------------------------
+ */
+void members_build(struct health *health, const struct lb_config *config);
+void members_free(struct health *health);
+void target_forget(struct health *health, struct health_target *target); /* its removal has been said */
+
+/* --- health_judge.c --------------------------------------------------------------------------------------
+ */
+void judge_result(struct health *health, struct health_target *target,
+		  const struct lb_message_result *result);
+void judge_stale(struct health *health, bool stale);
+void judge_tick(struct health *health, __u64 now_ns);
+void judge_dirty(struct health *health); /* pools of what has changed, and a plan if need be */
+void judge_mark(struct health *health, struct health_service *service);
+
+/* --- health_saved.c --------------------------------------------------------------------------------------
+ */
+void saved_read(struct health *health);
+void saved_write(struct health *health);
+bool saved_restore(struct health *health, struct health_member *member, __u64 now_ns);
+void saved_free(struct health *health);

@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is known of backends, kept over a restart of the agent: a line for each breaker that is not closed, in
+ * the state directory. A line belongs to an address and a check, and is of no use for others.
+ */
+#include <fcntl.h>
+#include <inttypes.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "lbd/health/health_internal.h"
+
+#define FILE_NAME "health"
+#define FORMAT    "1"
+#define BYTES_MAX (64u << 20)
+
+static void path_of(const struct health *health, const char *suffix, char path[PATH_MAX])
+{
+	snprintf(path, PATH_MAX, "%s/" FILE_NAME "%s", health->lbd->options.state_directory, suffix);
+}
+
+/* --- writing ---------------------------------------------------------------------------------------------
+ */
+
+static void write_member(FILE *out, const struct health_member *member)
+{
+	const struct lb_circuit *circuit = &member->circuit;
+	char address[LB_ADDRESS_TEXT_MAX];
+
+	if (!member->target || circuit->state == LB_CIRCUIT_CLOSED)
+		return;
+	fprintf(out, FORMAT " %s/%s %s %016" PRIx64 " %u %u %u %u %u %lld\n", member->service->name,
+		member->name, lb_address_text(&member->host->address, address),
+		(uint64_t)member->target->digest, circuit->state, circuit->cause, circuit->dead,
+		circuit->level, circuit->share, member->said_s);
+}
+
+void saved_write(struct health *health)
+{
+	char path[PATH_MAX], aside[PATH_MAX];
+	_cleanup_(fclosep) FILE *out = NULL;
+
+	path_of(health, "", path);
+	path_of(health, ".new", aside);
+	health->unsaved = false;
+	health->saved_ns = health_now_ns();
+	unlink(aside);
+	out = fopen(aside, "wxe");
+	if (!out)
+		return; /* a restart will not know, and find out */
+	for (struct health_service *service = health->services; service; service = service->hh.next) {
+		for (size_t i = 0; i < service->n_members; i++)
+			write_member(out, &service->members[i]);
+	}
+	if (fflush(out) != 0 || ferror(out) || rename(aside, path) < 0)
+		unlink(aside);
+}
+
+/* --- reading ---------------------------------------------------------------------------------------------
+ */
+
+static bool read_line(const char *line, struct health_saved *saved)
+{
+	char address[LB_ADDRESS_TEXT_MAX];
+	unsigned int state, cause, dead;
+	uint64_t digest;
+	int end = 0;
+
+	if (sscanf(line, FORMAT " %127s %63s %" SCNx64 " %u %u %u %u %u %lld%n", saved->key, address, &digest,
+		   &state, &cause, &dead, &saved->level, &saved->share, &saved->since_s, &end) != 9 ||
+	    line[end] != '\n')
+		return false;
+	if (lb_address_parse(address, &saved->address) < 0 || cause >= LB_OUTCOME_COUNT || dead > 1 ||
+	    saved->level > LB_CIRCUIT_LEVEL_MAX || saved->share > LB_SHARE_FULL ||
+	    (state != LB_CIRCUIT_OPEN && state != LB_CIRCUIT_HALF_OPEN))
+		return false;
+	saved->digest = digest;
+	saved->state = (enum lb_circuit_state)state;
+	saved->cause = (enum lb_outcome)cause;
+	saved->dead = dead;
+	return true;
+}
+
+/* The verdict before it is known who is configured: what does not fit says nothing (intent.h). */
+static void say_verdict(struct health *health, const struct health_saved *saved)
+{
+	char service[sizeof(saved->key)], *backend;
+	struct lb_verdict verdict = { .state = LB_STATE_ACTIVE,
+				      .share = saved->share,
+				      .stale = true,
+				      .address = saved->address,
+				      .since_s = saved->since_s };
+
+	if (saved->state == LB_CIRCUIT_OPEN) {
+		verdict.state = saved->dead ? LB_STATE_DOWN : LB_STATE_DRAIN;
+		verdict.share = 0;
+	}
+	memcpy(service, saved->key, sizeof(service));
+	backend = strchr(service, '/');
+	*backend++ = '\0';
+	snprintf(verdict.reason, sizeof(verdict.reason), "as it was when the agent stopped: %s",
+		 lb_outcome_name(saved->cause));
+	health->judge(health->lbd, LB_ORIGIN_BREAKER, service, backend, &verdict);
+}
+
+void saved_read(struct health *health)
+{
+	char path[PATH_MAX], line[512];
+	_cleanup_(fclosep) FILE *file = NULL;
+	size_t bytes = 0;
+
+	path_of(health, "", path);
+	file = fopen(path, "re");
+	while (file && bytes < BYTES_MAX && fgets(line, sizeof(line), file)) {
+		struct health_saved *saved = calloc(1, sizeof(*saved));
+
+		bytes += strlen(line);
+		if (!saved || !read_line(line, saved) || !strchr(saved->key, '/')) {
+			free(saved); /* damaged: found out anew */
+			continue;
+		}
+		HASH_ADD(hh, health->saved, key, strlen(saved->key), saved);
+		if (saved->hh.tbl)
+			say_verdict(health, saved);
+		else
+			free(saved);
+	}
+}
+
+bool saved_restore(struct health *health, struct health_member *member, __u64 now_ns)
+{
+	struct lb_circuit *circuit = &member->circuit;
+	struct health_saved *saved;
+	char key[sizeof(saved->key)];
+
+	snprintf(key, sizeof(key), "%s/%s", member->service->name, member->name);
+	HASH_FIND(hh, health->saved, key, strlen(key), saved);
+	if (!saved || !member->target || saved->digest != member->target->digest ||
+	    !lb_address_equal(&saved->address, &member->host->address))
+		return false;
+	circuit->state = saved->state;
+	circuit->cause = saved->cause;
+	circuit->dead = saved->state == LB_CIRCUIT_OPEN && saved->dead;
+	circuit->level = saved->level;
+	circuit->share = saved->share;
+	circuit->retry_ns = now_ns;
+	circuit->window_ns = now_ns;
+	lb_history_restart(&circuit->history, now_ns);
+	member->said_s = saved->since_s;
+	return true;
+}
+
+void saved_free(struct health *health)
+{
+	struct health_saved *saved, *next;
+
+	HASH_ITER (hh, health->saved, saved, next) {
+		HASH_DEL(health->saved, saved);
+		free(saved);
+	}
+}

@@ -1,0 +1,236 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Health for people and for /metrics: what the check says, what the breaker makes of it, what follows, and
+ * when it will be asked again, side by side.
+ */
+#include <stdarg.h>
+
+#include "lbd/health/health_internal.h"
+
+static double seconds_since(__u64 then_ns, __u64 now_ns)
+{
+	return then_ns && now_ns > then_ns ? (double)(now_ns - then_ns) / 1e9 : 0;
+}
+
+/* --- GET /v1/health --------------------------------------------------------------------------------------
+ */
+
+static void write_check(const struct health_target *target, __u64 now_ns, struct json *json)
+{
+	char address[LB_ADDRESS_TEXT_MAX];
+
+	if (!target) {
+		json_null(json, "check");
+		return;
+	}
+	json_object(json, "check");
+	json_string(json, "kind", lb_check_kind_name((enum lb_check_kind)target->check.kind));
+	json_string(json, "address", lb_address_text(&target->check.address, address));
+	json_u64(json, "port", target->check.port);
+	json_u64(json, "interval_ms", target->check.interval_ms);
+	if (target->last_ns) {
+		json_string(json, "last", lb_outcome_name(target->last));
+		json_string(json, "last_text", lb_outcome_text(target->last));
+		json_u64(json, "detail", target->detail);
+		json_double(json, "last_age_s", seconds_since(target->last_ns, now_ns));
+		json_double(json, "duration_ms", (double)target->duration_ns / 1e6);
+	} else {
+		json_null(json, "last");
+	}
+	json_object(json, "outcomes");
+	for (int i = 0; i < LB_OUTCOME_COUNT; i++)
+		json_u64(json, lb_outcome_name((enum lb_outcome)i), target->outcomes[i]);
+	json_object_end(json);
+	json_object_end(json);
+}
+
+static void write_breaker(const struct health_member *member, __u64 now_ns, struct json *json)
+{
+	const struct lb_circuit *circuit = &member->circuit;
+	char text[LB_CIRCUIT_TEXT_MAX];
+
+	if (!member->target) {
+		json_null(json, "breaker");
+		return;
+	}
+	json_object(json, "breaker");
+	json_string(json, "state", lb_circuit_state_name(lb_circuit_state(circuit)));
+	json_string(json, "why",
+		    circuit->state == LB_CIRCUIT_CLOSED && !circuit->last_ns
+			    ? "not yet checked"
+			    : lb_circuit_text(circuit, text));
+	json_double(json, "since_s", seconds_since(circuit->since_ns, now_ns));
+	json_u64(json, "share_permille", circuit->share);
+	json_u64(json, "failures_in_a_row", lb_history_bad_run(&circuit->history));
+	json_u64(json, "fall", member->settings.fall);
+	json_u64(json, "opens", circuit->opens);
+	if (circuit->state == LB_CIRCUIT_OPEN)
+		json_double(json, "retry_s",
+			    circuit->retry_ns > now_ns ? (double)(circuit->retry_ns - now_ns) / 1e9 : 0);
+	json_object_end(json);
+}
+
+static void write_member(const struct health_member *member, __u64 now_ns, struct json *json)
+{
+	char address[LB_ADDRESS_TEXT_MAX];
+
+	json_object(json, NULL);
+	json_string(json, "service", member->service->name);
+	json_string(json, "backend", member->name);
+	json_string(json, "address", lb_address_text(&member->host->address, address));
+	json_u64(json, "tier", member->tier);
+	json_string(json, "says", lb_state_name(member->said.ret_state));
+	json_u64(json, "share_permille",
+		 member->said.ret_state == LB_STATE_ACTIVE ? member->said.ret_share : 0);
+	json_string(json, "reason", member->reason);
+	write_breaker(member, now_ns, json);
+	write_check(member->target, now_ns, json);
+	json_object_end(json);
+}
+
+static void write_checker(const struct health *health, __u64 now_ns, struct json *json)
+{
+	json_object(json, "checker");
+	json_bool(json, "connected", health->link >= 0);
+	json_bool(json, "stale", health->stale);
+	json_string(json, "suspicion", lb_suspicion_name(health->suspect.state));
+	json_u64(json, "targets", HASH_COUNT(health->targets));
+	json_u64(json, "checks", health->checkd.begun);
+	json_u64(json, "pending", health->checkd.pending);
+	json_u64(json, "late_ms", health->checkd.late_ms);
+	json_u64(json, "frozen_times", health->froze);
+	json_object_end(json);
+}
+
+static size_t write_service(const struct health_service *service, const char *backend, __u64 now_ns,
+			    struct json *json)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < service->n_members; i++) {
+		if (backend && backend[0] && strcmp(backend, service->members[i].name) != 0)
+			continue;
+		write_member(&service->members[i], now_ns, json);
+		n++;
+	}
+	return n;
+}
+
+static void write_pool(const struct health_service *service, struct json *json)
+{
+	json_object(json, NULL);
+	json_string(json, "service", service->name);
+	json_u64(json, "weight", service->summary.weight);
+	json_u64(json, "usable_weight", service->summary.usable);
+	json_u64(json, "tiers", service->summary.tiers);
+	json_u64(json, "last_tier", service->summary.last_tier);
+	json_u64(json, "last_tier_share_permille", service->summary.last_share);
+	json_bool(json, "below_floor", service->summary.all_fail);
+	json_object_end(json);
+}
+
+int health_write(struct lbd *lbd, const char *service, const char *backend, struct json *json,
+		 struct lb_error *error)
+{
+	const struct health *health = lbd->health;
+	__u64 now_ns = health_now_ns();
+	size_t n = 0;
+
+	write_checker(health, now_ns, json);
+	json_array(json, "backends");
+	for (const struct health_service *one = health->services; one; one = one->hh.next) {
+		if (!service || !service[0] || strcmp(service, one->name) == 0)
+			n += write_service(one, backend, now_ns, json);
+	}
+	json_array_end(json);
+	json_array(json, "services");
+	for (const struct health_service *one = health->services; one; one = one->hh.next) {
+		if (!service || !service[0] || strcmp(service, one->name) == 0)
+			write_pool(one, json);
+	}
+	json_array_end(json);
+	if (n || ((!service || !service[0]) && (!backend || !backend[0])))
+		return 0;
+	return lb_error_set(error, ESRCH, "no backend of that name is checked: %s%s%s",
+			    service ? service : "", backend && backend[0] ? "/" : "", backend ? backend : "");
+}
+
+/* --- /metrics --------------------------------------------------------------------------------------------
+ */
+
+static void line(struct json *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+static void line(struct json *out, const char *format, ...)
+{
+	char text[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	vsnprintf(text, sizeof(text), format, arguments);
+	va_end(arguments);
+	out->comma = false;
+	json_raw(out, NULL, text, strlen(text));
+}
+
+static void head(struct json *out, const char *name, const char *type, const char *help)
+{
+	line(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+typedef void member_line(struct json *out, const struct health_member *member);
+
+static void write_state(struct json *out, const struct health_member *member)
+{
+	line(out, "weir_backend_breaker_state{service=\"%s\",backend=\"%s\"} %d\n", member->service->name,
+	     member->name, (int)lb_circuit_state(&member->circuit));
+}
+
+static void write_opens(struct json *out, const struct health_member *member)
+{
+	line(out, "weir_backend_breaker_opens_total{service=\"%s\",backend=\"%s\"} %llu\n",
+	     member->service->name, member->name, member->circuit.opens);
+}
+
+static void write_outcomes(struct json *out, const struct health_member *member)
+{
+	for (int i = 0; i < LB_OUTCOME_COUNT; i++)
+		line(out, "weir_backend_checks_total{service=\"%s\",backend=\"%s\",outcome=\"%s\"} %llu\n",
+		     member->service->name, member->name, lb_outcome_name((enum lb_outcome)i),
+		     member->target->outcomes[i]);
+}
+
+static void each_member(const struct health *health, struct json *out, member_line *write)
+{
+	for (const struct health_service *service = health->services; service; service = service->hh.next) {
+		for (size_t i = 0; i < service->n_members; i++) {
+			if (service->members[i].target)
+				write(out, &service->members[i]);
+		}
+	}
+}
+
+void health_metrics(struct lbd *lbd, struct json *out)
+{
+	const struct health *health = lbd->health;
+
+	head(out, "weir_checker_connected", "gauge", "1 if lb-checkd is connected.");
+	line(out, "weir_checker_connected %d\n", health->link >= 0);
+	head(out, "weir_health_stale", "gauge", "1 if verdicts are of earlier, because lb-checkd is away.");
+	line(out, "weir_health_stale %d\n", health->stale && health->targets);
+	head(out, "weir_health_frozen", "gauge",
+	     "1 if verdicts are frozen, because the checker is suspected.");
+	line(out, "weir_health_frozen %d\n", health->suspect.state == LB_SUSPICION_FROZEN);
+	if (!health->targets)
+		return;
+	head(out, "weir_backend_breaker_state", "gauge",
+	     "0 closed, 1 open, 2 half-open, 3 forced-open, 4 disabled.");
+	each_member(health, out, write_state);
+	head(out, "weir_backend_breaker_opens_total", "counter", "Times that the breaker opened.");
+	each_member(health, out, write_opens);
+	head(out, "weir_backend_checks_total", "counter", "Checks of a backend by how they ended.");
+	each_member(health, out, write_outcomes);
+	head(out, "weir_service_usable_weight", "gauge", "Weight that health leaves of a service's pool.");
+	for (const struct health_service *service = health->services; service; service = service->hh.next)
+		line(out, "weir_service_usable_weight{service=\"%s\"} %llu\n", service->name,
+		     service->summary.usable);
+}

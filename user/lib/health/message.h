@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What lbd and lb-checkd say to each other over a UNIX socket that keeps message boundaries: every message
+ * has a fixed size, each holds one or more records of one type. Both run on one machine and are of one build:
+ * times are of CLOCK_MONOTONIC, and a version that differs ends the talk.
+ *
+ * lbd says which targets there are; lb-checkd says how checks ended, and that it is alive.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+#include "config/config_health.h"
+#include "health/outcome.h"
+
+#define LB_MESSAGE_VERSION 1u
+
+/* lb-checkd is taken for hung if it says nothing for so long; it says at least so often that it lives. */
+#define LB_ALIVE_MS      500u
+#define LB_ALIVE_LOST_MS 3000u
+
+enum lb_message_type {
+	LB_MESSAGE_HELLO = 1, /* both: the first */
+	LB_MESSAGE_SET,       /* to lb-checkd: a target; one with its number is replaced */
+	LB_MESSAGE_REMOVE,
+	LB_MESSAGE_RESULTS, /* to lbd */
+	LB_MESSAGE_ALIVE,
+};
+
+struct lb_message_head {
+	__u32 type;
+	__u32 n; /* records that follow */
+};
+
+/* HELLO and ALIVE. */
+struct lb_message_state {
+	struct lb_message_head head;
+	__u32 version;
+	__u32 targets; /* of lb-checkd */
+	__u32 pending; /* checks under way */
+	__u32 late_ms; /* the longest that it was late since it last said so */
+	__u64 begun;   /* checks in all */
+};
+
+struct lb_message_target {
+	struct lb_message_head head;
+	__u32 id;         /* below LB_TARGETS_MAX; lbd's to choose, and to use again */
+	__u32 generation; /* comes back with results, so that those of an earlier target are told apart */
+	struct lb_config_check check; /* resolved: address and port are what is asked */
+};
+
+struct lb_message_result {
+	__u32 id, generation;
+	__u64 begin_ns, end_ns;
+	__u32 outcome; /* enum lb_outcome */
+	__u32 detail;  /* HTTP status, or errno; 0: nothing more to say */
+};
+
+#define LB_TARGETS_MAX         (1u << 20)
+#define LB_MESSAGE_RESULTS_MAX 64u
+struct lb_message_results {
+	struct lb_message_head head;
+	struct lb_message_result results[LB_MESSAGE_RESULTS_MAX]; /* head.n of them are sent */
+};
