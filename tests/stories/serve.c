@@ -170,10 +170,10 @@ int main(int argc, char **argv)
 		struct epoll_event events[256];
 		int n = epoll_wait(epoll, events, 256, -1);
 
-		if (leaving && stream >= 0)
-			leave(&stream);
 		if (n < 0 && errno != EINTR)
 			die("epoll_wait");
+		if (leaving && stream >= 0)
+			leave(&stream);
 		for (int i = 0; i < n; i++) {
 			struct connection *connection = events[i].data.ptr;
 

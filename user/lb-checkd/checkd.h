@@ -113,6 +113,7 @@ void probe_expired(struct checkd *checkd, struct timer *timer, __u64 now);
 void probe_socket_begin(struct checkd *checkd, struct probe *probe);
 void probe_http_begin(struct checkd *checkd, struct probe *probe);
 int probe_http_start(struct checkd *checkd);
+void probe_http_sweep(struct checkd *checkd);                        /* between two turns of the loop */
 void probe_http_abandon(struct checkd *checkd, struct probe *probe); /* before it is freed */
 
 /* What an errno says of the target: NONE for a shortage of our own. */

@@ -95,6 +95,7 @@ static int run(struct checkd *checkd)
 		 * then deadlines wait for it. */
 		if (n < EVENTS_MAX)
 			fire_timers(checkd, now);
+		probe_http_sweep(checkd);
 		link_flush(checkd);
 	}
 }

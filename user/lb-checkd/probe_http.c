@@ -19,7 +19,8 @@
 
 struct http {
 	CURLM *multi;
-	struct timer timer; /* libcurl's */
+	struct timer timer;       /* libcurl's */
+	struct http_socket *dead; /* freed when nothing that epoll reported can name them any more */
 };
 
 /* One request. */
@@ -34,7 +35,8 @@ struct request {
 /* One of libcurl's sockets. */
 struct http_socket {
 	struct watch watch;
-	int fd;
+	int fd; /* -1: libcurl is done with it */
+	struct http_socket *next_dead;
 };
 
 /* --- what is read ----------------------------------------------------------------------------------------
@@ -184,7 +186,11 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void
 	if (what == CURL_POLL_REMOVE) {
 		epoll_ctl(checkd->epoll, EPOLL_CTL_DEL, fd, NULL);
 		curl_multi_assign(http->multi, fd, NULL);
-		free(socket);
+		if (socket) {
+			socket->fd = -1;
+			socket->next_dead = http->dead;
+			http->dead = socket;
+		}
 		return 0;
 	}
 	if (!socket) {
@@ -200,6 +206,18 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void
 	if (epoll_ctl(checkd->epoll, old ? EPOLL_CTL_MOD : EPOLL_CTL_ADD, fd, &event) < 0)
 		epoll_ctl(checkd->epoll, old ? EPOLL_CTL_ADD : EPOLL_CTL_MOD, fd, &event);
 	return 0;
+}
+
+void probe_http_sweep(struct checkd *checkd)
+{
+	struct http *http = checkd->http;
+
+	while (http->dead) {
+		struct http_socket *socket = http->dead;
+
+		http->dead = socket->next_dead;
+		free(socket);
+	}
 }
 
 static int on_timer(CURLM *multi, long timeout_ms, void *context)
