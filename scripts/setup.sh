@@ -8,11 +8,11 @@ packages=(
 	# build
 	gcc libc6-dev make pkg-config clang clang-14 llvm bpftool
 	libbpf-dev libxdp-dev libnl-3-dev libnl-route-3-dev libcjson-dev libsystemd-dev libmicrohttpd-dev
-	libcurl4-openssl-dev libxxhash-dev uthash-dev
+	libcurl4-openssl-dev libxxhash-dev uthash-dev libncurses-dev
 	# checks of the source, unit tests, fuzzing
 	clang-format-14 clang-tidy-14 cppcheck libclang-rt-14-dev libcmocka-dev valgrind shellcheck
 	# lab, demo, end-to-end tests
-	iproute2 procps util-linux ethtool iputils-ping curl nginx-light iperf3 socat jq tcpdump tshark strace
+	iproute2 procps util-linux ethtool iputils-ping curl nginx-light iperf3 socat jq tcpdump tshark strace tmux
 	python3 python3-scapy man-db
 )
 

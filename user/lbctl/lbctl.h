@@ -133,8 +133,9 @@ static inline bool option_given(const struct lbctl *c, enum option_id id)
 	return c->option[id] != NULL;
 }
 
-/* Sleeps until the next multiple of interval_s after *next_ns (0: starts counting now). */
-void lbctl_pace(double interval_s, unsigned long long *next_ns);
+/* Sleeps until the next multiple of interval_s after *next_ns (0: starts counting now). False: whoever reads
+ * stdout is gone, and there is nothing to go on for. */
+bool lbctl_pace(double interval_s, unsigned long long *next_ns);
 
 int verb_status(struct lbctl *c);
 int verb_apply(struct lbctl *c);
@@ -155,5 +156,6 @@ int verb_explain(struct lbctl *c);
 int verb_flows(struct lbctl *c);
 int verb_health(struct lbctl *c);
 int verb_events(struct lbctl *c);
+int verb_top(struct lbctl *c);
 int verb_version(struct lbctl *c);
 int verb_help(struct lbctl *c);

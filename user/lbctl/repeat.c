@@ -23,7 +23,7 @@ bool repeat_next(struct repeat *repeat)
 	if (repeat->first)
 		repeat->next_ns = 0;
 	else
-		lbctl_pace(repeat->interval_s, &repeat->next_ns);
+		return lbctl_pace(repeat->interval_s, &repeat->next_ns);
 	return true;
 }
 

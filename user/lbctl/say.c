@@ -4,9 +4,11 @@
  * Text that came from elsewhere is cleaned before it reaches a terminal.
  */
 #include <math.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "format.h"
 #include "json.h"
@@ -196,7 +198,16 @@ bool option_seconds(const struct lbctl *c, enum option_id id, double least, doub
 	return true;
 }
 
-void lbctl_pace(double interval_s, unsigned long long *next_ns)
+/* Waits so long; false at once when nobody reads what is printed any more (a pipe's reader, a terminal). */
+static bool pause_ns(unsigned long long ns)
+{
+	struct pollfd out = { .fd = STDOUT_FILENO };
+	struct timespec t = { .tv_sec = (time_t)(ns / 1000000000ull), .tv_nsec = (long)(ns % 1000000000ull) };
+
+	return ppoll(&out, 1, &t, NULL) <= 0 || !(out.revents & (POLLERR | POLLHUP));
+}
+
+bool lbctl_pace(double interval_s, unsigned long long *next_ns)
 {
 	unsigned long long step = (unsigned long long)(interval_s * 1e9), now_ns;
 	struct timespec t;
@@ -206,8 +217,11 @@ void lbctl_pace(double interval_s, unsigned long long *next_ns)
 	if (!*next_ns || *next_ns + step < now_ns)
 		*next_ns = now_ns;
 	*next_ns += step;
-	t.tv_sec = (time_t)(*next_ns / 1000000000ull);
-	t.tv_nsec = (long)(*next_ns % 1000000000ull);
-	while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &t, NULL) != 0)
-		;
+	while (now_ns < *next_ns) {
+		if (!pause_ns(*next_ns - now_ns))
+			return false;
+		clock_gettime(CLOCK_MONOTONIC, &t);
+		now_ns = (unsigned long long)t.tv_sec * 1000000000ull + (unsigned long long)t.tv_nsec;
+	}
+	return true;
 }

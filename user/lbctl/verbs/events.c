@@ -94,7 +94,8 @@ static int follow(struct lbctl *c, struct following *f)
 	while (!ferror(stdout)) {
 		_cleanup_(cjson_freep) cJSON *error = NULL;
 
-		lbctl_pace(FOLLOW_INTERVAL_S, &next_ns);
+		if (!lbctl_pace(FOLLOW_INTERVAL_S, &next_ns))
+			break;
 		if (ask(c, f, &error) == 0) {
 			lost = false;
 			continue;

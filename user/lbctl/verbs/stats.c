@@ -120,7 +120,8 @@ int verb_stats(struct lbctl *c)
 		r = agent_get(c, "/v1/stats", "totals", &before);
 		if (r != EXIT_DONE)
 			return r;
-		lbctl_pace(repeat.interval_s, &repeat.next_ns);
+		if (!lbctl_pace(repeat.interval_s, &repeat.next_ns))
+			return EXIT_DONE;
 	}
 	while (repeat_next(&repeat)) {
 		r = agent_get(c, "/v1/stats", "totals", &now);
