@@ -30,7 +30,7 @@ CFLAGS += -std=gnu17 -fno-strict-aliasing $(WARN)
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDLIBS_LIB := -lcjson -lxxhash -lm
 LDLIBS_lbd := -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd -lmicrohttpd
-LDLIBS_lbctl := -lcurl -lncursesw
+LDLIBS_lbctl := -lcurl -lncursesw -lbpf -lnl-route-3 -lnl-3
 LDLIBS_lb-checkd := -lcurl
 LDLIBS_lb-backend := -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd
 

@@ -157,5 +157,6 @@ int verb_flows(struct lbctl *c);
 int verb_health(struct lbctl *c);
 int verb_events(struct lbctl *c);
 int verb_top(struct lbctl *c);
+int verb_doctor(struct lbctl *c);
 int verb_version(struct lbctl *c);
 int verb_help(struct lbctl *c);

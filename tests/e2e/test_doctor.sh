@@ -1,0 +1,199 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout: 150
+#
+# lbctl doctor on a balancer of the lab (two arms, drawn in scripts/lab.sh): nothing on a healthy host, and each of 20
+# faults named. Those marked * lose packets. What veth lacks is judged from files as real machines have them.
+
+# shellcheck disable=SC2317 # functions that check calls
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/lib.sh"
+# shellcheck source=tests/e2e/lbd-lib.sh
+. "$TEST_ROOT/tests/e2e/lbd-lib.sh"
+
+named=0 false_alarms=0
+
+doctor()
+{
+	in_ns lb env LBCTL_DOCTOR_ROOT="$HOST" "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" doctor -f "$LBD_CONFIG" "$@"
+}
+
+# healthy WHEN: the doctor finds nothing.
+healthy()
+{
+	local output
+	output=$(doctor)
+	if [[ $output == *" 0 found something"* ]]; then
+		ok "nothing is found $1"
+	else
+		false_alarms=$((false_alarms + 1))
+		not_ok "nothing is found $1" "$output"
+	fi
+}
+
+is_healthy()
+{
+	doctor | grep -q ' 0 found something'
+}
+
+names()
+{
+	doctor -j | jq -e --arg check "$1" --arg text "$2" \
+		'[.findings[] | select(.check == $check and (.found | contains($text)) and .why != "" and .mend != "")] | length > 0'
+}
+
+# fault NAME CHECK TEXT: the fault that is there now is named, within a bound.
+fault()
+{
+	if wait_for 8 names "$2" "$3"; then
+		named=$((named + 1))
+		ok "$1"
+	else
+		not_ok "$1" "$(doctor)"
+	fi
+}
+
+# put FILE TEXT: a file of the recorded host.
+put()
+{
+	mkdir -p "$HOST${1%/*}"
+	echo "$2" >"$HOST$1"
+}
+
+# A host of two memory nodes with a NIC of eight queues, all as it should be.
+record_host()
+{
+	local i
+	HOST=$TEST_TMP/host
+	mkdir -p "$HOST/sys/fs/bpf"
+	mount --bind "$LAB_DIR/bpf" "$HOST/sys/fs/bpf"
+	defer umount "$HOST/sys/fs/bpf"
+	put /proc/sys/net/core/bpf_jit_enable 1
+	put /sys/devices/system/cpu/online 0-7
+	put /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor performance
+	put /sys/devices/system/cpu/cpu0/cpufreq/scaling_driver acpi-cpufreq
+	put /sys/devices/system/node/node0/cpulist 0-3
+	put /sys/devices/system/node/node1/cpulist 4-7
+	put /sys/class/net/eth0/device/vendor 0x15b3
+	put /sys/class/net/eth0/device/numa_node 0
+	for i in 0 1 2 3 4 5 6 7; do
+		mkdir -p "$HOST/sys/class/net/eth0/queues/rx-$i"
+		put "/sys/class/net/eth0/device/msi_irqs/$((100 + i))" msix
+		put "/proc/irq/$((100 + i))/effective_affinity_list" "$((i % 4))"
+	done
+}
+
+test_hardware()
+{
+	local i
+	for i in 0 1 2 3 4 5 6 7; do
+		put "/proc/irq/$((100 + i))/effective_affinity_list" 2
+	done
+	fault "* all interrupts at one core" interrupts "go to core 2"
+	for i in 0 1 2 3 4 5 6 7; do
+		put "/proc/irq/$((100 + i))/effective_affinity_list" "$((4 + i % 4))"
+	done
+	fault "interrupts at the other memory node" numa "memory node 0"
+	for i in 0 1 2 3 4 5 6 7; do
+		put "/proc/irq/$((100 + i))/effective_affinity_list" "$((i % 4))"
+	done
+	mv "$HOST/sys/class/net/eth0/queues" "$HOST/queues"
+	mkdir -p "$HOST/sys/class/net/eth0/queues/rx-0"
+	fault "* fewer queues than cores" queues "1 receive queues for 8 cores"
+	rm -r "$HOST/sys/class/net/eth0/queues"
+	mv "$HOST/queues" "$HOST/sys/class/net/eth0/queues"
+	put /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor powersave
+	fault "cores at their lowest frequency" governor powersave
+	put /sys/devices/system/cpu/cpu0/cpufreq/scaling_governor performance
+	put /proc/sys/net/core/bpf_jit_enable 0
+	fault "no compiler" jit "is off"
+	put /proc/sys/net/core/bpf_jit_enable 1
+	umount "$HOST/sys/fs/bpf"
+	fault "no bpf file system" bpffs "no bpf file system"
+	mount --bind "$LAB_DIR/bpf" "$HOST/sys/fs/bpf"
+	healthy "when the hardware is as it was"
+}
+
+test_configuration()
+{
+	cp "$LBD_CONFIG" "$TEST_TMP/good.json"
+	chmod o+r "$LBD_CONFIG"
+	fault "a secret that everybody may read" configuration "everybody may read"
+	chmod o= "$LBD_CONFIG"
+	echo '{ "version": 1, "wieght": 2 }' >"$LBD_CONFIG"
+	fault "a configuration that is wrong" configuration "wieght"
+	lbd_config '.services[0].idle_timeout_s = 77' >"$LBD_CONFIG"
+	fault "file and what runs differ" drift "differs"
+	lbd_config '.interfaces += [ { "name": "eth9" } ]' >"$LBD_CONFIG"
+	fault "* an interface that is not there" interfaces "no interface eth9"
+	lbd_config '.interfaces = [ .interfaces[0] ]' >"$LBD_CONFIG"
+	fault "* backends behind an interface that is not configured" ways "reached by eth1"
+	cat "$TEST_TMP/good.json" >"$LBD_CONFIG"
+	healthy "when the file is as it was"
+}
+
+test_network()
+{
+	local b1
+	b1=$(lab_backend4 1)
+	in_ns lb ip address add "$LAB_VIP4/32" dev eth0
+	fault "* a VIP that is an address of the host" vips "$LAB_VIP4"
+	in_ns lb ip address del "$LAB_VIP4/32" dev eth0
+	in_ns lb ip route add blackhole "$b1/32"
+	fault "* a blackhole on the way to a backend" ways "no route to backend b1"
+	in_ns lb ip route del blackhole "$b1/32"
+	in_ns lb ip route add unreachable "$b1/32"
+	fault "* an unreachable route to a backend" ways "no route to backend b1"
+	in_ns lb ip route del unreachable "$b1/32"
+	in_ns lb ip link set eth1 mtu 1500
+	fault "* a way that is too narrow for the tunnel" ways "takes 1500 bytes"
+	in_ns lb ip link set eth1 mtu 1600
+	in_ns b1 ip link set eth0 down
+	in_ns lb ip neighbour flush to "$b1"
+	in_ns lb ping -c 1 -W 1 "$b1" >/dev/null 2>&1
+	fault "* a next hop that does not answer" ways "does not answer"
+	in_ns b1 ip link set eth0 up
+	in_ns lb ip neighbour flush to "$b1"
+	in_ns lb ping -c 1 -W 2 "$b1" >/dev/null 2>&1
+	in_ns lb sysctl -qw net.ipv6.conf.eth1.keep_addr_on_down=1
+	in_ns lb ip link set eth1 down
+	fault "* an interface that is down" interfaces "eth1 is down"
+	in_ns lb ip link set eth1 up
+	wait_for 20 is_healthy
+	healthy "when the network is as it was"
+}
+
+test_programs()
+{
+	kill "$lbd_pid"
+	wait_for 10 process_gone "$lbd_pid"
+	fault "the agent is not there" agent "does not answer"
+	"$LAB_BUILD/lbd" --detach --bpffs "$LBD_BPFFS" >/dev/null 2>&1
+	fault "* no program on an interface" programs "no XDP program is attached to eth0"
+	in_ns lb ip link set dev eth0 xdpdrv object "$LAB_BUILD/bpf/flood_sink.bpf.o" section xdp.frags
+	fault "* somebody else's program" programs "is taken by program"
+	in_ns lb ip link set dev eth0 xdpdrv off
+}
+
+lab_start --backends 3
+lbd_init
+lbd_config '.interfaces = [ .interfaces[0], (.interfaces[0] | .name = "eth1") ]' >"$LBD_CONFIG"
+chmod o= "$LBD_CONFIG"
+# The functions above change this file by lbd_config alone, which has one interface: give it both from here on.
+eval "$(declare -f lbd_config | sed '1s/lbd_config/lab_config/')"
+lbd_config()
+{
+	lab_config '.interfaces = [ .interfaces[0], (.interfaces[0] | .name = "eth1") ]' | jq "${1:-.}"
+}
+record_host
+lbd_start || not_ok "lbd starts"
+check "a healthy host is found so in the end" wait_for 10 is_healthy
+healthy "on a healthy host"
+test_hardware
+test_configuration
+test_network
+test_programs
+echo "# doctor: $named of 20 faults named, $false_alarms false"
+is "20 faults are named" "$named" 20
+is "nothing else is" "$false_alarms" 0
+done_testing

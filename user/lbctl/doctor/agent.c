@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/* Checks that ask the agent: does it run, what it warns of, and whether it runs what the file says. */
+#include "lbctl/doctor/doctor.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "lbctl/agent.h"
+
+static void check_agent(struct doctor *doctor)
+{
+	if (doctor->status)
+		return;
+	doctor_found(doctor,
+		     "packets flow on as they do, but nothing follows: no change, no next hop, no drain ends",
+		     "systemctl start lbd; journalctl -u lbd", "lbd does not answer at %s",
+		     doctor->c->socket);
+}
+
+static void check_warnings(struct doctor *doctor)
+{
+	const cJSON *warning;
+
+	cJSON_ArrayForEach (warning, json_get(doctor->status, "warnings"))
+		if (cJSON_IsString(warning))
+			doctor_found(doctor, "the agent itself warns of it", "lbctl status; lbctl events",
+				     "%s", warning->valuestring);
+}
+
+static char *file_text(const char *path, size_t *ret_length)
+{
+	_cleanup_(fclosep) FILE *file = fopen(path, "re");
+	char *text;
+	long size;
+
+	if (!file || fseek(file, 0, SEEK_END) < 0 || (size = ftell(file)) < 0)
+		return NULL;
+	rewind(file);
+	text = malloc((size_t)size + 1);
+	if (!text)
+		lbctl_memory();
+	*ret_length = fread(text, 1, (size_t)size, file);
+	text[*ret_length] = '\0';
+	return text;
+}
+
+static void check_drift(struct doctor *doctor)
+{
+	_cleanup_(freep) char *text = NULL;
+	_cleanup_(reply_done) struct reply reply = { 0 };
+	_cleanup_(cjson_freep) cJSON *error = NULL;
+	struct request request = { .method = "POST", .path = "/v1/diff", .key = "services" };
+	int n;
+
+	if (!doctor->status)
+		return;
+	text = file_text(doctor->config_file, &request.length);
+	request.body = text;
+	if (!text || agent_try(doctor->c, &request, &reply, &error) < 0)
+		return;
+	n = cJSON_GetArraySize(json_get(reply.root, "services"));
+	if (n || cJSON_GetArraySize(json_get(reply.root, "changes")))
+		doctor_found(doctor,
+			     "the next reload, or start after the file was touched, changes what runs",
+			     "lbctl diff -f FILE, then lbctl apply -f FILE, or write what runs into the file",
+			     "what runs differs from %s (%d service%s)", doctor->config_file, n,
+			     n == 1 ? "" : "s");
+}
+
+const struct check doctor_agent_checks[] = {
+	{ "agent", "lbd answers", check_agent, false, false },
+	{ "warnings", "what lbd warns of", check_warnings, false, false },
+	{ "drift", "file and what runs", check_drift, true, false },
+	{ NULL, NULL, NULL, false, false },
+};
