@@ -188,7 +188,8 @@ const struct verb lbctl_verbs[] = {
 	  .run = verb_doctor,
 	  .arguments = "[-f FILE]",
 	  .help = "look for what may be wrong with this host; needs no agent",
-	  .more = "Says what it found, why it matters, and the command that mends it. Exit status 1: it found\n"
+	  .more = "Says what it found, why it matters, and the command that mends it. Exit status 1: it "
+		  "found\n"
 		  "something. FILE: the configuration (default /etc/weir/weir.json).\n",
 	  .options = O(FILE) },
 	{ .name = "version",
