@@ -7,7 +7,7 @@
 #   JOBS=N                              how many of the suites that may share the machine run at once
 #
 # A suite is a program that prints TAP: tests/DIR/test_NAME.c (built to build/tests/DIR/test_NAME), .py or .sh, and
-# the few named below. It is called DIR-NAME; its output goes to build/check/DIR-NAME.log. End-to-end tests run one
+# the few named below. It is called DIR-NAME; its output goes to build/check/DIR-NAME.log. Tests of whole machines (e2e, hosts) run one
 # after the other, after all others. A script may ask for its own time limit with a line "# timeout: SECONDS".
 #
 # At the end the kernel's log is read (kernel-log.sh): a warning, bug or leak that came up meanwhile is a failure too.
@@ -57,7 +57,7 @@ find_suites()
 		case $file in
 		*.c) suite "$name" 120 shared "build/tests/$directory/$(basename "$file" .c)" ;;
 		*.py) suite "$name" "$(time_limit "$file" 240)" shared python3 "$file" ;;
-		tests/e2e/*) suite "$name" "$(time_limit "$file" 240)" alone bash "$file" ;;
+		tests/e2e/* | tests/hosts/*) suite "$name" "$(time_limit "$file" 240)" alone bash "$file" ;;
 		*) suite "$name" "$(time_limit "$file" 240)" shared bash "$file" ;;
 		esac
 	done

@@ -14,6 +14,8 @@ packages=(
 	# lab, demo, end-to-end tests
 	iproute2 procps util-linux ethtool iputils-ping curl nginx-light iperf3 socat jq tcpdump tshark strace tmux
 	python3 python3-scapy man-db
+	# hosts: packages, systemd in containers, announced VIPs
+	dpkg-dev debhelper fakeroot lintian systemd-container bird2 ansible-core
 )
 
 die()

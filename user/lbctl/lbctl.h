@@ -52,6 +52,7 @@ enum option_id {
 	OPTION_FOR,
 	OPTION_BREAKER,
 	OPTION_OVERRIDES,
+	OPTION_WAIT,
 	OPTIONS_MAX,
 };
 #define OPTION_BIT(id) (1ull << (id))
@@ -158,5 +159,7 @@ int verb_health(struct lbctl *c);
 int verb_events(struct lbctl *c);
 int verb_top(struct lbctl *c);
 int verb_doctor(struct lbctl *c);
+int verb_leave(struct lbctl *c);
+int verb_join(struct lbctl *c);
 int verb_version(struct lbctl *c);
 int verb_help(struct lbctl *c);

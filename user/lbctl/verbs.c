@@ -47,6 +47,7 @@ const struct option lbctl_options[OPTIONS_MAX] = {
 	[OPTION_BREAKER] = { "breaker", 0, "MODE", HINT_NONE,
 			     "open (takes no new flows), off (checks are not heeded) or auto" },
 	[OPTION_OVERRIDES] = { "overrides", 0, NULL, HINT_NONE, "also bring back what was set by hand then" },
+	[OPTION_WAIT] = { "wait", 0, NULL, HINT_NONE, "wait until it is done" },
 };
 
 #define O(id) OPTION_BIT(OPTION_##id)
@@ -186,12 +187,28 @@ const struct verb lbctl_verbs[] = {
 	  .options = O(FOLLOW) },
 	{ .name = "doctor",
 	  .run = verb_doctor,
-	  .arguments = "[-f FILE]",
+	  .arguments = "[FILE]",
 	  .help = "look for what may be wrong with this host; needs no agent",
 	  .more = "Says what it found, why it matters, and the command that mends it. Exit status 1: it "
 		  "found\n"
 		  "something. FILE: the configuration (default /etc/weir/weir.json).\n",
-	  .options = O(FILE) },
+	  .most = 1,
+	  .hint = { HINT_FILE } },
+	{ .name = "leave",
+	  .run = verb_leave,
+	  .arguments = "[--wait] [--seconds S]",
+	  .help = "take this balancer out of its fleet",
+	  .more = "Its VIPs are announced as draining, then withdrawn when no slot is unsettled; it has left "
+		  "when "
+		  "no\n"
+		  "packet comes any more. That lasts, beyond restarts and reboots, until join. Packets that "
+		  "come\n"
+		  "all the same are balanced. With --wait, --seconds bounds the wait (default 3600).\n",
+	  .options = O(WAIT) | O(SECONDS) },
+	{ .name = "join",
+	  .run = verb_join,
+	  .arguments = "",
+	  .help = "bring this balancer back into its fleet" },
 	{ .name = "version",
 	  .run = verb_version,
 	  .arguments = "",

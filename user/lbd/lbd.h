@@ -24,6 +24,7 @@
 #define LBD_BPFFS_DEFAULT  "/sys/fs/bpf/weir"
 #define LBD_STATE_DEFAULT  "/var/lib/weir"
 
+struct announce;
 struct capture;
 struct capture_program;
 struct explain_program;
@@ -108,6 +109,7 @@ struct lbd {
 	bool routes_stale;
 	size_t n_unresolved; /* backends without next hop, as of the last commit */
 
+	struct announce *announce; /* NULL: not yet */
 	struct sweeper sweeper;
 	struct stats_carry carry;
 	struct http *api, *metrics;

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "lbd/announce/announce.h"
 #include "lbd/api/api.h"
 #include "lbd/api/http.h"
 #include "lbd/api/metrics.h"
@@ -307,6 +308,9 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 		r = open_api(lbd, error);
 	if (r < 0)
 		return r;
+	r = announce_open(lbd, error);
+	if (r < 0)
+		return r;
 	metrics_update(lbd);
 	r = sweeper_start(lbd);
 	if (r >= 0)
@@ -394,6 +398,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	struct lb_error error = {};
 
 	sweeper_stop(lbd);
+	announce_close(lbd);
 	capture_stop_all(lbd, "the agent stops", true);
 	health_close(lbd);
 	http_free(lbd->api);

@@ -11,6 +11,7 @@
 
 #include "lbd/clock.h"
 #include "lbd/kernel/interfaces.h"
+#include "lbd/announce/announce.h"
 #include "lbd/lbd.h"
 
 #define TICK_MS      1000u
@@ -47,6 +48,7 @@ static void housekeeping(struct lbd *lbd, __u64 second)
 		netlink_keep(&lbd->netlink);
 		netlink_probe(&lbd->netlink);
 	}
+	announce_tick(lbd);
 	if (lbd->attach_retry_ms && now_ms() >= lbd->attach_retry_ms)
 		interfaces_update(lbd);
 }

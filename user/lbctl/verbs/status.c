@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /* status: how the agent and the packet path are, on one screen. */
 #include <stdarg.h>
+#include <string.h>
 
 #include "lbctl/agent.h"
 #include "lbctl/format.h"
@@ -44,6 +45,18 @@ static void print_interfaces(const struct lbctl *c, const cJSON *status)
 		     json_text(interface, "attach"), json_u64(interface, "program_id"), noted ? "; " : "",
 		     noted ? note->valuestring : "");
 	}
+}
+
+static void print_announce(const struct lbctl *c, const cJSON *status)
+{
+	const cJSON *announce = json_get(status, "announce"), *vip;
+	const char *fleet = json_text(announce, "fleet");
+
+	if (strcmp(fleet, "joined") != 0 && announce)
+		line(c, "fleet", "%s: see lbctl join", fleet);
+	cJSON_ArrayForEach (vip, json_get(announce, "vips"))
+		line(c, "announced", "%s: %s (%s)%s", json_text(vip, "vip"), json_text(vip, "state"),
+		     json_text(vip, "why"), json_bool(vip, "told") ? "" : "; NOT YET in the routing table");
 }
 
 static void print_slots(const struct lbctl *c, const cJSON *status)
@@ -177,6 +190,7 @@ int verb_status(struct lbctl *c)
 	     format_duration(json_double(status, "uptime_s")).text);
 	print_configuration(c, status);
 	print_interfaces(c, status);
+	print_announce(c, status);
 	print_slots(c, status);
 	print_flow_table(c, json_get(status, "flow_table"));
 	print_tables(c, json_get(status, "tables"));

@@ -27,6 +27,8 @@ static const struct route {
 	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply, "dry_run? allow_ring_resize?" },
 	{ "POST", "/v1/diff", LB_CONFIG_BYTES_MAX, api_diff },
 	{ "POST", "/v1/rollback", 0, api_rollback, "to overrides? dry_run? allow_ring_resize?" },
+	{ "POST", "/v1/leave", 0, api_leave },
+	{ "POST", "/v1/join", 0, api_join },
 	{ "GET", "/v1/generations", 0, api_generations },
 	{ "GET", "/v1/config", 0, api_config },
 	{ "GET", "/v1/services", 0, api_services },

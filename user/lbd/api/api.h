@@ -34,6 +34,7 @@ api_verb api_apply, api_diff, api_rollback, api_generations, api_config; /* api_
 api_verb api_patch;                                                      /* api_override.c */
 api_verb api_services, api_service, api_backends, api_ring;              /* api_services.c */
 api_verb api_stats, api_drops, api_flows, api_events;                    /* api_stats.c */
+api_verb api_leave, api_join;                                            /* api_announce.c */
 api_verb api_capture;                                                    /* api_capture.c */
 api_verb api_health;                                                     /* api_health.c */
 api_verb api_explain;                                                    /* api_explain.c */

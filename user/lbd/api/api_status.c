@@ -14,6 +14,7 @@
 
 #include "lbd/capture/capture.h"
 #include "lbd/kernel/redirect.h"
+#include "lbd/announce/announce.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
 #include "lbd/state/words_json.h"
@@ -335,6 +336,7 @@ int api_status(struct api_call *call, struct lb_error *error)
 	redirect_write_lost(lbd, json);
 	json_object_end(json);
 	redirect_write(lbd, json);
+	announce_write(lbd, json);
 	json_u64(json, "captures", capture_count(lbd));
 	if (lbd->events.error.id) {
 		json_object(json, "last_error");

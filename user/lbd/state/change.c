@@ -12,6 +12,7 @@
 #include "lbd/health/health.h"
 #include "lbd/state/change_plan.h"
 #include "base/cleanup.h"
+#include "lbd/announce/announce.h"
 #include "lbd/api/metrics.h"
 #include "lbd/clock.h"
 #include "lbd/sweeper.h"
@@ -205,6 +206,8 @@ static int commit_plan(struct lbd *lbd, struct lb_plan *plan, bool new_ids, stru
 {
 	int r;
 
+	/* Looked at when this turn of the loop is over. */
+	announce_changed(lbd);
 	if (!new_ids)
 		return lb_engine_commit(lbd->engine, plan, error);
 	stats_carry_before(&lbd->carry, &lbd->maps.tables);

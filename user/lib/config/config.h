@@ -23,6 +23,9 @@ enum lb_forward { LB_FORWARD_L2, LB_FORWARD_IPIP, LB_FORWARD_GUE };
 enum lb_algorithm { LB_ALGORITHM_MAGLEV, LB_ALGORITHM_RING, LB_ALGORITHM_RENDEZVOUS, LB_ALGORITHM_BOUNDED };
 enum lb_affinity { LB_AFFINITY_FLOW, LB_AFFINITY_SOURCE, LB_AFFINITY_QUIC };
 enum lb_state { LB_STATE_ACTIVE, LB_STATE_DRAIN, LB_STATE_DOWN };
+enum lb_announce_by { LB_ANNOUNCE_BY_NONE, LB_ANNOUNCE_BY_ROUTE };
+enum lb_on_empty { LB_ON_EMPTY_KEEP, LB_ON_EMPTY_WITHDRAW };
+enum lb_serve_if { LB_SERVE_IF_ANY, LB_SERVE_IF_ALL };
 enum lb_fragments { LB_FRAGMENTS_PASS, LB_FRAGMENTS_DROP };
 
 struct lb_config_interface {
@@ -67,6 +70,9 @@ struct lb_config_service {
 	bool echo;               /* answer ICMP echo to the address */
 	enum lb_fragments fragments;
 	__u16 gue_port; /* host byte order */
+	enum lb_announce_by announce;
+	__u32 min_active; /* backends, for the VIP to be announced */
+	enum lb_on_empty on_empty;
 	size_t n_quic;
 	struct lb_config_quic quic[LB_QUIC_CONFIGS_MAX];
 	struct lb_config_health health;
@@ -89,6 +95,12 @@ struct lb_config {
 	struct lb_prefix tunnel_source_v4; /* family 0 when not given: the route's own source is used */
 	struct lb_prefix tunnel_source_v6;
 	struct lb_config_limits limits;
+	struct {
+		__u32 table, draining_table; /* of routes */
+		__u32 hold_down_s;
+		enum lb_serve_if serve_if;
+		__u32 drain_s, leave_limit_s; /* of a balancer that leaves */
+	} announce;
 	struct {
 		__u32 cpu_permille; /* of one core, at most; default 10 */
 	} sweeper;

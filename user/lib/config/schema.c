@@ -70,6 +70,37 @@ const struct lb_schema_choice lb_schema_fragments[] = {
 	{ NULL, 0, NULL }
 };
 
+static const struct lb_schema_choice announce_by[] = {
+	{ "none", LB_ANNOUNCE_BY_NONE, "Not by lbd: how packets to the VIP get here is arranged otherwise." },
+	{ "route", LB_ANNOUNCE_BY_ROUTE, "As a route in announce.table, from which BIRD or FRR announces it." },
+	{ NULL, 0, NULL }
+};
+
+static const struct lb_schema_choice on_empty[] = {
+	{ "keep", LB_ON_EMPTY_KEEP, "Go on as it is: an announced VIP stays announced. Elsewhere its packets would be dropped as well." },
+	{ "withdraw", LB_ON_EMPTY_WITHDRAW, "Withdraw the VIP: others may be able to serve it." },
+	{ NULL, 0, NULL }
+};
+
+static const struct lb_schema_choice serve_if[] = {
+	{ "any", LB_SERVE_IF_ANY, "One service of the VIP is enough." },
+	{ "all", LB_SERVE_IF_ALL, "Every service of the VIP that is announced must be able to serve." },
+	{ NULL, 0, NULL }
+};
+
+/* Rows. The structure that a table describes is the macro T. */
+#define FIELD(member) .offset = offsetof(T, member), .size = sizeof(((T *)0)->member)
+#define INTEGER(from, to, otherwise) \
+	.type = LB_SCHEMA_INTEGER, .minimum = (from), .maximum = (to), .value = (otherwise)
+#define BOOLEAN(otherwise) .type = LB_SCHEMA_BOOLEAN, .value = (otherwise)
+#define CHOICE(list, otherwise) .type = LB_SCHEMA_CHOICE, .choices = (list), .value = (otherwise)
+#define STRING(how) .type = LB_SCHEMA_STRING, .format = &(how)
+#define OBJECT(keys) .type = LB_SCHEMA_OBJECT, .object = (keys)
+#define ARRAY(keys, pointer, count, from, to) \
+	.type = LB_SCHEMA_ARRAY, .object = (keys), .offset = offsetof(T, pointer), .size = sizeof(*((T *)0)->pointer), \
+	.count_offset = offsetof(T, count), .minimum = (from), .maximum = (to)
+#define NO_CHOICE (-1)
+
 #define T struct lb_config_backend
 static const struct lb_schema_key backend_keys[] = {
 	{ .name = "name", .required = true, FIELD(name), STRING(lb_format_name), .effect = LB_EFFECT_APPLY,
@@ -146,6 +177,12 @@ static const struct lb_schema_key service_keys[] = {
 	  .help = "What becomes of IP fragments to the VIP." },
 	{ .name = "gue_port", FIELD(gue_port), INTEGER(1, 65535, 6080), .effect = LB_EFFECT_APPLY,
 	  .help = "UDP port of the backends that takes GUE packets. Used with forward gue only." },
+	{ .name = "announce", FIELD(announce), CHOICE(announce_by, LB_ANNOUNCE_BY_NONE), .effect = LB_EFFECT_APPLY,
+	  .help = "How the network is told that the VIP is here; see announce." },
+	{ .name = "min_active", FIELD(min_active), INTEGER(1, LB_BACKENDS_PER_SERVICE_MAX, 1), .effect = LB_EFFECT_APPLY,
+	  .help = "The service can serve while at least so many of its backends are active and their next hops resolved." },
+	{ .name = "on_empty", FIELD(on_empty), CHOICE(on_empty, LB_ON_EMPTY_KEEP), .effect = LB_EFFECT_APPLY,
+	  .help = "What becomes of an announced VIP when no backend of the service is active." },
 	{ .name = "quic", OBJECT(quic_keys), .effect = LB_EFFECT_APPLY,
 	  .without = "connection IDs say nothing about the backend, they are hashed",
 	  .help = "Connection IDs that carry a server ID (QUIC-LB, plain text). Only with affinity quic." },
@@ -196,6 +233,23 @@ static const struct lb_schema_key limits_keys[] = {
 	{ 0 }
 };
 
+/* RT_TABLE_DEFAULT, RT_TABLE_MAIN and RT_TABLE_LOCAL are 253 to 255: config_check.c. */
+static const struct lb_schema_key announce_keys[] = {
+	{ .name = "table", FIELD(announce.table), INTEGER(1, 0x7fffffff, 177), .effect = LB_EFFECT_START,
+	  .help = "Routing table of announced VIPs, for lbd alone: no rule may consult it. Protocol 201 means serving, 202 draining." },
+	{ .name = "draining_table", FIELD(announce.draining_table), INTEGER(1, 0x7fffffff, 178), .effect = LB_EFFECT_START,
+	  .help = "Routing table of VIPs that are draining, beside the other: for FRR, which does not see a route's protocol." },
+	{ .name = "hold_down_s", FIELD(announce.hold_down_s), INTEGER(0, 3600, 5), .effect = LB_EFFECT_APPLY,
+	  .help = "Seconds before a VIP that was withdrawn for want of backends is announced again." },
+	{ .name = "serve_if", FIELD(announce.serve_if), CHOICE(serve_if, LB_SERVE_IF_ANY), .effect = LB_EFFECT_APPLY,
+	  .help = "How many of a VIP's services must be able to serve for it to be announced." },
+	{ .name = "drain_s", FIELD(announce.drain_s), INTEGER(0, 3600, 10), .effect = LB_EFFECT_APPLY,
+	  .help = "Seconds that a balancer which leaves (lbctl leave) is announced as draining, at least: routers move their flows away." },
+	{ .name = "leave_limit_s", FIELD(announce.leave_limit_s), INTEGER(0, 86400, 1800), .effect = LB_EFFECT_APPLY,
+	  .help = "Seconds that it waits for unsettled slots, at most: flows of those would not survive the way to another balancer." },
+	{ 0 }
+};
+
 static const struct lb_schema_key sweeper_keys[] = {
 	{ .name = "cpu_permille", FIELD(sweeper.cpu_permille), INTEGER(1, 1000, 10), .effect = LB_EFFECT_APPLY,
 	  .help = "How much of one core the sweeper may use, in thousandths. It settles slots and expires flow entries." },
@@ -223,6 +277,8 @@ const struct lb_schema_key lb_schema[] = {
 	  .help = "Outer source addresses of tunnels (forward ipip and gue)." },
 	{ .name = "limits", OBJECT(limits_keys), .effect = LB_EFFECT_MAPS,
 	  .help = "Sizes of the kernel's tables. Without them lbd sizes the tables from the configuration and the machine's memory." },
+	{ .name = "announce", OBJECT(announce_keys), .effect = LB_EFFECT_APPLY,
+	  .help = "How VIPs are announced to the network, where their services say so." },
 	{ .name = "sweeper", OBJECT(sweeper_keys), .effect = LB_EFFECT_APPLY,
 	  .help = "The sweeper, which cleans up after moves." },
 	{ .name = "api", OBJECT(api_keys), .effect = LB_EFFECT_START,

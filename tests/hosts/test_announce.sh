@@ -1,0 +1,187 @@
+#!/bin/bash
+# SPDX-License-Identifier: GPL-2.0-only
+# timeout: 150
+#
+# VIPs announced with the real BIRD, as configs/bird/weir.conf has it, to a router that is a BIRD as well:
+#
+#   client -- router: bird, AS 64513 == BGP, BFD == lb: bird, AS 64512; lbd -> table 177 -- backends
+#
+# What the router's kernel has is what counts.
+
+# shellcheck disable=SC2317 # functions that check calls
+# shellcheck source=tests/e2e/lib.sh
+. "$(dirname "$0")/../e2e/lib.sh"
+# shellcheck source=tests/e2e/lbd-lib.sh
+. "$TEST_ROOT/tests/e2e/lbd-lib.sh"
+
+PATH=$PATH:/usr/sbin
+type bird >/dev/null 2>&1 || {
+	not_ok "bird is there: apt install bird2"
+	done_testing
+}
+
+lbctl()
+{
+	in_ns lb "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" "$@"
+}
+
+router_bird()
+{
+	cat <<-BIRD
+	router id 10.76.0.1;
+	protocol device { scan time 10; }
+	protocol kernel { merge paths on; ipv4 { export where source = RTS_BGP; }; }
+	protocol kernel { merge paths on; ipv6 { export where source = RTS_BGP; }; }
+	protocol direct { ipv4; ipv6; }
+	protocol bfd { interface "*" { min rx interval 100 ms; min tx interval 100 ms; multiplier 3; }; }
+	protocol bgp lb {
+		local as 64513;
+		neighbor 10.76.0.2 as 64512;
+		passive on;
+		bfd on;
+		ipv4 { import filter { if (65535, 0) ~ bgp_community then bgp_local_pref = 0; accept; }; export none; };
+		ipv6 { import filter { if (65535, 0) ~ bgp_community then bgp_local_pref = 0; accept; }; export none;
+			next hop address fd76::1; extended next hop off; };
+	}
+	BIRD
+}
+
+# bird_start HOST CONFIG
+bird_start()
+{
+	spawn "$1" bird -f -c "$2" -s "$TEST_TMP/bird-$1.ctl" -P "$TEST_TMP/bird-$1.pid"
+	wait_for 10 test -S "$TEST_TMP/bird-$1.ctl"
+}
+
+# What the two think of each other.
+bird_diag()
+{
+	local host
+	for host in router lb; do
+		birdc -r -s "$TEST_TMP/bird-$host.ctl" show protocols all | diag
+		birdc -r -s "$TEST_TMP/bird-$host.ctl" show route all | diag
+	done
+}
+
+router_has()
+{
+	in_ns router ip route show "$LAB_VIP4/32" | grep -q 'via 10.76.0.2'
+}
+
+router_has_not()
+{
+	! router_has
+}
+
+router_sees_draining()
+{
+	birdc -r -s "$TEST_TMP/bird-router.ctl" show route "$LAB_VIP4/32" all | grep -q '(65535,0)'
+}
+
+in_table()
+{
+	in_ns lb ip route show table 177 | grep -q "$LAB_VIP4"
+}
+
+not_in_table()
+{
+	! in_table
+}
+
+status_says()
+{
+	[[ $(api GET /v1/status | jq -r "$1") == "$2" ]]
+}
+
+requests_arrive()
+{
+	in_ns client curl -sf --max-time 1 "http://$LAB_VIP4/id"
+}
+
+test_serving()
+{
+	check "lbd announces the VIP in its table" wait_for 10 in_table
+	is "as serving" "$(in_ns lb ip route show table 177 "$LAB_VIP4" | grep -o 'proto [0-9]*')" "proto 201"
+	check "IPv6 as well" wait_for 5 test -n "$(in_ns lb ip -6 route show table 177 "$LAB_VIP6")"
+	check "the router has it" wait_for 20 router_has
+	router_has || bird_diag
+	check "requests arrive by it" wait_for 5 requests_arrive
+	in_ns lb ip route flush table 177
+	check "routes that others remove are put back" wait_for 5 in_table
+	check "lbd says so" wait_for 5 grep -q "put back" "$lbd_log"
+}
+
+test_empty()
+{
+	local backend
+	for backend in b1 b2 b3; do
+		lbctl backend set web "$backend" --state drain >/dev/null
+	done
+	check "a service that is empty and withdraws: gone at the router" wait_for 10 router_has_not
+	lbctl backend set web b1 --reset >/dev/null
+	check "with one active backend it is back" wait_for 20 router_has
+	for backend in b2 b3; do
+		lbctl backend set web "$backend" --reset >/dev/null
+	done
+	check "the other service keeps its VIP" test -n "$(in_ns lb ip -6 route show table 177 "$LAB_VIP6")"
+}
+
+test_crash()
+{
+	kill -KILL "$lbd_pid"
+	wait_for 5 process_gone "$lbd_pid"
+	check "a crash of lbd withdraws nothing" in_table
+	check "packets flow" requests_arrive
+	lbd_start
+	check "after the restart it is as it was" in_table
+}
+
+test_leave()
+{
+	check "leave" lbctl leave
+	check "the router is told that it drains" wait_for 5 router_sees_draining
+	check "requests still arrive" requests_arrive
+	check "the second table has it, for FRR" test -n "$(in_ns lb ip route show table 178 "$LAB_VIP4")"
+	check "leave --wait ends" lbctl leave --wait --seconds 60
+	check "gone at the router" wait_for 5 router_has_not
+	check "status says that it has left" status_says .announce.fleet left
+	kill -TERM "$lbd_pid"
+	wait_for 10 process_gone "$lbd_pid"
+	lbd_start
+	check "having left lasts beyond a restart" status_says .announce.fleet left
+	check "nothing is announced then" not_in_table
+	check "join" lbctl join
+	check "announced again" wait_for 5 in_table
+	check "the router has it again" wait_for 20 router_has
+}
+
+test_refusals()
+{
+	lbd_config '.announce.table = 254' >"$TEST_TMP/bad.json"
+	refuse "the main table is refused" "table must be a routing table of its own" \
+		"$LAB_BUILD/lbctl" validate "$TEST_TMP/bad.json"
+	lbd_config '.announce.table = 5 | .announce.draining_table = 5' >"$TEST_TMP/bad.json"
+	refuse "one table for both is refused" "another table than announce.table" \
+		"$LAB_BUILD/lbctl" validate "$TEST_TMP/bad.json"
+	lbd_config 'del(.services[].announce)' >"$TEST_TMP/none.json"
+	check "a VIP that is not to be announced any more" lbctl apply -f "$TEST_TMP/none.json"
+	check "is withdrawn" wait_for 5 not_in_table
+}
+
+lab_start --backends 3
+lbd_init
+lbd_config '.services[].announce = "route" | .services[0].on_empty = "withdraw" |
+	.announce = { "hold_down_s": 1, "drain_s": 3 } | .services[].idle_timeout_s = 1' >"$LBD_CONFIG"
+# The router learns the VIPs; what the lab gave it goes.
+in_ns router ip route del 203.0.113.0/24
+in_ns router ip -6 route del 2001:db8:113::/64
+router_bird >"$TEST_TMP/router.conf"
+lbd_start || not_ok "lbd starts"
+bird_start router "$TEST_TMP/router.conf" || not_ok "bird of the router starts"
+bird_start lb "$TEST_ROOT/configs/bird/weir.conf" || not_ok "bird of the balancer starts"
+test_serving
+test_empty
+test_crash
+test_leave
+test_refusals
+done_testing
