@@ -15,7 +15,7 @@ named=0 false_alarms=0
 
 doctor()
 {
-	in_ns lb env LBCTL_DOCTOR_ROOT="$HOST" "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" doctor -f "$LBD_CONFIG" "$@"
+	in_ns lb env LBCTL_DOCTOR_ROOT="$HOST" "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" doctor "$LBD_CONFIG" "$@"
 }
 
 # healthy WHEN: the doctor finds nothing.

@@ -158,7 +158,7 @@ check "and of another version" build 2.0
 check "lintian has nothing to say" lintian --fail-on error,warning "$TEST_TMP"/deb/weir_2.0_*.deb "$TEST_TMP"/deb/weir-backend_2.0_*.deb
 lab_start --backends 3
 lbd_init
-check "a host with systemd boots" container_boot lb lb
+container_boot lb lb || not_ok "a host with systemd boots" "$(<"$TEST_TMP/container-lb/console")"
 mkdir -p "${container_root[lb]}/root/deb"
 cp "$TEST_TMP"/deb/weir*.deb "${container_root[lb]}/root/deb/"
 test_install

@@ -183,8 +183,7 @@ int verb_doctor(struct lbctl *c)
 {
 	const char *root = getenv("LBCTL_DOCTOR_ROOT");
 	struct doctor doctor = { .c = c,
-				 .config_file = option_given(c, OPTION_FILE) ? c->option[OPTION_FILE]
-									     : CONFIG_DEFAULT,
+				 .config_file = c->n_arguments ? c->argument[0] : CONFIG_DEFAULT,
 				 .root = root ? root : "" };
 	size_t n_checks =
 		count(doctor_host_checks) + count(doctor_network_checks) + count(doctor_agent_checks);
