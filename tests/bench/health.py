@@ -90,7 +90,7 @@ class TimedAgent(Agent):
                     continue
                 if found is None and re.search(pattern, line):
                     found = when
-                if found is not None and 'cause="health" generation' in line:
+                if found is not None and "event=health generation=" in line:
                     return found, when
             time.sleep(0.005)
         sys.exit(f"bench-health: nothing like {pattern} within {seconds} s:\n" + "".join(line for _, line in self.timed[-10:]))

@@ -8,6 +8,12 @@ bench-control: setup
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)$(BENCH_ENV) tests/bench/control.py
 
+# Health with real processes: from a fault to the ring and back, and what checks cost.
+.PHONY: bench-health
+bench-health: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(BENCH_ENV) tests/bench/health.py
+
 # The record: docs/performance.md from all results; ratios of the packet path against the recorded ones.
 .PHONY: bench-check bench-baseline bench-page
 bench-check: setup
