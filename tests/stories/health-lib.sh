@@ -23,6 +23,7 @@ health_begin()
 checkd_start()
 {
 	spawn lb "$CHECKD" --socket "$TEST_TMP/checkd.sock"
+	# shellcheck disable=SC2034,SC2154 # for the stories; set by spawn
 	checkd_pid=$spawned
 }
 
