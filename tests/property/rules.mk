@@ -9,7 +9,7 @@ TSAN_LIB_OBJ := $(LIB_SRC:%.c=$(B)/tsan/%.o)
 PROPERTY_OBJ := $(B)/tests/property/property.o $(B)/tests/property/world.o
 SAN_PROPERTY_OBJ := $(PROPERTY_OBJ:$(B)/%=$(B)/san/%)
 PROPERTY_PROGRAMS := $(B)/tests/property/property $(B)/san/tests/property/property \
-	$(B)/tests/property/test_stress_flowtable
+	$(B)/tests/property/test_stress_flowtable $(B)/tests/property/intent_model $(B)/san/tests/property/intent_model
 
 $(B)/tests/property/property: $(PROPERTY_OBJ) $(HOST_OBJ) $(B)/liblb.a
 	$(call say,LD,$@)
@@ -35,9 +35,22 @@ $(B)/tests/property/test_stress_flowtable: $(B)/tsan/tests/property/test_stress_
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(TSAN) -o $@ $^ $(LDLIBS_LIB) -lpthread
 
+# The intent layer against its model, records included.
+INTENT_MODEL_OBJ := tests/property/intent_model.o user/lbd/state/words_json.o user/lbd/api/json.o user/lbd/events.o user/lbd/log.o
+$(B)/tests/property/intent_model: $(addprefix $(B)/,$(INTENT_MODEL_OBJ)) $(B)/liblb.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS_LIB) -lsystemd
+
+$(B)/san/tests/property/intent_model: $(addprefix $(B)/san/,$(INTENT_MODEL_OBJ)) $(B)/san/liblb.a
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS_LIB) -lsystemd
+
 .PHONY: property bench-engine bench-flowtable
-property: $(B)/tests/property/property
-	$(Q)$< $(STEPS) $(SEED)
+property: $(B)/tests/property/property $(B)/tests/property/intent_model
+	$(Q)$(B)/tests/property/property $(STEPS) $(SEED)
+	$(Q)$(B)/tests/property/intent_model $(STEPS) $(SEED)
 
 bench-engine: $(B)/tests/property/bench_engine
 	$(Q)$<

@@ -54,6 +54,14 @@ static void test_clocks_that_jump(void **state)
 	/* Into the future it may be over. */
 	lb_words_bound(&words, NOW + 29);
 	assert_int_equal(words.all[0].until_s, NOW + 30);
+	/* A clock that starts at 1970: what can be recorded stays so, and the rest of the time is kept. */
+	lb_words_move(&words, -NOW);
+	assert_int_equal(words.all[0].since_s, 0);
+	assert_int_equal(words.all[0].until_s, 30);
+	lb_words_move(&words, -29);
+	lb_words_move(&words, -29);
+	assert_int_equal(words.all[0].since_s, 0);
+	assert_int_equal(words.all[0].until_s, 1);
 	lb_words_done(&words);
 }
 

@@ -224,6 +224,11 @@ void lb_words_move(struct lb_words *words, __s64 by_s)
 			continue;
 		word->since_s += by_s;
 		word->until_s += by_s;
+		/* A clock may be set to before the word, but nothing is recorded of before 1970. */
+		if (word->since_s < 0)
+			word->since_s = 0;
+		if (word->until_s < 1)
+			word->until_s = 1;
 	}
 }
 
