@@ -132,6 +132,7 @@ ANSWERS = {
                       "last_tier_share_permille": 1000, "below_floor": True}]},
     "POST /v1/apply": PLAN,
     "POST /v1/diff": PLAN,
+    "POST /v1/reload": PLAN,
     "POST /v1/rollback": PLAN,
     "PATCH /v1/services/web/backends/web-1": PLAN,
 }

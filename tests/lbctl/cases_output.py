@@ -379,7 +379,7 @@ def completion(lbd):
         ("lbctl backend set web web-1 --state ", ["active", "down", "drain"]),
         ("lbctl backend set web web-1 --state=d", ["down", "drain"]),
         ("lbctl explain ", ["tcp", "udp"]), ("lbctl explain tcp ", []), ("lbctl ring web --d", ["--dump"]),
-        ("lbctl -j ring web --d", ["--dump"]), ("lbctl help r", ["ring", "rollback"]), ("lbctl help service s", ["show"]),
+        ("lbctl -j ring web --d", ["--dump"]), ("lbctl help r", ["reload", "ring", "rollback"]), ("lbctl help service s", ["show"]),
         ("lbctl apply --", ["--allow-ring-resize", "--dry-run", "--file", "--help", "--json", "--socket", "--timeout", "--yes"]),
         ("lbctl apply -f LICEN", ["LICENSE"]), ("lbctl validate LICEN", ["LICENSE"]), ("lbctl nonsense ", []),
         ("lbctl --socket /nonexistent ring ", []),

@@ -100,6 +100,7 @@ VERBS = {  # verb: a good command line, the answer it prints with -j
     "events": (["events"], "GET /v1/events"),
     "apply": (["apply", "-f", "-"], "POST /v1/apply"),
     "diff": (["diff", "-f", "-"], "POST /v1/diff"),
+    "reload": (["reload"], "POST /v1/reload"),
     "rollback": (["rollback"], "POST /v1/rollback"),
 }
 STREAMS = ["capture"]

@@ -141,6 +141,7 @@ bool lbctl_pace(double interval_s, unsigned long long *next_ns);
 int verb_status(struct lbctl *c);
 int verb_apply(struct lbctl *c);
 int verb_diff(struct lbctl *c);
+int verb_reload(struct lbctl *c);
 int verb_rollback(struct lbctl *c);
 int verb_generations(struct lbctl *c);
 int verb_config(struct lbctl *c);

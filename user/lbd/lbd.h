@@ -36,8 +36,11 @@ struct lbd_options {
 	const char *config_file;
 	const char *bpffs;
 	const char *state_directory;
-	const char *socket; /* NULL: as configured */
-	bool detach;        /* do it and exit */
+	const char *socket;         /* NULL: as configured */
+	const char *socket_group;   /* whose it is besides ours; NULL: the process's group */
+	const char *monitor_socket; /* a second one, that only tells; NULL: none */
+	const char *prepare;        /* the user to prepare for: do it and exit; NULL: no */
+	bool detach;                /* do it and exit */
 	bool detach_on_stop;
 	bool generic_ok;
 	bool chunked_tables;
@@ -112,7 +115,7 @@ struct lbd {
 	struct announce *announce; /* NULL: not yet */
 	struct sweeper sweeper;
 	struct stats_carry carry;
-	struct http *api, *metrics;
+	struct http *api, *metrics, *monitor;
 	char socket_path[PATH_MAX];
 	char metrics_address[64]; /* that metrics listens on; empty: on none */
 	char metrics_error[512];  /* why it does not listen as configured; empty: it does */

@@ -28,6 +28,7 @@
 #include "lbd/kernel/redirect.h"
 #include "lbd/lbd.h"
 #include "lbd/log.h"
+#include "lbd/notify.h"
 #include "lbd/state/change.h"
 #include "lbd/state/replan.h"
 #include "lbd/step.h"
@@ -272,13 +273,27 @@ static int open_api(struct lbd *lbd, struct lb_error *error)
 {
 	const char *path = lbd->options.socket ? lbd->options.socket : lbd->running.config->api.socket;
 	struct http_handler handler;
-	int fd = http_listen_unix(path, error);
+	int fd = http_listen_unix(path, 0660, lbd->options.socket_group, error);
 
 	if (fd < 0)
 		return fd;
 	snprintf(lbd->socket_path, sizeof(lbd->socket_path), "%s", path);
 	api_handler(lbd, &handler);
 	return http_new(lbd->event, fd, &handler, &lbd->api, error);
+}
+
+static int open_monitor(struct lbd *lbd, struct lb_error *error)
+{
+	struct http_handler handler;
+	int fd;
+
+	if (!lbd->options.monitor_socket)
+		return 0;
+	fd = http_listen_unix(lbd->options.monitor_socket, 0666, NULL, error);
+	if (fd < 0)
+		return fd;
+	api_monitor_handler(lbd, &handler);
+	return http_new(lbd->event, fd, &handler, &lbd->monitor, error);
 }
 
 static int start(struct lbd *lbd, const struct record *newest, struct lb_error *error)
@@ -306,6 +321,8 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 		store_settle(&lbd->store, newest);
 	if (r == 0)
 		r = open_api(lbd, error);
+	if (r == 0)
+		r = open_monitor(lbd, error);
 	if (r < 0)
 		return r;
 	r = announce_open(lbd, error);
@@ -372,25 +389,29 @@ int lbd_start(struct lbd *lbd, struct lb_error *error)
 	return r;
 }
 
-void lbd_reload(struct lbd *lbd)
+int lbd_reload(struct lbd *lbd, struct json *plan, struct lb_error *error)
 {
 	_cleanup_(desired_donep) struct desired next = {};
 	_cleanup_(freep) char *text = NULL;
 	static const struct change change = { .cause = "reload of the configuration file", .kind = "reload" };
-	struct lb_error error = {};
+	struct lb_error unused = {};
 	size_t length;
-	int r = read_config(lbd->options.config_file, &text, &length, &error);
+	int r;
 
+	error = error ? error : &unused;
+	r = read_config(lbd->options.config_file, &text, &length, error);
 	if (r == 0)
-		r = desired_from_file(lbd, text, length, &next, &error);
+		r = desired_from_file(lbd, text, length, &next, error);
 	if (r == 0)
-		r = change_make(lbd, &next, &change, NULL, &error);
+		r = change_make(lbd, &next, &change, plan, error);
 	if (r < 0) {
-		events_add(&lbd->events, LOG_LEVEL_ERROR, "reload", "%s%s%s; nothing was changed", error.text,
-			   error.path[0] ? " at " : "", error.path);
-		return;
+		events_add(&lbd->events, LOG_LEVEL_ERROR, "reload", "%s%s%s; nothing was changed",
+			   error->text, error->path[0] ? " at " : "", error->path);
+		return r;
 	}
 	lbd->degraded = false;
+	lbd_notify_status(lbd);
+	return 0;
 }
 
 void lbd_stop(struct lbd *lbd, bool detach)
@@ -402,6 +423,9 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	capture_stop_all(lbd, "the agent stops", true);
 	health_close(lbd);
 	http_free(lbd->api);
+	if (lbd->monitor)
+		unlink(lbd->options.monitor_socket);
+	http_free(lbd->monitor);
 	if (lbd->socket_path[0])
 		unlink(lbd->socket_path);
 	metrics_close(lbd);

@@ -8,14 +8,16 @@
 
 #include "base/error.h"
 
+struct json;
 struct lbd;
 struct lbd_options;
 
 /* Starts everything: 0 when packets flow, or -errno with *error. lbd must be zeroed, options set. */
 int lbd_start(struct lbd *lbd, struct lb_error *error);
 
-/* Reads the configuration file again and makes it run (SIGHUP). Errors are logged; the old one stays. */
-void lbd_reload(struct lbd *lbd);
+/* Reads the configuration file again and makes it run (SIGHUP, POST /v1/reload). plan, error: may be NULL.
+ * 0, or -errno: it is logged as well, and the old one stays. */
+int lbd_reload(struct lbd *lbd, struct json *plan, struct lb_error *error);
 
 /* Stops; packets go on unless detach. Frees everything. */
 void lbd_stop(struct lbd *lbd, bool detach);

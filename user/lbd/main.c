@@ -4,10 +4,13 @@
  */
 #include <errno.h>
 #include <getopt.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <systemd/sd-daemon.h>
 
 #include "lbd/kernel/flat_tables.h"
@@ -16,11 +19,16 @@
 #include "lbd/lbd.h"
 #include "lbd/life.h"
 #include "lbd/log.h"
+#include "lbd/notify.h"
+#include "lbd/prepare.h"
 
 enum {
 	OPTION_BPFFS = 256,
 	OPTION_STATE_DIR,
 	OPTION_SOCKET,
+	OPTION_SOCKET_GROUP,
+	OPTION_MONITOR_SOCKET,
+	OPTION_PREPARE,
 	OPTION_DETACH,
 	OPTION_DETACH_ON_STOP,
 	OPTION_GENERIC_OK,
@@ -35,6 +43,9 @@ static const struct option long_options[] = {
 	{ "bpffs", required_argument, NULL, OPTION_BPFFS },
 	{ "state-dir", required_argument, NULL, OPTION_STATE_DIR },
 	{ "socket", required_argument, NULL, OPTION_SOCKET },
+	{ "socket-group", required_argument, NULL, OPTION_SOCKET_GROUP },
+	{ "monitor-socket", required_argument, NULL, OPTION_MONITOR_SOCKET },
+	{ "prepare", required_argument, NULL, OPTION_PREPARE },
 	{ "detach", no_argument, NULL, OPTION_DETACH },
 	{ "detach-on-stop", no_argument, NULL, OPTION_DETACH_ON_STOP },
 	{ "generic-ok", no_argument, NULL, OPTION_GENERIC_OK },
@@ -57,6 +68,12 @@ static const char help[] =
 	")\n"
 	"  --state-dir DIR     where generations are kept (" LBD_STATE_DEFAULT ")\n"
 	"  --socket PATH       UNIX socket of the API (as configured: api.socket)\n"
+	"  --socket-group NAME the group whose members may use it\n"
+	"  --monitor-socket PATH\n"
+	"                      a second socket, for everybody, that only tells: status, statistics, metrics\n"
+	"  --prepare USER      as root: mount a bpf file system if there is none, give --bpffs to the user, "
+	"and "
+	"exit\n"
 	"  --detach            take the packet path off all interfaces, remove its pins in --bpffs, and "
 	"exit\n"
 	"  --detach-on-stop    do that when stopped by SIGTERM or SIGINT\n"
@@ -70,9 +87,11 @@ static int usage(const char *text, const char *value)
 {
 	if (text)
 		fprintf(stderr, "lbd: %s%s\n", text, value ? value : "");
-	fprintf(stderr, "usage: lbd [-c FILE] [--bpffs DIR] [--state-dir DIR] [--socket PATH] [--detach | "
-			"--detach-on-stop]\n           [--generic-ok] [--chunked-tables] [--journal] "
-			"[--debug] [--version] [--help]\n");
+	fprintf(stderr,
+		"usage: lbd [-c FILE] [--bpffs DIR] [--state-dir DIR] [--socket PATH]\n"
+		"           [--socket-group NAME] [--monitor-socket PATH] [--prepare USER | --detach | "
+		"--detach-on-stop]\n           [--generic-ok] [--chunked-tables] [--journal] "
+		"[--debug] [--version] [--help]\n");
 	return 2;
 }
 
@@ -115,6 +134,15 @@ static int parse_options(int argc, char **argv, struct lbd_options *options)
 			break;
 		case OPTION_SOCKET:
 			options->socket = optarg;
+			break;
+		case OPTION_SOCKET_GROUP:
+			options->socket_group = optarg;
+			break;
+		case OPTION_MONITOR_SOCKET:
+			options->monitor_socket = optarg;
+			break;
+		case OPTION_PREPARE:
+			options->prepare = optarg;
 			break;
 		case OPTION_DETACH:
 			options->detach = true;
@@ -160,7 +188,7 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
 {
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", now_ms() * 1000);
-	lbd_reload(context);
+	(void)lbd_reload(context, NULL, NULL);
 	sd_notify(0, "READY=1");
 	return 0;
 }
@@ -185,6 +213,19 @@ static int watch_signals(struct lbd *lbd)
 	if (r >= 0)
 		r = sd_event_set_watchdog(lbd->event, true);
 	return r;
+}
+
+/* The capabilities that a program would have from us, should one be started. */
+static void drop_inheritable(void)
+{
+	struct __user_cap_header_struct header = { .version = _LINUX_CAPABILITY_VERSION_3 };
+	struct __user_cap_data_struct data[_LINUX_CAPABILITY_U32S_3];
+
+	if (syscall(SYS_capget, &header, data) < 0)
+		return;
+	for (size_t i = 0; i < _LINUX_CAPABILITY_U32S_3; i++)
+		data[i].inheritable = 0;
+	(void)syscall(SYS_capset, &header, data);
 }
 
 static void say(const struct lb_error *error)
@@ -212,8 +253,8 @@ static int run(struct lbd *lbd)
 	log_notice("event=ready version=%s pid=%d generation=%llu services=%zu socket=%s start_ms=%llu",
 		   lbd_version, getpid(), lb_engine_generation(lbd->engine), lb_engine_services(lbd->engine),
 		   lbd->socket_path, now_ms() - lbd->started_ms);
-	sd_notifyf(0, "READY=1\nSTATUS=generation %llu, %zu services", lb_engine_generation(lbd->engine),
-		   lb_engine_services(lbd->engine));
+	lbd_notify_status(lbd);
+	sd_notify(0, "READY=1");
 	r = sd_event_loop(lbd->event);
 	sd_notify(0, "STOPPING=1");
 	if (r < 0)
@@ -237,8 +278,12 @@ int main(int argc, char **argv)
 		log_error("Failed to register with libbpf: %s", strerror(-r));
 		return 1;
 	}
-	if (lbd.options.detach) {
-		r = lbd_detach(&lbd.options, &error);
+	/* What a service manager gave us is ours alone: nothing that is started from here has it. */
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	drop_inheritable();
+	if (lbd.options.detach || lbd.options.prepare) {
+		r = lbd.options.detach ? lbd_detach(&lbd.options, &error)
+				       : prepare(lbd.options.bpffs, lbd.options.prepare, &error);
 		if (r < 0)
 			say(&error);
 		return r < 0 ? 1 : 0;

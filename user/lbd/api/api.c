@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lbd/api/body.h"
+#include "lbd/api/metrics.h"
 #include "lbd/log.h"
 #include "lbd/sweeper.h"
 
@@ -21,22 +22,24 @@ static const struct route {
 	size_t body_bytes;
 	api_verb *verb;
 	const char *query; /* see query_check(); NULL: nothing */
+	bool monitor;      /* the monitor socket has it as well */
 } routes[] = {
-	{ "GET", "/v1/version", 0, api_version },
-	{ "GET", "/v1/status", 0, api_status },
+	{ "GET", "/v1/version", 0, api_version, .monitor = true },
+	{ "GET", "/v1/status", 0, api_status, .monitor = true },
 	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply, "dry_run? allow_ring_resize?" },
 	{ "POST", "/v1/diff", LB_CONFIG_BYTES_MAX, api_diff },
+	{ "POST", "/v1/reload", 0, api_reload },
 	{ "POST", "/v1/rollback", 0, api_rollback, "to overrides? dry_run? allow_ring_resize?" },
 	{ "POST", "/v1/leave", 0, api_leave },
 	{ "POST", "/v1/join", 0, api_join },
 	{ "GET", "/v1/generations", 0, api_generations },
 	{ "GET", "/v1/config", 0, api_config },
-	{ "GET", "/v1/services", 0, api_services },
-	{ "GET", "/v1/services/*", 0, api_service },
+	{ "GET", "/v1/services", 0, api_services, .monitor = true },
+	{ "GET", "/v1/services/*", 0, api_service, .monitor = true },
 	{ "GET", "/v1/services/*/ring", 0, api_ring, "dump?" },
 	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch, "dry_run?" },
-	{ "GET", "/v1/backends", 0, api_backends },
-	{ "GET", "/v1/stats", 0, api_stats },
+	{ "GET", "/v1/backends", 0, api_backends, .monitor = true },
+	{ "GET", "/v1/stats", 0, api_stats, .monitor = true },
 	{ "GET", "/v1/drops", 0, api_drops },
 	{ "GET", "/v1/flows", 0, api_flows, "service limit" },
 	{ "GET", "/v1/events", 0, api_events, "since" },
@@ -207,4 +210,34 @@ static size_t body_limit(void *context, const char *method, const char *path)
 void api_handler(struct lbd *lbd, struct http_handler *ret_handler)
 {
 	*ret_handler = (struct http_handler){ .handle = handle, .body_limit = body_limit, .context = lbd };
+}
+
+static void handle_monitor(void *context, const struct http_request *request, struct http_answer *answer)
+{
+	char names[2][LB_NAME_MAX];
+	struct lb_error error = {};
+	const struct route *route;
+	bool known;
+
+	if (metrics_answer(context, request, answer))
+		return;
+	route = find(request->method, request->path, names, &known);
+	if (!route || route->monitor) {
+		handle(context, request, answer);
+		return;
+	}
+	lb_error_set(&error, EACCES, "%s %s is not for this socket, which only tells: use the agent's own",
+		     request->method, request->path);
+	http_error(answer, 403, &error, NULL);
+}
+
+static size_t no_body(void *context, const char *method, const char *path)
+{
+	return 0;
+}
+
+void api_monitor_handler(struct lbd *lbd, struct http_handler *ret_handler)
+{
+	*ret_handler =
+		(struct http_handler){ .handle = handle_monitor, .body_limit = no_body, .context = lbd };
 }

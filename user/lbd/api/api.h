@@ -23,6 +23,9 @@ typedef int api_verb(struct api_call *call, struct lb_error *error);
 /* The handler for http_new(). */
 void api_handler(struct lbd *lbd, struct http_handler *ret_handler);
 
+/* The same for those who may only look: what has no seed, no clients' addresses, and changes nothing. */
+void api_monitor_handler(struct lbd *lbd, struct http_handler *ret_handler);
+
 /* A parameter that is on: given and not "0" or "false". */
 bool api_flag(const struct api_call *call, const char *name);
 /* A number of the query, or the fallback; -EINVAL when it is none. */
@@ -31,6 +34,7 @@ int api_number(const struct api_call *call, const char *name, __u64 fallback, __
 
 api_verb api_version, api_status;                                        /* api_status.c */
 api_verb api_apply, api_diff, api_rollback, api_generations, api_config; /* api_change.c */
+api_verb api_reload;                                                     /* api_change.c */
 api_verb api_patch;                                                      /* api_override.c */
 api_verb api_services, api_service, api_backends, api_ring;              /* api_services.c */
 api_verb api_stats, api_drops, api_flows, api_events;                    /* api_stats.c */

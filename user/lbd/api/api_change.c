@@ -12,6 +12,7 @@
 #include "lbd/state/store_record.h"
 #include "lbd/state/words.h"
 #include "base/cleanup.h"
+#include "lbd/life.h"
 
 static void desired_donep(struct desired *desired)
 {
@@ -44,6 +45,14 @@ int api_diff(struct api_call *call, struct lb_error *error)
 	static const struct change change = { .cause = "diff", .dry_run = true, .allow_ring_resize = true };
 
 	return make(call, &change, error);
+}
+
+int api_reload(struct api_call *call, struct lb_error *error)
+{
+	int r = lbd_reload(call->lbd, call->json, error);
+
+	/* What is wrong with the file is the caller's to mend, whatever it is. */
+	return r == -ENOENT || r == -EACCES || r == -EPROTO || r == -EISDIR ? -EINVAL : r;
 }
 
 static const struct record *find(const struct record *records, size_t n, __u64 generation)

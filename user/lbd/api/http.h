@@ -62,8 +62,9 @@ int http_new(sd_event *event, int listen_fd, const struct http_handler *handler,
 	     struct lb_error *error);
 void http_free(struct http *http);
 
-/* Listening sockets. UNIX: mode 0660, takes the place of one that nobody serves any more. TCP:
+/* Listening sockets. UNIX: of the mode, and of the group (NULL: the process's); takes the place of one that
+ * nobody serves any more. TCP:
  * "127.0.0.1:9100",
  * "[::1]:9100". A descriptor or -errno. */
-int http_listen_unix(const char *path, struct lb_error *error);
+int http_listen_unix(const char *path, mode_t mode, const char *group, struct lb_error *error);
 int http_listen_tcp(const char *address, struct lb_error *error);

@@ -5,6 +5,7 @@
 #include "lbd/api/http.h"
 
 #include <errno.h>
+#include <grp.h>
 #include <netdb.h>
 #include <stdio.h>
 #include <string.h>
@@ -38,13 +39,24 @@ static int make_way(const char *path, const struct sockaddr_un *address, struct 
 	return 0;
 }
 
-int http_listen_unix(const char *path, struct lb_error *error)
+static int give_to_group(const char *path, const char *name, struct lb_error *error)
+{
+	const struct group *group = getgrnam(name);
+
+	if (!group)
+		return lb_error_set(error, ESRCH, "there is no group %s: see --socket-group", name);
+	if (lchown(path, -1, group->gr_gid) < 0)
+		return lb_error_set(error, errno, "Failed to give %s to the group %s: %m", path, name);
+	return 0;
+}
+
+int http_listen_unix(const char *path, mode_t mode, const char *group, struct lb_error *error)
 {
 	struct sockaddr_un address = { .sun_family = AF_UNIX };
 	char directory[sizeof(address.sun_path)];
 	char *slash;
 	mode_t mask;
-	int fd, r;
+	int fd, r, code;
 
 	if (strlen(path) >= sizeof(address.sun_path))
 		return lb_error_set(error, ENAMETOOLONG, "the socket's path is too long: %s", path);
@@ -62,9 +74,16 @@ int http_listen_unix(const char *path, struct lb_error *error)
 	fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
 	if (fd < 0)
 		return lb_error_set(error, errno, "Failed to make a socket: %m");
-	mask = umask(0117);
+	/* Nobody is let in before it is whose it is to be. */
+	mask = umask(0177);
 	r = bind(fd, (const struct sockaddr *)&address, sizeof(address)) < 0 ? errno : 0;
 	umask(mask);
+	if (!r && group && (code = give_to_group(path, group, error)) < 0) {
+		close(fd);
+		return code;
+	}
+	if (!r && chmod(path, mode) < 0)
+		r = errno;
 	if (!r && listen(fd, BACKLOG) < 0)
 		r = errno;
 	if (r) {

@@ -175,28 +175,38 @@ static const char *not_ready(const struct lbd *lbd)
 	return NULL;
 }
 
-static void handle(void *context, const struct http_request *request, struct http_answer *answer)
+bool metrics_answer(struct lbd *lbd, const struct http_request *request, struct http_answer *answer)
 {
-	struct lbd *lbd = context;
 	const char *why;
 
-	answer->type = "text/plain; charset=utf-8";
-	if (strcmp(request->method, "GET") != 0) {
-		answer->status = 405;
-		line(&answer->body, "only GET\n");
-	} else if (strcmp(request->path, "/metrics") == 0) {
+	if (strcmp(request->method, "GET") != 0)
+		return false;
+	if (strcmp(request->path, "/metrics") == 0) {
 		answer->type = "text/plain; version=0.0.4; charset=utf-8";
 		write_gauges(lbd, &answer->body);
 		write_totals(lbd, &answer->body);
 		write_redirects(lbd, &answer->body);
 		write_backends(lbd, &answer->body);
 		health_metrics(lbd, &answer->body);
-	} else if (strcmp(request->path, "/healthz") == 0) {
-		line(&answer->body, "ok\n");
-	} else if (strcmp(request->path, "/readyz") == 0) {
-		why = not_ready(lbd);
-		answer->status = why ? 503 : 200;
-		line(&answer->body, "%s", why ? why : "ok\n");
+		return true;
+	}
+	if (strcmp(request->path, "/healthz") != 0 && strcmp(request->path, "/readyz") != 0)
+		return false;
+	answer->type = "text/plain; charset=utf-8";
+	why = strcmp(request->path, "/readyz") == 0 ? not_ready(lbd) : NULL;
+	answer->status = why ? 503 : 200;
+	line(&answer->body, "%s", why ? why : "ok\n");
+	return true;
+}
+
+static void handle(void *context, const struct http_request *request, struct http_answer *answer)
+{
+	if (metrics_answer(context, request, answer))
+		return;
+	answer->type = "text/plain; charset=utf-8";
+	if (strcmp(request->method, "GET") != 0) {
+		answer->status = 405;
+		line(&answer->body, "only GET\n");
 	} else {
 		answer->status = 404;
 		line(&answer->body, "there are /metrics, /healthz and /readyz\n");

@@ -11,3 +11,6 @@
  * event and a warning in the status, not an end; it is tried again the next time. */
 void metrics_update(struct lbd *lbd);
 void metrics_close(struct lbd *lbd);
+
+/* Answers GET /metrics, /healthz and /readyz; false: the request is for something else. */
+bool metrics_answer(struct lbd *lbd, const struct http_request *request, struct http_answer *answer);

@@ -186,7 +186,7 @@ static int link_update(struct attachment *attachment, const struct maps *maps, i
 	if (r < 0)
 		return lb_error_set(error, -r, "Failed to ask about the link of %s: %s",
 				    attachment->wanted.name, strerror(-r));
-	running_fd = bpf_prog_get_fd_by_id(running);
+	running_fd = program_by_id(maps, running);
 	if (running_fd >= 0 && program_same(maps, program_fd, running_fd))
 		return 0;
 	if (bpf_link_update(attachment->link_fd, program_fd, NULL) < 0)

@@ -66,7 +66,7 @@ static int running_program(const struct lbd *lbd, const char *name, const char *
 	if (store_get_note(&lbd->store, name, note, sizeof(note)) < 0 ||
 	    sscanf(note, "%32s %u %16s", made_of, &id, tag) != 3 || strcmp(made_of, digest) != 0)
 		return -1;
-	fd = bpf_prog_get_fd_by_id(id);
+	fd = program_by_id(&lbd->maps, id);
 	if (fd < 0)
 		return -1;
 	program_identify(fd, &identity);
@@ -120,6 +120,8 @@ int interfaces_program(struct lbd *lbd, struct lb_error *error)
 		if (fd < 0)
 			return fd;
 		note_program(lbd, "program", digest, fd);
+		if (program_pin(&lbd->maps, fd) < 0)
+			log_warning("event=pin_program error=\"%s\"", strerror(errno));
 	}
 	if (lbd->program_fd >= 0)
 		close(lbd->program_fd);

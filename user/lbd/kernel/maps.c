@@ -9,26 +9,20 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/magic.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/mman.h>
-#include <sys/mount.h>
 #include <sys/random.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <sys/vfs.h>
 
 #include "base/cleanup.h"
+#include "lbd/kernel/bpffs.h"
 #include "lbd/kernel/flat_tables.h"
 #include "lbd/kernel/maps_layout.h"
 
 #include "lb/types.h"
 #include "lb_ingress.skel.h"
-
-#ifndef BPF_FS_MAGIC
-#define BPF_FS_MAGIC 0xcafe4a11
-#endif
 
 static const char *const known_names[MAP_KNOWN] = {
 #define X(id, name, mapped) [MAP_##id] = #name,
@@ -45,23 +39,6 @@ static const bool map_mapped[MAP_KNOWN] = {
 static void pin_path(const struct maps *maps, const char *name, char path[PATH_MAX + 64])
 {
 	snprintf(path, PATH_MAX + 64, "%s/%s", maps->directory, name);
-}
-
-/* Whether a path, or the nearest directory above it that exists, is on a bpf file system. */
-static bool on_bpffs(const char *path)
-{
-	char copy[PATH_MAX];
-	struct statfs fs;
-	char *slash;
-
-	snprintf(copy, sizeof(copy), "%s", path);
-	while (statfs(copy, &fs) < 0) {
-		slash = strrchr(copy, '/');
-		if (errno != ENOENT || !slash || slash == copy)
-			return false;
-		*slash = '\0';
-	}
-	return (__u64)fs.f_type == BPF_FS_MAGIC;
 }
 
 /* The process that holds a lock on an open file, by /proc/locks; 0 when that does not tell. */
@@ -86,27 +63,6 @@ static long lock_holder(int fd)
 	return 0;
 }
 
-/* 1: made; 0: it is there. */
-static int make_directory(const char *directory)
-{
-	char copy[PATH_MAX], *slash;
-
-	if (mkdir(directory, 0700) == 0)
-		return 1;
-	if (errno != ENOENT)
-		return errno == EEXIST ? 0 : -errno;
-	snprintf(copy, sizeof(copy), "%s", directory);
-	slash = strrchr(copy, '/');
-	if (!slash || slash == copy)
-		return -ENOENT;
-	*slash = '\0';
-	if (make_directory(copy) < 0)
-		return -errno;
-	if (mkdir(directory, 0700) == 0)
-		return 1;
-	return errno == EEXIST ? 0 : -errno;
-}
-
 int maps_lock(struct maps *maps, const char *directory, struct lb_error *error)
 {
 	int r;
@@ -116,20 +72,11 @@ int maps_lock(struct maps *maps, const char *directory, struct lb_error *error)
 	for (size_t i = 0; i < MAPS_MAX; i++)
 		maps->fd[i] = -1;
 	snprintf(maps->directory, sizeof(maps->directory), "%s", directory);
-	/* systemd mounts it; minimal systems and containers may not. */
-	if (!on_bpffs(directory) && strncmp(directory, "/sys/fs/bpf/", 12) == 0 &&
-	    mount("bpf", "/sys/fs/bpf", "bpf", 0, "mode=0700") < 0)
-		return lb_error_set(error, errno, "Failed to mount a bpf file system on /sys/fs/bpf: %m%s",
-				    errno == EPERM ? " (lbd runs as root, see lbd.service for less)" : "");
-	if (!on_bpffs(directory))
-		return lb_error_set(
-			error, ENOTSUP,
-			"%s is not on a bpf file system: mount one (mount -t bpf bpf DIR) or choose "
-			"another place with --bpffs",
-			directory);
-	r = make_directory(directory);
+	r = bpffs_mount(directory, error);
+	if (r == 0)
+		r = bpffs_make_directory(directory, error);
 	if (r < 0)
-		return lb_error_set(error, -r, "Failed to make %s: %s", directory, strerror(-r));
+		return r;
 	maps->made_directory = r > 0;
 	maps->directory_fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (maps->directory_fd < 0)
@@ -574,7 +521,8 @@ int maps_unpin(struct maps *maps, struct lb_error *error)
 
 	if (r < 0)
 		return r;
-	if (rmdir(maps->directory) < 0 && errno != ENOTEMPTY && errno != ENOENT && errno != EBUSY)
+	if (rmdir(maps->directory) < 0 && errno != ENOTEMPTY && errno != ENOENT && errno != EBUSY &&
+	    errno != EACCES)
 		return lb_error_set(error, errno, "Failed to remove %s: %m", maps->directory);
 	return 0;
 }

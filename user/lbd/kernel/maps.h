@@ -120,6 +120,13 @@ struct program_identity {
 };
 void program_identify(int fd, struct program_identity *ret_identity);
 
+/* Pins the program that interfaces run, in place of the one before. 0 or -errno. */
+int program_pin(const struct maps *maps, int fd);
+
+/* A program by its id: the pinned one if that is it; others only with CAP_SYS_ADMIN. A descriptor or -errno.
+ */
+int program_by_id(const struct maps *maps, __u32 id);
+
 /* Whether two programs in the kernel are the same: instructions, constants and maps. */
 bool program_same(const struct maps *maps, int fd, int other_fd);
 

@@ -211,6 +211,37 @@ void program_identify(int fd, struct program_identity *ret_identity)
 		snprintf(ret_identity->tag + 2 * i, 3, "%02x", info.tag[i]);
 }
 
+#define PROGRAM_PIN "lb_program"
+
+int program_pin(const struct maps *maps, int fd)
+{
+	char path[PATH_MAX + 64], new_path[PATH_MAX + 64];
+
+	snprintf(path, sizeof(path), "%s/" PROGRAM_PIN, maps->directory);
+	snprintf(new_path, sizeof(new_path), "%s/" PROGRAM_PIN "_new", maps->directory);
+	if (unlink(new_path) < 0 && errno != ENOENT)
+		return -errno;
+	return bpf_obj_pin(fd, new_path) < 0 || rename(new_path, path) < 0 ? -errno : 0;
+}
+
+int program_by_id(const struct maps *maps, __u32 id)
+{
+	struct program_identity identity;
+	char path[PATH_MAX + 64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/" PROGRAM_PIN, maps->directory);
+	fd = bpf_obj_get(path);
+	if (fd >= 0) {
+		program_identify(fd, &identity);
+		if (identity.id == id)
+			return fd;
+		close(fd);
+	}
+	fd = bpf_prog_get_fd_by_id(id);
+	return fd < 0 ? -errno : fd;
+}
+
 /* The constants of a program: the value of its .rodata, owned; NULL when it has none. */
 static void *read_constants(const __u32 *ids, __u32 n, size_t *ret_size)
 {

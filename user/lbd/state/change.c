@@ -22,6 +22,7 @@
 #include "lbd/log.h"
 #include "lbd/state/intent.h"
 #include "lbd/state/words.h"
+#include "lbd/notify.h"
 
 #define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
 
@@ -361,6 +362,7 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		   quotable(change->cause, cause), lb_engine_generation(lbd->engine), from, summary.services,
 		   summary.slots_moved, summary.breaks ? "yes" : "no", routed - begin, planned - routed,
 		   committed - planned);
+	lbd_notify_status(lbd);
 	if (nexthops)
 		nexthops_report(lbd);
 	/* Last: packets see the change the sooner. */

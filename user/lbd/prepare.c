@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Root's part. Pins of an agent that was root are given to the user as well, so that an upgrade adopts them.
+ */
+#include "lbd/prepare.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "lbd/kernel/bpffs.h"
+
+/* Users may pass through, not look around: what others pinned stays theirs. */
+static int open_way(const char *bpffs, struct lb_error *error)
+{
+	char path[PATH_MAX], *slash;
+	struct stat st;
+
+	snprintf(path, sizeof(path), "%s", bpffs);
+	while ((slash = strrchr(path, '/')) && slash != path) {
+		*slash = '\0';
+		if (!bpffs_is(path))
+			return 0;
+		if (stat(path, &st) < 0 ||
+		    chmod(path, (st.st_mode & 07777) | S_IXUSR | S_IXGRP | S_IXOTH) < 0)
+			return lb_error_set(error, errno, "Failed to let users through %s: %m", path);
+	}
+	return 0;
+}
+
+static int give_pins(int directory, const struct passwd *user, const char *bpffs, struct lb_error *error)
+{
+	_cleanup_(closedirp) DIR *list = NULL;
+	struct dirent *entry;
+	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	list = fd < 0 ? NULL : fdopendir(fd);
+	if (!list) {
+		int code = errno;
+
+		if (fd >= 0)
+			close(fd);
+		return lb_error_set(error, code, "Failed to read %s: %s", bpffs, strerror(code));
+	}
+	while ((entry = readdir(list)))
+		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
+		    fchownat(directory, entry->d_name, user->pw_uid, user->pw_gid, AT_SYMLINK_NOFOLLOW) < 0)
+			return lb_error_set(error, errno, "Failed to give %s/%s to %s: %m", bpffs,
+					    entry->d_name, user->pw_name);
+	return 0;
+}
+
+int prepare(const char *bpffs, const char *name, struct lb_error *error)
+{
+	_cleanup_(closep) int directory = -1;
+	const struct passwd *user = getpwnam(name);
+	int r;
+
+	if (!user)
+		return lb_error_set(error, ESRCH, "there is no user %s: systemd-sysusers makes it", name);
+	r = bpffs_mount(bpffs, error);
+	if (r == 0)
+		r = bpffs_make_directory(bpffs, error);
+	if (r < 0)
+		return r;
+	directory = open(bpffs, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+	if (directory < 0)
+		return lb_error_set(error, errno, "Failed to open %s: %m", bpffs);
+	if (fchown(directory, user->pw_uid, user->pw_gid) < 0 || fchmod(directory, 0700) < 0)
+		return lb_error_set(error, errno, "Failed to give %s to %s: %m", bpffs, name);
+	r = give_pins(directory, user, bpffs, error);
+	return r < 0 ? r : open_way(bpffs, error);
+}
