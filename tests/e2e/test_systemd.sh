@@ -43,6 +43,8 @@ host_make()
 	install -m 644 "$TEST_ROOT/configs/systemd/weir.sysusers.conf" "$root/usr/lib/sysusers.d/weir.conf"
 	systemd-sysusers --root="$root" weir.conf >/dev/null 2>&1
 	lbd_config >"$root/etc/weir/weir.json"
+	# As they were while lbd was root.
+	chmod 0600 "$root/etc/weir/weir.json" && chmod 0700 "$root/etc/weir"
 }
 
 host_boot()
@@ -116,6 +118,8 @@ is "it runs as weir" "$(on stat -c %U "/proc/$pid")" weir
 # CAP_NET_ADMIN (12), CAP_PERFMON (38), CAP_BPF (39).
 is "with three capabilities" "$(status CapEff)" "000000c000001000"
 is "of which none goes to what it might start" "$(status CapAmb) $(status CapInh)" "0000000000000000 0000000000000000"
+is "its file is its own to read, and nobody else's" "$(on stat -c '%a %U %G' /etc/weir /etc/weir/weir.json | xargs)" \
+	"750 root weir 640 root weir"
 is "the socket is for operators alone" "$(on stat -c '%a %U %G' /run/weir/lbd.sock)" "660 weir weir-admin"
 is "nobody else may use it" "$(as nobody lbd.sock /v1/status)" 000
 is "anybody may look" "$(as nobody monitor.sock /v1/status) $(as nobody monitor.sock /metrics)" "200 200"

@@ -283,7 +283,8 @@ int main(int argc, char **argv)
 	drop_inheritable();
 	if (lbd.options.detach || lbd.options.prepare) {
 		r = lbd.options.detach ? lbd_detach(&lbd.options, &error)
-				       : prepare(lbd.options.bpffs, lbd.options.prepare, &error);
+				       : prepare(lbd.options.bpffs, lbd.options.config_file,
+						 lbd.options.prepare, &error);
 		if (r < 0)
 			say(&error);
 		return r < 0 ? 1 : 0;

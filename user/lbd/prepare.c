@@ -55,7 +55,41 @@ static int give_pins(int directory, const struct passwd *user, const char *bpffs
 	return 0;
 }
 
-int prepare(const char *bpffs, const char *name, struct lb_error *error)
+/* What root alone may read, the agent's group may read as well; what has another group is as somebody wants
+ * it. */
+static int let_read(const char *path, int flags, mode_t bits, const struct passwd *user,
+		    struct lb_error *error)
+{
+	_cleanup_(closep) int fd =
+		open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | flags);
+	struct stat st;
+
+	/* A link, a FIFO, or nothing at all is the agent's to complain of. */
+	if (fd < 0 || fstat(fd, &st) < 0 || (!S_ISREG(st.st_mode) && !S_ISDIR(st.st_mode)))
+		return 0;
+	if (st.st_uid != 0 || st.st_gid != 0 || (st.st_mode & bits >> 3) == bits >> 3)
+		return 0;
+	if (fchown(fd, -1, user->pw_gid) < 0 || fchmod(fd, (st.st_mode & 07777) | bits) < 0)
+		return lb_error_set(error, errno, "Failed to let %s read %s: %m", user->pw_name, path);
+	return 0;
+}
+
+static int let_read_config(const char *path, const struct passwd *user, struct lb_error *error)
+{
+	char directory[PATH_MAX], *slash;
+	int r;
+
+	if (snprintf(directory, sizeof(directory), "%s", path) >= (int)sizeof(directory))
+		return 0;
+	slash = strrchr(directory, '/');
+	if (!slash || slash == directory)
+		return 0;
+	*slash = '\0';
+	r = let_read(directory, O_DIRECTORY, S_IRGRP | S_IXGRP, user, error);
+	return r < 0 ? r : let_read(path, 0, S_IRGRP, user, error);
+}
+
+int prepare(const char *bpffs, const char *config_file, const char *name, struct lb_error *error)
 {
 	_cleanup_(closep) int directory = -1;
 	const struct passwd *user = getpwnam(name);
@@ -74,5 +108,7 @@ int prepare(const char *bpffs, const char *name, struct lb_error *error)
 	if (fchown(directory, user->pw_uid, user->pw_gid) < 0 || fchmod(directory, 0700) < 0)
 		return lb_error_set(error, errno, "Failed to give %s to %s: %m", bpffs, name);
 	r = give_pins(directory, user, bpffs, error);
-	return r < 0 ? r : open_way(bpffs, error);
+	if (r == 0)
+		r = open_way(bpffs, error);
+	return r < 0 ? r : let_read_config(config_file, user, error);
 }
