@@ -8,6 +8,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "lbd/api/rendering.h"
 #include "lbd/state/change.h"
 #include "base/cleanup.h"
 #include "lb/slot.h"
@@ -204,22 +205,41 @@ static void write_backend(struct lbd *lbd, const struct lb_service_view *view, s
 	json_object_end(json);
 }
 
+/* The first piece opens a list, the last one closes it; the others are of one service each. */
+static size_t pieces(const struct lbd *lbd)
+{
+	return lb_engine_services(lbd->engine) + 2;
+}
+
+static bool is_end(const struct lbd *lbd, size_t at, const char *list, struct json *json)
+{
+	if (at == 0) {
+		json_object(json, NULL);
+		json_array(json, list);
+	} else if (at == pieces(lbd) - 1) {
+		json_array_end(json);
+		json_object_end(json);
+	}
+	return at == 0 || at == pieces(lbd) - 1;
+}
+
+static void services_piece(struct lbd *lbd, size_t at, struct json *json)
+{
+	struct lb_service_view view;
+
+	if (is_end(lbd, at, "services", json) || lb_engine_service(lbd->engine, at - 1, &view) < 0 ||
+	    !view.config)
+		return;
+	json_object(json, NULL);
+	write_service(lbd, &view, json);
+	json_object_end(json);
+}
+
 int api_services(struct api_call *call, struct lb_error *error)
 {
-	size_t n = lb_engine_services(call->lbd->engine);
+	static const struct rendering_kind kind = { pieces, services_piece };
 
-	json_array(call->json, "services");
-	for (size_t i = 0; i < n; i++) {
-		struct lb_service_view view;
-
-		if (lb_engine_service(call->lbd->engine, i, &view) < 0 || !view.config)
-			continue;
-		json_object(call->json, NULL);
-		write_service(call->lbd, &view, call->json);
-		json_object_end(call->json);
-	}
-	json_array_end(call->json);
-	return 0;
+	return rendering_join(call->lbd, &kind, &call->answer->stream, error);
 }
 
 int api_service(struct api_call *call, struct lb_error *error)
@@ -238,22 +258,23 @@ int api_service(struct api_call *call, struct lb_error *error)
 	return 0;
 }
 
+static void backends_piece(struct lbd *lbd, size_t at, struct json *json)
+{
+	struct lb_service_view view;
+	size_t configured_at = 0;
+
+	if (is_end(lbd, at, "backends", json) || lb_engine_service(lbd->engine, at - 1, &view) < 0 ||
+	    !view.config)
+		return;
+	for (size_t j = 0; j < view.n_backends; j++)
+		write_backend(lbd, &view, j, &configured_at, json);
+}
+
 int api_backends(struct api_call *call, struct lb_error *error)
 {
-	size_t n = lb_engine_services(call->lbd->engine);
+	static const struct rendering_kind kind = { pieces, backends_piece };
 
-	json_array(call->json, "backends");
-	for (size_t i = 0; i < n; i++) {
-		struct lb_service_view view;
-		size_t configured_at = 0;
-
-		if (lb_engine_service(call->lbd->engine, i, &view) < 0 || !view.config)
-			continue;
-		for (size_t j = 0; j < view.n_backends; j++)
-			write_backend(call->lbd, &view, j, &configured_at, call->json);
-	}
-	json_array_end(call->json);
-	return 0;
+	return rendering_join(call->lbd, &kind, &call->answer->stream, error);
 }
 
 /* --- ring ------------------------------------------------------------------------------------------------

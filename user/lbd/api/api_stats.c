@@ -19,28 +19,29 @@ static struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
 }
 
 #include "lb/flowtable.h"
+#include "lbd/api/rendering.h"
 #include "lbd/clock.h"
 
-static void write_totals(struct api_call *call)
+static void write_totals(struct lbd *lbd, struct json *json)
 {
-	const struct lb_tables *tables = &call->lbd->maps.tables;
+	const struct lb_tables *tables = &lbd->maps.tables;
 	struct stats_totals sum = {}, one;
 
-	stats_all(tables, &call->lbd->carry, &sum);
-	json_object(call->json, "totals");
-	stats_write_totals(call->json, &sum);
-	json_u64(call->json, "bytes", sum.bytes);
-	redirect_write_lost(call->lbd, call->json);
-	json_object_end(call->json);
-	json_array(call->json, "cpus");
+	stats_all(tables, &lbd->carry, &sum);
+	json_object(json, "totals");
+	stats_write_totals(json, &sum);
+	json_u64(json, "bytes", sum.bytes);
+	redirect_write_lost(lbd, json);
+	json_object_end(json);
+	json_array(json, "cpus");
 	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
-		stats_cpu(tables, &call->lbd->carry, cpu, &one);
-		json_object(call->json, NULL);
-		json_u64(call->json, "cpu", cpu);
-		stats_write_totals(call->json, &one);
-		json_object_end(call->json);
+		stats_cpu(tables, &lbd->carry, cpu, &one);
+		json_object(json, NULL);
+		json_u64(json, "cpu", cpu);
+		stats_write_totals(json, &one);
+		json_object_end(json);
 	}
-	json_array_end(call->json);
+	json_array_end(json);
 }
 
 static void write_unsettled(struct json *json, const struct lb_counter *counter)
@@ -51,16 +52,15 @@ static void write_unsettled(struct json *json, const struct lb_counter *counter)
 	json_u64(json, "refused", counter->refused_inserts);
 }
 
-static void write_service(struct api_call *call, const struct lb_service_view *view)
+static void write_service(struct lbd *lbd, const struct lb_service_view *view, struct json *json)
 {
-	struct json *json = call->json;
 	struct lb_counter sum = {}, one;
 
 	json_object(json, NULL);
 	json_string(json, "name", view->name);
 	json_array(json, "backends");
 	for (size_t i = 0; i < view->n_backends; i++) {
-		stats_backend(&call->lbd->maps.tables, view->backends[i].id, &one);
+		stats_backend(&lbd->maps.tables, view->backends[i].id, &one);
 		stats_add(&sum, &one);
 		json_object(json, NULL);
 		json_string(json, "name", view->backends[i].name);
@@ -78,19 +78,33 @@ static void write_service(struct api_call *call, const struct lb_service_view *v
 	json_object_end(json);
 }
 
-int api_stats(struct api_call *call, struct lb_error *error)
+static size_t stats_pieces(const struct lbd *lbd)
 {
-	size_t n = lb_engine_services(call->lbd->engine);
+	return lb_engine_services(lbd->engine) + 2;
+}
+
+static void stats_piece(struct lbd *lbd, size_t at, struct json *json)
+{
 	struct lb_service_view view;
 
-	json_u64(call->json, "time_ms", now_ms());
-	write_totals(call);
-	json_array(call->json, "services");
-	for (size_t i = 0; i < n; i++)
-		if (lb_engine_service(call->lbd->engine, i, &view) == 0)
-			write_service(call, &view);
-	json_array_end(call->json);
-	return 0;
+	if (at == 0) {
+		json_object(json, NULL);
+		json_u64(json, "time_ms", now_ms());
+		write_totals(lbd, json);
+		json_array(json, "services");
+	} else if (at == stats_pieces(lbd) - 1) {
+		json_array_end(json);
+		json_object_end(json);
+	} else if (lb_engine_service(lbd->engine, at - 1, &view) == 0) {
+		write_service(lbd, &view, json);
+	}
+}
+
+int api_stats(struct api_call *call, struct lb_error *error)
+{
+	static const struct rendering_kind kind = { stats_pieces, stats_piece };
+
+	return rendering_join(call->lbd, &kind, &call->answer->stream, error);
 }
 
 int api_drops(struct api_call *call, struct lb_error *error)

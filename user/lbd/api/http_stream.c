@@ -54,6 +54,8 @@ static ssize_t on_read(void *context, uint64_t at, char *buffer, size_t room)
 	if (stream->gone)
 		return MHD_CONTENT_READER_END_WITH_ERROR;
 	n = stream->source.read(stream->source.context, buffer, room);
+	if (n == HTTP_SOURCE_BROKEN)
+		return MHD_CONTENT_READER_END_WITH_ERROR;
 	if (n < 0)
 		return MHD_CONTENT_READER_END_OF_STREAM;
 	if (n == 0) {

@@ -8,10 +8,12 @@
 
 struct http_stream;
 
+#define HTTP_SOURCE_BROKEN (-2)
+
 /* Where the body of an answer comes from that is made while it is sent. */
 struct http_source {
-	/* Fills the buffer: how many bytes; 0: nothing yet, http_stream_wake() will tell; -1: that was all.
-	 */
+	/* Fills the buffer: how many bytes; 0: nothing yet, http_stream_wake() will tell; -1: that was all;
+	 * HTTP_SOURCE_BROKEN: there should be more, and will not: the client is to notice. */
 	ssize_t (*read)(void *context, char *buffer, size_t room);
 	/* The client will say no more, but may still listen (it shut its side down): come to an end. */
 	void (*finish)(void *context);

@@ -4,6 +4,8 @@
  */
 #include "lbd/api/metrics.h"
 
+#include "lbd/api/rendering.h"
+
 #include <net/if.h>
 #include <stdarg.h>
 #include <string.h>
@@ -84,21 +86,17 @@ static void write_redirects(struct lbd *lbd, struct json *out)
 typedef void backend_line(struct lbd *lbd, struct json *out, const struct lb_service_view *view,
 			  const struct lb_backend_view *backend, const struct lb_counter *sum);
 
-static void each_backend(struct lbd *lbd, struct json *out, backend_line *write)
+static void each_backend(struct lbd *lbd, struct json *out, size_t service, backend_line *write)
 {
-	size_t n = lb_engine_services(lbd->engine);
+	struct lb_service_view view;
 
-	for (size_t i = 0; i < n; i++) {
-		struct lb_service_view view;
+	if (lb_engine_service(lbd->engine, service, &view) < 0)
+		return;
+	for (size_t j = 0; j < view.n_backends; j++) {
+		struct lb_counter sum;
 
-		if (lb_engine_service(lbd->engine, i, &view) < 0)
-			continue;
-		for (size_t j = 0; j < view.n_backends; j++) {
-			struct lb_counter sum;
-
-			stats_backend(&lbd->maps.tables, view.backends[j].id, &sum);
-			write(lbd, out, &view, &view.backends[j], &sum);
-		}
+		stats_backend(&lbd->maps.tables, view.backends[j].id, &sum);
+		write(lbd, out, &view, &view.backends[j], &sum);
 	}
 }
 
@@ -119,27 +117,24 @@ BACKEND_LINE(write_weight, "weir_backend_weight", backend->weight)
 BACKEND_LINE(write_resolved, "weir_backend_nexthop_resolved", backend->nexthop.resolved)
 BACKEND_LINE(write_entries, "weir_backend_flow_entries", backend->entries)
 
-static void write_backends(struct lbd *lbd, struct json *out)
-{
-	head(out, "weir_backend_packets_total", "counter", "Packets forwarded to a backend.");
-	each_backend(lbd, out, write_packets);
-	head(out, "weir_backend_bytes_total", "counter",
-	     "Bytes of frames, as received, forwarded to a backend.");
-	each_backend(lbd, out, write_bytes);
-	head(out, "weir_backend_syns_total", "counter", "TCP connection attempts sent to a backend.");
-	each_backend(lbd, out, write_syns);
-	head(out, "weir_backend_refused_inserts_total", "counter",
-	     "New flows of moved slots that could not be remembered.");
-	each_backend(lbd, out, write_refused);
-	head(out, "weir_backend_slots", "gauge", "Ring slots whose new flows go to the backend.");
-	each_backend(lbd, out, write_slots);
-	head(out, "weir_backend_weight", "gauge", "Weight in force.");
-	each_backend(lbd, out, write_weight);
-	head(out, "weir_backend_nexthop_resolved", "gauge", "1 if packets can be sent to the backend.");
-	each_backend(lbd, out, write_resolved);
-	head(out, "weir_backend_flow_entries", "gauge", "Flow table entries that name the backend.");
-	each_backend(lbd, out, write_entries);
-}
+static const struct family {
+	const char *name, *type, *help;
+	backend_line *write;
+} families[] = {
+	{ "weir_backend_packets_total", "counter", "Packets forwarded to a backend.", write_packets },
+	{ "weir_backend_bytes_total", "counter", "Bytes of frames, as received, forwarded to a backend.",
+	  write_bytes },
+	{ "weir_backend_syns_total", "counter", "TCP connection attempts sent to a backend.", write_syns },
+	{ "weir_backend_refused_inserts_total", "counter",
+	  "New flows of moved slots that could not be remembered.", write_refused },
+	{ "weir_backend_slots", "gauge", "Ring slots whose new flows go to the backend.", write_slots },
+	{ "weir_backend_weight", "gauge", "Weight in force.", write_weight },
+	{ "weir_backend_nexthop_resolved", "gauge", "1 if packets can be sent to the backend.",
+	  write_resolved },
+	{ "weir_backend_flow_entries", "gauge", "Flow table entries that name the backend.", write_entries },
+};
+
+#define N_FAMILIES (sizeof(families) / sizeof(families[0]))
 
 static void write_gauges(struct lbd *lbd, struct json *out)
 {
@@ -175,19 +170,43 @@ static const char *not_ready(const struct lbd *lbd)
 	return NULL;
 }
 
+/* The first piece is what there is one of; then come the families, by service: their heads with the first. */
+static size_t pieces(const struct lbd *lbd)
+{
+	return 1 + N_FAMILIES * (lb_engine_services(lbd->engine) + 1);
+}
+
+static void piece(struct lbd *lbd, size_t at, struct json *out)
+{
+	size_t services = lb_engine_services(lbd->engine) + 1;
+	const struct family *family;
+
+	if (at == 0) {
+		write_gauges(lbd, out);
+		write_totals(lbd, out);
+		write_redirects(lbd, out);
+		health_metrics(lbd, out);
+		return;
+	}
+	family = &families[(at - 1) / services];
+	at = (at - 1) % services;
+	if (at == 0)
+		head(out, family->name, family->type, family->help);
+	else
+		each_backend(lbd, out, at - 1, family->write);
+}
+
 bool metrics_answer(struct lbd *lbd, const struct http_request *request, struct http_answer *answer)
 {
+	static const struct rendering_kind kind = { pieces, piece };
 	const char *why;
 
 	if (strcmp(request->method, "GET") != 0)
 		return false;
 	if (strcmp(request->path, "/metrics") == 0) {
 		answer->type = "text/plain; version=0.0.4; charset=utf-8";
-		write_gauges(lbd, &answer->body);
-		write_totals(lbd, &answer->body);
-		write_redirects(lbd, &answer->body);
-		write_backends(lbd, &answer->body);
-		health_metrics(lbd, &answer->body);
+		/* Without memory there is neither a stream nor a body, which the server answers with 500. */
+		(void)rendering_join(lbd, &kind, &answer->stream, NULL);
 		return true;
 	}
 	if (strcmp(request->path, "/healthz") != 0 && strcmp(request->path, "/readyz") != 0)
