@@ -23,6 +23,7 @@ static const struct route {
 	api_verb *verb;
 	const char *query; /* see query_check(); NULL: nothing */
 	bool monitor;      /* the monitor socket has it as well */
+	bool heavy;        /* though it is a GET: see heavy() */
 } routes[] = {
 	{ "GET", "/v1/version", 0, api_version, .monitor = true },
 	{ "GET", "/v1/status", 0, api_status, .monitor = true },
@@ -33,15 +34,15 @@ static const struct route {
 	{ "POST", "/v1/leave", 0, api_leave },
 	{ "POST", "/v1/join", 0, api_join },
 	{ "GET", "/v1/generations", 0, api_generations },
-	{ "GET", "/v1/config", 0, api_config },
+	{ "GET", "/v1/config", 0, api_config, .heavy = true },
 	{ "GET", "/v1/services", 0, api_services, .monitor = true },
 	{ "GET", "/v1/services/*", 0, api_service, .monitor = true },
-	{ "GET", "/v1/services/*/ring", 0, api_ring, "dump?" },
+	{ "GET", "/v1/services/*/ring", 0, api_ring, "dump?", .heavy = true },
 	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch, "dry_run?" },
 	{ "GET", "/v1/backends", 0, api_backends, .monitor = true },
 	{ "GET", "/v1/stats", 0, api_stats, .monitor = true },
 	{ "GET", "/v1/drops", 0, api_drops },
-	{ "GET", "/v1/flows", 0, api_flows, "service limit" },
+	{ "GET", "/v1/flows", 0, api_flows, "service limit", .heavy = true },
 	{ "GET", "/v1/events", 0, api_events, "since" },
 	{ "GET", "/v1/health", 0, api_health },
 	{ "GET", "/v1/health/*", 0, api_health },
@@ -207,9 +208,22 @@ static size_t body_limit(void *context, const char *method, const char *path)
 	return route ? route->body_bytes : SMALL_BODY;
 }
 
+/* What changes something or reads it all. */
+static bool heavy(void *context, const char *method, const char *path)
+{
+	char names[2][LB_NAME_MAX];
+	const struct route *route;
+	bool known;
+
+	route = find(method, path, names, &known);
+	return route && (route->heavy || strcmp(method, "GET") != 0);
+}
+
 void api_handler(struct lbd *lbd, struct http_handler *ret_handler)
 {
-	*ret_handler = (struct http_handler){ .handle = handle, .body_limit = body_limit, .context = lbd };
+	*ret_handler = (struct http_handler){
+		.handle = handle, .body_limit = body_limit, .heavy = heavy, .context = lbd
+	};
 }
 
 static void handle_monitor(void *context, const struct http_request *request, struct http_answer *answer)

@@ -18,6 +18,7 @@
 
 #include "base/cleanup.h"
 #include "lbd/api/http_stream_internal.h"
+#include "lbd/api/http_turns.h"
 #include "lbd/log.h"
 #include "lbd/clock.h"
 
@@ -49,6 +50,7 @@ struct request {
 	bool too_large;
 	bool no_room; /* now; later there may be */
 	bool refused; /* answered already */
+	struct http_turn turn;
 	TAILQ_ENTRY(request) list;
 };
 
@@ -60,6 +62,7 @@ struct http {
 	TAILQ_HEAD(, client) clients;   /* oldest first */
 	TAILQ_HEAD(, request) requests; /* oldest first */
 	struct http_streams streams;
+	struct http_turns turns;
 	size_t n_clients;
 	size_t bodies_bytes;
 };
@@ -161,6 +164,7 @@ static void request_free(struct request *request)
 	if (!request)
 		return;
 	TAILQ_REMOVE(&request->http->requests, request, list);
+	http_turn_done(&request->http->turns, &request->turn);
 	if (request->capacity > SMALL_BYTES)
 		request->http->bodies_bytes -= request->capacity;
 	free(request->body);
@@ -314,6 +318,11 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		*length = 0;
 		return MHD_YES;
 	}
+	if (!request->turn.due && http->handler.heavy &&
+	    http->handler.heavy(http->handler.context, method, url)) {
+		http_turn_wait(&http->turns, &request->turn, connection);
+		return MHD_YES;
+	}
 	if (request->too_large) {
 		error_text(&answer, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large for this request");
 	} else if (request->no_room) {
@@ -408,6 +417,7 @@ static void run(struct http *http)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 	__u64 wait_ms = CHECK_MS;
+	bool more = http_turns_next(&http->turns);
 	int turns = 0;
 
 	do {
@@ -418,6 +428,9 @@ static void run(struct http *http)
 		else
 			wait_ms = CHECK_MS;
 	} while (wait_ms == 0 && ++turns < 16);
+	/* By way of the loop, where others have their turns. */
+	if (more || !TAILQ_EMPTY(&http->turns))
+		wait_ms = 0;
 	if (http->n_clients || wait_ms < CHECK_MS) {
 		sd_event_source_set_time(http->timer, (now_ms() + wait_ms) * 1000);
 		sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT);
@@ -535,6 +548,7 @@ int http_new(sd_event *event, int listen_fd, const struct http_handler *handler,
 	TAILQ_INIT(&http->clients);
 	TAILQ_INIT(&http->requests);
 	TAILQ_INIT(&http->streams);
+	TAILQ_INIT(&http->turns);
 	http->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
 		NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
@@ -558,6 +572,12 @@ void http_free(struct http *http)
 	/* Those whose source has come to its end have a moment to send the rest. */
 	for (int turn = 0; http->daemon && turn < 16 && http_streams_end(&http->streams, turn == 15); turn++)
 		MHD_run(http->daemon);
+	/* libmicrohttpd does not stop while a connection is suspended. */
+	for (bool more = http->daemon; more;) {
+		more = http_turns_next(&http->turns);
+		MHD_run(http->daemon);
+		more = more || !TAILQ_EMPTY(&http->turns);
+	}
 	sd_event_source_disable_unref(http->accept);
 	sd_event_source_disable_unref(http->accept_again);
 	sd_event_source_disable_unref(http->io);

@@ -47,6 +47,8 @@ struct http_handler {
 	void (*handle)(void *context, const struct http_request *request, struct http_answer *answer);
 	/* The largest body for a method and path, bytes. Larger ones are answered before they are read. */
 	size_t (*body_limit)(void *context, const char *method, const char *path);
+	/* Whether a request costs so much that it has to wait for its turn; NULL: none does. */
+	bool (*heavy)(void *context, const char *method, const char *path);
 	void *context;
 };
 
