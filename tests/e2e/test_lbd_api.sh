@@ -188,6 +188,21 @@ prlimit --pid "$lbd_pid" --nofile="$((before)):"
 check "once there are descriptors again, it serves" wait_for 3 answers GET /v1/version .version
 kill "$spawned"
 
+# --- readers that do not read -----------------------------------------------------------------------------------
+
+# 40 of each long answer: they share what is made once, and hold nothing up.
+resident()
+{
+	awk '/^VmRSS/ { print $2 }' "/proc/$lbd_pid/status"
+}
+before=$(resident)
+for path in /v1/backends /v1/stats /v1/services; do
+	spawn lb "$TEST_ROOT/tests/e2e/idle_clients.py" "$LBD_SOCKET" 30 "$path"
+	check "30 clients ask for $path and do not read" wait_for 5 grep -q connected "$spawned_output"
+done
+check "another one is served" answers GET /v1/backends '.backends | length == 6'
+check "and that has cost less than 16 MiB" test "$(($(resident) - before))" -lt 16384
+
 # --- clients ----------------------------------------------------------------------------------------------------
 
 tap_merge < <(timeout 100 "$TEST_ROOT/tests/e2e/bad_clients.py" "$LBD_SOCKET" 2>&1)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # Speed and scale beyond the packet path alone (tests/bench/rules.mk). Each is one command, done in under 90 s:
 #   sudo make bench-control   the agent with thousands of services: changes, reloads, restarts, memory
+#   sudo make bench-agent     the agent beside hostile clients: how late it answers, and what that costs
 BENCH_ENV = LAB_BUILD="$(CURDIR)/$(B)"
 
 .PHONY: bench-control
@@ -13,6 +14,11 @@ bench-control: setup
 bench-health: setup
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)$(BENCH_ENV) tests/bench/health.py
+
+.PHONY: bench-agent
+bench-agent: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(BENCH_ENV) tests/bench/agent.py
 
 # The record: docs/performance.md from all results; ratios of the packet path against the recorded ones.
 .PHONY: bench-check bench-baseline bench-page

@@ -23,22 +23,23 @@ static const struct route {
 	api_verb *verb;
 	const char *query; /* see query_check(); NULL: nothing */
 	bool monitor;      /* the monitor socket has it as well */
-	bool heavy;        /* though it is a GET: see heavy() */
+	bool heavy;        /* it waits for its turn */
 } routes[] = {
 	{ "GET", "/v1/version", 0, api_version, .monitor = true },
 	{ "GET", "/v1/status", 0, api_status, .monitor = true },
-	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply, "dry_run? allow_ring_resize?" },
-	{ "POST", "/v1/diff", LB_CONFIG_BYTES_MAX, api_diff },
-	{ "POST", "/v1/reload", 0, api_reload },
-	{ "POST", "/v1/rollback", 0, api_rollback, "to overrides? dry_run? allow_ring_resize?" },
-	{ "POST", "/v1/leave", 0, api_leave },
-	{ "POST", "/v1/join", 0, api_join },
+	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply, "dry_run? allow_ring_resize?", .heavy = true },
+	{ "POST", "/v1/diff", LB_CONFIG_BYTES_MAX, api_diff, .heavy = true },
+	{ "POST", "/v1/reload", 0, api_reload, .heavy = true },
+	{ "POST", "/v1/rollback", 0, api_rollback, "to overrides? dry_run? allow_ring_resize?",
+	  .heavy = true },
+	{ "POST", "/v1/leave", 0, api_leave, .heavy = true },
+	{ "POST", "/v1/join", 0, api_join, .heavy = true },
 	{ "GET", "/v1/generations", 0, api_generations },
 	{ "GET", "/v1/config", 0, api_config, .heavy = true },
 	{ "GET", "/v1/services", 0, api_services, .monitor = true },
 	{ "GET", "/v1/services/*", 0, api_service, .monitor = true },
 	{ "GET", "/v1/services/*/ring", 0, api_ring, "dump?", .heavy = true },
-	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch, "dry_run?" },
+	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch, "dry_run?", .heavy = true },
 	{ "GET", "/v1/backends", 0, api_backends, .monitor = true },
 	{ "GET", "/v1/stats", 0, api_stats, .monitor = true },
 	{ "GET", "/v1/drops", 0, api_drops },
@@ -216,7 +217,7 @@ static bool heavy(void *context, const char *method, const char *path)
 	bool known;
 
 	route = find(method, path, names, &known);
-	return route && (route->heavy || strcmp(method, "GET") != 0);
+	return route && route->heavy;
 }
 
 void api_handler(struct lbd *lbd, struct http_handler *ret_handler)
