@@ -48,6 +48,8 @@ static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const s
 	reason = encapsulate(ctx, p, in, vip, backend, hash);
 	if (reason == LB_DROP_TOO_BIG)
 		reason = icmp_too_big(ctx, backend->max_len);
+	if (reason == LB_PASS_LOCAL)
+		count_flow(counter, pkt_is_syn(p), how);
 	if (reason)
 		return finish_slow(ctx, reason);
 	return leave(ctx, backend, counter, in.length + sizeof(struct ethhdr), pkt_is_syn(p), how);

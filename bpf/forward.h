@@ -167,6 +167,14 @@ static __always_inline int forward_l2(struct xdp_md *ctx, const struct lb_backen
 	return 0;
 }
 
+/* Why a packet that is longer than max_len is not forwarded. A record without a way has 0 there. */
+static __always_inline int unfit(const struct lb_backend *backend)
+{
+	if (backend->method == LB_METHOD_NONE)
+		return LB_DROP_NEXTHOP;
+	return backend->method == LB_METHOD_LOCAL ? LB_PASS_LOCAL : LB_DROP_TOO_BIG;
+}
+
 /* Makes the packet what the backend expects. 0 or a reason; it is unchanged if it is dropped for its size. */
 static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, struct inner in,
 				       const struct lb_vip *vip, const struct lb_backend *backend, __u64 hash)
@@ -174,7 +182,7 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, 
 	int reason;
 
 	if (in.length > backend->max_len)
-		return LB_SELDOM(backend->method == LB_METHOD_NONE ? LB_DROP_NEXTHOP : LB_DROP_TOO_BIG);
+		return LB_SELDOM(unfit(backend));
 	if (backend->method == LB_METHOD_L2)
 		return forward_l2(ctx, backend);
 	reason = spend_ttl(p);

@@ -59,7 +59,8 @@ struct scratch {
 	__u8 first_fragment; /* later ones will follow */
 	__u8 silly_mtu;      /* a too-big message that asks for what no link has */
 	__u8 later_fragment;
-	__u8 pad[2];
+	__u8 tags_out; /* that the packet leaves with */
+	__u8 pad;
 	__s32 bad_header; /* enum lb_reason, or 0 */
 	/* Rate limits of this CPU: whole seconds, and what was answered in this one. */
 	__u64 second;

@@ -60,6 +60,8 @@ static __always_inline int slow_send(struct xdp_md *ctx, struct scratch *s, cons
 	reason = slow_encapsulate(ctx, s, vip, backend, hash);
 	if (reason == LB_DROP_TOO_BIG && s->kind == SLOW_FLOW)
 		reason = icmp_too_big(ctx, backend->max_len);
+	if (reason == LB_PASS_LOCAL)
+		count_flow(counter, s->kind == SLOW_FLOW && pkt_is_syn(&s->p), how);
 	if (reason)
 		return finish_slow(ctx, reason);
 	return leave(ctx, backend, counter, s->length + sizeof(struct ethhdr),

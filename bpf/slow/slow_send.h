@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The end of the slow path: the same headers as forward.h writes, built in the scratch area (with the frame's
- * VLAN tags kept) and stored in front of the packet, wherever its bytes lie.
+ * VLAN tags, where it leaves by the link that they are of) and stored in front of the packet, wherever its
+ * bytes lie.
  */
 #pragma once
 
@@ -21,10 +22,26 @@ static __always_inline int slow_spend_ttl(struct xdp_md *ctx, struct scratch *s)
 	return bpf_xdp_store_bytes(ctx, s->l3 + 7, ip + 7, 1) ? LB_DROP_INTERNAL : 0;
 }
 
-/* The two MAC addresses in place, tags behind them untouched. */
+/*
+ * A tag is of the link that it came by: on another one it would be of somebody else's network, or of none. So
+ * tags stay on what goes back, and come off what leaves by another link, which the route there wants
+ * untagged.
+ */
+static __always_inline __u8 slow_tags_out(struct xdp_md *ctx, const struct scratch *s,
+					  const struct lb_backend *backend)
+{
+	return leaves_here(ctx, backend) ? s->tags : 0;
+}
+
+/* The two MAC addresses in place, tags behind them untouched or gone. */
 static __always_inline int slow_l2(struct xdp_md *ctx, struct scratch *s, const struct lb_backend *backend)
 {
 	write_ethernet(s->outer, backend);
+	if (s->tags_out != s->tags) {
+		if (bpf_xdp_adjust_head(ctx, (s->tags & 3) * 4))
+			return LB_DROP_INTERNAL;
+		return bpf_xdp_store_bytes(ctx, 0, s->outer, sizeof(struct ethhdr)) ? LB_DROP_INTERNAL : 0;
+	}
 	return bpf_xdp_store_bytes(ctx, 0, s->outer, 12) ? LB_DROP_INTERNAL : 0;
 }
 
@@ -34,20 +51,20 @@ static __always_inline int slow_l2(struct xdp_md *ctx, struct scratch *s, const 
  */
 static __always_inline __u32 slow_ethernet(struct scratch *s, const struct lb_backend *backend)
 {
-	__u32 start = LB_OUTER_TAGS_ROOM - s->tags * 4;
+	__u32 start;
 	__u8 *eth = s->outer + LB_OUTER_TAGS_ROOM;
 	__be16 type;
 
 	write_ethernet(eth, backend);
-	if (!s->tags || s->tags > LB_VLAN_TAGS)
+	if (!s->tags_out || s->tags_out > LB_VLAN_TAGS)
 		return LB_OUTER_TAGS_ROOM;
 	type = SHORT(eth, 12);
-	start = s->tags == 1 ? 4 : 0;
+	start = s->tags_out == 1 ? 4 : 0;
 	WORD(s->outer, start) = WORD(backend->eth, 0);
 	HALF(s->outer, start + 8) = HALF(backend->eth, 8);
 	/* Tags as they came, each with the type in front of it. */
 	HALF(s->outer, start + 12) = HALF(s->head, 12);
-	if (s->tags == 2)
+	if (s->tags_out == 2)
 		HALF(s->outer, start + 16) = HALF(s->head, 16);
 	SHORT(eth, 12) = type;
 	return start;
@@ -63,7 +80,8 @@ static __always_inline int slow_encapsulate(struct xdp_md *ctx, struct scratch *
 	int reason;
 
 	if (s->length > backend->max_len)
-		return backend->method == LB_METHOD_NONE ? LB_DROP_NEXTHOP : LB_DROP_TOO_BIG;
+		return unfit(backend);
+	s->tags_out = slow_tags_out(ctx, s, backend);
 	if (backend->method == LB_METHOD_L2)
 		return slow_l2(ctx, s, backend);
 	in.tos = s->p.family == LB_FAMILY_V4 ? BYTE(ip, 1) : bpf_ntohs(SHORT(ip, 0)) >> 4;
@@ -85,7 +103,8 @@ static __always_inline int slow_encapsulate(struct xdp_md *ctx, struct scratch *
 	}
 	if (gue)
 		outer += OUTER_UDP;
-	if (bpf_xdp_adjust_head(ctx, -(int)outer))
+	/* What comes off makes room as well. */
+	if (bpf_xdp_adjust_head(ctx, ((s->tags - s->tags_out) & 3) * 4 - (int)outer))
 		return LB_DROP_HEADROOM;
 	bytes = LB_OUTER_TAGS_ROOM + sizeof(struct ethhdr) + outer - start;
 	if (start > LB_OUTER_TAGS_ROOM || bytes > LB_OUTER_BYTES - LB_OUTER_TAGS_ROOM ||

@@ -47,7 +47,8 @@
 	X(24, DROP_FRAGMENT, DROP, "fragment_unknown",                                                       \
 	  "a fragment whose first fragment was not seen, to a service with fragments: drop")                 \
 	X(25, PASS_FRAGMENT_UNKNOWN, PASS, "fragment_early",                                                 \
-	  "a fragment whose first fragment was not seen, left to the host")
+	  "a fragment whose first fragment was not seen, left to the host")                                  \
+	X(26, PASS_LOCAL, PASS, "local", "for a backend that is this host: handed to its own stack")
 
 enum lb_reason {
 	LB_REASON_NONE = 0, /* a bug if it is ever counted: dropped */

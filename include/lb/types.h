@@ -240,6 +240,7 @@ enum lb_method {
 	LB_METHOD_IPIP_V6 = 3, /* outer IPv6: 4in6, 6in6 */
 	LB_METHOD_GUE_V4 = 4,
 	LB_METHOD_GUE_V6 = 5,
+	LB_METHOD_LOCAL = 6, /* the backend is this host: pass with LB_PASS_LOCAL; max_len is 0 */
 };
 
 /* Per CPU and backend; one line, written by one CPU. A service's total is the sum of its backends'. */

@@ -26,6 +26,38 @@ static void before_the_first_commit(void **state)
 	expect_pass(rig, frame(ETH(.type = 0x0806), DATA(46)), NOT_IP);
 }
 
+/* The VIP unchanged, tags kept, however long the packet, whatever its TTL. */
+static void a_backend_that_is_this_host(void **state)
+{
+	static const char *const forwards[] = { "l2", "ipip", "gue" };
+	struct rig *rig = *state;
+
+	for (size_t i = 0; i < 3; i++) {
+		rig->hop = (struct lb_nexthop){ .resolved = true, .local = true };
+		rig_services(rig, rig_web(forwards[i], "tcp", VIP4, "'10.0.1.1'", NULL));
+		expect_pass(rig, frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80)), LOCAL);
+		expect_pass(rig, frame(ETH(), IP4(CLIENT4, VIP4, .ttl = 1), TCP(4000, 80), DATA(1400)),
+			    LOCAL);
+		expect_pass(rig, frame(ETH(), VLAN(7), IP4(CLIENT4, VIP4), TCP(4000, 80)), LOCAL);
+		expect_pass(rig, frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 81)), NO_SERVICE);
+		rig_services(rig, rig_web(forwards[i], "udp", VIP6, "'fd00::1'", NULL));
+		expect_pass(rig, frame(ETH(), IP6(CLIENT6, VIP6), UDP(4000, 80), DATA(10)), LOCAL);
+	}
+}
+
+/* It would be sent back here: l2 keeps the VIP as the destination. */
+static void a_router_is_no_way_for_l2(void **state)
+{
+	struct rig *rig = *state;
+
+	rig->hop.routed = true;
+	rig_services(rig, rig_web("l2", "tcp", VIP4, "'10.0.1.1'", NULL));
+	expect_drop(rig, frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80)), NEXTHOP);
+	rig_services(rig, rig_web("ipip", "tcp", VIP4, "'10.0.1.1'", NULL));
+	rig_run(rig, frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80)));
+	assert_int_equal(rig->last.action, XDP_TX);
+}
+
 static void not_ip(void **state)
 {
 	struct rig *rig = *state;
@@ -161,11 +193,18 @@ static void cut_short_before_a_service_is_known(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	RIG_TEST(before_the_first_commit), RIG_TEST(not_ip),
-	RIG_TEST(multicast_and_broadcast), RIG_TEST(no_service),
-	RIG_TEST(other_protocols),         RIG_TEST(neighbour_discovery_and_other_icmp),
-	RIG_TEST(too_many_vlan_tags),      RIG_TEST(too_many_extension_headers),
-	RIG_TEST(fragments_to_no_service), RIG_TEST(cut_short_before_a_service_is_known),
+	RIG_TEST(before_the_first_commit),
+	RIG_TEST(not_ip),
+	RIG_TEST(a_backend_that_is_this_host),
+	RIG_TEST(a_router_is_no_way_for_l2),
+	RIG_TEST(multicast_and_broadcast),
+	RIG_TEST(no_service),
+	RIG_TEST(other_protocols),
+	RIG_TEST(neighbour_discovery_and_other_icmp),
+	RIG_TEST(too_many_vlan_tags),
+	RIG_TEST(too_many_extension_headers),
+	RIG_TEST(fragments_to_no_service),
+	RIG_TEST(cut_short_before_a_service_is_known),
 };
 
 RIG_MAIN(tests, rig_setup)

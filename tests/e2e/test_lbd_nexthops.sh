@@ -141,6 +141,13 @@ in_ns lb ip route replace 10.99.0.0/24 via 10.77.0.12
 check "a route that moves is followed" wait_for 5 nexthop b3 ".resolved and .mac == \"$(mac_of b2)\""
 in_ns lb ip route replace 10.99.0.0/24 via 10.77.0.12 mtu 1400
 check "its MTU is followed" wait_for 5 nexthop b3 '.mtu == 1400'
+lbd_config '.services[0].backends |= [.[2] | .address = "10.99.0.9" | .mtu = 1300]' >"$TEST_TMP/narrow.json"
+check "a path that is said to be narrower" answers POST /v1/apply '.applied' @"$TEST_TMP/narrow.json"
+check "counts" nexthop b3 '.mtu == 1300 and .mtu_from == "configuration"'
+check "in what packets see" answers POST /v1/explain '.steps | any(.max_bytes? == 1280)' \
+	'{"protocol":"tcp","source":"198.51.100.7:40000","destination":"'"$LAB_VIP4"':80","syn":true}'
+api POST /v1/apply @"$TEST_TMP/routed.json" >/dev/null
+check "and no longer when it is not said" wait_for 5 nexthop b3 '.mtu == 1400 and .mtu_from == "way"'
 in_ns lb ip route replace unreachable 10.99.0.0/24
 check "an unreachable route is told" wait_for 5 nexthop b3 '.resolved == false'
 in_ns lb ip route del unreachable 10.99.0.0/24
@@ -180,10 +187,12 @@ check "when it comes back it is attached again" wait_for 5 answers GET /v1/statu
 check "packets flow through it" wait_for 5 fetch
 in_ns lb ip link set eth0 down
 in_ns lb ip link set eth0 name front0
-check "a renamed interface is gone" wait_for 5 answers GET /v1/status '.interfaces[0].attached == false'
+check "a renamed interface is the same, and status says so" wait_for 5 answers GET /v1/status \
+	'.interfaces[0].attached and (.warnings | any(test("eth0 is called front0 now")))'
 in_ns lb ip link set front0 name eth0
 in_ns lb ip link set eth0 up
-check "named back it is attached" wait_for 5 answers GET /v1/status '.interfaces[0].attached'
+check "named back nothing is to be said" wait_for 5 answers GET /v1/status \
+	'.interfaces[0].attached and (.warnings | any(test("called")) | not)'
 
 # --- generic ------------------------------------------------------------------------------------------------------
 
@@ -196,6 +205,10 @@ in_ns lb ip link add dumb type dummy 2>/dev/null && in_ns lb ip link set dumb up
 lbd_config '.interfaces[0].xdp_mode = "generic"' >"$LBD_CONFIG"
 act "generic mode, where asked for" lbd_start
 check "is what is attached" answers GET /v1/status '.interfaces[0].mode == "generic"'
+in_ns lb ethtool -K eth0 gro on
+check "beside GRO it is warned of, with what to type" answers GET /v1/status '.warnings | any(test("ethtool -K eth0 gro off"))'
+in_ns lb ethtool -K eth0 gro off
+check "and without it is not" answers GET /v1/status '.warnings | any(test("ethtool -K")) | not'
 lbd_config '.interfaces[0].attach = "dispatcher"' >"$LBD_CONFIG"
 lbd_stop TERM || not_ok "it stops in order"
 lbd_once --detach >/dev/null 2>&1

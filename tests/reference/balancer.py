@@ -34,7 +34,7 @@ class Backend:
         self.same_interface = data["same_interface"]
         self.address = ipaddress.ip_address(data["address"])
         self.ethernet = bytes.fromhex(data["destination"]) + bytes.fromhex(data["source"])
-        self.resolved = data["resolved"]
+        self.resolved, self.local = data["resolved"], data["local"]
         self.eligible = data["state"] == "active" and data["weight"] > 0 and not data["leaving"]
         self.l2 = service["forward"] == "l2"
         self.gue = service["forward"] == "gue"
@@ -100,8 +100,8 @@ class Balancer:
             return self.judge(frame)
         except Ends as end:
             action, _, reason = end.reason.partition(" ")
-            return Opinion(action, reason, frame if action == "PASS" else None, {self.reasons[end.reason]: 1},
-                           end.note)
+            return Opinion(action, reason, frame if action == "PASS" else None,
+                           {self.reasons[end.reason]: 1, **end.counters}, end.note)
 
     def judge(self, frame):
         if frame[0] & 1:
@@ -371,10 +371,20 @@ class Balancer:
 
     # --- sending ----------------------------------------------------------------------------------------------
 
+    @staticmethod
+    def flow_counters(backend, how, syn):
+        first = 1000 + 8 * backend.id
+        counters = {first + SYN: 1} if syn else {}
+        if how in ("known", "base"):
+            counters[first + (KNOWN if how == "known" else BASE)] = 1
+        return counters
+
     def send(self, ip, service, backend, hash_, how, syn=False, answer_too_big=False):
         note = f"{service.name} {backend.name} {how}"
         if not backend.resolved:
             raise Ends("DROP nexthop", note)
+        if backend.local:
+            raise Ends("PASS local", note, self.flow_counters(backend, how, syn))
         if ip.length > backend.max_len:
             if not answer_too_big or not ip.source_is_one_host():
                 raise Ends("DROP too_big", note)
@@ -384,24 +394,22 @@ class Balancer:
                 raise Ends("DROP too_big", note)
             return Opinion("TX", "reply_too_big", too_big_answer(ip, mtu),
                            {self.reasons["REPLY reply_too_big"]: 1}, note)
-        frame = self.rewritten(ip, backend, hash_)
         device = self.interfaces.get(backend.port)
         same = device is not None and device == self.ingress if self.several else backend.same_interface
+        frame = self.rewritten(ip, backend, hash_, same)
         if not same and device is None:
             raise Ends("DROP egress", note)
         first = 1000 + 8 * backend.id
         packets, size = (TX_PACKETS, TX_BYTES) if same else (REDIRECT_PACKETS, REDIRECT_BYTES)
-        counters = {first + packets: 1, first + size: ip.length + 14}
-        if syn:
-            counters[first + SYN] = 1
-        if how in ("known", "base"):
-            counters[first + (KNOWN if how == "known" else BASE)] = 1
+        counters = {first + packets: 1, first + size: ip.length + 14, **self.flow_counters(backend, how, syn)}
         return Opinion("TX" if same else "REDIRECT", "", frame, counters, note)
 
-    def rewritten(self, ip, backend, hash_):
+    def rewritten(self, ip, backend, hash_, same):
         frame, l3 = ip.frame, ip.l3
+        # A tag is of the link that it came by.
+        tags = frame[12 : l3 - 2] if same else b""
         if backend.l2:
-            return backend.ethernet + frame[12:]
+            return backend.ethernet + tags + frame[l3 - 2 :]
         inner = bytearray(frame[l3:])  # with what the sender put behind the packet
         hop = 8 if ip.version == 4 else 7
         if inner[hop] <= 1:
@@ -423,4 +431,4 @@ class Balancer:
         else:
             outer = outer_ipv6(ip.tos, hash_ >> 32 & 0xFFFFF, size, protocol, source, int(destination))
         ether_type = b"\x08\x00" if destination.version == 4 else b"\x86\xdd"
-        return backend.ethernet + frame[12 : l3 - 2] + ether_type + outer + udp + bytes(inner)
+        return backend.ethernet + tags + ether_type + outer + udp + bytes(inner)

@@ -21,9 +21,9 @@ ANSWER_BYTES = {4: 576, 6: 1280}  # of our answer that a packet was too big (RFC
 class Ends(Exception):
     """A packet's way ends here, for a reason such as "PASS not_ip"."""
 
-    def __init__(self, reason, note=""):
+    def __init__(self, reason, note="", counters=None):
         super().__init__(reason)
-        self.reason, self.note = reason, note
+        self.reason, self.note, self.counters = reason, note, counters or {}
 
 
 def number(frame, at, size=2):

@@ -17,6 +17,7 @@
 #include "lb/types.h"
 #include "lb_ingress.skel.h"
 
+#define LAST_LOCAL      249 /* this host */
 #define LAST_UNRESOLVED 250 /* no next hop */
 #define LAST_NO_DEVICE  251 /* its port has no interface */
 #define PORTS           3
@@ -29,6 +30,7 @@ static void nexthop(void *context, const struct lb_address *to, struct lb_nextho
 	__u8 last = end[-1];
 	struct lb_nexthop hop = {
 		.resolved = last != LAST_UNRESOLVED,
+		.local = last == LAST_LOCAL,
 		.port = last == LAST_NO_DEVICE ? PORTS : last % PORTS,
 		.mtu = mtus[end[-2] % (sizeof(mtus) / sizeof(mtus[0]))],
 		.destination = { 0x02, 0xdd, to->family, end[-3], end[-2], last },
@@ -163,6 +165,7 @@ static void dump_backend(const struct lb_backend_view *view, const struct lb_bac
 	fprintf(out, ",\"leaving\":%s", view->leaving ? "true" : "false");
 	fprintf(out, ",\"dead\":%s", record->flags & LB_BACKEND_DEAD ? "true" : "false");
 	fprintf(out, ",\"resolved\":%s", view->nexthop.resolved ? "true" : "false");
+	fprintf(out, ",\"local\":%s", view->nexthop.local ? "true" : "false");
 	fprintf(out, ",\"same_interface\":%s", view->nexthop.same_interface ? "true" : "false");
 	fprintf(out, ",\"port\":%u,\"mtu\":%u", view->nexthop.port, view->nexthop.mtu);
 	dump_hex(out, "destination", view->nexthop.destination, 6);

@@ -50,7 +50,7 @@ static bool set_route(struct lb_nexthops *hops, const char *to, const char *gate
 
 	message_route(&message, to, LINK, gateway, NULL, mtu);
 	assert_int_equal(lb_route_parse(&message.header, &route), 0);
-	return lb_nexthops_set_route(hops, &address, &route, 0);
+	return lb_nexthops_set_route(hops, &address, &route, 0, 0);
 }
 
 static void want(struct lb_nexthops *hops, const char *one, const char *two)
@@ -96,7 +96,7 @@ static void test_resolved(void **state)
 	struct lb_nexthop_state hop = get(hops, "10.1.0.1", 0);
 
 	assert_true(hop.resolved);
-	assert_null(hop.why);
+	assert_string_equal(hop.why, "");
 	assert_int_equal(hop.ifindex, LINK);
 	assert_int_equal(hop.mtu, 1500);
 	assert_memory_equal(hop.destination, mac_a, 6);
@@ -115,7 +115,8 @@ static void test_route_mtu(void **state)
 	assert_int_equal(get(hops, "10.1.0.1", 0).mtu, 1400);
 	assert_true(set_route(hops, "10.1.0.1", "10.0.0.1", 9000));
 	assert_int_equal(get(hops, "10.1.0.1", 0).mtu, 1500);
-	assert_int_equal(feed_link(hops, RTM_NEWLINK, true, 1300), LB_NEXTHOPS_LINK | LB_NEXTHOPS_CHANGED);
+	assert_int_equal(feed_link(hops, RTM_NEWLINK, true, 1300),
+			 LB_NEXTHOPS_LINK | LB_NEXTHOPS_CHANGED | LB_NEXTHOPS_ROUTE);
 	assert_int_equal(get(hops, "10.1.0.1", 0).mtu, 1300);
 	lb_nexthops_free(hops);
 }
@@ -255,11 +256,11 @@ static void test_no_route(void **state)
 	struct lb_address to = address_of("10.1.0.1");
 	struct lb_route local = { .type = RTN_LOCAL, .ifindex = 1 };
 
-	assert_true(lb_nexthops_set_route(hops, &to, NULL, ENETUNREACH));
+	assert_true(lb_nexthops_set_route(hops, &to, NULL, ENETUNREACH, 0));
 	assert_string_equal(get(hops, "10.1.0.1", 0).why, "no route");
-	assert_false(lb_nexthops_set_route(hops, &to, NULL, ENETUNREACH));
-	assert_true(lb_nexthops_set_route(hops, &to, &local, 0));
-	assert_string_equal(get(hops, "10.1.0.1", 0).why, "it is an address of this host");
+	assert_false(lb_nexthops_set_route(hops, &to, NULL, ENETUNREACH, 0));
+	assert_true(lb_nexthops_set_route(hops, &to, &local, 0, 0));
+	assert_true(get(hops, "10.1.0.1", 0).resolved && get(hops, "10.1.0.1", 0).local);
 	lb_nexthops_free(hops);
 }
 

@@ -34,6 +34,8 @@ static void test_numbers(void **state)
 		memset(&filthy, 0xff, sizeof(filthy));
 		hop = nexthop_of(i);
 		filthy.resolved = hop.resolved;
+		filthy.local = hop.local;
+		filthy.routed = hop.routed;
 		filthy.same_interface = hop.same_interface;
 		filthy.port = hop.port;
 		filthy.mtu = hop.mtu;

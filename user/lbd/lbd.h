@@ -8,6 +8,7 @@
 #include <linux/limits.h>
 #include <linux/types.h>
 #include <stdbool.h>
+#include <sys/types.h>
 #include <systemd/sd-event.h>
 
 #include "engine/engine.h"
@@ -59,6 +60,14 @@ struct desired {
 	struct lb_words words;          /* the operator's */
 };
 
+/* A service whose address the host has as well. */
+struct host_taken {
+	char service[LB_NAME_MAX];
+	int ifindex;
+	struct lb_address address;
+	__u8 pad[3];
+};
+
 struct sweeper {
 	sd_event_source *timer;
 	size_t work;         /* units for the next tick */
@@ -104,12 +113,15 @@ struct lbd {
 	__u64 recorded_rollback_to;
 	char recorded_cause[RECORD_CAUSE_MAX];
 
-	sd_event_source *wanted; /* timer: causes are to be planned for */
-	unsigned int causes;     /* CAUSE_*, of change.h */
-	sd_event_source *replan; /* timer: next hops changed */
-	__u64 replan_due_ms;     /* 0: none is due */
-	__u64 replan_cost_ms;    /* of the last one */
-	bool routes_stale;
+	sd_event_source *wanted;       /* timer: causes are to be planned for */
+	unsigned int causes;           /* CAUSE_*, of change.h */
+	sd_event_source *replan;       /* timer: next hops changed */
+	__u64 replan_due_ms;           /* 0: none is due */
+	__u64 replan_cost_ms;          /* of the last one */
+	bool routes_stale;             /* all of them are to be asked for */
+	bool nexthops_stale;           /* some next hop may be another one, whatever the routes are */
+	struct host_taken *host_taken; /* that were told of; owned */
+	size_t n_host_taken;
 	size_t n_unresolved; /* backends without next hop, as of the last commit */
 
 	struct announce *announce; /* NULL: not yet */
@@ -117,6 +129,15 @@ struct lbd {
 	struct stats_carry carry;
 	struct http *api, *metrics, *monitor;
 	char socket_path[PATH_MAX];
+	dev_t socket_device; /* of what was bound at socket_path */
+	ino_t socket_inode;
+	sd_event_source *verify; /* timer: are links, pins and sockets as they were left? */
+	__u64 verified;          /* so many times */
+	bool socket_lost;        /* somebody else's is there */
+	struct {
+		__u64 links, pins, sockets; /* that were not as they had been left */
+	} repairs;
+	char pins_error[512];     /* what packets would not outlive the agent for; empty: they would */
 	char metrics_address[64]; /* that metrics listens on; empty: on none */
 	char metrics_error[512];  /* why it does not listen as configured; empty: it does */
 	unsigned int trim_s;      /* something large is over: give its memory back to the system in so many

@@ -23,6 +23,7 @@
 #include "lbd/capture/explain.h"
 #include "lbd/clock.h"
 #include "lbd/health/health.h"
+#include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/nexthops.h"
 #include "lbd/kernel/redirect.h"
@@ -36,6 +37,7 @@
 #include "lbd/sweeper.h"
 #include "lbd/state/intent.h"
 #include "lbd/state/intent_change.h"
+#include "lbd/verify.h"
 
 static void desired_donep(struct desired *desired)
 {
@@ -272,14 +274,8 @@ static int first_commit(struct lbd *lbd, struct desired *next, const char *why, 
 static int open_api(struct lbd *lbd, struct lb_error *error)
 {
 	const char *path = lbd->options.socket ? lbd->options.socket : lbd->running.config->api.socket;
-	struct http_handler handler;
-	int fd = http_listen_unix(path, 0660, lbd->options.socket_group, error);
 
-	if (fd < 0)
-		return fd;
-	snprintf(lbd->socket_path, sizeof(lbd->socket_path), "%s", path);
-	api_handler(lbd, &handler);
-	return http_new(lbd->event, fd, &handler, &lbd->api, error);
+	return verify_socket_open(lbd, path, error);
 }
 
 static int open_monitor(struct lbd *lbd, struct lb_error *error)
@@ -331,6 +327,8 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 	metrics_update(lbd);
 	r = sweeper_start(lbd);
 	if (r >= 0)
+		r = verify_start(lbd);
+	if (r >= 0)
 		r = intent_start(lbd);
 	if (r < 0)
 		return lb_error_set(error, -r, "Failed to start the clock: %s", strerror(-r));
@@ -340,8 +338,7 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 /* A start that failed leaves no pins behind that it made, unless packets use them. */
 static void give_up(struct lbd *lbd)
 {
-	char pinned[1][IF_NAMESIZE];
-	bool in_use = attachments_pinned(&lbd->maps, pinned, 1) > 0;
+	bool in_use = attachments_any(&lbd->maps);
 
 	for (size_t i = 0; i < lbd->n_attachments; i++)
 		in_use |= lbd->attachments[i].by != ATTACHED_NOT;
@@ -420,20 +417,21 @@ void lbd_stop(struct lbd *lbd, bool detach)
 
 	sweeper_stop(lbd);
 	announce_close(lbd);
+	verify_stop(lbd);
 	capture_stop_all(lbd, "the agent stops", true);
 	health_close(lbd);
 	http_free(lbd->api);
 	if (lbd->monitor)
 		unlink(lbd->options.monitor_socket);
 	http_free(lbd->monitor);
-	if (lbd->socket_path[0])
-		unlink(lbd->socket_path);
+	verify_socket_remove(lbd);
 	metrics_close(lbd);
 	lbd->replan = sd_event_source_disable_unref(lbd->replan);
 	lbd->wanted = sd_event_source_disable_unref(lbd->wanted);
 	interfaces_close(lbd);
 	explain_program_free(lbd->explain);
 	lbd->explain = NULL;
+	host_addresses_done(lbd);
 	redirect_close(lbd);
 	lb_engine_free(lbd->engine);
 	if (detach && (attachments_remove_all(&lbd->maps, &error) < 0 || maps_unpin(&lbd->maps, &error) < 0))

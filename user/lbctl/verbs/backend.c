@@ -23,6 +23,11 @@ static void nexthop_cells(struct table *table, const cJSON *nexthop)
 {
 	bool resolved = json_bool(nexthop, "resolved");
 
+	if (resolved && strcmp(json_text(nexthop, "action"), "local") == 0) {
+		table_cell(table, "local");
+		table_cell(table, "this host");
+		return;
+	}
 	if (!nexthop)
 		table_cell(table, "-");
 	else if (!resolved)

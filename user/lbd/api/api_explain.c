@@ -224,22 +224,25 @@ static void write_flow(struct json *json, const struct told *told)
 
 static const char *method_name(__u8 method)
 {
-	static const char *const names[] = { "none", "l2", "ipip", "ip6tnl", "gue", "gue6" };
+	static const char *const names[] = { "none", "l2", "ipip", "ip6tnl", "gue", "gue6", "local" };
 
 	return method < sizeof(names) / sizeof(names[0]) ? names[method] : "unknown";
 }
 
 static void write_forward(const struct lbd *lbd, struct json *json, const struct lb_backend *backend)
 {
-	bool resolved = backend->method != LB_METHOD_NONE;
+	bool resolved = backend->method != LB_METHOD_NONE, local = backend->method == LB_METHOD_LOCAL;
 	const struct lb_link *link =
-		resolved ? lb_nexthops_link(lbd->netlink.nexthops, (__u32)lbd->maps.ports[backend->port])
-			 : NULL;
+		resolved && !local
+			? lb_nexthops_link(lbd->netlink.nexthops, (__u32)lbd->maps.ports[backend->port])
+			: NULL;
 	const __u8 *mac = backend->eth;
 
 	step(json, "forward");
 	if (!resolved)
 		json_string(json, "text", "its next hop is not resolved");
+	else if (local)
+		json_string(json, "text", "it is this host: handed to its own stack as it came");
 	else
 		json_format(json, "text",
 			    "%s to %02x:%02x:%02x:%02x:%02x:%02x by %s, packets of up to %u bytes",

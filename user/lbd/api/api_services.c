@@ -15,6 +15,7 @@
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
 #include "lbd/state/intent.h"
+#include "lbd/kernel/nexthops.h"
 
 static int find_service(struct api_call *call, struct lb_service_view *ret_view, struct lb_error *error)
 {
@@ -78,27 +79,33 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 	json_u64(json, "syns", sum.syn_packets);
 }
 
-static void write_nexthop(struct lbd *lbd, const struct lb_backend_view *backend, struct json *json)
+static void write_nexthop(struct lbd *lbd, const struct lb_service_view *view,
+			  const struct lb_backend_view *backend, struct json *json)
 {
 	const struct lb_nexthop *nexthop = &backend->nexthop;
-	const struct lb_link *link;
 	struct lb_nexthop_state state;
+	const char *why = nexthops_why(lbd, view, backend, &state);
+	const struct lb_link *link;
 
-	lb_nexthops_get(lbd->netlink.nexthops, &backend->address, now_ms(), &state);
 	link = state.ifindex ? lb_nexthops_link(lbd->netlink.nexthops, state.ifindex) : NULL;
 	json_object(json, "nexthop");
 	json_bool(json, "resolved", nexthop->resolved);
 	json_string(json, "interface", link ? link->name : NULL);
-	if (nexthop->resolved)
+	if (nexthop->resolved && !nexthop->local)
 		json_format(json, "mac", "%02x:%02x:%02x:%02x:%02x:%02x", nexthop->destination[0],
 			    nexthop->destination[1], nexthop->destination[2], nexthop->destination[3],
 			    nexthop->destination[4], nexthop->destination[5]);
 	else
 		json_null(json, "mac");
 	json_u64(json, "mtu", nexthop->resolved ? nexthop->mtu : state.mtu);
-	json_string(json, "action", !nexthop->resolved ? NULL : nexthop->same_interface ? "tx" : "redirect");
+	json_string(json, "mtu_from", state.mtu_limited ? "configuration" : "way");
+	json_string(json, "action",
+		    !nexthop->resolved        ? NULL
+		    : nexthop->local          ? "local"
+		    : nexthop->same_interface ? "tx"
+					      : "redirect");
 	if (!nexthop->resolved)
-		json_string(json, "why", state.why ? state.why : "being resolved");
+		json_string(json, "why", why);
 	json_object_end(json);
 }
 
@@ -194,7 +201,7 @@ static void write_backend(struct lbd *lbd, const struct lb_service_view *view, s
 		json_null(json, "configured");
 	}
 	write_reasons(lbd, view->config, configured, json);
-	write_nexthop(lbd, backend, json);
+	write_nexthop(lbd, view, backend, json);
 	json_u64(json, "slots", backend->slots_cur);
 	json_double(json, "share", view->ring_slots ? (double)backend->slots_cur / view->ring_slots : 0);
 	json_u64(json, "slots_base", backend->slots_base);

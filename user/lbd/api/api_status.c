@@ -18,6 +18,9 @@
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
 #include "lbd/state/words_json.h"
+#include "lbd/kernel/host_addresses.h"
+#include "lbd/kernel/nexthops.h"
+#include "lbd/kernel/offload.h"
 
 #define WARNINGS_MAX 20u /* backends named one by one */
 
@@ -53,9 +56,10 @@ static void write_interfaces(const struct lbd *lbd, struct json *json)
 	json_array(json, "interfaces");
 	for (size_t i = 0; i < lbd->n_attachments; i++) {
 		const struct attachment *attachment = &lbd->attachments[i];
-		const struct lb_link *link =
-			lb_nexthops_link_by_name(lbd->netlink.nexthops, attachment->wanted.name);
 		bool attached = attachment->by != ATTACHED_NOT;
+		const struct lb_link *link =
+			attached ? lb_nexthops_link(lbd->netlink.nexthops, attachment->ifindex)
+				 : lb_nexthops_link_by_name(lbd->netlink.nexthops, attachment->wanted.name);
 
 		json_object(json, NULL);
 		json_string(json, "name", attachment->wanted.name);
@@ -131,6 +135,30 @@ static void look(struct lbd *lbd, struct overview *ret)
 	}
 }
 
+/* Services with a backend that is this host, which does not have their address: it would send the packets on,
+ * perhaps back here. A prefix may be there by a local route. */
+static void warn_local(struct lbd *lbd, struct json *json)
+{
+	size_t n = lb_engine_services(lbd->engine);
+
+	for (size_t i = 0; i < n; i++) {
+		struct lb_service_view view;
+		char vip[LB_PREFIX_TEXT_MAX];
+		bool local = false;
+
+		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config)
+			continue;
+		for (size_t j = 0; j < view.n_backends; j++)
+			local |= view.backends[j].nexthop.local && !view.backends[j].leaving;
+		if (local && host_lacks_address(lbd, &view.config->vip))
+			json_format(
+				json, NULL,
+				"a backend of %s is this host, which does not have %s: put it on loopback "
+				"(ip address add %s dev lo)",
+				view.name, lb_prefix_text(&view.config->vip, vip), vip);
+	}
+}
+
 /* Backends that get no packets because nobody knows the way, and why; leaving ones with their old flows too.
  */
 static void warn_unresolved(struct lbd *lbd, struct json *json)
@@ -152,10 +180,9 @@ static void warn_unresolved(struct lbd *lbd, struct json *json)
 			if (backend->nexthop.resolved || backend->leaving || ++all > WARNINGS_MAX)
 				continue;
 			told++;
-			lb_nexthops_get(lbd->netlink.nexthops, &backend->address, now_ms(), &nexthop);
 			json_format(json, NULL, "%s/%s (%s) is unreachable: %s", view.name, backend->name,
 				    lb_address_text(&backend->address, address),
-				    nexthop.why ? nexthop.why : "being resolved");
+				    nexthops_why(lbd, &view, backend, &nexthop));
 		}
 	}
 	if (all > told)
@@ -271,7 +298,23 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 			json_format(json, NULL, "not attached to %s: %s", lbd->attachments[i].wanted.name,
 				    lbd->attachments[i].error[0] ? lbd->attachments[i].error
 								 : "not tried yet");
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		if (lbd->attachments[i].by != ATTACHED_NOT && lbd->attachments[i].renamed[0])
+			json_format(json, NULL, "%s is called %s now: call it so in the configuration, too",
+				    lbd->attachments[i].wanted.name, lbd->attachments[i].renamed);
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		const struct attachment *attachment = &lbd->attachments[i];
+		const char *name = attachment->renamed[0] ? attachment->renamed : attachment->wanted.name;
+
+		if (attachment->by != ATTACHED_NOT && attachment->mode == LB_XDP_GENERIC &&
+		    offload_merges(name))
+			json_format(json, NULL, OFFLOAD_MERGES_TEXT, name, name, name);
+	}
+	if (lbd->pins_error[0])
+		json_format(json, NULL, "packets would not outlive lbd: %s", lbd->pins_error);
 	warn_unresolved(lbd, json);
+	warn_local(lbd, json);
+	host_addresses_warn(lbd, json);
 	warn_narrow(lbd, json);
 	warn_empty(lbd, json);
 	warn_ring_sizes(lbd, json);

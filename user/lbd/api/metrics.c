@@ -160,6 +160,16 @@ static void write_gauges(struct lbd *lbd, struct json *out)
 		     lbd->attachments[i].by != ATTACHED_NOT);
 }
 
+/* What was found otherwise than it had been left, and made good. */
+static void write_repairs(const struct lbd *lbd, struct json *out)
+{
+	head(out, "weir_repairs_total", "counter",
+	     "Links, pins and sockets that somebody took away, made anew.");
+	line(out, "weir_repairs_total{what=\"link\"} %llu\n", lbd->repairs.links);
+	line(out, "weir_repairs_total{what=\"pin\"} %llu\n", lbd->repairs.pins);
+	line(out, "weir_repairs_total{what=\"socket\"} %llu\n", lbd->repairs.sockets);
+}
+
 static const char *not_ready(const struct lbd *lbd)
 {
 	if (!lb_engine_generation(lbd->engine))
@@ -185,6 +195,7 @@ static void piece(struct lbd *lbd, size_t at, struct json *out)
 		write_gauges(lbd, out);
 		write_totals(lbd, out);
 		write_redirects(lbd, out);
+		write_repairs(lbd, out);
 		health_metrics(lbd, out);
 		return;
 	}

@@ -13,11 +13,10 @@
 #include <string.h>
 
 #include "lbd/kernel/attach_dispatcher.h"
+#include "lbd/kernel/attach_pins.h"
 #include "base/cleanup.h"
 #include "lbd/log.h"
 #include "lbd/kernel/maps.h"
-
-#define LINK_PREFIX "link_"
 
 /* No program can take the place of a link's but by the link, and libxdp has none. */
 static const char stays_exclusive[] = "stays exclusive, as it was attached. To share it, stop lbd, run lbd "
@@ -29,47 +28,6 @@ void attachment_init(struct attachment *attachment, const struct lb_config_inter
 	memset(attachment, 0, sizeof(*attachment));
 	attachment->wanted = *wanted;
 	attachment->link_fd = -1;
-}
-
-/* bpffs keeps dots to itself, interfaces may have them: '.' and '%' are written as in a URL. */
-static void link_path(const struct maps *maps, const char *interface, char path[PATH_MAX + 64])
-{
-	int at = snprintf(path, PATH_MAX + 64, "%s/" LINK_PREFIX, maps->directory);
-
-	for (const char *c = interface; *c; c++)
-		at += snprintf(path + at, PATH_MAX + 64 - at, *c == '.' || *c == '%' ? "%%%02x" : "%c", *c);
-}
-
-static void link_interface(const char *pin, char ret_name[IF_NAMESIZE])
-{
-	const char *from = pin + strlen(LINK_PREFIX);
-	size_t n = 0;
-
-	while (*from && n < IF_NAMESIZE - 1) {
-		unsigned int code;
-
-		if (*from == '%' && sscanf(from + 1, "%2x", &code) == 1 && strlen(from) >= 3) {
-			ret_name[n++] = code;
-			from += 3;
-		} else {
-			ret_name[n++] = *from++;
-		}
-	}
-	ret_name[n] = '\0';
-}
-
-static int link_info(int fd, int *ret_ifindex, __u32 *ret_program)
-{
-	struct bpf_link_info info = {};
-	__u32 length = sizeof(info);
-
-	if (bpf_obj_get_info_by_fd(fd, &info, &length) < 0)
-		return -errno;
-	if (info.type != BPF_LINK_TYPE_XDP)
-		return -EPROTO;
-	*ret_ifindex = info.xdp.ifindex;
-	*ret_program = info.prog_id;
-	return 0;
 }
 
 /* Mode of whatever is attached to an interface. */
@@ -129,21 +87,31 @@ static int explain_failure(const struct attachment *attachment, int ifindex, int
 	}
 }
 
+/* Lets go of a link and its pin, which nobody else holds then: it ends. */
+static void link_drop(struct attachment *attachment, const struct maps *maps)
+{
+	attach_pins_remove(maps, attachment->pin);
+	attachment->pin[0] = '\0';
+	if (attachment->link_fd >= 0)
+		close(attachment->link_fd);
+	attachment->link_fd = -1;
+	attachment->by = ATTACHED_NOT;
+}
+
 static int link_create(struct attachment *attachment, const struct maps *maps, int program_fd, int ifindex,
 		       enum lb_xdp_mode mode, struct lb_error *error)
 {
 	LIBBPF_OPTS(bpf_link_create_opts, options,
 		    .flags = mode == LB_XDP_GENERIC ? XDP_FLAGS_SKB_MODE : XDP_FLAGS_DRV_MODE);
-	char path[PATH_MAX + 64];
 	int fd = bpf_link_create(program_fd, ifindex, BPF_XDP, &options), r;
 
 	if (fd < 0)
 		return explain_failure(attachment, ifindex, errno, error);
-	link_path(maps, attachment->wanted.name, path);
-	if (bpf_obj_pin(fd, path) < 0) {
-		r = lb_error_set(error, errno, "Failed to pin %s: %m", path);
+	r = attach_pins_make(maps, fd, attachment->wanted.name, ifindex, attachment->pin);
+	if (r < 0) {
 		close(fd);
-		return r;
+		return lb_error_set(error, -r, "Failed to pin the link to %s in %s: %s",
+				    attachment->wanted.name, maps->directory, strerror(-r));
 	}
 	attachment->link_fd = fd;
 	attachment->by = ATTACHED_LINK;
@@ -151,38 +119,37 @@ static int link_create(struct attachment *attachment, const struct maps *maps, i
 	return 0;
 }
 
-/* 1: there is a live link to the interface, now in attachment; 0: none (a dead one was removed). */
-static int link_adopt(struct attachment *attachment, const struct maps *maps, int ifindex)
+/* True: there is a live link to the interface, now in attachment. */
+static bool link_adopt(struct attachment *attachment, const struct maps *maps, int ifindex)
 {
-	char path[PATH_MAX + 64];
-	__u32 program;
-	int fd = attachment->link_fd, linked;
+	__u32 id, program;
+	int linked;
 
-	link_path(maps, attachment->wanted.name, path);
-	if (fd < 0)
-		fd = bpf_obj_get(path);
-	attachment->link_fd = -1;
-	if (fd < 0)
-		return 0;
-	if (link_info(fd, &linked, &program) == 0 && linked == ifindex) {
-		attachment->link_fd = fd;
+	if (attachment->link_fd >= 0 && attach_link_info(attachment->link_fd, &id, &linked, &program) == 0 &&
+	    linked == ifindex) {
 		attachment->by = ATTACHED_LINK;
-		return 1;
+		return true;
 	}
-	/* Its interface went away, or the name now is another's. */
-	close(fd);
-	unlink(path);
-	return 0;
+	/* Its interface went away, or somebody detached it. */
+	if (attachment->link_fd >= 0)
+		link_drop(attachment, maps);
+	attachment->link_fd = attach_pins_find(maps, ifindex, attachment->pin);
+	if (attachment->link_fd < 0) {
+		attachment->link_fd = -1;
+		return false;
+	}
+	attachment->by = ATTACHED_LINK;
+	return true;
 }
 
 static int link_update(struct attachment *attachment, const struct maps *maps, int program_fd,
 		       struct lb_error *error)
 {
 	_cleanup_(closep) int running_fd = -1;
-	__u32 running;
+	__u32 id, running;
 	int linked, r;
 
-	r = link_info(attachment->link_fd, &linked, &running);
+	r = attach_link_info(attachment->link_fd, &id, &linked, &running);
 	if (r < 0)
 		return lb_error_set(error, -r, "Failed to ask about the link of %s: %s",
 				    attachment->wanted.name, strerror(-r));
@@ -198,16 +165,9 @@ static int link_update(struct attachment *attachment, const struct maps *maps, i
 
 static void link_remove(struct attachment *attachment, const struct maps *maps)
 {
-	char path[PATH_MAX + 64];
-
-	link_path(maps, attachment->wanted.name, path);
-	unlink(path);
-	if (attachment->link_fd >= 0) {
+	if (attachment->link_fd >= 0)
 		bpf_link_detach(attachment->link_fd);
-		close(attachment->link_fd);
-	}
-	attachment->link_fd = -1;
-	attachment->by = ATTACHED_NOT;
+	link_drop(attachment, maps);
 }
 
 static int attach_exclusive(struct attachment *attachment, const struct maps *maps, int program_fd,
@@ -234,15 +194,24 @@ static int attach_exclusive(struct attachment *attachment, const struct maps *ma
 }
 
 /* What both ways of attaching end with. */
-static int conclude(struct attachment *attachment, int r, int ifindex, const struct lb_error *why,
-		    struct lb_error *error)
+static void conclude_link(struct attachment *attachment, const struct maps *maps)
+{
+	int ifindex;
+	__u32 id;
+
+	attach_link_info(attachment->link_fd, &id, &ifindex, &attachment->program_id);
+	attach_pins_rename(maps, attachment->wanted.name, attachment->pin);
+}
+
+static int conclude(struct attachment *attachment, const struct maps *maps, int r, int ifindex,
+		    const struct lb_error *why, struct lb_error *error)
 {
 	if (r == 0) {
 		attachment->error[0] = '\0';
 		attachment->ifindex = ifindex;
 		attachment->mode = interface_mode(ifindex);
 		if (attachment->by == ATTACHED_LINK)
-			link_info(attachment->link_fd, &ifindex, &attachment->program_id);
+			conclude_link(attachment, maps);
 		return 0;
 	}
 	attachment_close(attachment);
@@ -255,9 +224,19 @@ static int conclude(struct attachment *attachment, int r, int ifindex, const str
 	return r;
 }
 
-static int find_interface(const struct attachment *attachment, int *ret_ifindex, struct lb_error *error)
+/* An interface is its index while it lives, whatever it is called. */
+static int find_interface(const struct attachment *attachment, const struct maps *maps, int *ret_ifindex,
+			  struct lb_error *error)
 {
+	char name[IF_NAMESIZE];
+
+	*ret_ifindex = attachment->by == ATTACHED_NOT ? 0 : attachment->ifindex;
+	if (*ret_ifindex && if_indextoname(*ret_ifindex, name))
+		return 0;
 	*ret_ifindex = if_nametoindex(attachment->wanted.name);
+	/* It was renamed while no agent ran. */
+	if (!*ret_ifindex)
+		*ret_ifindex = attach_pins_interface(maps, attachment->wanted.name);
 	if (*ret_ifindex)
 		return 0;
 	return lb_error_set(error, ENODEV, "there is no interface %s", attachment->wanted.name);
@@ -267,19 +246,19 @@ int attachment_make(struct attachment *attachment, const struct maps *maps, int 
 		    struct lb_error *error)
 {
 	struct lb_error why = {};
-	int ifindex, r = find_interface(attachment, &ifindex, &why);
+	int ifindex, r = find_interface(attachment, maps, &ifindex, &why);
 
 	attachment->fresh = false;
 	if (r == 0)
 		r = attach_exclusive(attachment, maps, program_fd, ifindex, generic_ok, &why);
-	return conclude(attachment, r, ifindex, &why, error);
+	return conclude(attachment, maps, r, ifindex, &why, error);
 }
 
 int attachment_share(struct attachment *attachment, const struct maps *maps, bool several_interfaces,
 		     const struct capture_program *capture, __u32 known_id, struct lb_error *error)
 {
 	struct lb_error why = {};
-	int ifindex, r = find_interface(attachment, &ifindex, &why);
+	int ifindex, r = find_interface(attachment, maps, &ifindex, &why);
 
 	attachment->fresh = false;
 	if (r == 0 && link_adopt(attachment, maps, ifindex)) {
@@ -288,7 +267,7 @@ int attachment_share(struct attachment *attachment, const struct maps *maps, boo
 	}
 	if (r == 0)
 		r = dispatcher_attach(attachment, maps, several_interfaces, capture, known_id, ifindex, &why);
-	return r == -EOPNOTSUPP ? r : conclude(attachment, r, ifindex, &why, error);
+	return r == -EOPNOTSUPP ? r : conclude(attachment, maps, r, ifindex, &why, error);
 }
 
 bool attachment_note_exclusive(struct attachment *attachment)
@@ -324,40 +303,65 @@ int attachment_remove(struct attachment *attachment, const struct maps *maps)
 	return r;
 }
 
-size_t attachments_pinned(const struct maps *maps, char (*ret_names)[IF_NAMESIZE], size_t capacity)
+int attachment_verify(const struct attachment *attachment)
 {
-	_cleanup_(closedirp) DIR *directory = opendir(maps->directory);
-	struct dirent *entry;
-	size_t n = 0;
+	__u32 id, program;
+	int linked, r;
 
-	while (directory && n < capacity && (entry = readdir(directory)))
-		if (strncmp(entry->d_name, LINK_PREFIX, strlen(LINK_PREFIX)) == 0)
-			link_interface(entry->d_name, ret_names[n++]);
-	return n;
+	if (attachment->by == ATTACHED_DISPATCHER)
+		return interface_program(attachment->ifindex) ? 0 : -ENOLINK;
+	if (attachment->by != ATTACHED_LINK)
+		return 0;
+	r = attach_link_info(attachment->link_fd, &id, &linked, &program);
+	if (r < 0 || linked != attachment->ifindex)
+		return -ENOLINK;
+	return program == attachment->program_id ? 0 : -ESTALE;
+}
+
+int attachment_verify_pin(struct attachment *attachment, const struct maps *maps)
+{
+	int r;
+
+	if (attachment->by != ATTACHED_LINK)
+		return 0;
+	r = attach_pins_check(maps, attachment->pin, attachment->link_fd);
+	if (r == 0)
+		return 0;
+	if (r == -EEXIST || r == -EPROTO)
+		attach_pins_remove(maps, attachment->pin);
+	else if (r != -ENOENT)
+		return 0; /* not known: there may be no descriptor left to look with */
+	r = attach_pins_make(maps, attachment->link_fd, attachment->wanted.name, attachment->ifindex,
+			     attachment->pin);
+	return r < 0 ? r : 1;
+}
+
+bool attachments_any(const struct maps *maps)
+{
+	char pins[1][ATTACH_PIN_MAX];
+	int fd[1];
+
+	if (!attach_pins_list(maps, fd, pins, 1))
+		return false;
+	close(fd[0]);
+	return true;
 }
 
 #define PINNED_MAX 256
 
 int attachments_remove_all(const struct maps *maps, struct lb_error *error)
 {
-	char names[PINNED_MAX][IF_NAMESIZE];
-	size_t n = attachments_pinned(maps, names, PINNED_MAX);
-	int removed = 0, r;
+	char pins[PINNED_MAX][ATTACH_PIN_MAX];
+	int fds[PINNED_MAX], r;
+	size_t n = attach_pins_list(maps, fds, pins, PINNED_MAX);
 
 	for (size_t i = 0; i < n; i++) {
-		struct lb_config_interface interface = {};
-		struct attachment attachment;
-		char path[PATH_MAX + 64];
-
-		memcpy(interface.name, names[i], sizeof(names[i]));
-		attachment_init(&attachment, &interface);
-		link_path(maps, names[i], path);
-		attachment.link_fd = bpf_obj_get(path);
-		link_remove(&attachment, maps);
-		removed++;
+		bpf_link_detach(fds[i]);
+		close(fds[i]);
+		attach_pins_remove(maps, pins[i]);
 	}
 	r = dispatcher_detach_all(maps);
 	if (r < 0)
 		return lb_error_set(error, -r, "Failed to detach from a dispatcher: %s", strerror(-r));
-	return removed + r;
+	return (int)n + r;
 }

@@ -20,11 +20,11 @@ struct maps;
 void attachment_init(struct attachment *attachment, const struct lb_config_interface *wanted);
 
 /*
- * Attaches the program exclusively to the interface that now has the name, or brings what is attached up to
- * date: adopts a pinned link, updates it when the program differs, makes one anew when there is none or the
- * old interface is gone. generic_ok: use generic mode where the driver has no native one. 0; -ENODEV: there
- * is no such interface; other errnos of the kernel with what to do in *error (also kept in
- * attachment->error).
+ * Attaches the program exclusively to the interface that it is on, or else to that which has the name, or
+ * brings what is attached up to date: adopts a pinned link, updates it when the program differs, makes one
+ * anew when there is none or the old interface is gone. generic_ok: use generic mode where the driver has no
+ * native one. 0; -ENODEV: there is no such interface; other errnos of the kernel with what to do in *error
+ * (also kept in attachment->error).
  */
 int attachment_make(struct attachment *attachment, const struct maps *maps, int program_fd, bool generic_ok,
 		    struct lb_error *error);
@@ -43,6 +43,16 @@ int attachment_share(struct attachment *attachment, const struct maps *maps, boo
  */
 bool attachment_note_exclusive(struct attachment *attachment);
 
+/*
+ * Whether the attachment is what it is thought to be. 0; -ENOLINK: somebody took the program off, make it
+ * anew; -ESTALE: somebody put another program there.
+ */
+int attachment_verify(const struct attachment *attachment);
+
+/* Whether its pin is there, without which the packet path would end with the agent. 0; 1: it was gone, and is
+ * there again; -errno: it is gone. */
+int attachment_verify_pin(struct attachment *attachment, const struct maps *maps);
+
 /* Closes what the agent holds; packets go on. */
 void attachment_close(struct attachment *attachment);
 
@@ -53,5 +63,5 @@ int attachment_remove(struct attachment *attachment, const struct maps *maps);
  * or the first -errno. */
 int attachments_remove_all(const struct maps *maps, struct lb_error *error);
 
-/* Names of interfaces that have a pin in the directory; number filled in. */
-size_t attachments_pinned(const struct maps *maps, char (*ret_names)[IF_NAMESIZE], size_t capacity);
+/* Whether some link is pinned in the directory. */
+bool attachments_any(const struct maps *maps);

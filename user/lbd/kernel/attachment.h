@@ -5,6 +5,7 @@
 #pragma once
 
 #include <linux/types.h>
+#include <net/if.h>
 #include <stdbool.h>
 
 #include "config/config.h"
@@ -15,8 +16,11 @@ struct attachment {
 	struct lb_config_interface wanted;
 	int ifindex; /* that it is attached to; 0: not attached */
 	enum attached_by by;
-	enum lb_xdp_mode mode; /* as it is */
-	int link_fd;           /* ATTACHED_LINK; -1 */
+	enum lb_xdp_mode mode;     /* as it is */
+	int link_fd;               /* ATTACHED_LINK; -1 */
+	char pin[64];              /* of the link, in the directory of the maps; empty: none */
+	char former[IF_NAMESIZE];  /* that the configuration called it before a change that is being made */
+	char renamed[IF_NAMESIZE]; /* what it is called now, if not as wanted; else empty */
 	__u32 program_id;
 	__u32 captures; /* ATTACHED_DISPATCHER: id of the capturing program that it runs a copy of; 0: none */
 	bool fresh;     /* attached by the last call, not adopted */

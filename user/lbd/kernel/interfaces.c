@@ -14,6 +14,7 @@
 
 #include "lbd/capture/capture_program.h"
 #include "lbd/clock.h"
+#include "lbd/kernel/offload.h"
 #include "lbd/kernel/redirect.h"
 #include "lbd/lbd.h"
 #include "lbd/kernel/attach.h"
@@ -34,6 +35,34 @@ static const struct lb_config_interface *find_wanted(const struct lb_config *con
 		if (strcmp(config->interfaces[i].name, name) == 0)
 			return &config->interfaces[i];
 	return NULL;
+}
+
+/* What is attached for an interface of a configuration; NULL: nothing. */
+static const struct attachment *attached_for(const struct lbd *lbd, const struct lb_config_interface *wanted)
+{
+	for (size_t i = 0; i < lbd->n_attachments; i++)
+		if (strcmp(lbd->attachments[i].wanted.name, wanted->name) == 0 &&
+		    lbd->attachments[i].by != ATTACHED_NOT)
+			return &lbd->attachments[i];
+	return NULL;
+}
+
+enum lb_xdp_mode interfaces_mode(const struct lbd *lbd, const struct lb_config_interface *wanted)
+{
+	const struct attachment *attachment = attached_for(lbd, wanted);
+
+	return attachment ? attachment->mode : wanted->xdp_mode;
+}
+
+int interfaces_index(const struct lbd *lbd, const struct lb_config_interface *wanted)
+{
+	const struct attachment *attachment = attached_for(lbd, wanted);
+	const struct lb_link *link;
+
+	if (attachment)
+		return attachment->ifindex;
+	link = lb_nexthops_link_by_name(lbd->netlink.nexthops, wanted->name);
+	return link ? link->ifindex : 0;
 }
 
 int interfaces_check(const struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
@@ -138,6 +167,9 @@ static void tell(struct lbd *lbd, const struct attachment *attachment)
 		   attachment->by == ATTACHED_DISPATCHER ? "dispatcher" : "exclusive", attachment->program_id,
 		   attachment->fresh ? "fresh=yes" : "adopted=yes", attachment->note[0] ? " note=\"" : "",
 		   attachment->note, attachment->note[0] ? "\"" : "");
+	if (attachment->mode == LB_XDP_GENERIC && offload_merges(attachment->wanted.name))
+		events_add(&lbd->events, LOG_LEVEL_WARNING, "attach", OFFLOAD_MERGES_TEXT,
+			   attachment->wanted.name, attachment->wanted.name, attachment->wanted.name);
 }
 
 /* Through the dispatcher. -EOPNOTSUPP: exclusively, then. */
@@ -208,6 +240,21 @@ static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error 
 	return r;
 }
 
+/* The attachment to an interface that has this name now, and is wanted by another one no longer. */
+static struct attachment *find_renamed(struct lbd *lbd, const struct lb_config *config, const char *name)
+{
+	const struct lb_link *link = lb_nexthops_link_by_name(lbd->netlink.nexthops, name);
+
+	for (size_t i = 0; link && i < lbd->n_attachments; i++) {
+		struct attachment *attachment = &lbd->attachments[i];
+
+		if (attachment->by != ATTACHED_NOT && attachment->ifindex == link->ifindex &&
+		    !find_wanted(config, attachment->wanted.name))
+			return attachment;
+	}
+	return NULL;
+}
+
 /* Adds attachments for interfaces that have none yet, and takes over what is wanted of them now. */
 static int extend(struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
 {
@@ -221,6 +268,11 @@ static int extend(struct lbd *lbd, const struct lb_config *config, struct lb_err
 		const struct lb_config_interface *wanted = &config->interfaces[i];
 		struct attachment *attachment = find(lbd, wanted->name);
 
+		if (!attachment) {
+			attachment = find_renamed(lbd, config, wanted->name);
+			if (attachment)
+				memcpy(attachment->former, attachment->wanted.name, IF_NAMESIZE);
+		}
 		if (attachment)
 			attachment->wanted = *wanted;
 		else
@@ -277,6 +329,10 @@ void interfaces_trim(struct lbd *lbd, const struct lb_config *config)
 		struct attachment *attachment = &lbd->attachments[i];
 		const struct lb_config_interface *wanted = find_wanted(config, attachment->wanted.name);
 
+		/* A change that failed may have called it otherwise. */
+		if (!wanted && attachment->former[0])
+			wanted = find_wanted(config, attachment->former);
+		attachment->former[0] = '\0';
 		if (wanted) {
 			/* After a change that failed they may be as it wanted them. */
 			again |= !same_wish(wanted, &attachment->wanted);
@@ -316,6 +372,53 @@ int interfaces_reprogram(struct lbd *lbd, struct lb_error *error)
 	return r;
 }
 
+/* The interface is called otherwise than the configuration says: it is the same all the same. */
+static void note_name(struct lbd *lbd, struct attachment *attachment, const struct lb_link *link)
+{
+	const char *name = strcmp(link->name, attachment->wanted.name) == 0 ? "" : link->name;
+
+	if (strcmp(name, attachment->renamed) == 0)
+		return;
+	snprintf(attachment->renamed, sizeof(attachment->renamed), "%s", name);
+	events_add(&lbd->events, name[0] ? LOG_LEVEL_WARNING : LOG_LEVEL_INFO, "link",
+		   "interface=%s name=%s attached=yes%s", attachment->wanted.name, link->name,
+		   name[0] ? " hint=\"call it so in the configuration, too\"" : "");
+}
+
+/* True: it goes on. Somebody may have taken the program off, or put another one there. */
+static bool verify(struct lbd *lbd, struct attachment *attachment)
+{
+	int r = attachment_verify(attachment);
+
+	if (r == 0)
+		return true;
+	lbd->repairs.links++;
+	events_add(&lbd->events, LOG_LEVEL_WARNING, "attach", "interface=%s %s action=\"attach again\"",
+		   attachment->wanted.name,
+		   r == -ENOLINK ? "detached_by=\"somebody else\"" : "replaced_by=\"somebody else\"");
+	if (r == -ENOLINK)
+		attachment->by = ATTACHED_NOT;
+	return false;
+}
+
+void interfaces_verify(struct lbd *lbd)
+{
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		struct attachment *attachment = &lbd->attachments[i];
+		const struct lb_link *link =
+			attachment->by == ATTACHED_NOT
+				? NULL
+				: lb_nexthops_link(lbd->netlink.nexthops, attachment->ifindex);
+
+		if (link)
+			note_name(lbd, attachment, link);
+		if (attachment_verify(attachment) == 0)
+			continue;
+		interfaces_update(lbd);
+		return;
+	}
+}
+
 void interfaces_update(struct lbd *lbd)
 {
 	bool missing = false;
@@ -323,16 +426,26 @@ void interfaces_update(struct lbd *lbd)
 	for (size_t i = 0; i < lbd->n_attachments; i++) {
 		struct attachment *attachment = &lbd->attachments[i];
 		const struct lb_link *link =
-			lb_nexthops_link_by_name(lbd->netlink.nexthops, attachment->wanted.name);
+			attachment->by != ATTACHED_NOT
+				? lb_nexthops_link(lbd->netlink.nexthops, attachment->ifindex)
+				: lb_nexthops_link_by_name(lbd->netlink.nexthops, attachment->wanted.name);
 		struct lb_error error = {};
+		char name[IF_NAMESIZE];
 		int r;
 
-		if (attachment->by != ATTACHED_NOT && link && link->ifindex == attachment->ifindex)
-			continue;
-		if (attachment->by != ATTACHED_NOT) {
+		/* What netlink will tell in a moment is so already. */
+		if (attachment->by != ATTACHED_NOT && !if_indextoname(attachment->ifindex, name))
+			link = NULL;
+		if (attachment->by != ATTACHED_NOT && link) {
+			note_name(lbd, attachment, link);
+			if (verify(lbd, attachment))
+				continue;
+		} else if (attachment->by != ATTACHED_NOT) {
 			events_add(&lbd->events, LOG_LEVEL_WARNING, "link", "interface=%s gone=yes",
 				   attachment->wanted.name);
 			attachment_remove(attachment, &lbd->maps);
+			attachment->renamed[0] = '\0';
+			link = lb_nexthops_link_by_name(lbd->netlink.nexthops, attachment->wanted.name);
 		}
 		if (!link) {
 			snprintf(attachment->error, sizeof(attachment->error), "there is no interface %s",

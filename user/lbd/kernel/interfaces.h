@@ -32,9 +32,19 @@ void interfaces_trim(struct lbd *lbd, const struct lb_config *config);
  */
 bool interfaces_frags(const struct lbd *lbd);
 
+/* The index of an interface of a configuration: what is attached for it, whatever it is called now, or else
+ * what has the name; 0: none. */
+int interfaces_index(const struct lbd *lbd, const struct lb_config_interface *wanted);
+
+/* The mode that an interface is attached in, or else is to be. */
+enum lb_xdp_mode interfaces_mode(const struct lbd *lbd, const struct lb_config_interface *wanted);
+
 /* Brings the interfaces that are attached to the program that is wanted of them now (capture.h). */
 int interfaces_reprogram(struct lbd *lbd, struct lb_error *error);
 
 /* Links came or went: attaches to what came back, notes what is gone. */
 void interfaces_update(struct lbd *lbd);
+
+/* Whether what is attached still is; attaches again what is not. */
+void interfaces_verify(struct lbd *lbd);
 void interfaces_close(struct lbd *lbd);

@@ -82,6 +82,10 @@ int maps_open(struct maps *maps, const struct lb_table_sizes *sizes, bool chunke
 	      struct lb_error *error);
 void maps_close(struct maps *maps);
 
+/* Whether all pins are there and are of these maps, and the directory is; makes anew what is not. How many,
+ * or -errno. */
+int maps_verify(struct maps *maps, struct lb_error *error);
+
 /* Removes what maps_lock() and maps_open() have made: pins of maps that were not adopted, and the directory.
  */
 void maps_undo(struct maps *maps);

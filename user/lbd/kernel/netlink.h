@@ -16,6 +16,9 @@ struct nl_sock;
 struct netlink {
 	struct nl_sock *events, *query;
 	sd_event_source *io;
+	struct nl_sock *features, *features_events; /* what drivers can do; NULL: the kernel does not say */
+	sd_event_source *features_io;
+	__u16 features_family;
 	struct lb_nexthops *nexthops;
 	bool no_managed; /* the kernel cannot keep neighbours resolved by itself (before Linux 5.16) */
 	bool lost;       /* events were, and what is known is not yet made good */
@@ -52,7 +55,3 @@ void netlink_settle(struct netlink *netlink, __u64 at_most_ms);
 /* Every few seconds: makes good what could not be at once after events were lost; where the kernel cannot
  * keep neighbours, has those probed that were not heard of lately. */
 void netlink_probe(struct netlink *netlink);
-
-/* Whether some VIP of the configuration is an address of an interface of this host other than loopback:
- * -EADDRINUSE and *error with the place and the interface. */
-int netlink_check_vips(const struct lb_config *config, struct lb_error *error);

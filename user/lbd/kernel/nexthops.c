@@ -12,6 +12,7 @@
 
 #include "lbd/clock.h"
 #include "lbd/kernel/grace.h"
+#include "lbd/kernel/interfaces.h"
 #include "lbd/lbd.h"
 #include "lbd/step.h"
 
@@ -44,11 +45,28 @@ static int port_of(struct lbd *lbd, __u32 ifindex)
 	return free_port;
 }
 
-/* Packets come in by this interface alone. */
-static bool is_only_interface(const struct lb_config *config, const struct lb_link *link)
+bool nexthops_plan_for(struct lbd *lbd, const struct lb_config *config)
 {
-	return config && link && config->n_interfaces == 1 &&
-	       strcmp(config->interfaces[0].name, link->name) == 0;
+	int ifindexes[LB_PORTS_MAX];
+	bool generic = true;
+	size_t n = 0;
+
+	lbd->planning = config;
+	for (size_t i = 0; i < config->n_interfaces && n < LB_PORTS_MAX; i++) {
+		/* One that is missing counts as well: whether it is the only one. */
+		ifindexes[n++] = interfaces_index(lbd, &config->interfaces[i]);
+		generic &= interfaces_mode(lbd, &config->interfaces[i]) == LB_XDP_GENERIC;
+	}
+	return lb_nexthops_set_xdp(lbd->netlink.nexthops, ifindexes, n, generic && n > 0);
+}
+
+/* Packets come in by this interface alone. */
+static bool is_only_interface(const struct lbd *lbd, int ifindex)
+{
+	const struct lb_config *config = lbd->planning;
+
+	return config && config->n_interfaces == 1 &&
+	       interfaces_index(lbd, &config->interfaces[0]) == ifindex;
 }
 
 static void nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
@@ -59,19 +77,35 @@ static void nexthop(void *context, const struct lb_address *to, struct lb_nextho
 
 	memset(ret, 0, sizeof(*ret));
 	lb_nexthops_get(lbd->netlink.nexthops, to, now_ms(), &nexthop);
-	if (!nexthop.resolved)
+	/* Tags are not pushed yet. */
+	if (!nexthop.resolved || nexthop.vlan_tag)
 		return;
-	port = port_of(lbd, nexthop.ifindex);
+	if (nexthop.local) {
+		ret->resolved = ret->local = true;
+		return;
+	}
+	port = port_of(lbd, nexthop.egress);
 	if (port < 0)
 		return;
 	ret->resolved = true;
-	ret->same_interface =
-		is_only_interface(lbd->planning, lb_nexthops_link(lbd->netlink.nexthops, nexthop.ifindex));
+	ret->routed = nexthop.routed;
+	ret->same_interface = is_only_interface(lbd, nexthop.egress);
 	ret->port = port;
 	ret->mtu = nexthop.mtu > UINT16_MAX ? UINT16_MAX : nexthop.mtu;
 	memcpy(ret->destination, nexthop.destination, sizeof(ret->destination));
 	memcpy(ret->source, nexthop.source, sizeof(ret->source));
 	ret->source_address = nexthop.source_address;
+}
+
+const char *nexthops_why(struct lbd *lbd, const struct lb_service_view *view,
+			 const struct lb_backend_view *backend, struct lb_nexthop_state *ret_state)
+{
+	lb_nexthops_get(lbd->netlink.nexthops, &backend->address, now_ms(), ret_state);
+	if (ret_state->why[0])
+		return ret_state->why;
+	if (ret_state->routed && view->config && view->config->forward == LB_FORWARD_L2)
+		return "it is behind a router, which l2 does not get across: use a tunnel (ipip, gue)";
+	return "being resolved";
 }
 
 void nexthops_init(struct lbd *lbd)

@@ -4,7 +4,19 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
+#include "engine/engine.h"
+#include "net/nexthops.h"
+
 struct lbd;
+
+/* The next plan is for this configuration. True: next hops may be others for its interfaces. */
+bool nexthops_plan_for(struct lbd *lbd, const struct lb_config *config);
+
+/* Why a backend of a service is not resolved, in words, and what is known of the way to it. */
+const char *nexthops_why(struct lbd *lbd, const struct lb_service_view *view,
+			 const struct lb_backend_view *backend, struct lb_nexthop_state *ret_state);
 
 void nexthops_init(struct lbd *lbd); /* fills lbd->hooks */
 

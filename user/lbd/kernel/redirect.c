@@ -57,6 +57,31 @@ static int pin(const struct lbd *lbd, int fd, const char *name)
 	return bpf_obj_pin(fd, path) < 0 ? -errno : 0;
 }
 
+/* 0: it is pinned, or there is nothing to pin; 1: it is again. What pins of others there may be stay. */
+static int pin_again(const struct lbd *lbd, int fd, const char *name)
+{
+	char path[PATH_MAX + 64];
+
+	pin_path(lbd, name, path);
+	if (fd < 0 || access(path, F_OK) == 0)
+		return 0;
+	return bpf_obj_pin(fd, path) == 0;
+}
+
+int redirect_verify(struct lbd *lbd)
+{
+	const struct redirect *redirect = lbd->redirect;
+	int n = 0;
+
+	if (!redirect)
+		return 0;
+	n += pin_again(lbd, redirect->counts_fd, map_pins[0]);
+	n += pin_again(lbd, redirect->from_fd, map_pins[1]);
+	for (size_t i = 0; i < REDIRECT_LINKS; i++)
+		n += pin_again(lbd, redirect->link_fd[i], link_pins[i]);
+	return n;
+}
+
 static __u32 namespace_inode(void)
 {
 	struct stat st;

@@ -31,6 +31,9 @@ struct redirect {
 	char why[REDIRECT_WAYS][256]; /* why nobody counts; empty: it is counted */
 };
 
+/* Whether its pins are there; makes anew what is not. How many, or -errno. */
+int redirect_verify(struct lbd *lbd);
+
 /* Adopts what counts, or sets it up. What the kernel refuses, why[] tells of, and all goes on without. */
 void redirect_open(struct lbd *lbd);
 void redirect_close(struct lbd *lbd);

@@ -11,6 +11,7 @@
 
 #include "lbd/health/health.h"
 #include "lbd/state/change_plan.h"
+#include "lbd/kernel/host_addresses.h"
 #include "base/cleanup.h"
 #include "lbd/announce/announce.h"
 #include "lbd/api/metrics.h"
@@ -266,7 +267,7 @@ static int check(struct lbd *lbd, const struct desired *next, const struct chang
 
 	if (next->borrowed && !change->starting)
 		return 0;
-	r = netlink_check_vips(next->config, error);
+	r = host_addresses_check(lbd, next->config, error);
 	if (r == 0 && !change->starting)
 		r = interfaces_check(lbd, next->config, error);
 	return r;
@@ -277,16 +278,16 @@ static int plan_next(struct lbd *lbd, const struct desired *next, const struct c
 {
 	struct lb_intent intent = intent_of(lbd, &next->words);
 	_cleanup_(freep) struct lb_override *overrides = NULL;
+	bool interfaces = nexthops_plan_for(lbd, next->config);
 	struct lb_desired desired = {
 		.config = next->config,
 		.allow_ring_resize = change->allow_ring_resize,
-		.same_nexthops = next->borrowed && !change->starting && !lbd->replan_due_ms,
+		.same_nexthops = next->borrowed && !change->starting && !lbd->replan_due_ms && !interfaces,
 	};
 
 	if (lb_intent_overrides(&intent, next->config, &overrides, &desired.n_overrides) < 0)
 		return lb_error_set(error, ENOMEM, "out of memory");
 	desired.overrides = overrides;
-	lbd->planning = next->config;
 	return lb_engine_plan(lbd->engine, &desired, ret_plan, error);
 }
 
@@ -377,6 +378,8 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 	bool other = !next->borrowed && !change->starting;
 	int r = make(lbd, next, change, plan_json, error);
 
+	if (lbd->running.config)
+		nexthops_plan_for(lbd, lbd->running.config);
 	/* What was not made leaves nothing behind: no neighbour is kept for it. */
 	if (other && (r < 0 || change->dry_run))
 		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);

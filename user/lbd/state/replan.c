@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "lbd/clock.h"
+#include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/nexthops.h"
 #include "lbd/lbd.h"
@@ -47,17 +48,19 @@ static int on_replan(sd_event_source *source, uint64_t usec, void *context)
 	struct lbd *lbd = context;
 	struct lb_error error = {};
 	__u64 begin = now_ms(), hold_ms;
-	int r = 0;
+	int r;
 
 	lbd->replan_due_ms = 0;
-	if (lbd->routes_stale) {
-		lbd->routes_stale = false;
+	if (lbd->routes_stale)
 		lb_nexthops_routes_stale(lbd->netlink.nexthops);
-		r = netlink_query_routes(&lbd->netlink, &error);
-	}
+	lbd->routes_stale = false;
+	lb_nexthops_lost_stale(lbd->netlink.nexthops, begin);
+	r = netlink_query_routes(&lbd->netlink, &error);
 	netlink_keep(&lbd->netlink);
-	if (r >= 0)
+	if (r > 0 || (r == 0 && lbd->nexthops_stale)) {
+		lbd->nexthops_stale = false;
 		r = change_nexthops(lbd, &error);
+	}
 	if (r < 0)
 		events_add(&lbd->events, LOG_LEVEL_ERROR, "nexthop", "%s", error.text);
 	else if (r > 0)
@@ -67,10 +70,13 @@ static int on_replan(sd_event_source *source, uint64_t usec, void *context)
 		nexthops_sweep_ports(lbd);
 	lbd->replan_cost_ms = now_ms() - begin;
 	hold_ms = lb_nexthops_hold_ms(lbd->netlink.nexthops, begin);
-	if (r < 0)
+	if (r < 0) {
+		lbd->routes_stale = lbd->nexthops_stale = true;
 		schedule(lbd, RETRY_MS);
-	else if (hold_ms)
+	} else if (hold_ms) {
+		lbd->nexthops_stale = true;
 		schedule(lbd, hold_ms + DEBOUNCE_MS);
+	}
 	return 0;
 }
 
@@ -85,9 +91,14 @@ void replan_nexthops_changed(void *context, int mask)
 		delay = DEBOUNCE_MAX_MS;
 	if (mask & LB_NEXTHOPS_LINK)
 		interfaces_update(lbd);
+	if (mask & (LB_NEXTHOPS_LINK | LB_NEXTHOPS_ADDRESS))
+		host_addresses_update(lbd);
 	if (mask & LB_NEXTHOPS_ROUTE)
 		lbd->routes_stale = true;
-	if (mask & (LB_NEXTHOPS_CHANGED | LB_NEXTHOPS_ROUTE))
+	/* One that falls silent is no news by itself, only where the kernel has another way. */
+	if (mask & ~LB_NEXTHOPS_SILENT)
+		lbd->nexthops_stale = true;
+	if (mask & (LB_NEXTHOPS_CHANGED | LB_NEXTHOPS_ROUTE | LB_NEXTHOPS_SILENT))
 		schedule(lbd, delay);
 	else if (mask & LB_NEXTHOPS_LOST)
 		schedule(lbd, LB_NEXTHOPS_HOLD_MS + DEBOUNCE_MS);

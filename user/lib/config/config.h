@@ -44,6 +44,7 @@ struct lb_config_backend {
 	__u8 server_id_bytes;                  /* 0: none */
 	__u8 tier;                             /* 0: first */
 	struct lb_config_check *check;         /* owned; NULL: as the service says */
+	__u16 mtu;                             /* bytes, of the path; 0: as the way to it says */
 };
 #define LB_CONFIG_TIER_MAX 7
 

@@ -198,7 +198,7 @@ static bool same_check(const struct lb_config_check *a, const struct lb_config_c
 static bool same_backend(const struct lb_config_backend *a, const struct lb_config_backend *b)
 {
 	return a->weight == b->weight && a->tier == b->tier && same_check(a->check, b->check) &&
-	       a->state == b->state && a->server_id_bytes == b->server_id_bytes &&
+	       a->state == b->state && a->mtu == b->mtu && a->server_id_bytes == b->server_id_bytes &&
 	       memcmp(a->server_id, b->server_id, sizeof(a->server_id)) == 0 &&
 	       lb_address_equal(&a->address, &b->address) && strcmp(a->name, b->name) == 0;
 }

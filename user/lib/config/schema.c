@@ -116,6 +116,11 @@ static const struct lb_schema_key backend_keys[] = {
 	  .help = "The lowest tiers serve; higher ones only while those are short of healthy backends (spill_below_percent)." },
 	{ .name = "check", OWNED(lb_schema_check_keys, check), .effect = LB_EFFECT_APPLY,
 	  .without = "as the service says", .help = "How this backend is checked, where it differs from the others." },
+	{ .name = "mtu", FIELD(mtu), INTEGER(1280, 65535, 0), .effect = LB_EFFECT_APPLY,
+	  .without = "that of the way to it, as the host's links and routes say",
+	  .help = "Bytes of the largest IP packet that gets through to the backend, a tunnel's header counted. Say it where the path is "
+		  "narrower somewhere than at its beginning: the answers of routers there go to tunnel_source, and mostly never arrive. "
+		  "Senders are told what fits. Of several services with the address, the least counts." },
 	{ .name = "server_id", STRING(lb_format_server_id), .effect = LB_EFFECT_APPLY,
 	  .without = "none",
 	  .help = "The server ID that the backend puts into its QUIC connection IDs, in hexadecimal digits, exactly as many bytes as "

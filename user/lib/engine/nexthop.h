@@ -12,6 +12,8 @@
 /* Where a backend's packets go next. Given by the owner of the engine (lbd: netlink; tests: anything). */
 struct lb_nexthop {
 	bool resolved;
+	bool local;          /* the address is this host's own: packets are handed to its stack */
+	bool routed;         /* behind a router: no way for l2 */
 	bool same_interface; /* leaves by the only XDP interface: XDP_TX */
 	__u16 port;          /* slot in lb_devmap */
 	__u16 mtu;           /* bytes, of the link or the route */

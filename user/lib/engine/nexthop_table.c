@@ -84,6 +84,8 @@ int lb_nexthop_table_get(struct lb_nexthop_table *table, const struct lb_nexthop
 	/* Bytes that belong to no field must not tell them apart. */
 	memset(&key, 0, sizeof(key));
 	key.resolved = true;
+	key.local = nexthop->local;
+	key.routed = nexthop->routed;
 	key.same_interface = nexthop->same_interface;
 	key.port = nexthop->port;
 	key.mtu = nexthop->mtu;

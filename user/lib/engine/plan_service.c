@@ -314,13 +314,17 @@ int lb_plan_nexthops_changed(const struct lb_engine *engine, const struct lb_ser
 	return 0;
 }
 
-static int look_up(struct lb_engine *engine, const struct lb_address *address, struct lb_member *member)
+static int look_up(struct lb_engine *engine, const struct lb_header_rules *rules,
+		   const struct lb_address *address, struct lb_member *member)
 {
 	struct lb_nexthop nexthop = {};
 	__u32 number;
 	int r;
 
 	engine->hooks->nexthop(engine->hooks->context, address, &nexthop);
+	/* What a record of this service has no use for. */
+	if (nexthop.routed && rules->forward == LB_FORWARD_L2)
+		nexthop.resolved = false;
 	r = lb_nexthop_table_get(&engine->nexthops, &nexthop, &number);
 	if (r == 0)
 		member->nexthop = number;
@@ -352,7 +356,7 @@ static int build_records(struct lb_build *build)
 		address = lb_plan_member_address(build->plan, member);
 		if (!member->ghost &&
 		    (member->added || i >= had || !current->config || !build->desired->same_nexthops) &&
-		    look_up(engine, &address, member) < 0)
+		    look_up(engine, &rules, &address, member) < 0)
 			return lb_build_out_of_memory(build);
 		make_record(&rules, member, &address, lb_nexthop_table_at(&engine->nexthops, member->nexthop),
 			    &change->records[i]);

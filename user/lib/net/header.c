@@ -104,13 +104,16 @@ void lb_header_build(const struct lb_header_rules *rules, const struct lb_addres
 	struct lb_backend record = { .counter = id,
 				     .flags = (__u8)(LB_BACKEND_USED | (dead ? LB_BACKEND_DEAD : 0)) };
 
-	if (nexthop->resolved && rules->forward == LB_FORWARD_L2) {
-		record.method = LB_METHOD_L2;
-		record.max_len = nexthop->mtu;
+	if (nexthop->resolved && nexthop->local) {
+		record.method = LB_METHOD_LOCAL;
+	} else if (nexthop->resolved && rules->forward == LB_FORWARD_L2) {
+		/* The packet keeps its addresses: a router would send it back here. */
+		record.method = nexthop->routed ? LB_METHOD_NONE : LB_METHOD_L2;
+		record.max_len = nexthop->routed ? 0 : nexthop->mtu;
 	} else if (nexthop->resolved) {
 		fill_tunnel(rules, backend, nexthop, &record);
 	}
-	if (record.method != LB_METHOD_NONE) {
+	if (record.method != LB_METHOD_NONE && record.method != LB_METHOD_LOCAL) {
 		fill_ethernet(record.eth, nexthop,
 			      rules->forward == LB_FORWARD_L2 ? rules->vip_family : backend->family);
 		record.port = nexthop->port;

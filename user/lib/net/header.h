@@ -21,7 +21,8 @@ struct lb_header_rules {
 
 /*
  * Fills a record (LB_BACKEND_USED, and LB_BACKEND_DEAD when dead). The method is LB_METHOD_NONE, and all that
- * forwarding needs zero, while the next hop is unresolved or there is no outer source address to use.
+ * forwarding needs zero, while the next hop is unresolved, there is no outer source address to use, or a
+ * router is in the way of l2; LB_METHOD_LOCAL where the backend is this host.
  *
  * IPv4 (RFC 791): version 4, 20 bytes, ToS 0, total length 0, id 0, DF, TTL 64, protocol 4 (RFC 2003), 41 or
  * 17, the check field the folded sum of all this and NOT complemented: the packet path adds length, ToS and

@@ -4,54 +4,15 @@
  * address (route_table.c). The way of a destination says which neighbour it needs, and a neighbour counts the
  * destinations that need it.
  */
-#include "net/nexthops.h"
+#define HASH_NONFATAL_OOM            1
+#define uthash_nonfatal_oom(element) ((element)->in_table = false)
+#include "net/nexthops_internal.h"
 
 #include <errno.h>
+#include <linux/netconf.h>
 #include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define HASH_NONFATAL_OOM            1
-#define uthash_nonfatal_oom(element) ((element)->in_table = false)
-#include <uthash.h>
-
-#include "net/route_table.h"
-
-struct link {
-	struct lb_link link; /* key: link.ifindex */
-	unsigned int seen;
-	bool in_table;
-	UT_hash_handle hh;
-};
-
-struct neighbor_key {
-	int ifindex;
-	struct lb_address address;
-	__u8 pad[3];
-};
-
-struct neighbor {
-	struct neighbor_key key;
-	struct lb_neighbor last; /* as the kernel says; state 0 when it says nothing */
-	__u8 mac[6];             /* last usable one */
-	bool usable;             /* mac may be used: usable now, or lost a moment ago */
-	bool asked;              /* we asked the kernel to keep it */
-	bool fresh;              /* wanted anew and not usable since */
-	__u64 lost_ms;           /* when it stopped being usable; 0: it did not */
-	unsigned int wanted;     /* destinations that go this way */
-	unsigned int seen;
-	bool in_table;
-	UT_hash_handle hh;
-};
-
-struct lb_nexthops {
-	struct link *links;
-	struct neighbor *neighbors;
-	struct lb_destinations destinations;
-	unsigned int seen; /* number of the full dump */
-	__u8 wanted;       /* number of the want pass */
-	size_t n_stale;
-};
 
 int lb_nexthops_new(struct lb_nexthops **ret_nexthops)
 {
@@ -66,7 +27,6 @@ int lb_nexthops_new(struct lb_nexthops **ret_nexthops)
 void lb_nexthops_free(struct lb_nexthops *nexthops)
 {
 	struct neighbor *neighbor, *next_neighbor;
-	struct link *link, *next_link;
 
 	if (!nexthops)
 		return;
@@ -75,14 +35,13 @@ void lb_nexthops_free(struct lb_nexthops *nexthops)
 		HASH_DEL(nexthops->neighbors, neighbor);
 		free(neighbor);
 	}
-	HASH_ITER (hh, nexthops->links, link, next_link) {
-		HASH_DEL(nexthops->links, link);
-		free(link);
-	}
+	lb_links_done(&nexthops->links);
+	lb_host_addresses_done(&nexthops->addresses);
+	lb_path_mtus_done(&nexthops->mtus);
 	free(nexthops);
 }
 
-static struct neighbor_key neighbor_key(int ifindex, const struct lb_address *address)
+struct neighbor_key lb_neighbor_key(int ifindex, const struct lb_address *address)
 {
 	struct neighbor_key key;
 
@@ -95,7 +54,7 @@ static struct neighbor_key neighbor_key(int ifindex, const struct lb_address *ad
 static struct neighbor *neighbor_get(struct lb_nexthops *nexthops, int ifindex,
 				     const struct lb_address *address)
 {
-	struct neighbor_key key = neighbor_key(ifindex, address);
+	struct neighbor_key key = lb_neighbor_key(ifindex, address);
 	struct neighbor *neighbor;
 
 	HASH_FIND(hh, nexthops->neighbors, &key, sizeof(key), neighbor);
@@ -132,13 +91,19 @@ static int neighbor_lost(struct neighbor *neighbor, __u64 now_ms)
 	if (!neighbor->usable || neighbor->lost_ms)
 		return 0;
 	neighbor->lost_ms = now_ms ? now_ms : 1;
+	neighbor->ask_again = true;
 	return neighbor->wanted ? LB_NEXTHOPS_LOST : 0;
 }
 
-/* It was lost, and is not believed any more. */
-static bool hold_is_over(const struct neighbor *neighbor, __u64 now_ms)
+/* It does not answer. A kernel that has other ways may take one of them now. */
+static int neighbor_silent(struct neighbor *neighbor, __u64 now_ms)
 {
-	return neighbor->lost_ms && now_ms >= neighbor->lost_ms + LB_NEXTHOPS_HOLD_MS;
+	int mask = neighbor_lost(neighbor, now_ms);
+
+	if (!(neighbor->last.state & NUD_FAILED) || neighbor->silent)
+		return mask;
+	neighbor->silent = neighbor->ask_again = true;
+	return neighbor->wanted && !mask ? LB_NEXTHOPS_SILENT : mask;
 }
 
 static int apply_neighbor(struct lb_nexthops *nexthops, const struct lb_neighbor *message, __u64 now_ms)
@@ -162,23 +127,23 @@ static int apply_neighbor(struct lb_nexthops *nexthops, const struct lb_neighbor
 		return 0;
 	}
 	if (!lb_neighbor_usable(message))
-		return neighbor_lost(neighbor, now_ms);
+		return neighbor_silent(neighbor, now_ms);
 	changed = !neighbor->usable || hold_is_over(neighbor, now_ms) ||
 		  memcmp(neighbor->mac, message->mac, sizeof(neighbor->mac)) != 0;
 	neighbor->usable = true;
-	neighbor->fresh = false;
+	neighbor->fresh = neighbor->silent = false;
 	neighbor->lost_ms = 0;
 	memcpy(neighbor->mac, message->mac, sizeof(neighbor->mac));
 	return changed && neighbor->wanted ? LB_NEXTHOPS_CHANGED : 0;
 }
 
-static int link_remove(struct lb_nexthops *nexthops, struct link *link)
+static int link_remove(struct lb_nexthops *nexthops, int ifindex)
 {
 	struct neighbor *neighbor, *next;
-	int ifindex = link->link.ifindex;
 
-	HASH_DEL(nexthops->links, link);
-	free(link);
+	if (!lb_links_remove(&nexthops->links, ifindex))
+		return 0;
+	lb_host_addresses_leave(&nexthops->addresses, ifindex);
 	HASH_ITER (hh, nexthops->neighbors, neighbor, next) {
 		if (neighbor->key.ifindex != ifindex)
 			continue;
@@ -190,58 +155,41 @@ static int link_remove(struct lb_nexthops *nexthops, struct link *link)
 	return LB_NEXTHOPS_LINK | LB_NEXTHOPS_CHANGED | LB_NEXTHOPS_ROUTE;
 }
 
-static int apply_link(struct lb_nexthops *nexthops, const struct lb_link *message)
+static int apply_link(struct lb_nexthops *nexthops, const struct nlmsghdr *message)
 {
-	struct link *link;
-	int r = 0;
+	struct lb_link link;
+	int r = lb_link_parse(message, &link);
 
-	HASH_FIND_INT(nexthops->links, &message->ifindex, link);
-	if (message->removed)
-		return link ? link_remove(nexthops, link) : 0;
-	if (!link) {
-		link = calloc(1, sizeof(*link));
-		if (!link)
-			return -ENOMEM;
-		link->link.ifindex = message->ifindex;
-		link->in_table = true;
-		HASH_ADD_INT(nexthops->links, link.ifindex, link);
-		if (!link->in_table) {
-			free(link);
-			return -ENOMEM;
-		}
-		r = LB_NEXTHOPS_LINK | LB_NEXTHOPS_ROUTE | LB_NEXTHOPS_CHANGED;
-	}
-	link->seen = nexthops->seen;
-	if (strcmp(link->link.name, message->name) != 0 || link->link.type != message->type ||
-	    link->link.mtu != message->mtu || link->link.has_mac != message->has_mac ||
-	    memcmp(link->link.mac, message->mac, sizeof(message->mac)) != 0)
-		r |= LB_NEXTHOPS_LINK | LB_NEXTHOPS_CHANGED;
-	/* IPv4 routes of a link that goes down vanish without a message of their own. */
-	if (link->link.up != message->up)
-		r |= LB_NEXTHOPS_LINK | LB_NEXTHOPS_CHANGED | LB_NEXTHOPS_ROUTE;
-	if (link->link.xdp_program_id != message->xdp_program_id)
-		r |= LB_NEXTHOPS_LINK;
-	link->link = *message;
-	return r;
+	if (r < 0)
+		return r == -EOPNOTSUPP ? 0 : r;
+	return link.removed ? link_remove(nexthops, link.ifindex) : lb_links_put(&nexthops->links, &link);
 }
 
 int lb_nexthops_apply(struct lb_nexthops *nexthops, const struct nlmsghdr *message, __u64 now_ms)
 {
 	struct lb_neighbor neighbor;
-	struct lb_link link;
 	int r;
 
 	switch (message->nlmsg_type) {
 	case RTM_NEWLINK:
 	case RTM_DELLINK:
-		r = lb_link_parse(message, &link);
-		return r == 0 ? apply_link(nexthops, &link) : r == -EOPNOTSUPP ? 0 : r;
+		return apply_link(nexthops, message);
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH:
 		r = lb_neighbor_parse(message, &neighbor);
 		return r == 0 ? apply_neighbor(nexthops, &neighbor, now_ms) : r == -EOPNOTSUPP ? 0 : r;
+	case RTM_NEWADDR:
+	case RTM_DELADDR:
+		r = lb_host_addresses_apply(&nexthops->addresses, message);
+		return r > 0 ? LB_NEXTHOPS_ADDRESS | LB_NEXTHOPS_CHANGED | LB_NEXTHOPS_ROUTE : r;
 	case RTM_NEWROUTE:
 	case RTM_DELROUTE:
+	case RTM_NEWRULE:
+	case RTM_DELRULE:
+	case RTM_NEWNEXTHOP:
+	case RTM_DELNEXTHOP:
+	case RTM_NEWNETCONF:
+	case RTM_DELNETCONF:
 		return LB_NEXTHOPS_ROUTE;
 	default:
 		return 0;
@@ -251,17 +199,32 @@ int lb_nexthops_apply(struct lb_nexthops *nexthops, const struct nlmsghdr *messa
 void lb_nexthops_resync_begin(struct lb_nexthops *nexthops)
 {
 	nexthops->seen++;
+	nexthops->links.seen++;
+	nexthops->addresses.seen++;
+}
+
+struct leaving {
+	struct lb_nexthops *nexthops;
+	int mask;
+};
+
+static void link_leaves(void *context, int ifindex)
+{
+	struct leaving *leaving = context;
+
+	leaving->mask |= link_remove(leaving->nexthops, ifindex);
 }
 
 int lb_nexthops_resync_end(struct lb_nexthops *nexthops, __u64 now_ms)
 {
+	struct leaving leaving = { .nexthops = nexthops };
 	struct neighbor *neighbor, *next_neighbor;
-	struct link *link, *next_link;
-	int mask = 0;
+	int mask;
 
-	HASH_ITER (hh, nexthops->links, link, next_link)
-		if (link->seen != nexthops->seen)
-			mask |= link_remove(nexthops, link);
+	lb_links_unseen(&nexthops->links, link_leaves, &leaving);
+	mask = leaving.mask;
+	if (lb_host_addresses_unseen(&nexthops->addresses))
+		mask |= LB_NEXTHOPS_ADDRESS | LB_NEXTHOPS_CHANGED;
 	HASH_ITER (hh, nexthops->neighbors, neighbor, next_neighbor) {
 		if (neighbor->seen == nexthops->seen || !neighbor->last.state)
 			continue;
@@ -275,34 +238,70 @@ int lb_nexthops_resync_end(struct lb_nexthops *nexthops, __u64 now_ms)
 	return mask;
 }
 
-/* The neighbour that a destination goes by; NULL: no route to another host. */
-static struct neighbor *neighbor_of(const struct lb_nexthops *nexthops,
-				    const struct lb_destination *destination)
+struct neighbor *lb_neighbor_of(const struct lb_nexthops *nexthops, const struct lb_destination *destination,
+				const struct lb_route_member *member)
 {
-	const struct lb_way *way = lb_destinations_way(&nexthops->destinations, destination);
-	struct neighbor *neighbor = NULL;
-	struct neighbor_key key;
+	struct neighbor_key key = lb_neighbor_key(member->ifindex, member->gateway.family ? &member->gateway
+											  : &destination->to);
+	struct neighbor *neighbor;
 
-	if (!destination->hooked || !way)
-		return NULL;
-	key = neighbor_key(way->key.ifindex, way->key.gateway.family ? &way->key.gateway : &destination->to);
 	HASH_FIND(hh, nexthops->neighbors, &key, sizeof(key), neighbor);
 	return neighbor;
 }
 
-/* Lets go of the neighbour of a destination. */
+/* Lets go of the neighbours of a destination that these members name. */
+static void let_go(const struct lb_nexthops *nexthops, const struct lb_destination *destination,
+		   const struct lb_route_member *members, __u32 n)
+{
+	for (__u32 i = 0; i < n; i++) {
+		struct neighbor *neighbor = lb_neighbor_of(nexthops, destination, &members[i]);
+
+		if (neighbor)
+			neighbor->wanted--;
+	}
+}
+
 static void destination_unhook(const struct lb_nexthops *nexthops, struct lb_destination *destination)
 {
-	struct neighbor *neighbor = neighbor_of(nexthops, destination);
+	const struct lb_way *way = lb_destinations_way(&nexthops->destinations, destination);
 
-	if (neighbor)
-		neighbor->wanted--;
+	if (destination->hooked && way)
+		let_go(nexthops, destination, way->key.member, way->key.n);
 	destination->hooked = false;
+}
+
+/* Takes hold of the neighbours that its way names, if that leads to another host. */
+static void destination_hook(struct lb_nexthops *nexthops, struct lb_destination *destination)
+{
+	const struct lb_way *way = lb_destinations_way(&nexthops->destinations, destination);
+
+	if (!way || way->key.type != RTN_UNICAST || !way->key.member[0].ifindex)
+		return;
+	for (__u32 i = 0; i < way->key.n; i++) {
+		const struct lb_route_member *member = &way->key.member[i];
+		struct neighbor *neighbor =
+			neighbor_get(nexthops, member->ifindex,
+				     member->gateway.family ? &member->gateway : &destination->to);
+
+		if (!neighbor) {
+			let_go(nexthops, destination, way->key.member, i);
+			return;
+		}
+		if (!neighbor->wanted++)
+			neighbor->fresh = !neighbor->usable;
+	}
+	destination->hooked = true;
 }
 
 void lb_nexthops_want_begin(struct lb_nexthops *nexthops)
 {
 	nexthops->wanted++;
+	lb_path_mtus_begin(&nexthops->mtus);
+}
+
+int lb_nexthops_limit(struct lb_nexthops *nexthops, const struct lb_address *to, __u16 mtu)
+{
+	return lb_path_mtus_configure(&nexthops->mtus, to, mtu);
 }
 
 int lb_nexthops_want(struct lb_nexthops *nexthops, const struct lb_address *to)
@@ -326,12 +325,14 @@ static void forget(void *context, struct lb_destination *destination)
 	struct lb_nexthops *nexthops = context;
 
 	nexthops->n_stale -= destination->stale;
+	nexthops->n_seeking -= destination->seek;
 	destination_unhook(nexthops, destination);
 }
 
 void lb_nexthops_want_end(struct lb_nexthops *nexthops)
 {
 	lb_destinations_keep(&nexthops->destinations, nexthops->wanted, forget, nexthops);
+	lb_path_mtus_end(&nexthops->mtus);
 }
 
 void lb_nexthops_routes_stale(struct lb_nexthops *nexthops)
@@ -352,11 +353,86 @@ size_t lb_nexthops_stale(struct lb_nexthops *nexthops, struct lb_address *ret, s
 	return n;
 }
 
+/* What a destination holds on to, while its way becomes another one: who is needed before and after must not
+ * look like newly needed. */
+struct held {
+	struct lb_route_member member[LB_ROUTE_MEMBERS_MAX + 1];
+	__u32 n;
+};
+
+static void hold(const struct lb_nexthops *nexthops, struct lb_destination *destination, struct held *held)
+{
+	const struct lb_way *way = lb_destinations_way(&nexthops->destinations, destination);
+
+	held->n = destination->hooked && way ? way->key.n : 0;
+	if (held->n)
+		memcpy(held->member, way->key.member, held->n * sizeof(held->member[0]));
+	destination->hooked = false;
+}
+
+static void set_seek(struct lb_nexthops *nexthops, struct lb_destination *destination, bool seek)
+{
+	nexthops->n_seeking += (size_t)seek - destination->seek;
+	destination->seek = seek;
+}
+
+static void mark_stale(struct lb_nexthops *nexthops, struct lb_destination *destination)
+{
+	nexthops->n_stale += !destination->stale;
+	destination->stale = true;
+}
+
+void lb_nexthops_lost_stale(struct lb_nexthops *nexthops, __u64 now_ms)
+{
+	struct neighbor *neighbor;
+	bool any = false;
+
+	for (neighbor = nexthops->neighbors; neighbor; neighbor = neighbor->hh.next)
+		any |= neighbor->ask_again && neighbor->wanted;
+	for (size_t i = 0; any && i < nexthops->destinations.n; i++) {
+		struct lb_destination *destination = &nexthops->destinations.at[i];
+		const struct lb_route_member *member = lb_member_of(nexthops, destination, now_ms);
+
+		neighbor = member ? lb_neighbor_of(nexthops, destination, member) : NULL;
+		if (!neighbor || !neighbor->ask_again ||
+		    lb_member_usable(nexthops, destination, member, now_ms))
+			continue;
+		mark_stale(nexthops, destination);
+	}
+	/* One that is still believed is asked about when it no longer is. */
+	for (neighbor = nexthops->neighbors; neighbor; neighbor = neighbor->hh.next)
+		if (!neighbor->lost_ms || hold_is_over(neighbor, now_ms))
+			neighbor->ask_again = false;
+}
+
+void lb_nexthops_some_stale(struct lb_nexthops *nexthops, size_t n)
+{
+	if (n > nexthops->destinations.n)
+		n = nexthops->destinations.n;
+	for (size_t i = 0; i < n; i++) {
+		if (nexthops->again >= nexthops->destinations.n)
+			nexthops->again = 0;
+		mark_stale(nexthops, &nexthops->destinations.at[nexthops->again++]);
+	}
+}
+
+/* The way that the kernel chose cannot be used, and that is not for want of waiting. */
+static bool is_dead_end(const struct lb_nexthops *nexthops, const struct lb_destination *destination,
+			__u64 now_ms)
+{
+	const struct lb_route_member *member = lb_member_of(nexthops, destination, now_ms);
+	const struct neighbor *neighbor = member ? lb_neighbor_of(nexthops, destination, member) : NULL;
+
+	if (!neighbor || lb_member_usable(nexthops, destination, member, now_ms))
+		return false;
+	return neighbor->silent || neighbor->usable || !lb_member_sends(nexthops, member);
+}
+
 bool lb_nexthops_set_route(struct lb_nexthops *nexthops, const struct lb_address *to,
-			   const struct lb_route *route, int error)
+			   const struct lb_route *route, int error, __u64 now_ms)
 {
 	struct lb_destination *destination = lb_destinations_find(&nexthops->destinations, to);
-	struct neighbor *before, *neighbor = NULL;
+	struct held held;
 	bool changed;
 
 	if (!destination)
@@ -368,17 +444,45 @@ bool lb_nexthops_set_route(struct lb_nexthops *nexthops, const struct lb_address
 	changed = !destination->asked || destination->error != error;
 	destination->asked = true;
 	destination->error = (__u16)error;
-	before = neighbor_of(nexthops, destination);
+	hold(nexthops, destination, &held);
 	changed |= lb_destinations_set_way(&nexthops->destinations, destination, route);
-	if (destination->way && route->type == RTN_UNICAST && route->ifindex)
-		neighbor =
-			neighbor_get(nexthops, route->ifindex, route->gateway.family ? &route->gateway : to);
-	if (neighbor && !neighbor->wanted++)
-		neighbor->fresh = !neighbor->usable;
-	if (before)
-		before->wanted--;
-	destination->hooked = neighbor != NULL;
+	destination_hook(nexthops, destination);
+	let_go(nexthops, destination, held.member, held.n);
+	set_seek(nexthops, destination, is_dead_end(nexthops, destination, now_ms));
 	return changed;
+}
+
+size_t lb_nexthops_seeking(struct lb_nexthops *nexthops, struct lb_address *ret, size_t capacity)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; n < capacity && n < nexthops->n_seeking && i < nexthops->destinations.n; i++)
+		if (nexthops->destinations.at[i].seek)
+			ret[n++] = nexthops->destinations.at[i].to;
+	return n;
+}
+
+bool lb_nexthops_set_group(struct lb_nexthops *nexthops, const struct lb_address *to,
+			   const struct lb_route_group *group, __u64 now_ms)
+{
+	struct lb_destination *destination = lb_destinations_find(&nexthops->destinations, to);
+	const struct lb_route_member *before, *after;
+	struct lb_route_member was = {};
+	struct held held;
+
+	if (!destination)
+		return false;
+	set_seek(nexthops, destination, false);
+	before = lb_member_of(nexthops, destination, now_ms);
+	if (!before || !group)
+		return false;
+	was = *before;
+	hold(nexthops, destination, &held);
+	lb_destinations_set_group(&nexthops->destinations, destination, group);
+	destination_hook(nexthops, destination);
+	let_go(nexthops, destination, held.member, held.n);
+	after = lb_member_of(nexthops, destination, now_ms);
+	return !after || memcmp(&was, after, sizeof(was)) != 0;
 }
 
 static bool visit_wants(struct neighbor *neighbor, enum lb_neighbor_request what)
@@ -407,10 +511,9 @@ void lb_nexthops_visit(struct lb_nexthops *nexthops, enum lb_neighbor_request wh
 	struct neighbor *neighbor, *next;
 
 	HASH_ITER (hh, nexthops->neighbors, neighbor, next) {
-		const struct link *link;
+		const struct lb_link *link = lb_links_find(&nexthops->links, neighbor->key.ifindex);
 
-		HASH_FIND_INT(nexthops->links, &neighbor->key.ifindex, link);
-		if (!link || link->link.type != ARPHRD_ETHER)
+		if (!link || link->type != ARPHRD_ETHER)
 			continue;
 		if (visit_wants(neighbor, what))
 			visit(context, neighbor->key.ifindex, &neighbor->key.address);
@@ -446,95 +549,4 @@ __u64 lb_nexthops_hold_ms(const struct lb_nexthops *nexthops, __u64 now_ms)
 			least = left;
 	}
 	return least;
-}
-
-static const char *route_error_text(const struct lb_destination *destination, const struct lb_way *way)
-{
-	if (!destination->asked)
-		return "not asked yet";
-	if (destination->error == ENETUNREACH || destination->error == EHOSTUNREACH)
-		return "no route";
-	if (destination->error)
-		return "the kernel refuses the route";
-	switch (way ? way->key.type : RTN_UNSPEC) {
-	case RTN_UNICAST:
-		return NULL;
-	case RTN_LOCAL:
-		return "it is an address of this host";
-	case RTN_BLACKHOLE:
-	case RTN_UNREACHABLE:
-	case RTN_PROHIBIT:
-		return "the route says unreachable";
-	default:
-		return "the route does not lead to one host";
-	}
-}
-
-void lb_nexthops_get(struct lb_nexthops *nexthops, const struct lb_address *to, __u64 now_ms,
-		     struct lb_nexthop_state *ret_nexthop)
-{
-	const struct lb_destination *destination = lb_destinations_find(&nexthops->destinations, to);
-	const struct lb_way *taken =
-		destination ? lb_destinations_way(&nexthops->destinations, destination) : NULL;
-	const struct lb_way_key *way;
-	const struct neighbor *neighbor;
-	struct lb_nexthop_state nexthop = {};
-	const struct link *link = NULL;
-
-	nexthop.why = destination ? route_error_text(destination, taken) : "not asked yet";
-	if (nexthop.why || !taken) {
-		*ret_nexthop = nexthop;
-		return;
-	}
-	way = &taken->key;
-	neighbor = neighbor_of(nexthops, destination);
-	nexthop.ifindex = way->ifindex;
-	nexthop.source_address = way->source;
-	if (neighbor)
-		nexthop.neighbor = neighbor->key.address;
-	HASH_FIND_INT(nexthops->links, &nexthop.ifindex, link);
-	if (!link)
-		nexthop.why = "the interface of its route is gone";
-	else if (link->link.type != ARPHRD_ETHER || !link->link.has_mac)
-		nexthop.why = "the interface of its route is not Ethernet";
-	else if (!link->link.up)
-		nexthop.why = "the interface of its route is down";
-	else if (!neighbor || !neighbor->usable || hold_is_over(neighbor, now_ms))
-		nexthop.why = "its neighbour does not answer";
-	if (link)
-		nexthop.mtu = way->mtu && way->mtu < link->link.mtu ? way->mtu : link->link.mtu;
-	if (!nexthop.why) {
-		nexthop.resolved = true;
-		memcpy(nexthop.destination, neighbor->mac, sizeof(nexthop.destination));
-		memcpy(nexthop.source, link->link.mac, sizeof(nexthop.source));
-	}
-	*ret_nexthop = nexthop;
-}
-
-const struct lb_link *lb_nexthops_link(const struct lb_nexthops *nexthops, int ifindex)
-{
-	const struct link *link;
-
-	HASH_FIND_INT(nexthops->links, &ifindex, link);
-	return link ? &link->link : NULL;
-}
-
-const struct lb_link *lb_nexthops_link_by_name(const struct lb_nexthops *nexthops, const char *name)
-{
-	const struct link *link;
-
-	for (link = nexthops->links; link; link = link->hh.next)
-		if (strcmp(link->link.name, name) == 0)
-			return &link->link;
-	return NULL;
-}
-
-void lb_nexthops_count(const struct lb_nexthops *nexthops, struct lb_nexthops_counts *ret_counts)
-{
-	*ret_counts = (struct lb_nexthops_counts){
-		.links = HASH_COUNT(nexthops->links),
-		.neighbors = HASH_COUNT(nexthops->neighbors),
-		.destinations = nexthops->destinations.n,
-		.stale = nexthops->n_stale,
-	};
 }

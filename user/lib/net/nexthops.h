@@ -11,8 +11,10 @@
 #include <stddef.h>
 
 #include "config/config.h"
+#include "net/addresses.h"
 #include "net/neighbor.h"
 #include "net/route.h"
+#include "net/route_group.h"
 
 struct lb_nexthops;
 
@@ -23,32 +25,44 @@ int lb_nexthops_new(struct lb_nexthops **ret_nexthops); /* 0 or -ENOMEM */
 void lb_nexthops_free(struct lb_nexthops *nexthops);
 
 enum {
-	LB_NEXTHOPS_LINK = 1,    /* some link came, went or changed */
-	LB_NEXTHOPS_CHANGED = 2, /* a next hop in use changed: ask again now */
-	LB_NEXTHOPS_LOST = 4,    /* a next hop in use is gone: ask again when the hold is over */
-	LB_NEXTHOPS_ROUTE = 8,   /* some route changed: lb_nexthops_routes_stale() and query */
+	LB_NEXTHOPS_LINK = 1,     /* some link came, went or changed */
+	LB_NEXTHOPS_CHANGED = 2,  /* a next hop in use changed: ask again now */
+	LB_NEXTHOPS_LOST = 4,     /* a next hop in use is gone: ask again when the hold is over */
+	LB_NEXTHOPS_ROUTE = 8,    /* some route changed: lb_nexthops_routes_stale() and query */
+	LB_NEXTHOPS_SILENT = 16,  /* a neighbour in use does not answer: lb_nexthops_lost_stale() and query */
+	LB_NEXTHOPS_ADDRESS = 32, /* an address of this host came or went */
 };
 
 /*
- * Takes in a link, neighbour or route message (events and dumps alike). A mask of the above; 0 for what does
+ * Takes in a message about whatever may change the way to an address: links, neighbours, addresses, routes,
+ * rules, nexthop objects, sysctls (events and dumps alike). A mask of the above; 0 for what does
  * not matter; -EBADMSG, -ENOMEM.
  */
 int lb_nexthops_apply(struct lb_nexthops *nexthops, const struct nlmsghdr *message, __u64 now_ms);
 
-/* Forgets links and neighbours that no message has named since the call before: around a full dump. */
+/* Forgets links, addresses and neighbours that no message has named since the call before: around a full
+ * dump. */
 void lb_nexthops_resync_begin(struct lb_nexthops *nexthops);
 int lb_nexthops_resync_end(struct lb_nexthops *nexthops, __u64 now_ms); /* mask as lb_nexthops_apply */
 
 /*
  * The destinations that matter: call begin, want for each, end. What was not wanted is forgotten. An address
- * may be wanted many times. want: 0 or -ENOMEM.
+ * may be wanted many times. limit: what is wanted has a path that takes packets of so many bytes at most.
+ * want and limit: 0 or -ENOMEM.
  */
 void lb_nexthops_want_begin(struct lb_nexthops *nexthops);
 int lb_nexthops_want(struct lb_nexthops *nexthops, const struct lb_address *to);
+int lb_nexthops_limit(struct lb_nexthops *nexthops, const struct lb_address *to, __u16 mtu);
 void lb_nexthops_want_end(struct lb_nexthops *nexthops);
 
 /* Marks every route as in need of a query. */
 void lb_nexthops_routes_stale(struct lb_nexthops *nexthops);
+
+/* The same for those by a neighbour that was lost since the last call, and is not believed any more. */
+void lb_nexthops_lost_stale(struct lb_nexthops *nexthops, __u64 now_ms);
+
+/* The same for the n that were not asked for the longest: what no message tells of is noticed, too. */
+void lb_nexthops_some_stale(struct lb_nexthops *nexthops, size_t n);
 
 /* Up to capacity destinations whose route is to be asked for; number filled in. They stay until set; how many
  * there are says lb_nexthops_count. */
@@ -57,7 +71,15 @@ size_t lb_nexthops_stale(struct lb_nexthops *nexthops, struct lb_address *ret, s
 /* The answer to a query: route, or NULL with the kernel's error (a positive errno). True if it differs from
  * what was known. */
 bool lb_nexthops_set_route(struct lb_nexthops *nexthops, const struct lb_address *to,
-			   const struct lb_route *route, int error);
+			   const struct lb_route *route, int error, __u64 now_ms);
+
+/* Up to capacity destinations whose way cannot be used, so that the members of its route are to be asked for;
+ * number filled in. They stay until set. */
+size_t lb_nexthops_seeking(struct lb_nexthops *nexthops, struct lb_address *ret, size_t capacity);
+
+/* The answer; NULL: there is none. True: packets go another way now. */
+bool lb_nexthops_set_group(struct lb_nexthops *nexthops, const struct lb_address *to,
+			   const struct lb_route_group *group, __u64 now_ms);
 
 /*
  * Calls visit for neighbours of destinations: (MANAGE) those to be resolved and kept that are neither usable
@@ -77,9 +99,14 @@ __u64 lb_nexthops_hold_ms(const struct lb_nexthops *nexthops, __u64 now_ms);
 
 struct lb_nexthop_state {
 	bool resolved;
-	const char *why; /* static text when not resolved: "no route", ... */
-	int ifindex;     /* 0 when no route */
+	bool local;     /* it is an address of this host; then nothing below is said */
+	bool routed;    /* by a router, not on the link */
+	char why[128];  /* when not resolved: "no route", ...; else empty */
+	int ifindex;    /* of the route; 0: none */
+	int egress;     /* that takes the frames: the same, or a device below it */
+	__u32 vlan_tag; /* to put in front: protocol in the upper 16 bits, identifier in the lower; 0: none */
 	__u32 mtu;
+	bool mtu_limited; /* that is less than the way to it says: as configured */
 	__u8 destination[6];
 	__u8 source[6];
 	struct lb_address neighbor; /* whose MAC it is; family 0 without route */
@@ -94,7 +121,17 @@ void lb_nexthops_get(struct lb_nexthops *nexthops, const struct lb_address *to, 
 const struct lb_link *lb_nexthops_link(const struct lb_nexthops *nexthops, int ifindex);
 const struct lb_link *lb_nexthops_link_by_name(const struct lb_nexthops *nexthops, const char *name);
 
+/* The host's own addresses; valid until the next message. */
+const struct lb_host_address *lb_nexthops_addresses(const struct lb_nexthops *nexthops, size_t *ret_n);
+
+/* What the driver of a link says it can do with XDP (NETDEV_XDP_ACT_*). True: answers may differ now. */
+bool lb_nexthops_set_features(struct lb_nexthops *nexthops, int ifindex, __u64 features);
+
+/* The interfaces that run the packet path (n of them), and whether all of them do it in generic mode, from
+ * which every device takes frames. True: answers may differ now. */
+bool lb_nexthops_set_xdp(struct lb_nexthops *nexthops, const int *ifindexes, size_t n, bool generic);
+
 struct lb_nexthops_counts {
-	size_t links, neighbors, destinations, stale;
+	size_t links, neighbors, destinations, stale, seeking;
 };
 void lb_nexthops_count(const struct lb_nexthops *nexthops, struct lb_nexthops_counts *ret_counts);

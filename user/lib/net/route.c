@@ -1,13 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * rtnetlink messages about routes and links. The kernel is trusted to be honest, not to be free of bugs:
+ * rtnetlink messages about routes. The kernel is trusted to be honest, not to be free of bugs:
  * every length is checked before it is believed.
  */
 #include "net/route.h"
 
 #include <errno.h>
-#include <linux/if.h>
-#include <linux/if_link.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -53,9 +51,8 @@ int lb_attribute_next(const void *first, size_t length, const struct rtattr **at
 	return 1;
 }
 
-/* Payload of a message behind its fixed part; -EBADMSG when not even that is there. */
-static int message_attributes(const struct nlmsghdr *message, size_t fixed, const void **ret_first,
-			      size_t *ret_length)
+int lb_message_attributes(const struct nlmsghdr *message, size_t fixed, const void **ret_first,
+			  size_t *ret_length)
 {
 	size_t skip = NLMSG_LENGTH(NLMSG_ALIGN(fixed));
 
@@ -66,7 +63,7 @@ static int message_attributes(const struct nlmsghdr *message, size_t fixed, cons
 	return 0;
 }
 
-static int attribute_u32(const struct rtattr *attribute, __u32 *ret_value)
+int lb_attribute_u32(const struct rtattr *attribute, __u32 *ret_value)
 {
 	if (RTA_PAYLOAD(attribute) != sizeof(*ret_value))
 		return -EBADMSG;
@@ -82,7 +79,7 @@ static int parse_metrics(const struct rtattr *metrics, __u32 *ret_mtu)
 	while ((r = lb_attribute_next(RTA_DATA(metrics), RTA_PAYLOAD(metrics), &attribute)) > 0) {
 		if (attribute->rta_type != RTAX_MTU)
 			continue;
-		r = attribute_u32(attribute, ret_mtu);
+		r = lb_attribute_u32(attribute, ret_mtu);
 		if (r < 0)
 			return r;
 	}
@@ -104,7 +101,7 @@ static int parse_via(const struct rtattr *attribute, struct lb_address *ret_gate
 	return 0;
 }
 
-static int parse_route_attribute(const struct rtattr *attribute, int family, struct lb_route *route)
+int lb_route_attribute_parse(const struct rtattr *attribute, int family, struct lb_route *route)
 {
 	__u32 value;
 	int r;
@@ -121,10 +118,17 @@ static int parse_route_attribute(const struct rtattr *attribute, int family, str
 	case RTA_METRICS:
 		return parse_metrics(attribute, &route->mtu);
 	case RTA_OIF:
-		r = attribute_u32(attribute, &value);
+		r = lb_attribute_u32(attribute, &value);
 		if (r == 0)
 			route->ifindex = value;
 		return r;
+	case RTA_NH_ID:
+		return lb_attribute_u32(attribute, &route->object);
+	case RTA_ENCAP_TYPE:
+		if (RTA_PAYLOAD(attribute) != sizeof(route->encapsulation))
+			return -EBADMSG;
+		memcpy(&route->encapsulation, RTA_DATA(attribute), sizeof(route->encapsulation));
+		return 0;
 	default:
 		return 0;
 	}
@@ -141,7 +145,7 @@ int lb_route_parse(const struct nlmsghdr *message, struct lb_route *ret_route)
 
 	if (message->nlmsg_type != RTM_NEWROUTE && message->nlmsg_type != RTM_DELROUTE)
 		return -EOPNOTSUPP;
-	r = message_attributes(message, sizeof(*fixed), &first, &length);
+	r = lb_message_attributes(message, sizeof(*fixed), &first, &length);
 	if (r < 0)
 		return r;
 	fixed = NLMSG_DATA(message);
@@ -149,7 +153,7 @@ int lb_route_parse(const struct nlmsghdr *message, struct lb_route *ret_route)
 		return -EOPNOTSUPP;
 	route.type = fixed->rtm_type;
 	while ((r = lb_attribute_next(first, length, &attribute)) > 0) {
-		r = parse_route_attribute(attribute, fixed->rtm_family, &route);
+		r = lb_route_attribute_parse(attribute, fixed->rtm_family, &route);
 		if (r < 0)
 			return r;
 	}
@@ -182,77 +186,4 @@ size_t lb_route_request(const struct lb_address *to, __u32 sequence, void *buffe
 	attribute->rta_len = RTA_LENGTH(address_bytes);
 	memcpy(RTA_DATA(attribute), to->bytes, address_bytes);
 	return need;
-}
-
-static int parse_xdp(const struct rtattr *xdp, __u32 *ret_program)
-{
-	const struct rtattr *attribute = NULL;
-	int r;
-
-	while ((r = lb_attribute_next(RTA_DATA(xdp), RTA_PAYLOAD(xdp), &attribute)) > 0) {
-		if ((attribute->rta_type & NLA_TYPE_MASK) != IFLA_XDP_PROG_ID)
-			continue;
-		r = attribute_u32(attribute, ret_program);
-		if (r < 0)
-			return r;
-	}
-	return r;
-}
-
-static int parse_link_attribute(const struct rtattr *attribute, struct lb_link *link)
-{
-	size_t length = RTA_PAYLOAD(attribute);
-
-	switch (attribute->rta_type & NLA_TYPE_MASK) {
-	case IFLA_IFNAME:
-		if (length == 0 || length > sizeof(link->name))
-			return -EBADMSG;
-		memcpy(link->name, RTA_DATA(attribute), length);
-		link->name[sizeof(link->name) - 1] = '\0';
-		return 0;
-	case IFLA_ADDRESS:
-		link->has_mac = length == sizeof(link->mac);
-		if (link->has_mac)
-			memcpy(link->mac, RTA_DATA(attribute), length);
-		return 0;
-	case IFLA_MTU:
-		return attribute_u32(attribute, &link->mtu);
-	case IFLA_XDP:
-		return parse_xdp(attribute, &link->xdp_program_id);
-	default:
-		return 0;
-	}
-}
-
-int lb_link_parse(const struct nlmsghdr *message, struct lb_link *ret_link)
-{
-	const struct rtattr *attribute = NULL;
-	const struct ifinfomsg *fixed;
-	struct lb_link link = {};
-	const void *first;
-	size_t length;
-	int r;
-
-	if (message->nlmsg_type != RTM_NEWLINK && message->nlmsg_type != RTM_DELLINK)
-		return -EOPNOTSUPP;
-	r = message_attributes(message, sizeof(*fixed), &first, &length);
-	if (r < 0)
-		return r;
-	fixed = NLMSG_DATA(message);
-	/* A bridge tells of its ports in messages of its own family, also when a port leaves it. */
-	if (fixed->ifi_family != AF_UNSPEC)
-		return -EOPNOTSUPP;
-	link.ifindex = fixed->ifi_index;
-	link.type = fixed->ifi_type;
-	link.up = (fixed->ifi_flags & IFF_UP) && (fixed->ifi_flags & IFF_LOWER_UP);
-	link.removed = message->nlmsg_type == RTM_DELLINK;
-	while ((r = lb_attribute_next(first, length, &attribute)) > 0) {
-		r = parse_link_attribute(attribute, &link);
-		if (r < 0)
-			return r;
-	}
-	if (r < 0)
-		return r;
-	*ret_link = link;
-	return 0;
 }

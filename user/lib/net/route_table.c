@@ -7,6 +7,7 @@
 #define uthash_nonfatal_oom(element) ((element)->in_table = false)
 #include "net/route_table.h"
 
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <xxhash.h>
@@ -156,26 +157,25 @@ static int number_way(struct lb_destinations *table, struct lb_way *way)
 	return 0;
 }
 
-static struct lb_way *way_get(struct lb_destinations *table, const struct lb_route *route)
+/* Bytes of a key that mean something. */
+static unsigned int key_bytes(const struct lb_way_key *key)
 {
-	struct lb_way_key key;
+	return offsetof(struct lb_way_key, member) + key->n * sizeof(key->member[0]);
+}
+
+static struct lb_way *way_get(struct lb_destinations *table, const struct lb_way_key *key)
+{
 	struct lb_way *way;
 
-	memset(&key, 0, sizeof(key));
-	key.type = route->type;
-	key.ifindex = route->ifindex;
-	key.mtu = route->mtu;
-	key.gateway = route->gateway;
-	key.source = route->source;
-	HASH_FIND(hh, table->ways, &key, sizeof(key), way);
+	HASH_FIND(hh, table->ways, key, key_bytes(key), way);
 	if (way)
 		return way;
 	way = calloc(1, sizeof(*way));
 	if (!way)
 		return NULL;
-	way->key = key;
+	memcpy(&way->key, key, key_bytes(key));
 	way->in_table = true;
-	HASH_ADD(hh, table->ways, key, sizeof(key), way);
+	HASH_ADD(hh, table->ways, key, key_bytes(key), way);
 	if (way->in_table && number_way(table, way) == 0)
 		return way;
 	if (way->in_table)
@@ -184,15 +184,56 @@ static struct lb_way *way_get(struct lb_destinations *table, const struct lb_rou
 	return NULL;
 }
 
-bool lb_destinations_set_way(struct lb_destinations *table, struct lb_destination *destination,
-			     const struct lb_route *route)
+static void take_way(struct lb_destinations *table, struct lb_destination *destination, struct lb_way *way)
 {
-	struct lb_way *way = route ? way_get(table, route) : NULL;
-	__u32 before = destination->way, number = way ? way->number : 0;
+	__u32 before = destination->way;
 
 	if (way)
 		way->users++;
-	destination->way = number;
+	destination->way = way ? way->number : 0;
 	release(table, before);
-	return number != before;
+}
+
+bool lb_destinations_set_way(struct lb_destinations *table, struct lb_destination *destination,
+			     const struct lb_route *route)
+{
+	const struct lb_way *had = lb_destinations_way(table, destination);
+	struct lb_way_key key = {};
+	struct lb_way *way = NULL;
+	bool same;
+
+	if (route) {
+		key.type = route->type;
+		key.mtu = route->mtu;
+		key.encapsulation = route->encapsulation;
+		key.source = route->source;
+		key.n = 1;
+		key.member[0].ifindex = route->ifindex;
+		key.member[0].gateway = route->gateway;
+		way = way_get(table, &key);
+	}
+	same = (!way && !had) ||
+	       (way && had && memcmp(&had->key, &key, offsetof(struct lb_way_key, n)) == 0 &&
+		memcmp(&had->key.member[0], &key.member[0], sizeof(key.member[0])) == 0);
+	take_way(table, destination, way);
+	return !same;
+}
+
+void lb_destinations_set_group(struct lb_destinations *table, struct lb_destination *destination,
+			       const struct lb_route_group *group)
+{
+	const struct lb_way *had = lb_destinations_way(table, destination);
+	struct lb_way_key key;
+	struct lb_way *way;
+
+	if (!had)
+		return;
+	memcpy(&key, &had->key, offsetof(struct lb_way_key, member[1]));
+	key.n = 1;
+	for (__u32 i = 0; i < group->n; i++)
+		if (memcmp(&group->member[i], &key.member[0], sizeof(key.member[0])) != 0)
+			key.member[key.n++] = group->member[i];
+	way = way_get(table, &key);
+	if (way)
+		take_way(table, destination, way);
 }

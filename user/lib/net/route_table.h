@@ -8,15 +8,18 @@
 #include <uthash.h>
 
 #include "net/route.h"
+#include "net/route_group.h"
 
 /* What the kernel says about how to get somewhere: a route without its destination. */
 struct lb_way {
 	struct lb_way_key {
 		__u32 type; /* RTN_* */
-		int ifindex;
 		__u32 mtu;
-		struct lb_address gateway, source;
-		__u8 pad[2];
+		__u32 encapsulation; /* LWTUNNEL_ENCAP_*; 0: none */
+		struct lb_address source;
+		__u8 pad[3];
+		__u32 n; /* members; the first one is the kernel's choice */
+		struct lb_route_member member[LB_ROUTE_MEMBERS_MAX + 1];
 	} key;
 	__u32 number; /* place in lb_destinations.way_at + 1 */
 	size_t users;
@@ -29,8 +32,9 @@ struct lb_destination {
 	struct lb_address to;
 	__u8 wanted;    /* number of the pass that wanted it last; it may wrap */
 	__u16 error;    /* positive errno of the query; ENOENT before the first answer */
-	__u32 way : 29; /* number; 0: none */
+	__u32 way : 28; /* number; 0: none */
 	__u32 stale : 1;
+	__u32 seek : 1;   /* the other members of its route are wanted */
 	__u32 asked : 1;  /* at least one answer came */
 	__u32 hooked : 1; /* counts as one that goes by the neighbour that its way and address name */
 };
@@ -64,7 +68,11 @@ void lb_destinations_keep(struct lb_destinations *table, __u8 wanted,
 const struct lb_way *lb_destinations_way(const struct lb_destinations *table,
 					 const struct lb_destination *destination);
 
-/* Sets the way of a destination; route NULL: none. Returns whether it is another one now. When memory is
- * short the destination has none. */
+/* Sets the way of a destination; route NULL: none. Returns whether it is another one now, other members not
+ * counted. When memory is short the destination has none. */
 bool lb_destinations_set_way(struct lb_destinations *table, struct lb_destination *destination,
 			     const struct lb_route *route);
+
+/* Gives the way of a destination, which has one, the members of its route beside the kernel's choice. */
+void lb_destinations_set_group(struct lb_destinations *table, struct lb_destination *destination,
+			       const struct lb_route_group *group);
