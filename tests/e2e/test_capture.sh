@@ -328,7 +328,7 @@ is "every redirected packet was sent or lost, in either program" "$(unseen)" "$b
 # --- changes meanwhile -----------------------------------------------------------------------------------------
 
 act "a capture of a service starts" capture "$TEST_TMP/change.pcapng" --service web
-check "a configuration is applied meanwhile" answers POST /v1/apply .applied \
+check "a configuration is applied meanwhile" answers POST '/v1/apply?allow_break=1' .applied \
 	"$(lbd_config '.services[0].backends[0].weight = 50')"
 fetch >/dev/null
 check "it goes on" captures_are 1

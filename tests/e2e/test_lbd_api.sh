@@ -127,7 +127,7 @@ api POST /v1/apply "$(lbd_config '.services[0].ring_size = 16384')" >/dev/null
 is "a smaller ring without the word is a 409" \
 	"$(api_status POST /v1/apply "$(lbd_config '.services[0].ring_size = 1024')")" 409
 is "with the word it is done" \
-	"$(api_status POST '/v1/apply?allow_ring_resize=1' "$(lbd_config '.services[0].ring_size = 1024')")" 200
+	"$(api_status POST '/v1/apply?allow_ring_resize=1&allow_break=1' "$(lbd_config '.services[0].ring_size = 1024')")" 200
 # Names of 1,000 services are more than the 256 that the table was made for.
 is "a full table is a 507" "$(lbd_config '.services += [range(1000) | {
 	name: "s\(.)", vip: "203.0.113.77", protocol: "tcp", port: (. + 1000), forward: "ipip",
@@ -135,9 +135,42 @@ is "a full table is a 507" "$(lbd_config '.services += [range(1000) | {
 	api_status POST /v1/apply @"$TEST_TMP/many.json")" 507
 check "and names the limit" answers GET /v1/status '.services == 2'
 
+# What was approved is what is done, and what breaks wants a word.
+api POST '/v1/apply?allow_ring_resize=1&allow_break=1' @"$LBD_CONFIG" >/dev/null
+lbd_config '.services |= .[:1]' >"$TEST_TMP/one.json"
+lbd_config '.services[0].backends = []' >"$TEST_TMP/none.json"
+lbd_config '.limits.services = 300 | .sweeper.cpu_permille = 11' >"$TEST_TMP/unseen.json"
+check "a service that goes is refused with the plan" answers POST /v1/apply \
+	'(.error.message | test("allow_break")) and .plan.breaks and (.plan.applied | not) and (.plan.services | any(.change == "remove"))' \
+	@"$TEST_TMP/one.json"
+is "with a 409" "$(api_status POST /v1/apply @"$TEST_TMP/one.json")" 409
+is "so is a service that loses all its backends" "$(api_status POST /v1/apply @"$TEST_TMP/none.json")" 409
+check "and nothing has changed" answers GET /v1/status '.services == 2'
+plan=$(api POST /v1/diff @"$TEST_TMP/one.json" | jq -r .plan)
+is "another plan than the approved one is a 409" \
+	"$(api_status POST "/v1/apply?allow_break=1&expect_plan=$plan" @"$TEST_TMP/none.json")" 409
+check "keys that no table holds are told, with what they wait for" answers POST /v1/diff \
+	'.changes_total == (.changes | length) and .services == [] and (.changes | map(.path) | contains(["sweeper.cpu_permille"]))
+	and (.changes | any(.path == "limits.services" and .to == 300 and .effect == "maps"))' \
+	@"$TEST_TMP/unseen.json"
+check "and make a generation" answers POST /v1/apply '.applied and .generation == .from_generation + 1' @"$TEST_TMP/unseen.json"
+is "a plan that has changed meanwhile is a 409" \
+	"$(api_status POST "/v1/apply?allow_break=1&expect_plan=$plan" @"$TEST_TMP/one.json")" 409
+is "a generation that is not what If-Match says is a 412" "$(curl -s -o /dev/null -w '%{http_code}' -H 'If-Match: "1"' \
+	--unix-socket "$LBD_SOCKET" --data-binary @"$LBD_CONFIG" http://weir/v1/apply)" 412
+plan=$(api POST /v1/diff @"$TEST_TMP/one.json" | jq -r .plan)
+check "the plan that was approved is made" answers POST "/v1/apply?allow_break=1&expect_plan=$plan" '.applied' @"$TEST_TMP/one.json"
+check "a rollback is judged, too" answers POST '/v1/rollback?dry_run=1' '(.plan | test("^[0-9a-f]{16}$")) and (.changes | length > 0)'
+api POST '/v1/apply?allow_break=1' @"$LBD_CONFIG" >/dev/null
+api PATCH /v1/services/web/backends/b1 '{"weight":50}' >/dev/null
+check "a value of the file that an override hides is told" answers POST /v1/diff \
+	'.changes | any(.path == "services[web].backends[b1].weight" and (.note | test("stays 50")))' \
+	"$(lbd_config '.services[0].backends[0].weight = 7')"
+api PATCH /v1/services/web/backends/b1 '{"weight":null}' >/dev/null
+
 # --- metrics ----------------------------------------------------------------------------------------------------
 
-api POST '/v1/apply?allow_ring_resize=1' @"$LBD_CONFIG" >/dev/null
+api POST '/v1/apply?allow_ring_resize=1&allow_break=1' @"$LBD_CONFIG" >/dev/null
 check "metrics have types and help" grep -q '^# TYPE weir_packets_total counter' <(metrics /metrics)
 check "metrics have the packets of a backend" grep -qE '^weir_backend_packets_total\{service="web",backend="b1"\} [1-9]' <(metrics /metrics)
 check "every metric line is well formed" test -z "$(metrics /metrics |

@@ -38,7 +38,7 @@ lbd_config '.interfaces[0].name = "eth7"' >"$LBD_CONFIG"
 act "an interface that is missing at start is waited for" lbd_start
 check "status says so" answers GET /v1/status '.interfaces[0].attached == false and (.warnings | any(test("eth7")))'
 lbd_config '.interfaces[0].name = "eth8"' >"$TEST_TMP/other.json"
-check "an apply that names one that does not exist is refused" answers POST /v1/apply \
+check "an apply that names one that does not exist is refused" answers POST '/v1/apply?allow_break=1' \
 	'.error.path == "interfaces[0].name" and .error.value == "\"eth8\""' @"$TEST_TMP/other.json"
 lbd_stop TERM || not_ok "it stops in order"
 lbd_config >"$LBD_CONFIG"
@@ -106,7 +106,7 @@ check "another change is made" answers PATCH /v1/services/web/backends/b1 '.appl
 is "the kernel is not asked for what was only shown" "$(in_ns lb ip neigh show to 10.77.0.88)" ""
 lbd_config '.interfaces = [{"name": "eth0", "xdp_mode": "generic", "attach": "exclusive"},
 	{"name": "lo", "xdp_mode": "native", "attach": "exclusive"}]' >"$TEST_TMP/refused.json"
-check "an interface that refuses makes the change fail" answers POST /v1/apply \
+check "an interface that refuses makes the change fail" answers POST '/v1/apply?allow_break=1' \
 	'.error.message | test("driver of lo only does generic")' @"$TEST_TMP/refused.json"
 check "the others are as they were" answers GET /v1/status \
 	'.interfaces | length == 1 and .[0].attached and .[0].mode == "native"'
@@ -117,19 +117,19 @@ in_ns lb ip link set wide up
 in_ns lb ip link set narrow up
 for attach in exclusive dispatcher; do
 	lbd_config ".interfaces += [{\"name\": \"narrow\", \"xdp_mode\": \"native\", \"attach\": \"$attach\"}]" >"$TEST_TMP/refused.json"
-	is "a driver that refuses the interface as it is, $attach, is a 409" "$(api_status POST /v1/apply @"$TEST_TMP/refused.json")" 409
-	check "which names the interface" answers POST /v1/apply '.error.message | test("narrow.*No space left")' \
+	is "a driver that refuses the interface as it is, $attach, is a 409" "$(api_status POST '/v1/apply?allow_break=1' @"$TEST_TMP/refused.json")" 409
+	check "which names the interface" answers POST '/v1/apply?allow_break=1' '.error.message | test("narrow.*No space left")' \
 		@"$TEST_TMP/refused.json"
 done
 lbd_config '.interfaces += [{"name": "lo", "xdp_mode": "native", "attach": "exclusive"}]' >"$TEST_TMP/refused.json"
-is "so is one without native XDP" "$(api_status POST /v1/apply @"$TEST_TMP/refused.json")" 409
+is "so is one without native XDP" "$(api_status POST '/v1/apply?allow_break=1' @"$TEST_TMP/refused.json")" 409
 in_ns lb ip link del narrow
 
 # --- routes -------------------------------------------------------------------------------------------------------
 
 in_ns lb ip route add unreachable 10.99.0.0/24
 lbd_config '.services[0].backends[2].address = "10.99.0.9"' >"$TEST_TMP/routed.json"
-check "a backend without a route is a warning" answers POST /v1/apply '.applied' @"$TEST_TMP/routed.json"
+check "a backend without a route is a warning" answers POST '/v1/apply?allow_break=1' '.applied' @"$TEST_TMP/routed.json"
 check "the old address is kept for its old flows" answers GET /v1/services/web \
 	'.backends[] | select(.name == "b3" and .leaving) | .nexthop.resolved'
 check "it is not resolved" nexthop b3 '.resolved == false and .why == "no route"'
@@ -151,15 +151,15 @@ check "and no longer when it is not said" wait_for 5 nexthop b3 '.mtu == 1400 an
 in_ns lb ip route replace unreachable 10.99.0.0/24
 check "an unreachable route is told" wait_for 5 nexthop b3 '.resolved == false'
 in_ns lb ip route del unreachable 10.99.0.0/24
-api POST /v1/apply @"$LBD_CONFIG" >/dev/null
+api POST '/v1/apply?allow_break=1' @"$LBD_CONFIG" >/dev/null
 check "the old address is back" wait_for 5 lbd_resolved
 
 lbd_config '.services[0].backends[2].address = "10.77.0.99"' >"$TEST_TMP/silent.json"
-check "a backend that does not answer is a warning" answers POST /v1/apply '.applied' @"$TEST_TMP/silent.json"
+check "a backend that does not answer is a warning" answers POST '/v1/apply?allow_break=1' '.applied' @"$TEST_TMP/silent.json"
 check "the reason is its neighbour" nexthop b3 '.resolved == false and (.why | test("does not answer"))'
 check "packets for it are dropped for that reason" wait_for 5 answers GET /v1/drops \
 	'.reasons[] | select(.reason == "nexthop") | .packets >= 0'
-api POST /v1/apply @"$LBD_CONFIG" >/dev/null
+api POST '/v1/apply?allow_break=1' @"$LBD_CONFIG" >/dev/null
 
 # --- links --------------------------------------------------------------------------------------------------------
 

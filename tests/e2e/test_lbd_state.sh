@@ -90,7 +90,7 @@ check "and the warning is gone" answers GET /v1/status '.warnings == []'
 # --- apply and overrides outlive a restart ----------------------------------------------------------------------
 
 lbd_config '.services[1].name = "six"' >"$TEST_TMP/other.json"
-check "apply makes it run" answers POST /v1/apply '.applied and .generation > .from_generation' @"$TEST_TMP/other.json"
+check "apply makes it run" answers POST '/v1/apply?allow_break=1' '.applied and .generation > .from_generation' @"$TEST_TMP/other.json"
 is "apply changed the services" "$(services)" "web six"
 check "a backend is told a weight" answers PATCH /v1/services/web/backends/b2 '.applied' '{"weight": 7}'
 check "another is drained" answers PATCH /v1/services/web/backends/b3 '.applied' '{"state": "drain"}'
@@ -140,7 +140,7 @@ check "with the size given, all agree" wait_for 5 answers GET /v1/status '.warni
 
 api PATCH /v1/services/web/backends/b1 '{"state": "drain"}' >/dev/null
 before=$(api GET /v1/generations | jq '[.generations[] | select(.kind == "config")][1].generation')
-check "rollback without a number goes one configuration back" answers POST /v1/rollback '.applied'
+check "rollback without a number goes one configuration back" answers POST '/v1/rollback?allow_break=1' '.applied'
 is "the drain stays" "$(weight b1)" "100 drain"
 check "it is a generation of its own" answers GET /v1/generations \
 	".generations[0] | .running and .cause == \"rollback to $before\""
@@ -153,13 +153,13 @@ for i in {1..14}; do
 done
 check "they push out no configuration" answers GET /v1/generations '[.generations[] | select(.kind == "config")] | length > 5'
 for i in {1..12}; do
-	api POST /v1/apply "$(lbd_config ".services[0].idle_timeout_s = $((700 + i))")" >/dev/null
+	api POST '/v1/apply?allow_break=1' "$(lbd_config ".services[0].idle_timeout_s = $((700 + i))")" >/dev/null
 done
 check "ten configurations are kept" answers GET /v1/generations '[.generations[] | select(.kind == "config")] | length == 10'
 is "and no configuration that nothing names" "$(find "$LBD_STATE/configs" -type f | wc -l)" \
 	"$(cat "$LBD_STATE"/generations/*.json | jq -s 'map(.config) | unique | length')"
 oldest=$(api GET /v1/generations | jq '.generations[-1].generation')
-check "the oldest can be gone back to" answers POST "/v1/rollback?to=$oldest" '.applied'
+check "the oldest can be gone back to" answers POST "/v1/rollback?to=$oldest&allow_break=1" '.applied'
 check "a dry run changes nothing" answers POST "/v1/rollback?to=$oldest&dry_run=1" '.applied == false and .dry_run'
 
 # --- power cuts -------------------------------------------------------------------------------------------------
@@ -179,7 +179,7 @@ for step in "${steps[@]}"; do
 	LBD_CRASH_AT_STEP=$step lbd_start >/dev/null
 	lbd_config '.services[0].backends[0].weight = 33 | .services[1].name = "w'"$step"'"' >"$TEST_TMP/cut.json"
 	[[ $old != "33 "* ]] || sed -i 's/"weight": 33/"weight": 34/' "$TEST_TMP/cut.json"
-	api POST /v1/apply @"$TEST_TMP/cut.json" >/dev/null
+	api POST '/v1/apply?allow_break=1' @"$TEST_TMP/cut.json" >/dev/null
 	if wait_for 3 process_gone "$lbd_pid"; then
 		died=$((died + 1))
 	else

@@ -37,9 +37,17 @@ BACKENDS = [
 
 PLAN = {
     "applied": False, "dry_run": True, "generation": 7, "from_generation": 7, "breaks": False,
+    "plan": "0123456789abcdef", "why_breaks": None, "changes_total": 3,
+    "changes": [
+        {"path": "services[web].backends[web-2].weight", "change": "modify", "from": 100, "to": 50, "effect": "new",
+         "when": "with the next apply or reload, for new flows; no flow is moved",
+         "note": "an override hides it: the weight stays 7"},
+        {"path": "interfaces[eth1]", "change": "add", "effect": "apply", "when": "with the next apply or reload"},
+        {"path": "limits.services", "change": "modify", "from": 10, "to": 20, "effect": "maps",
+         "when": "when the kernel's tables are made"}],
     "services": [{
         "name": "web", "change": "modify", "slots": 65536, "slots_moved": 16384, "slots_moved_percent": 25.0,
-        "entries_at_risk": 0, "breaks": False, "why_breaks": None,
+        "entries_at_risk": 0, "breaks": False, "why_breaks": None, "idle_timeout_s": 900,
         "backends": [
             {"name": "web-1", "change": "none", "slots_before": 32768, "slots_after": 49152,
              "flows_at_risk": False, "entries_at_risk": 0},
@@ -50,7 +58,7 @@ PLAN = {
 }
 BREAKING = dict(PLAN, breaks=True, services=[
     dict(PLAN["services"][0], breaks=True, why_breaks="web-2 is down: its connections end", entries_at_risk=120)])
-EMPTY = dict(PLAN, services=[])
+EMPTY = dict(PLAN, services=[], changes=[], changes_total=0)
 
 
 def done(plan, generation=8):

@@ -239,7 +239,7 @@ def paths(lbd):
 def apply_plans_then_applies(lbd):
     agent_that_applies(lbd, "POST /v1/apply", canned.PLAN)
     r = lbctl("apply", "-f", "-", stdin=b'{"version":1}')
-    expect(r.rc == 0 and paths(lbd) == ["/v1/apply?dry_run=1", "/v1/apply"], r, lbd.requests)
+    expect(r.rc == 0 and paths(lbd) == ["/v1/apply?dry_run=1", "/v1/apply?expect_plan=0123456789abcdef"], r, lbd.requests)
     expect(all(body == b'{"version":1}' for _, _, body in lbd.requests), lbd.requests)
     for text in ("~ web: modify, 16384 of 65536 slots move (25.0 %)", "applied: generation 8 (was 7), 1 service changed"):
         expect(text in r.out, text, r)
@@ -248,7 +248,7 @@ def apply_plans_then_applies(lbd):
     lbd.requests = []
     r = lbctl("apply", "-f", "-", "--dry-run", "--allow-ring-resize", stdin=b"{}")
     expect(r.rc == 0 and paths(lbd) == ["/v1/apply?allow_ring_resize=1&dry_run=1"], lbd.requests)
-    expect("nothing was changed: 1 service of generation 7 would change, no connection would break" in r.out, r)
+    expect("nothing was changed: 1 service of generation 7 would change, no connection would break that is never silent for longer than 900 s" in r.out, r)
     agent_that_applies(lbd, "POST /v1/apply", canned.EMPTY, 7)
     expect("applied: nothing had to change, generation 7 stays" in lbctl("apply", "-f", "-", stdin=b"{}").out)
 
@@ -263,7 +263,7 @@ def apply_refuses_to_break_without_yes(lbd):
     expect(r.rc == 1 and json.loads(r.out)["error"]["plan"] == canned.BREAKING and r.err == "", r)
     expect(len(lbd.requests) == 2, lbd.requests)
     r = lbctl("apply", "-f", "-", "--yes", stdin=b"{}")
-    expect(r.rc == 0 and paths(lbd)[2:] == ["/v1/apply?dry_run=1", "/v1/apply"], r)
+    expect(r.rc == 0 and paths(lbd)[2:] == ["/v1/apply?dry_run=1", "/v1/apply?expect_plan=0123456789abcdef&allow_break=1"], r)
     expect(lbctl("apply", "-f", "-", "--dry-run", stdin=b"{}").rc == 0)
 
 
@@ -278,7 +278,7 @@ def apply_asks_on_a_terminal(lbd):
     rc, seen = on_terminal("apply", "-f", path, answer=b"\x04", wait_for=b"[y/N] ")
     expect(rc == 1 and len(lbd.requests) == 2, seen)
     rc, seen = on_terminal("apply", "-f", path, answer=b"y\n", wait_for=b"[y/N] ")
-    expect(rc == 0 and "applied: generation 8" in seen and paths(lbd)[-1] == "/v1/apply", seen)
+    expect(rc == 0 and "applied: generation 8" in seen and paths(lbd)[-1] == "/v1/apply?expect_plan=0123456789abcdef&allow_break=1", seen)
     rc, seen = on_terminal("apply", "-f", path, "--yes")
     expect(rc == 0 and "[y/N]" not in seen, seen)
 
@@ -300,11 +300,59 @@ def progress_on_a_terminal_alone(lbd):
 
 
 @test
-def apply_says_when_another_change_came_between(lbd):
-    lbd.answers["POST /v1/apply"] = (lambda query, body: canned.PLAN if "dry_run=1" in query else
-                                     dict(canned.done(canned.PLAN, 9), from_generation=8))
-    r = lbctl("apply", "-f", "-", stdin=b"{}")
-    expect(r.rc == 0 and "generation 7 had become 8 meanwhile" in r.out and r.out.count("~ web:") == 2, r)
+def what_was_approved_is_what_is_done(lbd):
+    """The plan becomes another one while the question waits: it is shown and asked again, and only a yes to it counts."""
+    path = DIR + "/a.json"
+    with open(path, "w") as f:
+        f.write("{}")
+    now = dict(canned.BREAKING, plan="fedcba9876543210", services=canned.BREAKING["services"] + [
+        dict(canned.BREAKING["services"][0], name="added-meanwhile", change="remove")])
+
+    def answer(query, _body):
+        if "dry_run=1" in query:
+            return canned.BREAKING
+        if "expect_plan=fedcba9876543210" in query:
+            return canned.done(now, 9)
+        return 409, {"error": {"message": "the plan is no longer the one that was approved"}, "plan": now}
+
+    lbd.answers["POST /v1/apply"] = answer
+    rc, seen = on_terminal("apply", "-f", path, answer=b"y\nn\n", wait_for=b"[y/N] ")
+    expect(rc == 1 and "added-meanwhile" in seen and seen.count("[y/N]") == 2 and "nothing was changed" in seen, seen)
+    expect(len(lbd.requests) == 2, lbd.requests)
+    r = lbctl("apply", "-f", path, "--yes")
+    expect(r.rc == 0 and "the plan has changed meanwhile" in r.out and "added-meanwhile" in r.out, r)
+    expect("applied: generation 9" in r.out, r)
+    # A plan that never stays the same is given up.
+    lbd.answers["POST /v1/apply"] = lambda query, body: (
+        canned.PLAN if "dry_run=1" in query else (409, {"error": {"message": "changed"}, "plan": canned.PLAN}))
+    expect_failure(lbctl("apply", "-f", path), "has changed 10 times")
+
+
+@test
+def changes_are_told_key_by_key(lbd):
+    r = lbctl("diff", "-f", "-", stdin=b"{}")
+    for text in ("services[web].backends[web-2].weight: 100 -> 50\n", "limits.services: 10 -> 20 (takes effect when the kernel's tables are made)",
+                 "the weight stays 7",
+                 "interfaces[eth1]: added"):
+        expect(text in r.out, text, r)
+    # Values of an agent are the agent's: what they do to a terminal is not.
+    evil = dict(canned.PLAN, changes_total=5000, changes=[
+        {"path": "a\x1b[2J", "change": "modify", "from": "\x1b]0;x\x07", "to": None, "effect": "maps", "when": "\x1bc"}])
+    lbd.answers["POST /v1/diff"] = evil
+    r = lbctl("diff", "-f", "-", stdin=b"{}")
+    expect("\x1b" not in r.out and "\x07" not in r.out and "-> not given" in r.out and "and 4999 more" in r.out, r)
+
+
+@test
+def diff_exits_3_where_something_differs(lbd):
+    expect(lbctl("diff", "-f", "-", stdin=b"{}").rc == 3 and lbctl("-j", "diff", "-f", "-", stdin=b"{}").rc == 3)
+    lbd.answers["POST /v1/diff"] = dict(canned.PLAN, services=[])
+    expect(lbctl("diff", "-f", "-", stdin=b"{}").rc == 3)
+    lbd.answers["POST /v1/diff"] = canned.EMPTY
+    r = lbctl("diff", "-f", "-", stdin=b"{}")
+    expect(r.rc == 0 and "nothing would change in generation 7" in r.out, r)
+    lbd.answers["POST /v1/diff"] = (400, {"error": {"message": "bad"}})
+    expect(lbctl("diff", "-f", "-", stdin=b"{}").rc == 1)
 
 
 @test
@@ -340,7 +388,7 @@ def validate_is_offline(lbd):
 def rollback_goes_the_same_way(lbd):
     agent_that_applies(lbd, "POST /v1/rollback", canned.PLAN)
     r = lbctl("rollback")
-    expect(r.rc == 0 and paths(lbd) == ["/v1/rollback?dry_run=1", "/v1/rollback"] and "rolled back: generation 8" in r.out, r)
+    expect(r.rc == 0 and paths(lbd) == ["/v1/rollback?dry_run=1", "/v1/rollback?expect_plan=0123456789abcdef"] and "rolled back: generation 8" in r.out, r)
     lbd.requests = []
     expect(lbctl("rollback", "--to", "3", "--dry-run").rc == 0 and paths(lbd) == ["/v1/rollback?to=3&dry_run=1"], lbd.requests)
     agent_that_applies(lbd, "POST /v1/rollback", canned.BREAKING)

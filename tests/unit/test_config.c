@@ -281,29 +281,6 @@ static void what_is_written_reads_back_the_same(void **state)
 	}
 }
 
-static void backends_that_differ_are_not_the_same(void **state)
-{
-	static const char *const others[] = {
-		"{'name':'b','address':'10.0.0.1'}",
-		"{'name':'a','address':'10.0.0.2'}",
-		"{'name':'a','address':'fd00::1'}",
-		"{'name':'a','address':'10.0.0.1','weight':99}",
-		"{'name':'a','address':'10.0.0.1','state':'drain'}",
-	};
-	struct lb_config *config = parse(SERVICES(WEB("", "{'name':'a','address':'10.0.0.1'}")));
-
-	for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
-		char text[1024];
-		struct lb_config *other;
-
-		snprintf(text, sizeof(text), SERVICES(WEB("", "%s")), others[i]);
-		other = parse(text);
-		assert_false(lb_config_same_backends(config->services, other->services));
-		lb_config_free(other);
-	}
-	lb_config_free(config);
-}
-
 static void ring_sizes_follow_the_pool(void **state)
 {
 	static const struct {
@@ -408,7 +385,6 @@ int main(void)
 		cmocka_unit_test(more_specific_services_may_lie_in_wider_ones),
 		cmocka_unit_test(families_that_can_be_carried_are_taken),
 		cmocka_unit_test(what_is_written_reads_back_the_same),
-		cmocka_unit_test(backends_that_differ_are_not_the_same),
 		cmocka_unit_test(ring_sizes_follow_the_pool),
 		cmocka_unit_test(names_are_those_of_the_file),
 		cmocka_unit_test(near_words_are_suggested_and_far_ones_not),

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "config/config_diff.h"
 #include "config/config_levels.h"
 
 /* A configuration with something at each of the three levels; port as JSON. */
@@ -131,7 +132,7 @@ static void test_written_is_read_as_the_same(void **state)
 	}
 	assert_int_equal(before.status_first, 204);
 	assert_string_equal(before.send, "PING\r\n");
-	assert_true(lb_config_same_backends(&config->services[0], &again->services[0]));
+	assert_true(lb_config_same_service(&config->services[0], &again->services[0]));
 	assert_int_equal(again->services[0].backends[1].tier, 1);
 	free(text);
 	lb_config_free(config);

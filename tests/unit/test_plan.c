@@ -81,6 +81,7 @@ static void test_empty(void **state)
 	CHANGED(config->services[0].algorithm = LB_ALGORITHM_RENDEZVOUS);
 	CHANGED(config->services[0].backends[1].weight = 51);
 	CHANGED(config->services[0].backends[1].state = LB_STATE_DRAIN);
+	CHANGED(config->services[0].gue_port = 1);
 	CHANGED(config->services[0].n_backends = 1);
 	CHANGED(config = fixture_config(&f));
 	CHANGED(assert_int_equal(lb_prefix_parse("172.16.0.0/16", &config->tunnel_source_v4), 0));
@@ -94,7 +95,6 @@ static void test_empty(void **state)
 		config->services[0].backends[0] = config->services[0].backends[1];
 		config->services[0].backends[1] = swap;
 		config->sweeper.cpu_permille = 99;
-		config->services[0].gue_port = 1;
 	}
 	assert_true(fixture_is_empty(&f, config));
 	fixture_done(&f);
@@ -390,7 +390,8 @@ static void test_all_drained(void **state)
 	fixture_init(&f);
 	fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100));
 	service = effects(&f, POOL(&f, IPPROTO_TCP, 0), &plan);
-	assert_false(service.breaks);
+	assert_true(service.breaks);
+	assert_non_null(strstr(service.why_breaks, "no backend is left that takes new connections"));
 	assert_string_equal(service.warning,
 			    "no backend is active with a weight above 0: new connections will be dropped");
 	lb_plan_free(plan);

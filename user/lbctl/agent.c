@@ -207,8 +207,15 @@ static cJSON *judge(const struct lbctl *c, const struct request *request, long s
 	cJSON *error = cJSON_IsObject(root) ? cJSON_GetObjectItemCaseSensitive(root, "error") : NULL;
 
 	if ((status < 200 || status > 299) && cJSON_IsObject(error) &&
-	    cJSON_IsString(json_get(error, "message")))
-		return cJSON_DetachItemViaPointer(root, error);
+	    cJSON_IsString(json_get(error, "message"))) {
+		cJSON *plan = cJSON_DetachItemFromObjectCaseSensitive(root, "plan");
+
+		/* The plan that was refused goes with the reason. */
+		cJSON_DetachItemViaPointer(root, error);
+		if (plan)
+			cJSON_AddItemToObject(error, "plan", plan);
+		return error;
+	}
 	if (status < 200 || status > 299)
 		return lbctl_error(
 			"%s answered %s %s with status %ld and no reason: is it lbd, of this version?",

@@ -18,7 +18,7 @@
 #define LBCTL_TIMEOUT_DEFAULT 30.0 /* seconds */
 #define LBCTL_ARGUMENTS_MAX   8u
 
-enum lbctl_exit { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2 };
+enum lbctl_exit { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2, EXIT_DIFFERS = 3 };
 
 enum option_id {
 	OPTION_JSON,

@@ -78,12 +78,118 @@ static void print_service(const struct lbctl *c, const cJSON *service)
 	table_print(table, c);
 }
 
+/* A value of the answer, as JSON; "(secret)" and null as words. */
+static char *value_text(const cJSON *value)
+{
+	char *text = cJSON_IsNull(value) || !value ? lbctl_format("not given")
+		     : cJSON_IsString(value)       ? lbctl_format("%s", value->valuestring)
+						   : cJSON_PrintUnformatted(value);
+	char *clean;
+
+	if (!text)
+		lbctl_memory();
+	clean = text_clean(text);
+	free(text);
+	return clean;
+}
+
+/* Whether a changed value is one that applying it does not put in force. */
+static bool waits(const char *effect)
+{
+	return strcmp(effect, "service") == 0 || strcmp(effect, "start") == 0 || strcmp(effect, "maps") == 0;
+}
+
+static void print_change(const struct lbctl *c, const cJSON *change)
+{
+	const char *kind = json_text(change, "change");
+	_cleanup_(freep) char *path = text_clean(json_text(change, "path"));
+	_cleanup_(freep) char *line = NULL;
+	bool value = strcmp(kind, "modify") == 0;
+
+	if (value) {
+		_cleanup_(freep) char *from = value_text(json_get(change, "from"));
+		_cleanup_(freep) char *to = value_text(json_get(change, "to"));
+
+		line = lbctl_format("%s: %s -> %s", path, from, to);
+	} else {
+		line = lbctl_format("%s: %s", path, strcmp(kind, "add") == 0 ? "added" : "removed");
+	}
+	fputs("  ", stdout);
+	if (value && waits(json_text(change, "effect"))) {
+		_cleanup_(freep) char *when =
+			lbctl_format("%s (takes effect %s)", line, json_text(change, "when"));
+
+		print_folded(c, 4, when);
+	} else {
+		print_folded(c, 4, line);
+	}
+	if (cJSON_IsString(json_get(change, "note")))
+		printf("    %s\n", json_text(change, "note"));
+}
+
+/* Key by key, what is wanted otherwise than it was. */
+static void print_changes(const struct lbctl *c, const cJSON *plan)
+{
+	const cJSON *changes = json_get(plan, "changes"), *change;
+	unsigned long long total = json_u64(plan, "changes_total"), told = 0;
+
+	cJSON_ArrayForEach (change, changes) {
+		if (!told++)
+			puts("changes:");
+		print_change(c, change);
+	}
+	if (total > told)
+		printf("  and %llu more\n", total - told);
+}
+
 void plan_print(const struct lbctl *c, const cJSON *plan)
 {
 	const cJSON *service;
 
+	print_changes(c, plan);
+	if (cJSON_IsString(json_get(plan, "why_breaks"))) {
+		_cleanup_(freep) char *why =
+			lbctl_format("BREAKS connections: %s", json_text(plan, "why_breaks"));
+
+		print_folded(c, 4, why);
+	}
 	cJSON_ArrayForEach (service, json_get(plan, "services"))
 		print_service(c, service);
+}
+
+bool plan_differs(const cJSON *plan)
+{
+	return cJSON_GetArraySize(json_get(plan, "services")) > 0 || json_u64(plan, "changes_total") > 0;
+}
+
+/* The shortest silence that a connection of a service whose slots move must not exceed; 0: no slot moves. */
+static unsigned long long shortest_idle_s(const cJSON *plan)
+{
+	unsigned long long shortest = 0, s;
+	const cJSON *service;
+
+	cJSON_ArrayForEach (service, json_get(plan, "services")) {
+		s = json_u64(service, "idle_timeout_s");
+		if (s && (!shortest || s < shortest))
+			shortest = s;
+	}
+	return shortest;
+}
+
+static void print_would(const cJSON *plan, int n, unsigned long long from)
+{
+	unsigned long long idle_s = shortest_idle_s(plan);
+
+	printf("nothing was changed: %d service%s of generation %llu would change", n, n == 1 ? "" : "s",
+	       from);
+	if (json_bool(plan, "breaks"))
+		puts(", and connections would break");
+	else if (idle_s)
+		printf(", no connection would break that is never silent for longer than %llu s "
+		       "(idle_timeout_s)\n",
+		       idle_s);
+	else
+		puts(", no connection would break");
 }
 
 void plan_print_end(const struct lbctl *c, const cJSON *plan, const char *done)
@@ -91,20 +197,15 @@ void plan_print_end(const struct lbctl *c, const cJSON *plan, const char *done)
 	int n = cJSON_GetArraySize(json_get(plan, "services"));
 	unsigned long long from = json_u64(plan, "from_generation"), to = json_u64(plan, "generation");
 
-	if (!json_bool(plan, "applied")) {
-		if (n)
-			printf("nothing was changed: %d service%s of generation %llu would change%s\n", n,
-			       n == 1 ? "" : "s", from,
-			       json_bool(plan, "breaks") ? ", and connections would break"
-							 : ", no connection would break");
-		else
-			printf("nothing would change in generation %llu\n", from);
-	} else if (from == to) {
+	if (!json_bool(plan, "applied") && plan_differs(plan))
+		print_would(plan, n, from);
+	else if (!json_bool(plan, "applied"))
+		printf("nothing would change in generation %llu\n", from);
+	else if (from == to)
 		printf("%s: nothing had to change, generation %llu stays\n", done, to);
-	} else {
+	else
 		printf("%s: generation %llu (was %llu), %d service%s changed\n", done, to, from, n,
 		       n == 1 ? "" : "s");
-	}
 }
 
 /* Whether the person at the terminal says yes. */
@@ -146,28 +247,69 @@ static int guard(const struct lbctl *c, cJSON **plan)
 	return lbctl_fail_with(c, error);
 }
 
-/* The change itself. expected: the generation that was looked at in the dry run. */
+/* The request with what has been approved: this plan, and that it breaks connections if it does. */
+static char *approved_path(const struct request *request, const cJSON *plan)
+{
+	const char *identity = json_text(plan, "plan");
+
+	return lbctl_format("%s%cexpect_plan=%.32s%s", request->path, strchr(request->path, '?') ? '&' : '?',
+			    identity, json_bool(plan, "breaks") ? "&allow_break=1" : "");
+}
+
+/* Times that a plan may have become another one while it was looked at. */
+#define ATTEMPTS_MAX 10
+
+/*
+ * The change itself: EXIT_DONE; EXIT_FAILED, which has been said; -1: the plan has become another one, which
+ * now is *plan.
+ */
 static int carry_out(struct lbctl *c, const struct request *request, const char *done,
-		     int (*fail)(const struct lbctl *c, cJSON *error), unsigned long long expected)
+		     int (*fail)(const struct lbctl *c, cJSON *error), cJSON **plan)
 {
 	_cleanup_(reply_done) struct reply reply = { 0 };
+	_cleanup_(freep) char *path = approved_path(request, *plan);
+	struct request approved = *request;
 	cJSON *error = NULL;
 
+	approved.path = path;
 	if (isatty(STDERR_FILENO) && !c->json)
 		c->progress = "changing";
-	if (agent_try(c, request, &reply, &error) < 0)
-		return fail(c, error);
-	if (c->json) {
+	if (agent_try(c, &approved, &reply, &error) < 0) {
+		cJSON *now = cJSON_DetachItemFromObjectCaseSensitive(error, "plan");
+
+		if (!now)
+			return fail(c, error);
+		cJSON_Delete(error);
+		cJSON_Delete(*plan);
+		*plan = now;
+		return -1;
+	}
+	if (c->json)
 		reply_print(&reply);
-		return EXIT_DONE;
-	}
-	if (json_u64(reply.root, "from_generation") != expected) {
-		printf("\ngeneration %llu had become %llu meanwhile; what was done is:\n", expected,
-		       json_u64(reply.root, "from_generation"));
-		plan_print(c, reply.root);
-	}
-	plan_print_end(c, reply.root, done);
+	else
+		plan_print_end(c, reply.root, done);
 	return EXIT_DONE;
+}
+
+/* What is printed has been approved, or is asked for: until the agent does it, or somebody says no. */
+static int approve_and_do(struct lbctl *c, const struct request *request, const char *done,
+			  int (*fail)(const struct lbctl *c, cJSON *error), cJSON **plan)
+{
+	for (int i = 0; i < ATTEMPTS_MAX; i++) {
+		int r;
+
+		if (i && !c->json)
+			puts("\nthe plan has changed meanwhile; it is now:");
+		if (!c->json)
+			plan_print(c, *plan);
+		r = guard(c, plan);
+		if (r == EXIT_DONE)
+			r = carry_out(c, request, done, fail, plan);
+		if (r >= 0)
+			return r;
+	}
+	return lbctl_fail(c, "the plan has changed %d times while it was looked at: nothing was changed",
+			  ATTEMPTS_MAX);
 }
 
 int plan_run(struct lbctl *c, const struct request *request, const char *done,
@@ -178,25 +320,19 @@ int plan_run(struct lbctl *c, const struct request *request, const char *done,
 		lbctl_format("%s%cdry_run=1", request->path, strchr(request->path, '?') ? '&' : '?');
 	struct request dry = *request;
 	cJSON *error = NULL;
-	int r;
 
 	dry.path = dry_path;
 	if (isatty(STDERR_FILENO) && !c->json)
 		c->progress = "planning";
 	if (agent_try(c, &dry, &reply, &error) < 0)
 		return fail(c, error);
-	if (c->json && option_given(c, OPTION_DRY_RUN)) {
+	if (!option_given(c, OPTION_DRY_RUN))
+		return approve_and_do(c, request, done, fail, &reply.root);
+	if (c->json) {
 		reply_print(&reply);
 		return EXIT_DONE;
 	}
-	if (!c->json)
-		plan_print(c, reply.root);
-	if (option_given(c, OPTION_DRY_RUN)) {
-		plan_print_end(c, reply.root, done);
-		return EXIT_DONE;
-	}
-	r = guard(c, &reply.root);
-	if (r != EXIT_DONE)
-		return r;
-	return carry_out(c, request, done, fail, json_u64(reply.root, "from_generation"));
+	plan_print(c, reply.root);
+	plan_print_end(c, reply.root, done);
+	return EXIT_DONE;
 }

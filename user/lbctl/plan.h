@@ -13,9 +13,13 @@ void plan_print(const struct lbctl *c, const cJSON *plan);
 /* One closing line: what was done, or would be. done: "applied", "rolled back". */
 void plan_print_end(const struct lbctl *c, const cJSON *plan, const char *done);
 
+/* Whether it would change anything. */
+bool plan_differs(const cJSON *plan);
+
 /*
- * Dry run, print, guard, do. request: without dry_run in its path. Honours --dry-run and --yes;
- * done: what the closing line says; fail: says errors of the agent (lbctl_fail_with will do).
+ * Dry run, print, guard, do: what is done is what was printed, or it is printed and asked for again. request:
+ * without dry_run in its path. Honours --dry-run and --yes; done: what the closing line says; fail: says
+ * errors of the agent (lbctl_fail_with will do).
  */
 int plan_run(struct lbctl *c, const struct request *request, const char *done,
 	     int (*fail)(const struct lbctl *c, cJSON *error));

@@ -64,9 +64,9 @@ int verb_diff(struct lbctl *c)
 		return fail_about(c, error);
 	if (c->json) {
 		reply_print(&reply);
-		return EXIT_DONE;
+	} else {
+		plan_print(c, reply.root);
+		plan_print_end(c, reply.root, "");
 	}
-	plan_print(c, reply.root);
-	plan_print_end(c, reply.root, "");
-	return EXIT_DONE;
+	return plan_differs(reply.root) ? EXIT_DIFFERS : EXIT_DONE;
 }

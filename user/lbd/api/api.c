@@ -27,11 +27,12 @@ static const struct route {
 } routes[] = {
 	{ "GET", "/v1/version", 0, api_version, .monitor = true },
 	{ "GET", "/v1/status", 0, api_status, .monitor = true },
-	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply, "dry_run? allow_ring_resize?", .heavy = true },
+	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply,
+	  "dry_run? allow_ring_resize? allow_break? expect_plan", .heavy = true },
 	{ "POST", "/v1/diff", LB_CONFIG_BYTES_MAX, api_diff, .heavy = true },
 	{ "POST", "/v1/reload", 0, api_reload, .heavy = true },
-	{ "POST", "/v1/rollback", 0, api_rollback, "to overrides? dry_run? allow_ring_resize?",
-	  .heavy = true },
+	{ "POST", "/v1/rollback", 0, api_rollback,
+	  "to overrides? dry_run? allow_ring_resize? allow_break? expect_plan", .heavy = true },
 	{ "POST", "/v1/leave", 0, api_leave, .heavy = true },
 	{ "POST", "/v1/join", 0, api_join, .heavy = true },
 	{ "GET", "/v1/generations", 0, api_generations },
@@ -39,7 +40,8 @@ static const struct route {
 	{ "GET", "/v1/services", 0, api_services, .monitor = true },
 	{ "GET", "/v1/services/*", 0, api_service, .monitor = true },
 	{ "GET", "/v1/services/*/ring", 0, api_ring, "dump?", .heavy = true },
-	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch, "dry_run?", .heavy = true },
+	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch, "dry_run? allow_break? expect_plan",
+	  .heavy = true },
 	{ "GET", "/v1/backends", 0, api_backends, .monitor = true },
 	{ "GET", "/v1/stats", 0, api_stats, .monitor = true },
 	{ "GET", "/v1/drops", 0, api_drops },
@@ -107,6 +109,8 @@ static unsigned int status_of(int code)
 	case EEXIST:
 	case EOPNOTSUPP:
 		return 409;
+	case EREMCHG:
+		return 412;
 	case E2BIG:
 		return 413;
 	case ENOSPC:

@@ -32,6 +32,12 @@ bool api_flag(const struct api_call *call, const char *name);
 int api_number(const struct api_call *call, const char *name, __u64 fallback, __u64 *ret_value,
 	       struct lb_error *error);
 
+struct change;
+struct desired;
+/* Has next made (change.h) as the query and the headers of the call want it; what is refused is answered with
+ * its plan. */
+int api_make(struct api_call *call, struct desired *next, struct change *change, struct lb_error *error);
+
 api_verb api_version, api_status;                                        /* api_status.c */
 api_verb api_apply, api_diff, api_rollback, api_generations, api_config; /* api_change.c */
 api_verb api_reload;                                                     /* api_change.c */

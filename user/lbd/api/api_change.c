@@ -5,6 +5,7 @@
 #include "lbd/api/api.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lbd/state/change.h"
@@ -19,32 +20,82 @@ static void desired_donep(struct desired *desired)
 	desired_done(desired);
 }
 
-static int make(struct api_call *call, const struct change *change, struct lb_error *error)
+/* If-Match: the generation that the client has looked at. -EREMCHG when it is another by now. */
+static int check_generation(struct api_call *call, struct lb_error *error)
+{
+	const char *wanted = http_header(call->request, "If-Match");
+	__u64 generation = lb_engine_generation(call->lbd->engine);
+	char *end;
+
+	if (!wanted || strcmp(wanted, "*") == 0)
+		return 0;
+	wanted += *wanted == '"';
+	if (*wanted >= '0' && *wanted <= '9' && strtoull(wanted, &end, 10) == generation &&
+	    (!*end || strcmp(end, "\"") == 0))
+		return 0;
+	return lb_error_set(error, EREMCHG,
+			    "generation %llu runs, and If-Match wants %.40s: nothing was changed", generation,
+			    wanted);
+}
+
+/* The plan that was not made, beside the error that says why. */
+static void tell_refused(struct api_call *call, const struct lb_error *error)
+{
+	struct json members = *call->json;
+
+	*call->json = (struct json){};
+	json_object_end(&members);
+	call->answer->status = 409;
+	json_object(call->json, NULL);
+	json_object(call->json, "error");
+	json_string(call->json, "message", error->text);
+	json_object_end(call->json);
+	json_raw(call->json, "plan", members.text, members.length);
+	call->json->failed |= members.failed;
+	json_done(&members);
+}
+
+int api_make(struct api_call *call, struct desired *next, struct change *change, struct lb_error *error)
+{
+	int r = check_generation(call, error);
+
+	change->expect_plan = http_query(call->request, "expect_plan");
+	change->allow_break = api_flag(call, "allow_break");
+	if (r == 0)
+		r = change_make(call->lbd, next, change, call->json, error);
+	if (r != -ECANCELED)
+		return r;
+	tell_refused(call, error);
+	return 0;
+}
+
+static int make_text(struct api_call *call, struct change *change, struct lb_error *error)
 {
 	_cleanup_(desired_donep) struct desired next = {};
 	int r = desired_from_text(call->lbd, call->request->body, call->request->length, &next, error);
 
-	return r < 0 ? r : change_make(call->lbd, &next, change, call->json, error);
+	return r < 0 ? r : api_make(call, &next, change, error);
 }
 
 int api_apply(struct api_call *call, struct lb_error *error)
 {
-	const struct change change = {
+	struct change change = {
 		.cause = "apply",
 		.kind = "apply",
+		.judged = true,
 		.dry_run = api_flag(call, "dry_run"),
 		.allow_ring_resize = api_flag(call, "allow_ring_resize"),
 	};
 
-	return make(call, &change, error);
+	return make_text(call, &change, error);
 }
 
 int api_diff(struct api_call *call, struct lb_error *error)
 {
 	/* The word is given for free: the plan says what would break. */
-	static const struct change change = { .cause = "diff", .dry_run = true, .allow_ring_resize = true };
+	struct change change = { .cause = "diff", .dry_run = true, .allow_ring_resize = true };
 
-	return make(call, &change, error);
+	return make_text(call, &change, error);
 }
 
 int api_reload(struct api_call *call, struct lb_error *error)
@@ -131,9 +182,10 @@ static int rollback_to(struct api_call *call, const struct record *record, struc
 	_cleanup_(desired_donep) struct desired next = {};
 	_cleanup_(freep) char *text = NULL;
 	char cause[96];
-	const struct change change = {
+	struct change change = {
 		.cause = cause,
 		.kind = "rollback",
+		.judged = true,
 		.rollback_to = record->generation,
 		.dry_run = api_flag(call, "dry_run"),
 		.allow_ring_resize = api_flag(call, "allow_ring_resize"),
@@ -151,7 +203,7 @@ static int rollback_to(struct api_call *call, const struct record *record, struc
 		r = take_words(call->lbd, record, &next, error);
 	if (r < 0)
 		return r;
-	return change_make(call->lbd, &next, &change, call->json, error);
+	return api_make(call, &next, &change, error);
 }
 
 int api_rollback(struct api_call *call, struct lb_error *error)

@@ -216,10 +216,10 @@ int api_patch(struct api_call *call, struct lb_error *error)
 	_cleanup_(desired_donep) struct desired next = {};
 	_cleanup_(cjson_freep) cJSON *body = NULL;
 	char cause[RECORD_CAUSE_MAX] = "";
-	const struct change change = { .cause = cause,
-				       .kind = "override",
-				       .record = RECORD_OPERATOR,
-				       .dry_run = api_flag(call, "dry_run") };
+	struct change change = { .cause = cause,
+				 .kind = "override",
+				 .record = RECORD_OPERATOR,
+				 .dry_run = api_flag(call, "dry_run") };
 	struct patch patch;
 	int r = find_target(call, error);
 
@@ -234,5 +234,5 @@ int api_patch(struct api_call *call, struct lb_error *error)
 		return r;
 	if (apply_patch(call, &patch, &next, cause, sizeof(cause)) < 0)
 		return lb_error_set(error, ENOMEM, "out of memory");
-	return change_make(call->lbd, &next, &change, call->json, error);
+	return api_make(call, &next, &change, error);
 }

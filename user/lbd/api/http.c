@@ -78,6 +78,11 @@ const char *http_query(const struct http_request *request, const char *name)
 	return value ? value : "";
 }
 
+const char *http_header(const struct http_request *request, const char *name)
+{
+	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
+}
+
 void http_error(struct http_answer *answer, unsigned int status, const struct lb_error *error,
 		const char *file)
 {

@@ -55,6 +55,9 @@ struct http_handler {
 /* Value of a parameter of the query; NULL: not given; "" for one without value. */
 const char *http_query(const struct http_request *request, const char *name);
 
+/* Value of a header of the request; NULL: it has none. */
+const char *http_header(const struct http_request *request, const char *name);
+
 /* Fills an answer with the error object of docs/api.md. file: NULL or name of the file that is meant. */
 void http_error(struct http_answer *answer, unsigned int status, const struct lb_error *error,
 		const char *file);

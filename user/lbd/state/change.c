@@ -24,6 +24,7 @@
 #include "lbd/state/intent.h"
 #include "lbd/state/words.h"
 #include "lbd/notify.h"
+#include "lbd/state/change_judge.h"
 
 #define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
 
@@ -180,7 +181,7 @@ static int record_next(struct lbd *lbd, struct desired *next, const struct chang
 	int r = 0;
 
 	memset(ret_record, 0, sizeof(*ret_record));
-	if (recorded && lb_words_equal(&next->words, &lbd->running.words) &&
+	if (recorded && !judgement_differs(&lbd->running, next) &&
 	    strcmp(next->file_digest, lbd->running.file_digest) == 0)
 		return 0;
 	if (!recorded || !store_has_config(&lbd->store, next->digest))
@@ -282,6 +283,7 @@ static int plan_next(struct lbd *lbd, const struct desired *next, const struct c
 	struct lb_desired desired = {
 		.config = next->config,
 		.allow_ring_resize = change->allow_ring_resize,
+		.differs = next != &lbd->running && judgement_differs(&lbd->running, next),
 		.same_nexthops = next->borrowed && !change->starting && !lbd->replan_due_ms && !interfaces,
 	};
 
@@ -300,55 +302,113 @@ static const char *quotable(const char *text, char buffer[RECORD_CAUSE_MAX])
 	return buffer;
 }
 
-static int make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
-		struct lb_error *error)
+/* Why a plan is not made although it could be. 0 or -ECANCELED. */
+static int approve(const struct change *change, const struct judgement *judgement,
+		   const struct plan_summary *summary, struct lb_error *error)
 {
-	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
-	__u64 from = lb_engine_generation(lbd->engine);
-	bool nexthops = !next->borrowed || change->starting || lbd->replan_due_ms; /* looked up anew */
-	bool other = !next->borrowed || change->starting; /* backends may come or go */
-	bool interfaces = !next->borrowed && !change->starting;
-	struct plan_summary summary;
-	char cause[RECORD_CAUSE_MAX];
-	__u64 begin = now_ms(), routed, planned, committed, to;
-	int r = check(lbd, next, change, error);
+	if (change->dry_run)
+		return 0;
+	if (change->expect_plan && strcmp(change->expect_plan, judgement->identity) != 0)
+		return lb_error_set(
+			error, ECANCELED,
+			"the plan is no longer the one that was approved: it is %s now; nothing was "
+			"changed",
+			judgement->identity);
+	if (change->judged && !change->allow_break && summary->breaks)
+		return lb_error_set(
+			error, ECANCELED,
+			"this would break connections, nothing was changed: allow_break=1 says that it "
+			"may");
+	return 0;
+}
 
-	if (r == 0 && other)
+/* Neighbours that come to be needed, and a moment for them to answer. */
+static int prepare_nexthops(struct lbd *lbd, const struct desired *next, const struct change *change,
+			    struct lb_error *error)
+{
+	int r = 0;
+
+	if (!next->borrowed || change->starting)
 		r = netlink_want(&lbd->netlink, next->config, lbd->engine, error);
 	if (r == 0 && !change->dry_run) {
 		netlink_keep(&lbd->netlink);
 		netlink_settle(&lbd->netlink, SETTLE_MS);
 	}
-	routed = now_ms();
-	if (r == 0)
-		r = plan_next(lbd, next, change, &plan, error);
-	planned = now_ms();
-	if (r < 0)
-		return r;
-	plan_summarise(plan, &summary);
-	to = from + !lb_plan_is_empty(plan);
-	/* Before the change: once it is made it must be told. */
-	if (plan_json && !json_reserve(plan_json, plan_bytes(plan)))
-		return lb_error_set(error, ENOMEM, "out of memory");
-	if (change->dry_run) {
-		if (plan_json)
-			plan_write(plan, true, from, to, &summary, plan_json);
-		return 0;
-	}
-	if (interfaces)
-		r = interfaces_attach(lbd, next->config, error);
+	return r;
+}
+
+/* Attaches, records, commits; what was not made leaves nothing behind. */
+static int carry_out(struct lbd *lbd, struct desired *next, const struct change *change, struct lb_plan *plan,
+		     struct lb_error *error)
+{
+	bool interfaces = !next->borrowed && !change->starting;
+	int r = interfaces ? interfaces_attach(lbd, next->config, error) : 0;
+
 	if (r == 0)
 		r = commit(lbd, next, change, plan, error);
-	if (r < 0) {
-		if (interfaces)
-			interfaces_trim(lbd, lbd->running.config);
-		return r;
+	if (r == 0) {
+		words_tell(lbd, &lbd->running, next);
+		take_over(lbd, next);
 	}
-	committed = now_ms();
-	words_tell(lbd, &lbd->running, next);
-	take_over(lbd, next);
 	if (interfaces)
 		interfaces_trim(lbd, lbd->running.config);
+	return r;
+}
+
+/* What a plan is told by. */
+struct telling {
+	struct plan_summary summary;
+	struct judgement judgement;
+	__u64 from, to; /* generations */
+};
+
+static void tell(const struct lb_plan *plan, const struct telling *telling, bool applied, bool dry_run,
+		 struct json *json)
+{
+	if (!json)
+		return;
+	plan_write(plan, applied, dry_run, telling->from, telling->to, &telling->summary, json);
+	judgement_write(&telling->judgement, json);
+}
+
+static void log_change(struct lbd *lbd, const struct change *change, const struct telling *telling,
+		       const __u64 times_ms[4])
+{
+	const struct judgement *judgement = &telling->judgement;
+	const struct plan_summary *summary = &telling->summary;
+	char cause[RECORD_CAUSE_MAX];
+
+	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
+		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s "
+		   "nexthops_ms=%llu plan_ms=%llu commit_ms=%llu keys_changed=%zu%s%s%s",
+		   quotable(change->cause, cause), lb_engine_generation(lbd->engine), telling->from,
+		   summary->services, summary->slots_moved, summary->breaks ? "yes" : "no",
+		   times_ms[1] - times_ms[0], times_ms[2] - times_ms[1], times_ms[3] - times_ms[2],
+		   judgement->n, judgement->n ? " keys=\"" : "", judgement->paths, judgement->n ? "\"" : "");
+}
+
+static int make_planned(struct lbd *lbd, struct desired *next, const struct change *change,
+			struct lb_plan *plan, struct telling *telling, __u64 times_ms[4],
+			struct json *plan_json, struct lb_error *error)
+{
+	bool other = !next->borrowed || change->starting; /* backends may come or go */
+	int r;
+
+	plan_summarise(plan, &telling->summary);
+	telling->summary.breaks |= telling->judgement.why_breaks[0] != '\0';
+	telling->to = telling->from + !lb_plan_is_empty(plan);
+	/* Before the change: once it is made it must be told. */
+	if (plan_json && !json_reserve(plan_json, plan_bytes(plan) + judgement_bytes(&telling->judgement)))
+		return lb_error_set(error, ENOMEM, "out of memory");
+	r = approve(change, &telling->judgement, &telling->summary, error);
+	if (r < 0 || change->dry_run) {
+		tell(plan, telling, false, change->dry_run, plan_json);
+		return r;
+	}
+	r = carry_out(lbd, next, change, plan, error);
+	if (r < 0)
+		return r;
+	times_ms[3] = now_ms();
 	if (other)
 		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
 	if (other)
@@ -357,19 +417,37 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 	/* The ring of a large service alone takes some MiB to make. */
 	lbd->trim_s = TRIM_S;
 	netlink_keep(&lbd->netlink);
-	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
-		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s "
-		   "nexthops_ms=%llu plan_ms=%llu commit_ms=%llu",
-		   quotable(change->cause, cause), lb_engine_generation(lbd->engine), from, summary.services,
-		   summary.slots_moved, summary.breaks ? "yes" : "no", routed - begin, planned - routed,
-		   committed - planned);
+	log_change(lbd, change, telling, times_ms);
 	lbd_notify_status(lbd);
-	if (nexthops)
-		nexthops_report(lbd);
 	/* Last: packets see the change the sooner. */
-	if (plan_json)
-		plan_write(plan, false, from, to, &summary, plan_json);
+	tell(plan, telling, true, false, plan_json);
 	return 0;
+}
+
+static int make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
+		struct lb_error *error)
+{
+	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
+	bool nexthops = !next->borrowed || change->starting || lbd->replan_due_ms; /* looked up anew */
+	struct telling telling = { .from = lb_engine_generation(lbd->engine) };
+	__u64 times_ms[4] = { now_ms() };
+	int r = check(lbd, next, change, error);
+
+	if (r == 0)
+		r = prepare_nexthops(lbd, next, change, error);
+	times_ms[1] = now_ms();
+	if (r == 0)
+		r = plan_next(lbd, next, change, &plan, error);
+	times_ms[2] = now_ms();
+	if (r < 0)
+		return r;
+	r = judgement_make(&lbd->running, next, plan, &telling.judgement, error);
+	if (r == 0)
+		r = make_planned(lbd, next, change, plan, &telling, times_ms, plan_json, error);
+	judgement_done(&telling.judgement);
+	if (r == 0 && nexthops && !change->dry_run)
+		nexthops_report(lbd);
+	return r;
 }
 
 int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,

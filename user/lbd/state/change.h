@@ -16,13 +16,17 @@ struct change {
 	__u64 rollback_to;       /* generation that it goes back to; 0: it does not */
 	bool dry_run;
 	bool allow_ring_resize;
-	bool starting; /* interfaces may be missing, attachment is the caller's */
+	bool judged; /* what breaks connections wants allow_break */
+	bool allow_break;
+	const char *expect_plan; /* identity of the plan that was approved; NULL: none was */
+	bool starting;           /* interfaces may be missing, attachment is the caller's */
 };
 
 /*
  * Makes next the running state: checks it against the host, plans, records the generation, commits. On
  * success next is consumed (emptied) unless dry_run; on failure nothing changed and next is the caller's.
- * plan (may be NULL) gets the members of the answer's plan object.
+ * plan (may be NULL) gets the members of the answer's plan object; also with -ECANCELED: the word is missing,
+ * or the plan is not the one that was expected.
  */
 int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan,
 		struct lb_error *error);

@@ -63,6 +63,8 @@ static void write_service(const struct lb_plan_service *service, struct json *js
 	json_u64(json, "entries_at_risk", service->entries_at_risk);
 	json_bool(json, "breaks", service->breaks);
 	json_string(json, "why_breaks", service->why_breaks);
+	if (service->idle_timeout_s)
+		json_u64(json, "idle_timeout_s", service->idle_timeout_s);
 	json_string(json, "warning", service->warning);
 	json_array(json, "backends");
 	for (size_t i = 0; i < service->n_backends; i++) {
@@ -81,13 +83,13 @@ static void write_service(const struct lb_plan_service *service, struct json *js
 	json_object_end(json);
 }
 
-void plan_write(const struct lb_plan *plan, bool dry_run, __u64 from, __u64 to,
+void plan_write(const struct lb_plan *plan, bool applied, bool dry_run, __u64 from, __u64 to,
 		const struct plan_summary *summary, struct json *json)
 {
 	const struct lb_plan_service *services;
 	size_t n = lb_plan_services(plan, &services);
 
-	json_bool(json, "applied", !dry_run);
+	json_bool(json, "applied", applied);
 	json_bool(json, "dry_run", dry_run);
 	json_u64(json, "generation", to);
 	json_u64(json, "from_generation", from);

@@ -18,5 +18,5 @@ void plan_summarise(const struct lb_plan *plan, struct plan_summary *ret_summary
 size_t plan_bytes(const struct lb_plan *plan);
 
 /* Members of the plan object of docs/api.md. */
-void plan_write(const struct lb_plan *plan, bool dry_run, __u64 from, __u64 to,
+void plan_write(const struct lb_plan *plan, bool applied, bool dry_run, __u64 from, __u64 to,
 		const struct plan_summary *summary, struct json *json);

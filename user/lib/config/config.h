@@ -129,9 +129,6 @@ static inline void lb_config_freep(struct lb_config **config)
 	lb_config_free(*config);
 }
 
-/* Whether two services have the same backends in the same order. */
-bool lb_config_same_backends(const struct lb_config_service *a, const struct lb_config_service *b);
-
 /*
  * Reads a file (or a pipe, to its end) and parses it. Errors carry the file name in the text, with line and
  * column where the content is wrong: "weir.json:12:7: weight must be ...". Also any errno of open and read.

@@ -9,9 +9,10 @@
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
+#include <stdbool.h>
 #include <string.h>
 
-#include "config/config_read.h"
+#include "config/config_json.h"
 
 /* cJSON reads no more of a number. */
 #define NUMBER_LENGTH_MAX 63

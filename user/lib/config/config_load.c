@@ -190,30 +190,6 @@ __u32 lb_config_ring_size(size_t n_backends)
 	return size;
 }
 
-static bool same_check(const struct lb_config_check *a, const struct lb_config_check *b)
-{
-	return a == b || (a && b && memcmp(a, b, sizeof(*a)) == 0);
-}
-
-static bool same_backend(const struct lb_config_backend *a, const struct lb_config_backend *b)
-{
-	return a->weight == b->weight && a->tier == b->tier && same_check(a->check, b->check) &&
-	       a->state == b->state && a->mtu == b->mtu && a->server_id_bytes == b->server_id_bytes &&
-	       memcmp(a->server_id, b->server_id, sizeof(a->server_id)) == 0 &&
-	       lb_address_equal(&a->address, &b->address) && strcmp(a->name, b->name) == 0;
-}
-
-bool lb_config_same_backends(const struct lb_config_service *a, const struct lb_config_service *b)
-{
-	if (a->n_backends != b->n_backends)
-		return false;
-	for (size_t i = 0; i < a->n_backends; i++) {
-		if (!same_backend(&a->backends[i], &b->backends[i]))
-			return false;
-	}
-	return true;
-}
-
 /* --- names -----------------------------------------------------------------------------------------------
  */
 

@@ -45,6 +45,15 @@ int lb_reading_fail(struct lb_reading *reading, const struct lb_place *place, co
 /* Reads the tree into a zeroed configuration. 0, -EINVAL, -ENOMEM; the caller frees in any case. */
 int lb_config_read(struct lb_reading *reading, struct lb_config *config);
 
+/* --- config_write.c --------------------------------------------------------------------------------------
+ */
+
+/* The value of a key that is neither object nor list, as JSON; base: the structure that has it. Secrets are
+ * not shown, what is not given is null. Returns the buffer. */
+#define LB_CONFIG_VALUE_MAX 1024
+const char *lb_config_value(const struct lb_schema_key *key, const void *base,
+			    char buffer[LB_CONFIG_VALUE_MAX]);
+
 /* --- config_check.c --------------------------------------------------------------------------------------
  */
 

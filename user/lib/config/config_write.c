@@ -116,6 +116,22 @@ static void write_object(FILE *out, const struct lb_schema_key *keys, const void
 	fputc('}', out);
 }
 
+const char *lb_config_value(const struct lb_schema_key *key, const void *base,
+			    char buffer[LB_CONFIG_VALUE_MAX])
+{
+	FILE *out;
+
+	if (key->secret || !given(key, base))
+		return strcpy(buffer, key->secret ? "\"(secret)\"" : "null");
+	out = fmemopen(buffer, LB_CONFIG_VALUE_MAX, "w");
+	if (!out)
+		return strcpy(buffer, "\"(out of memory)\"");
+	write_value(out, key, base, 0);
+	fclose(out);
+	buffer[LB_CONFIG_VALUE_MAX - 1] = '\0';
+	return buffer;
+}
+
 int lb_config_write(const struct lb_config *config, FILE *out)
 {
 	write_object(out, lb_schema, config, 0);

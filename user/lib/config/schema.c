@@ -171,7 +171,10 @@ static const struct lb_schema_key service_keys[] = {
 	  .help = "What packets must have in common to go to the same backend. Changing it moves flows." },
 	{ .name = "idle_timeout_s", FIELD(idle_timeout_s), INTEGER(1, 32000, 900), .effect = LB_EFFECT_APPLY,
 	  .help = "Seconds without a packet after which a flow is taken to be over. A slot that was moved settles after that time, "
-		  "so keep it above the longest silence of your connections." },
+		  "so keep it above the longest silence of your connections. The default is far below the two hours of silence after which "
+		  "TCP's keepalives begin (RFC 1122) and that a NAT must bear (RFC 5382): a connection that is silent for longer breaks only if "
+		  "its slot moves, while every slot that waits costs each of its packets a look into the flow table, and a backend that drains is "
+		  "not free for as long. Give 7440 (2 h 4 min) where connections sleep for hours." },
 	{ .name = "learning_window_s", FIELD(learning_window_s), INTEGER(0, 3600, 30), .effect = LB_EFFECT_APPLY,
 	  .help = "Protocols without a handshake only (udp): seconds after a move during which a flow that is not known is taken to be old, "
 		  "and stays where it was." },
@@ -272,7 +275,7 @@ static const struct lb_schema_key api_keys[] = {
 const struct lb_schema_key lb_schema[] = {
 	{ .name = "version", .required = true, INTEGER(1, 1, 0), .effect = LB_EFFECT_APPLY,
 	  .help = "Version of this format." },
-	{ .name = "hash_seed", .required = true, FIELD(hash_seed), STRING(lb_format_seed), .effect = LB_EFFECT_MAPS,
+	{ .name = "hash_seed", .required = true, .secret = true, FIELD(hash_seed), STRING(lb_format_seed), .effect = LB_EFFECT_MAPS,
 	  .help = "A secret, the same on every balancer of a fleet: from it follow the rings and the slot of every flow, so that any balancer "
 		  "sends a flow where the others would. Changing it moves nearly every flow." },
 	{ .name = "interfaces", .required = true, ARRAY(interface_keys, interfaces, n_interfaces, 1, LB_PORTS_MAX),

@@ -66,6 +66,7 @@ struct lb_schema_key {
 	enum lb_schema_effect effect;
 	bool required;
 	bool power_of_two;
+	bool secret;   /* never shown */
 	size_t offset; /* in the object's structure; of an array: of its pointer, or of its first element */
 	size_t size;   /* bytes of the field, or of an array's element */
 	__s64 minimum; /* INTEGER: value. ARRAY: elements. */

@@ -52,8 +52,9 @@ struct lb_desired {
 	size_t n_overrides;
 	bool allow_ring_resize; /* the explicit word for changing ring_size on a live service so that flows
 				   move */
-	bool same_nexthops;     /* promise: no next hop has changed since the last commit. Saves a look-up
-				    for every backend there is; those of new backends are looked up still */
+	bool differs;       /* something is recorded that no table holds: the commit counts a generation */
+	bool same_nexthops; /* promise: no next hop has changed since the last commit. Saves a look-up
+				for every backend there is; those of new backends are looked up still */
 };
 
 /*
@@ -105,13 +106,17 @@ struct lb_plan_service {
 	enum lb_change change;
 	__u32 slots, slots_moved;
 	__u64 entries_at_risk;
-	bool breaks;            /* some established connection would break */
+	bool breaks; /* established connections would break, or all new ones be dropped: wants a word */
 	const char *why_breaks; /* a sentence or NULL */
+	__u32 idle_timeout_s;   /* slots move: a connection that is silent for longer may break; else 0 */
 	const char *warning;    /* what nobody may want although it breaks nothing: a sentence, or NULL */
 	const struct lb_plan_backend *backends;
 	size_t n_backends;
 };
 bool lb_plan_is_empty(const struct lb_plan *plan);
+/* Two plans are the same when they do the same for the same reasons: what backends and slots become and where
+ * packets will go, under which overrides. Not the configuration it came from: the caller adds that. */
+__u64 lb_plan_identity(const struct lb_plan *plan);
 size_t lb_plan_services(const struct lb_plan *plan,
 			const struct lb_plan_service **ret_services); /* changed ones */
 

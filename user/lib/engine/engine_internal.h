@@ -238,8 +238,10 @@ struct lb_plan {
 	struct lb_vip_layout layout;
 	struct lb_vip_item *items; /* owner: place in order; NULL unless new_layout */
 	bool needs_grace;
+	bool differs; /* lb_desired */
 	bool done;
 	__u64 hash_seed[LB_HASH_WORDS];
+	__u64 identity;
 	/* What the commit needs, from lb_engine_prepare(): */
 	bool prepared;
 	__u32 bank;
@@ -306,6 +308,13 @@ int lb_plan_nexthops_changed(const struct lb_engine *engine, const struct lb_ser
 int lb_plan_layout(struct lb_plan *plan, struct lb_error *error);
 __u64 lb_plan_records_digest(const struct lb_service *service);
 int lb_plan_effects(struct lb_plan *plan, struct lb_error *error);
+/* plan_judge.c */
+int lb_plan_breaks(struct lb_plan_service *effect, struct lb_service_change *change, const char *format, ...)
+	__attribute__((format(printf, 3, 4)));
+int lb_plan_judge(struct lb_plan *plan, struct lb_service_change *change, struct lb_plan_service *effect);
+void lb_plan_identify(struct lb_plan *plan);
+/* The weight that a member has in the ring; 0: it is not in it. */
+__u32 lb_member_ring_weight(const struct lb_member *member);
 const struct lb_override *lb_overrides_of(const struct lb_override *overrides, size_t n, const char *service,
 					  size_t *ret_n);
 

@@ -13,6 +13,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "config/config_diff.h"
+
 /* --- overrides ----------------------------------------------------------------------------------- */
 
 static int compare_overrides(const void *a, const void *b)
@@ -107,38 +109,6 @@ static bool same_overrides(const struct lb_plan *plan, const char *service)
 			return false;
 	}
 	return true;
-}
-
-/* --- what did not change ------------------------------------------------------------------------- */
-
-static bool same_service(const struct lb_config_service *a, const struct lb_config_service *b)
-{
-	if (a == b)
-		return true;
-	/* Name and key are the same, or the two would not be compared. */
-	if (a->forward != b->forward || a->algorithm != b->algorithm || a->ring_size != b->ring_size ||
-	    a->affinity != b->affinity || a->idle_timeout_s != b->idle_timeout_s ||
-	    a->learning_window_s != b->learning_window_s || a->echo != b->echo ||
-	    a->fragments != b->fragments || a->gue_port != b->gue_port || a->n_quic != b->n_quic ||
-	    a->n_backends != b->n_backends)
-		return false;
-	for (size_t i = 0; i < a->n_quic; i++) {
-		if (a->quic[i].rotation != b->quic[i].rotation ||
-		    a->quic[i].server_id_bytes != b->quic[i].server_id_bytes)
-			return false;
-	}
-	return lb_config_same_backends(a, b);
-}
-
-static bool same_prefix(const struct lb_prefix *a, const struct lb_prefix *b)
-{
-	return a->length == b->length && lb_address_equal(&a->address, &b->address);
-}
-
-static bool same_sources(const struct lb_config *a, const struct lb_config *b)
-{
-	return a == b || (same_prefix(&a->tunnel_source_v4, &b->tunnel_source_v4) &&
-			  same_prefix(&a->tunnel_source_v6, &b->tunnel_source_v6));
 }
 
 /* --- the plan as a whole ------------------------------------------------------------------------- */
@@ -261,7 +231,7 @@ static int plan_one(struct lb_plan *plan, const struct lb_desired *desired, bool
 			return lb_error_set(error, EINVAL, "service %s is there twice", config->name);
 		current->claimed = plan->engine->plan_serial;
 	}
-	if (current && current->config && sources_same && same_service(current->config, config) &&
+	if (current && current->config && sources_same && lb_config_same_service(current->config, config) &&
 	    same_overrides(plan, config->name)) {
 		r = desired->same_nexthops ? 0
 					   : lb_plan_nexthops_changed(plan->engine, current, plan->config);
@@ -334,7 +304,8 @@ static int reserve_regions(struct lb_plan *plan, struct lb_service_change *chang
 static int plan_all(struct lb_plan *plan, const struct lb_desired *desired, struct lb_error *error)
 {
 	const struct lb_engine *engine = plan->engine;
-	bool sources_same = engine->config && same_sources(engine->config, plan->config);
+	bool sources_same =
+		engine->config && lb_config_same_key(engine->config, plan->config, "tunnel_source");
 	int r = check_config(plan, error);
 
 	if (r == 0)
@@ -365,6 +336,7 @@ int lb_engine_plan(struct lb_engine *engine, const struct lb_desired *desired, s
 	plan->engine = engine;
 	plan->generation = engine->generation;
 	plan->config = desired->config;
+	plan->differs = desired->differs;
 	engine->plans++;
 	engine->plan_serial++;
 	plan->order = calloc(desired->config->n_services + 1, sizeof(*plan->order));
@@ -435,7 +407,7 @@ void lb_plan_free(struct lb_plan *plan)
 
 bool lb_plan_is_empty(const struct lb_plan *plan)
 {
-	return plan->n_effects == 0 && !plan->new_layout;
+	return plan->n_effects == 0 && !plan->new_layout && !plan->differs;
 }
 
 size_t lb_plan_services(const struct lb_plan *plan, const struct lb_plan_service **ret_services)

@@ -20,8 +20,5 @@ struct lb_build {
 
 int lb_build_out_of_memory(const struct lb_build *build);
 
-/* The weight that a member has in the ring; 0: it is not in it. */
-__u32 lb_member_ring_weight(const struct lb_member *member);
-
 /* Makes change->next with a member for every desired backend, and those that leave. */
 int lb_build_members(struct lb_build *build);

@@ -8,34 +8,12 @@
 
 #include <errno.h>
 #include <netinet/in.h>
-#include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
 
 static __u64 entries_of(const struct lb_engine *engine, const struct lb_member *member)
 {
 	return lb_count_of(&member->entries, engine->sweep.done);
-}
-
-/* The first reason is the one that is told. */
-static int __attribute__((format(printf, 3, 4)))
-breaks(struct lb_plan_service *effect, struct lb_service_change *change, const char *format, ...)
-{
-	va_list arguments;
-	int r;
-
-	effect->breaks = true;
-	if (change->why)
-		return 0;
-	va_start(arguments, format);
-	r = vasprintf(&change->why, format, arguments);
-	va_end(arguments);
-	if (r < 0) {
-		change->why = NULL;
-		return -ENOMEM;
-	}
-	effect->why_breaks = change->why;
-	return 0;
 }
 
 /* The backend at an index before the change, if it is the same one. */
@@ -81,8 +59,8 @@ static int tell_backend(const struct lb_plan *plan, struct lb_service_change *ch
 	view->flows_at_risk = before->slots_cur || before->slots_base || view->entries_at_risk;
 	effect->entries_at_risk += view->entries_at_risk;
 	if (after && view->flows_at_risk)
-		return breaks(effect, change, "backend %s goes down: its connections are lost",
-			      lb_plan_member_name(plan, before));
+		return lb_plan_breaks(effect, change, "backend %s goes down: its connections are lost",
+				      lb_plan_member_name(plan, before));
 	return 0;
 }
 
@@ -133,29 +111,31 @@ static int tell_service(struct lb_plan *plan, struct lb_service_change *change,
 	effect->change = !current ? LB_CHANGE_ADD : !next ? LB_CHANGE_REMOVE : LB_CHANGE_MODIFY;
 	effect->slots = lb_service_slots(next ? next : current);
 	effect->slots_moved = change->slots_moved;
-	if (next && change->target && change->target[0] == LB_INDEX_NONE)
-		effect->warning =
-			"no backend is active with a weight above 0: new connections will be dropped";
+	effect->idle_timeout_s = next && change->slots_moved ? next->config->idle_timeout_s : 0;
 	r = tell_backends(plan, change, effect);
+	if (r == 0)
+		r = lb_plan_judge(plan, change, effect);
 	if (r < 0 || !current)
 		return r;
 	if (!next) {
 		effect->entries_at_risk = entries;
-		return breaks(effect, change, "service %s goes away, and its connections with it",
-			      current->name);
+		return lb_plan_breaks(effect, change, "service %s goes away, and its connections with it",
+				      current->name);
 	}
 	if ((current->vip.flags ^ next->vip.flags) & affinity) {
 		effect->entries_at_risk = entries;
-		return breaks(effect, change,
-			      "affinity changes: flows are hashed in another way, and most of them move");
+		return lb_plan_breaks(
+			effect, change,
+			"affinity changes: flows are hashed in another way, and most of them move");
 	}
 	if (change->slots_at_risk)
-		r = breaks(effect, change, "a smaller ring: the flows of %u slots move",
-			   change->slots_at_risk);
+		r = lb_plan_breaks(effect, change, "a smaller ring: the flows of %u slots move",
+				   change->slots_at_risk);
 	if (r == 0 && change->slots_moved && next->key.protocol != IPPROTO_TCP &&
 	    !next->config->learning_window_s)
-		r = breaks(effect, change, "learning_window_s is 0: the flows of %u slots move at once",
-			   change->slots_moved);
+		r = lb_plan_breaks(effect, change,
+				   "learning_window_s is 0: the flows of %u slots move at once",
+				   change->slots_moved);
 	return r;
 }
 
@@ -173,5 +153,6 @@ int lb_plan_effects(struct lb_plan *plan, struct lb_error *error)
 		if (tell_service(plan, change, &plan->effects[plan->n_effects++]) < 0)
 			return lb_error_set(error, ENOMEM, "out of memory");
 	}
+	lb_plan_identify(plan);
 	return 0;
 }

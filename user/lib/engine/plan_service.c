@@ -11,6 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/config_diff.h"
 #include "net/header.h"
 
 int lb_build_out_of_memory(const struct lb_build *build)
@@ -397,18 +398,15 @@ static void build_vip(struct lb_build *build)
 		vip->quic[i] = (__u8)LB_QUIC(service->quic[i].rotation, service->quic[i].server_id_bytes);
 	if (current &&
 	    (vip->flags != current->vip.flags || vip->source_mask_v4 != current->vip.source_mask_v4 ||
-	     vip->source_mask_v6 != current->vip.source_mask_v6 || vip->gue_port != current->vip.gue_port))
+	     vip->source_mask_v6 != current->vip.source_mask_v6 || vip->gue_port != current->vip.gue_port ||
+	     memcmp(vip->quic, current->vip.quic, sizeof(vip->quic)) != 0))
 		build->change->visible = true;
 }
 
 /* What the agent alone needs to know of a service. */
 static bool attributes_differ(const struct lb_service *current, const struct lb_config_service *config)
 {
-	const struct lb_config_service *before = current->config;
-
-	return before && (before->idle_timeout_s != config->idle_timeout_s ||
-			  before->learning_window_s != config->learning_window_s ||
-			  before->algorithm != config->algorithm || before->forward != config->forward);
+	return current->config && !lb_config_same_service(current->config, config);
 }
 
 static int take_id(struct lb_build *build)

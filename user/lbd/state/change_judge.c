@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The comparison of configurations, told for people and programs. What it costs is bounded: a change of
+ * everything is counted to its end, and told in its first part.
+ */
+#include "lbd/state/change_judge.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <xxhash.h>
+
+#include "config/config_diff.h"
+#include "lbd/state/change.h"
+
+/* --- changes ---------------------------------------------------------------------------------------------
+ */
+
+struct telling {
+	struct judgement *judgement;
+	const struct desired *to;
+};
+
+/* A value of the file that an operator's word hides. */
+static void write_note(const struct telling *telling, const struct lb_difference *difference,
+		       struct json *json)
+{
+	const char *key = difference->key->name;
+	enum lb_word_key said = strcmp(key, "weight") == 0 ? LB_WORD_WEIGHT : LB_WORD_STATE;
+	char value[LB_WORD_TEXT_MAX];
+	const struct lb_word *word;
+
+	if (!difference->service || !difference->backend || difference->kind != LB_DIFFERENCE_VALUE ||
+	    (said == LB_WORD_STATE && strcmp(key, "state") != 0))
+		return;
+	word = lb_words_find(&telling->to->words, difference->service->name, difference->backend->name, said);
+	if (word)
+		json_format(json, "note", "an override hides it: the %s stays %s", key,
+			    lb_word_text(word, value));
+}
+
+static void write_change(const struct telling *telling, const struct lb_difference *difference)
+{
+	static const char *const kinds[] = { [LB_DIFFERENCE_VALUE] = "modify",
+					     [LB_DIFFERENCE_ADDED] = "add",
+					     [LB_DIFFERENCE_REMOVED] = "remove" };
+	struct json *json = &telling->judgement->changes;
+
+	json_object(json, NULL);
+	json_string(json, "path", difference->path);
+	json_string(json, "change", kinds[difference->kind]);
+	if (difference->kind == LB_DIFFERENCE_VALUE) {
+		json_raw(json, "from", difference->from, strlen(difference->from));
+		json_raw(json, "to", difference->to, strlen(difference->to));
+	}
+	json_string(json, "effect", lb_schema_effect_name(difference->effect));
+	json_string(json, "when", lb_schema_effect_text(difference->effect));
+	write_note(telling, difference, json);
+	json_object_end(json);
+}
+
+/* What comes in by an interface is lost with it, and while its program is taken off and put on again. */
+static void judge_interface(struct judgement *judgement, const struct lb_difference *difference)
+{
+	int length = (int)strcspn(difference->path, "]") + 1;
+
+	if (strncmp(difference->path, "interfaces[", 11) != 0 || judgement->why_breaks[0])
+		return;
+	if (difference->kind == LB_DIFFERENCE_REMOVED)
+		snprintf(judgement->why_breaks, sizeof(judgement->why_breaks),
+			 "%.*s goes: packets that come in by it are no longer forwarded", length,
+			 difference->path);
+	else if (strcmp(difference->key->name, "xdp_mode") == 0)
+		snprintf(judgement->why_breaks, sizeof(judgement->why_breaks),
+			 "%.*s changes its xdp_mode: the program is detached for a moment, and packets of "
+			 "that "
+			 "moment are not forwarded",
+			 length, difference->path);
+}
+
+static int on_difference(void *context, const struct lb_difference *difference)
+{
+	struct telling *telling = context;
+	struct judgement *judgement = telling->judgement;
+	size_t at = strlen(judgement->paths), room = sizeof(judgement->paths) - at;
+
+	judge_interface(judgement, difference);
+	if (judgement->n++ < JUDGEMENT_TOLD_MAX)
+		write_change(telling, difference);
+	if (strlen(difference->path) + 2 < room)
+		snprintf(judgement->paths + at, room, "%s%s", at ? " " : "", difference->path);
+	return judgement->changes.failed ? -ENOMEM : 0;
+}
+
+static int differs(void *context, const struct lb_difference *difference)
+{
+	return 1;
+}
+
+bool judgement_differs(const struct desired *from, const struct desired *to)
+{
+	return from->config && (!lb_words_equal(&from->words, &to->words) ||
+				lb_config_diff(from->config, to->config, differs, NULL));
+}
+
+/* --- identity --------------------------------------------------------------------------------------------
+ */
+
+static __u64 mix(__u64 identity, const void *bytes, size_t length)
+{
+	return XXH3_64bits_withSeed(bytes, length, identity);
+}
+
+static void identify(const struct desired *from, const struct desired *to, const struct lb_plan *plan,
+		     char ret_identity[17])
+{
+	__u64 identity = lb_plan_identity(plan);
+
+	identity = mix(identity, from->digest, strlen(from->digest) + 1);
+	identity = mix(identity, to->digest, strlen(to->digest) + 1);
+	snprintf(ret_identity, 17, "%016llx", identity);
+}
+
+/* --- judgement -------------------------------------------------------------------------------------------
+ */
+
+int judgement_make(const struct desired *from, const struct desired *to, const struct lb_plan *plan,
+		   struct judgement *ret, struct lb_error *error)
+{
+	struct telling telling = { ret, to };
+	int r;
+
+	*ret = (struct judgement){};
+	identify(from, to, plan, ret->identity);
+	if (!from->config)
+		return 0;
+	ret->overrides = !lb_words_equal(&from->words, &to->words);
+	r = lb_config_diff(from->config, to->config, on_difference, &telling);
+	if (r == 0)
+		return 0;
+	judgement_done(ret);
+	return lb_error_set(error, ENOMEM, "out of memory");
+}
+
+void judgement_done(struct judgement *judgement)
+{
+	json_done(&judgement->changes);
+}
+
+/* Names, numbers and commas around what is counted below. */
+#define AROUND_BYTES 256
+
+size_t judgement_bytes(const struct judgement *judgement)
+{
+	return judgement->changes.length + 2 * sizeof(judgement->why_breaks) + AROUND_BYTES;
+}
+
+void judgement_write(const struct judgement *judgement, struct json *json)
+{
+	json_string(json, "plan", judgement->identity);
+	json_string(json, "why_breaks", judgement->why_breaks[0] ? judgement->why_breaks : NULL);
+	json_u64(json, "changes_total", judgement->n);
+	json_array(json, "changes");
+	if (judgement->changes.length)
+		json_raw(json, NULL, judgement->changes.text, judgement->changes.length);
+	json_array_end(json);
+}

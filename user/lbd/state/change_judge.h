@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * What a change of what is wanted is, key by key: told with the plan, and judged for what no plan of services
+ * sees (interfaces). Also the identity of the whole, by which what was approved is what is done.
+ */
+#pragma once
+
+#include <linux/types.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "lbd/api/json.h"
+
+struct desired;
+struct lb_error;
+struct lb_plan;
+
+/* Changes that are told one by one. */
+#define JUDGEMENT_TOLD_MAX 1000u
+
+struct judgement {
+	struct json changes;  /* the told ones, elements of a JSON array; owned */
+	size_t n;             /* of all */
+	bool overrides;       /* they differ, too */
+	char why_breaks[256]; /* a sentence; empty: nothing breaks besides what the plan of the services says
+			       */
+	char paths[192];      /* of the first ones, for the log */
+	char identity[17];    /* hexadecimal */
+};
+
+/* from: what runs; without configuration nothing is compared. 0 or -ENOMEM with *error; judgement_done(). */
+int judgement_make(const struct desired *from, const struct desired *to, const struct lb_plan *plan,
+		   struct judgement *ret, struct lb_error *error);
+void judgement_done(struct judgement *judgement);
+
+/* Whether something is recorded of the change that was not before. */
+bool judgement_differs(const struct desired *from, const struct desired *to);
+
+/* The members "plan", "changes", "changes_total" and "why_breaks" of the plan object; room they need at most.
+ */
+void judgement_write(const struct judgement *judgement, struct json *json);
+size_t judgement_bytes(const struct judgement *judgement);
