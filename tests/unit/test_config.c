@@ -257,6 +257,8 @@ static void assert_same(const struct lb_config *a, const struct lb_config *b)
 		assert_same_service(&a->services[i], &b->services[i]);
 	x.interfaces = y.interfaces = NULL;
 	x.services = y.services = NULL;
+	assert_int_equal(a->n_sources, b->n_sources);
+	x.sources = y.sources = NULL;
 	assert_memory_equal(&x, &y, sizeof(x));
 }
 

@@ -476,7 +476,7 @@ static void test_text(void **state)
 	(void)state;
 	setup(&f);
 	f.backends[0].state = LB_STATE_DOWN;
-	f.service.source = "kube";
+	strcpy(f.service.source, "kube");
 	say(&f, "b0", LB_WORD_STATE, DRAIN, 0);
 	assert_int_equal(judge(&f, LB_ORIGIN_HEALTH, 0, DRAIN, 125), 1);
 	resolve(&f, 0, &effective);

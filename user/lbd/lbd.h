@@ -18,6 +18,7 @@
 #include "lbd/kernel/maps.h"
 #include "lbd/kernel/netlink.h"
 #include "lbd/state/intent_state.h"
+#include "lbd/state/sources_state.h"
 #include "lbd/state/store.h"
 #include "lbd/stats/stats.h"
 
@@ -51,7 +52,8 @@ struct lbd_options {
 
 /* What is to be running, and where it came from. */
 struct desired {
-	struct lb_config *config; /* owned, unless borrowed */
+	struct lb_config *config; /* with what sources bring; owned, unless borrowed */
+	struct lb_config *file;   /* without that; owned, unless borrowed; NULL: there is no difference */
 	char *text; /* as it was given; owned. NULL for what runs: it is in the store, see running_text() */
 	bool borrowed; /* config is the running one */
 	size_t length;
@@ -107,6 +109,7 @@ struct lbd {
 	const struct lb_config *planning; /* whose next hops the engine asks for */
 	struct desired running;
 	struct lbd_intent intent;
+	struct lbd_sources sources;
 	char recorded_config[STORE_DIGEST]; /* of the newest record */
 	__u64 recorded_generation;
 	enum record_kind recorded_kind;
@@ -115,6 +118,8 @@ struct lbd {
 
 	sd_event_source *wanted;       /* timer: causes are to be planned for */
 	unsigned int causes;           /* CAUSE_*, of change.h */
+	__u64 wanted_due_ms;           /* 0: none is due */
+	__u64 wanted_cost_ms;          /* of the last one */
 	sd_event_source *replan;       /* timer: next hops changed */
 	__u64 replan_due_ms;           /* 0: none is due */
 	__u64 replan_cost_ms;          /* of the last one */

@@ -37,6 +37,7 @@
 #include "lbd/sweeper.h"
 #include "lbd/state/intent.h"
 #include "lbd/state/intent_change.h"
+#include "lbd/state/sources.h"
 #include "lbd/verify.h"
 
 static void desired_donep(struct desired *desired)
@@ -363,6 +364,8 @@ static int open_state(struct lbd *lbd, struct record *ret_newest, struct lb_erro
 	store->context = lbd;
 	snprintf(store->bpffs, sizeof(store->bpffs), "%s", lbd->maps.directory);
 	r = store_open(store, lbd->options.state_directory, error);
+	if (r == 0 && sources_start(lbd) < 0)
+		r = lb_error_set(error, ENOMEM, "out of memory");
 	return r < 0 ? r : store_recover(store, maps_generation(&lbd->maps), ret_newest, error);
 }
 
@@ -441,6 +444,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	grace_close(&lbd->grace);
 	maps_close(&lbd->maps);
 	intent_done(lbd);
+	sources_done(lbd);
 	desired_done(&lbd->running);
 	store_close(&lbd->store);
 	stats_carry_done(&lbd->carry);

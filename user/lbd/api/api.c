@@ -7,13 +7,22 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "lbd/api/body.h"
 #include "lbd/api/metrics.h"
 #include "lbd/log.h"
+#include "lbd/state/change.h"
 #include "lbd/sweeper.h"
 
 #define SMALL_BODY (64u << 10)
+/* Of sources, whose helpers are trusted with less than operators. */
+#define SERVICE_BODY (4u << 20)
+#define WHOLE_BODY   (32u << 20)
+
+/* What the helper of a source may ask: what only tells; nothing; what is of the source that the path names.
+ */
+enum access { ACCESS_BY_METHOD, ACCESS_NEVER, ACCESS_OWN };
 
 /* '*' stands for one part of the path: the service's name, then the backend's. */
 static const struct route {
@@ -24,6 +33,7 @@ static const struct route {
 	const char *query; /* see query_check(); NULL: nothing */
 	bool monitor;      /* the monitor socket has it as well */
 	bool heavy;        /* it waits for its turn */
+	enum access access;
 } routes[] = {
 	{ "GET", "/v1/version", 0, api_version, .monitor = true },
 	{ "GET", "/v1/status", 0, api_status, .monitor = true },
@@ -36,7 +46,7 @@ static const struct route {
 	{ "POST", "/v1/leave", 0, api_leave, .heavy = true },
 	{ "POST", "/v1/join", 0, api_join, .heavy = true },
 	{ "GET", "/v1/generations", 0, api_generations },
-	{ "GET", "/v1/config", 0, api_config, .heavy = true },
+	{ "GET", "/v1/config", 0, api_config, .heavy = true, .access = ACCESS_NEVER }, /* it has hash_seed */
 	{ "GET", "/v1/services", 0, api_services, .monitor = true },
 	{ "GET", "/v1/services/*", 0, api_service, .monitor = true },
 	{ "GET", "/v1/services/*/ring", 0, api_ring, "dump?", .heavy = true },
@@ -50,7 +60,16 @@ static const struct route {
 	{ "GET", "/v1/health", 0, api_health },
 	{ "GET", "/v1/health/*", 0, api_health },
 	{ "GET", "/v1/health/*/*", 0, api_health },
-	{ "GET", "/v1/capture", 0, api_capture, "count seconds service backend flow drops?" },
+	{ "GET", "/v1/capture", 0, api_capture, "count seconds service backend flow drops?",
+	  .access = ACCESS_NEVER },
+	{ "GET", "/v1/sources", 0, api_sources },
+	{ "GET", "/v1/sources/*", 0, api_source },
+	{ "PUT", "/v1/sources/*", WHOLE_BODY, api_source_put_whole, "revision allow_loss?", .heavy = true,
+	  .access = ACCESS_OWN },
+	{ "PUT", "/v1/sources/*/services/*", SERVICE_BODY, api_source_put, "revision allow_loss?",
+	  .heavy = true, .access = ACCESS_OWN },
+	{ "DELETE", "/v1/sources/*/services/*", 0, api_source_delete, "revision allow_loss?", .heavy = true,
+	  .access = ACCESS_OWN },
 	{ "POST", "/v1/explain", SMALL_BODY, api_explain },
 };
 
@@ -102,6 +121,8 @@ static unsigned int status_of(int code)
 	case EADDRINUSE:
 	case ENODEV:
 		return 400;
+	case EPERM:
+		return 403;
 	case ESRCH:
 		return 404;
 	case EBUSY:
@@ -157,6 +178,35 @@ static void fail(struct api_call *call, int code, struct lb_error *error)
 			   call->request->path, error->text);
 }
 
+/*
+ * The helper of a source may read, and write under its own name; the others may do all but speak for a
+ * source: that is for root and for the agent's own user.
+ */
+static int authorise(const struct lbd *lbd, const struct http_request *request, const struct route *route,
+		     const char *name, struct lb_error *error)
+{
+	__u32 uid = request->peer.uid;
+	const struct lb_config *file = desired_file(&lbd->running);
+	const struct lb_config_source *source = file ? lb_source_of_uid(file, uid) : NULL;
+
+	/* Until something runs it is not known who is a source. */
+	if (!file && uid != 0 && uid != geteuid() && strcmp(route->method, "GET") != 0)
+		return lb_error_set(error, EPERM, "nothing runs yet: ask again");
+	if (source) {
+		if (route->access == ACCESS_OWN && strcmp(source->name, name) == 0)
+			return 0;
+		if (route->access == ACCESS_BY_METHOD && strcmp(route->method, "GET") == 0)
+			return 0;
+		return lb_error_set(error, EPERM,
+				    "uid %u is source %s: it may read, and write under "
+				    "/v1/sources/%s",
+				    uid, source->name, source->name);
+	}
+	if (route->access != ACCESS_OWN || uid == 0 || uid == geteuid())
+		return 0;
+	return lb_error_set(error, EPERM, "uid %u is not source %s", uid, name);
+}
+
 static void answer_call(void *context, const struct http_request *request, struct http_answer *answer)
 {
 	struct api_call call = {
@@ -176,6 +226,10 @@ static void answer_call(void *context, const struct http_request *request, struc
 		else
 			lb_error_set(&error, ESRCH, "there is nothing at %s: see docs/api.md", request->path);
 		http_error(answer, known ? 405 : 404, &error, NULL);
+		return;
+	}
+	if (authorise(call.lbd, request, route, names[0], &error) < 0) {
+		fail(&call, EPERM, &error);
 		return;
 	}
 	memcpy(call.service, names[0], sizeof(call.service));

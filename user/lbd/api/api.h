@@ -42,9 +42,10 @@ api_verb api_version, api_status;                                        /* api_
 api_verb api_apply, api_diff, api_rollback, api_generations, api_config; /* api_change.c */
 api_verb api_reload;                                                     /* api_change.c */
 api_verb api_patch;                                                      /* api_override.c */
-api_verb api_services, api_service, api_backends, api_ring;              /* api_services.c */
-api_verb api_stats, api_drops, api_flows, api_events;                    /* api_stats.c */
-api_verb api_leave, api_join;                                            /* api_announce.c */
-api_verb api_capture;                                                    /* api_capture.c */
-api_verb api_health;                                                     /* api_health.c */
-api_verb api_explain;                                                    /* api_explain.c */
+api_verb api_sources, api_source, api_source_put, api_source_put_whole, api_source_delete; /* api_sources.c */
+api_verb api_services, api_service, api_backends, api_ring; /* api_services.c */
+api_verb api_stats, api_drops, api_flows, api_events;       /* api_stats.c */
+api_verb api_leave, api_join;                               /* api_announce.c */
+api_verb api_capture;                                       /* api_capture.c */
+api_verb api_health;                                        /* api_health.c */
+api_verb api_explain;                                       /* api_explain.c */

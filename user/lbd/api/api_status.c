@@ -17,6 +17,8 @@
 #include "lbd/announce/announce.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
+#include "lbd/state/change.h"
+#include "lbd/state/sources.h"
 #include "lbd/state/words_json.h"
 #include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/nexthops.h"
@@ -283,6 +285,28 @@ static void warn_ring_sizes(struct lbd *lbd, struct json *json)
 			first, have, fresh, n);
 }
 
+/* A helper that lives says something every now and then, if only that nothing has changed. */
+#define SILENT_S 60u
+static void warn_sources(struct lbd *lbd, struct json *json)
+{
+	const struct lb_config *file = desired_file(&lbd->running);
+
+	for (size_t i = 0; i < file->n_sources; i++) {
+		__u64 silent_s = source_silent_s(lbd, file->sources[i].name);
+
+		if (silent_s >= SILENT_S)
+			json_format(json, NULL, "source %s is silent for %llu s: what it said last goes on",
+				    file->sources[i].name, silent_s);
+	}
+	if (lbd->sources.n_hidden)
+		json_format(json, NULL,
+			    "%zu services of sources do not run: the configuration leaves them no room "
+			    "(GET /v1/sources/NAME)",
+			    lbd->sources.n_hidden);
+	if (lbd->sources.error[0])
+		json_format(json, NULL, "what sources want does not run: %s", lbd->sources.error);
+}
+
 static void write_warnings(struct lbd *lbd, struct json *json)
 {
 	const struct lb_config_limits *limits = &lbd->running.config->limits;
@@ -315,6 +339,7 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 	warn_unresolved(lbd, json);
 	warn_local(lbd, json);
 	host_addresses_warn(lbd, json);
+	warn_sources(lbd, json);
 	warn_narrow(lbd, json);
 	warn_empty(lbd, json);
 	warn_ring_sizes(lbd, json);
@@ -367,6 +392,7 @@ int api_status(struct api_call *call, struct lb_error *error)
 	json_u64(json, "backends", overview.backends);
 	json_u64(json, "overrides", lbd->running.words.n);
 	write_overrides(lbd, json);
+	sources_write(lbd, json);
 	json_u64(json, "unsettled_slots", overview.unsettled);
 	if (overview.since_s)
 		json_u64(json, "unsettled_since_s", now_s > overview.since_s ? now_s - overview.since_s : 0);

@@ -189,7 +189,7 @@ static bool wants_health(const struct lb_config *config, const struct lb_config_
 
 static __u64 tenant_of(const struct lb_config_service *service)
 {
-	return service->source ? XXH3_64bits(service->source, strlen(service->source)) | 1 : 0;
+	return service->source[0] ? XXH3_64bits(service->source, strlen(service->source)) | 1 : 0;
 }
 
 static struct health_service *build_service(struct health *health, const struct lb_config *config,

@@ -22,6 +22,7 @@
 #include "lbd/kernel/nexthops.h"
 #include "lbd/log.h"
 #include "lbd/state/intent.h"
+#include "lbd/state/sources_store.h"
 #include "lbd/state/words.h"
 #include "lbd/notify.h"
 #include "lbd/state/change_judge.h"
@@ -31,76 +32,6 @@
 static void plan_freep(struct lb_plan **plan)
 {
 	lb_plan_free(*plan);
-}
-
-void desired_done(struct desired *desired)
-{
-	if (!desired->borrowed) {
-		lb_config_free(desired->config);
-		free(desired->text);
-	}
-	lb_words_done(&desired->words);
-	memset(desired, 0, sizeof(*desired));
-}
-
-int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error)
-{
-	struct desired copy = *from;
-
-	if (lb_words_copy(&from->words, &copy.words) < 0)
-		return lb_error_set(error, ENOMEM, "out of memory");
-	copy.text = NULL;
-	copy.borrowed = true;
-	*ret_desired = copy;
-	return 0;
-}
-
-int desired_from_text(const struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,
-		      struct lb_error *error)
-{
-	struct desired desired = {};
-	int r = lb_config_parse(text, length, &desired.config, error);
-
-	if (r < 0)
-		return r;
-	desired.text = malloc(length + 1);
-	if (!desired.text) {
-		desired_done(&desired);
-		return lb_error_set(error, ENOMEM, "out of memory");
-	}
-	memcpy(desired.text, text, length);
-	desired.text[length] = '\0';
-	desired.length = length;
-	store_digest(text, length, desired.digest);
-	memcpy(desired.file_digest, lbd->running.file_digest, sizeof(desired.file_digest));
-	if (lb_words_copy(&lbd->running.words, &desired.words) < 0) {
-		desired_done(&desired);
-		return lb_error_set(error, ENOMEM, "out of memory");
-	}
-	words_filter(&desired.words, desired.config);
-	*ret_desired = desired;
-	return 0;
-}
-
-int running_text(const struct lbd *lbd, char **ret_text, size_t *ret_length, struct lb_error *error)
-{
-	_cleanup_(freep) char *text = NULL;
-	size_t length;
-	FILE *out;
-	int r;
-
-	if (store_get_config(&lbd->store, lbd->running.digest, ret_text, ret_length, NULL) == 0)
-		return 0;
-	out = open_memstream(&text, &length);
-	if (!out)
-		return lb_error_set(error, ENOMEM, "out of memory");
-	r = lb_config_write(lbd->running.config, out);
-	if (fclose(out) != 0 || r < 0)
-		return lb_error_set(error, ENOMEM, "out of memory");
-	*ret_text = text;
-	*ret_length = length;
-	text = NULL;
-	return 0;
 }
 
 /* The stored text of what runs is gone from the state directory: another one comes in its place. */
@@ -156,7 +87,7 @@ static int record_write(struct lbd *lbd, const struct desired *next, const struc
 		.kind = change->record,
 		.rollback_to = change->rollback_to,
 		.time_s = time(NULL),
-		.services = next->config->n_services,
+		.services = desired_file(next)->n_services,
 		.words = next->words,
 	};
 	int r;
@@ -245,6 +176,28 @@ static int commit(struct lbd *lbd, struct desired *next, const struct change *ch
 	return 0;
 }
 
+static void on_forgotten(void *context, const struct lb_source_service *service)
+{
+	struct lbd *lbd = context;
+
+	sources_remove_file(&lbd->store, service->service.source, service->service.name);
+}
+
+/* The configuration may list other sources now, or leave their services less room. */
+static void settle_sources(struct lbd *lbd)
+{
+	size_t gone = lb_sources_forget(&lbd->sources.list, desired_file(&lbd->running), on_forgotten, lbd);
+	size_t hidden = lb_sources_mark(&lbd->sources.list, lbd->running.config);
+
+	if (gone)
+		events_add(&lbd->events, LOG_LEVEL_NOTICE, "source",
+			   "services=%zu are forgotten: the configuration does not list their source", gone);
+	if (hidden != lbd->sources.n_hidden)
+		events_add(&lbd->events, LOG_LEVEL_WARNING, "source",
+			   "hidden=%zu services of sources: the configuration leaves them no room", hidden);
+	lbd->sources.n_hidden = hidden;
+}
+
 /* next becomes what runs; the engine no longer refers to what ran. */
 static void take_over(struct lbd *lbd, struct desired *next)
 {
@@ -259,6 +212,7 @@ static void take_over(struct lbd *lbd, struct desired *next)
 	free(lbd->running.text);
 	lbd->running.text = NULL;
 	memset(next, 0, sizeof(*next));
+	settle_sources(lbd);
 }
 
 static int check(struct lbd *lbd, const struct desired *next, const struct change *change,
@@ -330,7 +284,7 @@ static int prepare_nexthops(struct lbd *lbd, const struct desired *next, const s
 
 	if (!next->borrowed || change->starting)
 		r = netlink_want(&lbd->netlink, next->config, lbd->engine, error);
-	if (r == 0 && !change->dry_run) {
+	if (r == 0 && !change->dry_run && !change->background) {
 		netlink_keep(&lbd->netlink);
 		netlink_settle(&lbd->netlink, SETTLE_MS);
 	}
@@ -341,7 +295,7 @@ static int prepare_nexthops(struct lbd *lbd, const struct desired *next, const s
 static int carry_out(struct lbd *lbd, struct desired *next, const struct change *change, struct lb_plan *plan,
 		     struct lb_error *error)
 {
-	bool interfaces = !next->borrowed && !change->starting;
+	bool interfaces = !next->borrowed && !change->starting && !change->background;
 	int r = interfaces ? interfaces_attach(lbd, next->config, error) : 0;
 
 	if (r == 0)
@@ -417,7 +371,8 @@ static int make_planned(struct lbd *lbd, struct desired *next, const struct chan
 	/* The ring of a large service alone takes some MiB to make. */
 	lbd->trim_s = TRIM_S;
 	netlink_keep(&lbd->netlink);
-	log_change(lbd, change, telling, times_ms);
+	if (!change->background || !lb_plan_is_empty(plan))
+		log_change(lbd, change, telling, times_ms);
 	lbd_notify_status(lbd);
 	/* Last: packets see the change the sooner. */
 	tell(plan, telling, true, false, plan_json);
@@ -489,15 +444,20 @@ int change_nexthops(struct lbd *lbd, struct lb_error *error)
 /* --- what changed besides --------------------------------------------------------------------------------
  */
 
-#define DEBOUNCE_MS 5u /* in which verdicts of one burst come together */
+#define DEBOUNCE_MS 5u   /* in which verdicts of one burst come together */
+#define SOURCE_MS   100u /* and what sources send */
 #define RETRY_MS    2000u
 
 static int on_wanted(sd_event_source *source, uint64_t usec, void *context);
 
 static void wake_in(struct lbd *lbd, __u64 delay_ms)
 {
-	__u64 due_us = (now_ms() + delay_ms) * 1000;
+	__u64 due_ms = now_ms() + delay_ms, due_us = due_ms * 1000;
 	int r;
+
+	if (lbd->wanted_due_ms && lbd->wanted_due_ms <= due_ms)
+		return;
+	lbd->wanted_due_ms = due_ms;
 
 	if (!lbd->wanted) {
 		r = sd_event_add_time(lbd->event, &lbd->wanted, CLOCK_MONOTONIC, due_us, 1000, on_wanted,
@@ -511,8 +471,32 @@ static void wake_in(struct lbd *lbd, __u64 delay_ms)
 		log_error("event=timer error=\"%s\"", strerror(-r));
 }
 
+/* The same configuration, with what its sources want now. */
+static int change_sources(struct lbd *lbd, struct lb_error *error)
+{
+	static const struct change change = {
+		.cause = "sources", .kind = "source", .record = RECORD_OPERATOR, .background = true
+	};
+	struct desired next = { .length = lbd->running.length };
+	int r = lb_config_copy(desired_file(&lbd->running), &next.config);
+
+	if (r < 0 || lb_words_copy(&lbd->running.words, &next.words) < 0) {
+		desired_done(&next);
+		return lb_error_set(error, ENOMEM, "out of memory");
+	}
+	memcpy(next.digest, lbd->running.digest, sizeof(next.digest));
+	memcpy(next.file_digest, lbd->running.file_digest, sizeof(next.file_digest));
+	r = desired_merge_sources(lbd, &next, error);
+	if (r == 0) {
+		words_filter(&next.words, next.config);
+		r = change_make(lbd, &next, &change, NULL, error);
+	}
+	desired_done(&next);
+	return r;
+}
+
 /* Plans what runs anew, with what has changed around it. */
-static int plan_wanted(struct lbd *lbd, struct lb_error *error)
+static int change_health(struct lbd *lbd, struct lb_error *error)
 {
 	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
 	static const struct change change = { .cause = "health" };
@@ -527,25 +511,46 @@ static int plan_wanted(struct lbd *lbd, struct lb_error *error)
 	return r;
 }
 
+static int plan_wanted(struct lbd *lbd, unsigned int causes, struct lb_error *error)
+{
+	int r;
+
+	if (!(causes & CAUSE_SOURCE))
+		return change_health(lbd, error);
+	sources_save(&lbd->store, &lbd->sources.list, lbd->sources.absent);
+	lbd->sources.absent = false;
+	r = change_sources(lbd, error);
+	snprintf(lbd->sources.error, sizeof(lbd->sources.error), "%s", r < 0 ? error->text : "");
+	lbd->sources.pending = r < 0;
+	return r;
+}
+
+/* After one that took long, a longer pause: plans take at most a fifth of the time. */
+#define COST_FACTOR 5u
+
 static int on_wanted(sd_event_source *source, uint64_t usec, void *context)
 {
 	struct lbd *lbd = context;
+	unsigned int causes = lbd->causes;
 	struct lb_error error = {};
+	__u64 begin = now_ms();
+	int r;
 
 	lbd->causes = 0;
-	if (plan_wanted(lbd, &error) == 0)
+	lbd->wanted_due_ms = 0;
+	r = plan_wanted(lbd, causes, &error);
+	lbd->wanted_cost_ms = now_ms() - begin;
+	if (r == 0)
 		return 0;
-	events_add(&lbd->events, LOG_LEVEL_ERROR, "health", "%s", error.text);
-	change_wanted(lbd, CAUSE_HEALTH);
+	events_add(&lbd->events, LOG_LEVEL_ERROR, causes & CAUSE_SOURCE ? "source" : "health", "%s",
+		   error.text);
+	lbd->causes |= causes;
 	wake_in(lbd, RETRY_MS);
 	return 0;
 }
 
 void change_wanted(struct lbd *lbd, unsigned int causes)
 {
-	bool due = lbd->causes != 0;
-
 	lbd->causes |= causes;
-	if (!due)
-		wake_in(lbd, DEBOUNCE_MS);
+	wake_in(lbd, causes & CAUSE_SOURCE ? SOURCE_MS + COST_FACTOR * lbd->wanted_cost_ms : DEBOUNCE_MS);
 }

@@ -19,6 +19,7 @@ struct change {
 	bool judged; /* what breaks connections wants allow_break */
 	bool allow_break;
 	const char *expect_plan; /* identity of the plan that was approved; NULL: none was */
+	bool background;         /* nobody waits for it: nor does it; interfaces stay as they are */
 	bool starting;           /* interfaces may be missing, attachment is the caller's */
 };
 
@@ -47,12 +48,19 @@ int desired_from_text(const struct lbd *lbd, const char *text, size_t length, st
  * frees *ret_text. 0, -ENOMEM, -EIO. */
 int running_text(const struct lbd *lbd, char **ret_text, size_t *ret_length, struct lb_error *error);
 
+/* What the configuration wants becomes what is to run: with the services of its sources. 0 or -ENOMEM. */
+int desired_merge_sources(const struct lbd *lbd, struct desired *desired, struct lb_error *error);
+
+/* The configuration without what sources brought. */
+const struct lb_config *desired_file(const struct desired *desired);
+
 /* A copy of what runs, to be changed. */
 int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error);
 
 /* Why a plan is to be made; a bit each. */
 enum {
 	CAUSE_HEALTH = 1,
+	CAUSE_SOURCE = 2,
 };
 
 /* Something changed that a plan is made of: one comes soon, for all that has changed by then. */

@@ -57,10 +57,10 @@ struct lb_config_quic {
 
 struct lb_config_service {
 	char name[LB_NAME_MAX];
-	const char *source; /* who wants it: name of a source, which outlives the structure; NULL: the file */
-	struct lb_prefix vip; /* length 32 or 128: one address */
-	__u8 protocol;        /* IPPROTO_TCP or IPPROTO_UDP */
-	__u16 port_first;     /* host byte order; 0..65535 with port_last 65535: every port */
+	char source[LB_NAME_MAX]; /* who wants it: a source's name; empty: the file */
+	struct lb_prefix vip;     /* length 32 or 128: one address */
+	__u8 protocol;            /* IPPROTO_TCP or IPPROTO_UDP */
+	__u16 port_first;         /* host byte order; 0..65535 with port_last 65535: every port */
 	__u16 port_last;
 	enum lb_forward forward;
 	enum lb_algorithm algorithm;
@@ -89,6 +89,23 @@ struct lb_config_limits {
 	__u64 flow_entries;
 };
 
+#define LB_SOURCES_MAX 16
+
+/* A helper that may bring services of its own: who it is, and how far it may go. */
+struct lb_config_source_vip {
+	struct lb_prefix prefix;
+};
+
+struct lb_config_source {
+	char name[LB_NAME_MAX];
+	__u32 uid;
+	struct lb_config_source_vip *vips; /* owned */
+	size_t n_vips;
+	__u32 max_services;
+	__u32 max_backends;     /* of all its services together */
+	__u32 max_loss_percent; /* of a service's usable weight, in one revision and within a minute */
+};
+
 struct lb_config {
 	char hash_seed[129];
 	struct lb_config_interface *interfaces; /* owned */
@@ -113,6 +130,8 @@ struct lb_config {
 	struct lb_config_checker checker;
 	struct lb_config_service *services; /* owned; in file order */
 	size_t n_services;
+	struct lb_config_source *sources; /* owned */
+	size_t n_sources;
 };
 
 /*
@@ -124,6 +143,9 @@ struct lb_config {
 #define LB_CONFIG_BYTES_MAX (64u << 20)
 int lb_config_parse(const char *text, size_t length, struct lb_config **ret_config, struct lb_error *error);
 void lb_config_free(struct lb_config *config);
+
+/* A copy that shares nothing. 0 or -ENOMEM. */
+int lb_config_copy(const struct lb_config *config, struct lb_config **ret_config);
 static inline void lb_config_freep(struct lb_config **config)
 {
 	lb_config_free(*config);

@@ -567,11 +567,26 @@ static int check_announce(const struct check *check)
 	return 0;
 }
 
+static int check_sources(const struct check *check)
+{
+	const struct lb_config_source *sources = check->config->sources;
+
+	for (size_t i = 0; i < check->config->n_sources; i++) {
+		for (size_t j = 0; j < i; j++) {
+			bool same_name = strcmp(sources[i].name, sources[j].name) == 0;
+			if (same_name || sources[i].uid == sources[j].uid)
+				return fail_in(check, "sources", i, NULL, 0, same_name ? "name" : "uid",
+					       "another source has the same; names and uids are unique");
+		}
+	}
+	return 0;
+}
+
 int lb_config_check(struct lb_reading *reading, const struct lb_config *config)
 {
 	static int (*const checks[])(const struct check *check) = {
 		check_interfaces, check_service_names, check_service_keys, check_each_service,
-		check_vips,       check_limits,        check_announce,
+		check_vips,       check_limits,        check_announce,     check_sources,
 	};
 	struct check check = { .reading = reading, .config = config };
 

@@ -37,6 +37,9 @@ void lb_config_free(struct lb_config *config)
 		return;
 	for (size_t i = 0; i < config->n_services; i++)
 		free_service(&config->services[i]);
+	for (size_t i = 0; config->sources && i < config->n_sources; i++)
+		free(config->sources[i].vips);
+	free(config->sources);
 	free(config->services);
 	free(config->health.check);
 	free(config->health.breaker);

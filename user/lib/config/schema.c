@@ -215,6 +215,33 @@ static const struct lb_schema_key interface_keys[] = {
 };
 #undef T
 
+#define T struct lb_config_source_vip
+static const struct lb_schema_key source_vip_keys[] = {
+	{ .name = "prefix", .required = true, FIELD(prefix), STRING(lb_format_vip), .effect = LB_EFFECT_APPLY,
+	  .help = "Addresses that its services may have as VIP: one, or all of a prefix." },
+	{ 0 }
+};
+#undef T
+
+#define T struct lb_config_source
+static const struct lb_schema_key source_keys[] = {
+	{ .name = "name", .required = true, FIELD(name), STRING(lb_format_name), .effect = LB_EFFECT_APPLY,
+	  .help = "Name of the source, unique in the file." },
+	{ .name = "uid", .required = true, FIELD(uid), INTEGER(1, 4294967294ll, 0), .effect = LB_EFFECT_APPLY,
+	  .help = "User ID of the helper's processes. A process of that user may write under the source's name and read, and nothing else." },
+	{ .name = "vips", .required = true, ARRAY(source_vip_keys, vips, n_vips, 1, 256), .effect = LB_EFFECT_APPLY,
+	  .help = "The VIPs that its services may claim." },
+	{ .name = "max_services", FIELD(max_services), INTEGER(1, LB_SERVICES_MAX, 1000), .effect = LB_EFFECT_APPLY,
+	  .help = "Services that it may have." },
+	{ .name = "max_backends", FIELD(max_backends), INTEGER(1, 1 << 24, 10000), .effect = LB_EFFECT_APPLY,
+	  .help = "Backends that it may have, all its services together." },
+	{ .name = "max_loss_percent", FIELD(max_loss_percent), INTEGER(0, 100, 50), .effect = LB_EFFECT_APPLY,
+	  .help = "How much of a service's usable weight it may take away with one revision, or within a minute, unless it says "
+		  "explicitly that it means it." },
+	{ 0 }
+};
+#undef T
+
 #define T struct lb_config
 static const struct lb_schema_key tunnel_source_keys[] = {
 	{ .name = "ipv4", FIELD(tunnel_source_v4), STRING(lb_format_source_v4), .effect = LB_EFFECT_APPLY,
@@ -299,6 +326,9 @@ const struct lb_schema_key lb_schema[] = {
 	  .effect = LB_EFFECT_APPLY,
 	  .help = "The services. No two have the same VIP, protocol and port; two port ranges of a VIP and protocol may lie one in the "
 		  "other, but not overlap otherwise." },
+	{ .name = "sources", ARRAY(source_keys, sources, n_sources, 0, LB_SOURCES_MAX), .effect = LB_EFFECT_APPLY,
+	  .help = "Helpers (of Kubernetes, of service discovery) that bring services of their own through the API, beside those of the file. "
+		  "What they brought goes on when they are away, also across restarts, and goes when the file no longer lists them." },
 	{ 0 }
 };
 #undef T

@@ -104,8 +104,8 @@ static void state_configured(const struct lb_config_service *service, const stru
 
 	if (backend->state == LB_STATE_ACTIVE && backend->weight)
 		return;
-	statement = add(effective, service->source ? LB_ORIGIN_SOURCE : LB_ORIGIN_FILE);
-	statement->source = service->source;
+	statement = add(effective, service->source[0] ? LB_ORIGIN_SOURCE : LB_ORIGIN_FILE);
+	statement->source = service->source[0] ? service->source : NULL;
 	statement->has_state = backend->state != LB_STATE_ACTIVE;
 	statement->state = backend->state;
 	statement->has_weight = !backend->weight;

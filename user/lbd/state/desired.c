@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What is to run, as changes carry it: a configuration with the services of its sources, and the words of
+ * operators that still fit it. Makes and copies; change.c makes it run.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "lbd/state/change.h"
+#include "lbd/state/sources_store.h"
+#include "lbd/state/words.h"
+
+void desired_done(struct desired *desired)
+{
+	if (!desired->borrowed) {
+		lb_config_free(desired->config);
+		lb_config_free(desired->file);
+		free(desired->text);
+	}
+	lb_words_done(&desired->words);
+	memset(desired, 0, sizeof(*desired));
+}
+
+int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error)
+{
+	struct desired copy = *from;
+
+	if (lb_words_copy(&from->words, &copy.words) < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	copy.text = NULL;
+	copy.borrowed = true;
+	*ret_desired = copy;
+	return 0;
+}
+
+const struct lb_config *desired_file(const struct desired *desired)
+{
+	return desired->file ? desired->file : desired->config;
+}
+
+int desired_merge_sources(const struct lbd *lbd, struct desired *desired, struct lb_error *error)
+{
+	struct lb_config *merged;
+
+	if (!lbd->sources.list.n)
+		return 0;
+	if (lb_sources_merge(&lbd->sources.list, desired->config, &merged) < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	desired->file = desired->config;
+	desired->config = merged;
+	return 0;
+}
+
+int desired_from_text(const struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,
+		      struct lb_error *error)
+{
+	struct desired desired = {};
+	int r = lb_config_parse(text, length, &desired.config, error);
+
+	if (r < 0)
+		return r;
+	desired.text = malloc(length + 1);
+	if (!desired.text) {
+		desired_done(&desired);
+		return lb_error_set(error, ENOMEM, "out of memory");
+	}
+	memcpy(desired.text, text, length);
+	desired.text[length] = '\0';
+	desired.length = length;
+	store_digest(text, length, desired.digest);
+	memcpy(desired.file_digest, lbd->running.file_digest, sizeof(desired.file_digest));
+	r = desired_merge_sources(lbd, &desired, error);
+	if (r == 0 && lb_words_copy(&lbd->running.words, &desired.words) < 0)
+		r = lb_error_set(error, ENOMEM, "out of memory");
+	if (r < 0) {
+		desired_done(&desired);
+		return r;
+	}
+	words_filter(&desired.words, desired.config);
+	*ret_desired = desired;
+	return 0;
+}
+
+int running_text(const struct lbd *lbd, char **ret_text, size_t *ret_length, struct lb_error *error)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t length;
+	FILE *out;
+	int r;
+
+	if (store_get_config(&lbd->store, lbd->running.digest, ret_text, ret_length, NULL) == 0)
+		return 0;
+	out = open_memstream(&text, &length);
+	if (!out)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	r = lb_config_write(desired_file(&lbd->running), out);
+	if (fclose(out) != 0 || r < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	*ret_text = text;
+	*ret_length = length;
+	text = NULL;
+	return 0;
+}

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Copies of configurations.
+ */
+#include <errno.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/config.h"
+
+/* NULL without memory; never for nothing. */
+static void *copy_array(const void *from, size_t n, size_t size)
+{
+	void *to = calloc(n + 1, size);
+
+	if (to && n)
+		memcpy(to, from, n * size);
+	return to;
+}
+
+/* What *field points to becomes a copy. False without memory; *field is then NULL. */
+static bool copy_one(void *field, size_t size)
+{
+	void *from = *(void **)field, *to;
+
+	if (!from)
+		return true;
+	to = malloc(size);
+	if (to)
+		memcpy(to, from, size);
+	*(void **)field = to;
+	return to;
+}
+
+/* All are copied, also where memory ran out: nothing is shared then either. */
+static bool copy_health(struct lb_config_health *health)
+{
+	bool check = copy_one(&health->check, sizeof(*health->check));
+	bool breaker = copy_one(&health->breaker, sizeof(*health->breaker));
+
+	return check && breaker;
+}
+
+/* The same. */
+static bool copy_service(struct lb_config_service *service)
+{
+	bool whole = copy_health(&service->health);
+
+	service->backends = copy_array(service->backends, service->n_backends, sizeof(*service->backends));
+	if (!service->backends)
+		return false;
+	for (size_t i = 0; i < service->n_backends; i++)
+		whole &= copy_one(&service->backends[i].check, sizeof(*service->backends[i].check));
+	return whole;
+}
+
+static int copy_services(const struct lb_config *from, struct lb_config *to)
+{
+	to->services = calloc(from->n_services + 1, sizeof(*to->services));
+	if (!to->services)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->n_services; i++) {
+		to->services[i] = from->services[i];
+		to->n_services++;
+		if (!copy_service(&to->services[i]))
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+static int copy_sources(const struct lb_config *from, struct lb_config *to)
+{
+	to->sources = calloc(from->n_sources + 1, sizeof(*to->sources));
+	if (!to->sources)
+		return -ENOMEM;
+	for (size_t i = 0; i < from->n_sources; i++) {
+		struct lb_config_source *source = &to->sources[i];
+
+		*source = from->sources[i];
+		source->vips = copy_array(source->vips, source->n_vips, sizeof(*source->vips));
+		to->n_sources++;
+		if (!source->vips)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int lb_config_copy(const struct lb_config *config, struct lb_config **ret_config)
+{
+	struct lb_config *copy = malloc(sizeof(*copy));
+
+	if (!copy)
+		return -ENOMEM;
+	*copy = *config;
+	copy->services = NULL;
+	copy->sources = NULL;
+	copy->n_services = copy->n_sources = 0;
+	copy->interfaces = copy_array(config->interfaces, config->n_interfaces, sizeof(*copy->interfaces));
+	if (!copy_health(&copy->health) || !copy->interfaces || copy_services(config, copy) < 0 ||
+	    copy_sources(config, copy) < 0) {
+		lb_config_free(copy);
+		return -ENOMEM;
+	}
+	*ret_config = copy;
+	return 0;
+}

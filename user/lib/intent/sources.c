@@ -1,0 +1,551 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * The services of sources: kept, judged, merged with the file's.
+ */
+#include "intent/sources.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "intent/claims.h"
+
+#define WINDOW_S 60
+
+static void service_free(struct lb_source_service *service)
+{
+	if (!service)
+		return;
+	free(service->service.backends);
+	free(service);
+}
+
+void lb_sources_done(struct lb_sources *sources)
+{
+	for (size_t i = 0; i < sources->n; i++)
+		service_free(sources->all[i]);
+	free(sources->all);
+	memset(sources, 0, sizeof(*sources));
+}
+
+static size_t place_of(const struct lb_sources *sources, const char *source, const char *name)
+{
+	size_t low = 0, high = sources->n;
+
+	while (low < high) {
+		size_t middle = (low + high) / 2;
+		const struct lb_config_service *service = &sources->all[middle]->service;
+		int r = strcmp(service->source, source);
+
+		if (r == 0)
+			r = strcmp(service->name, name);
+		if (r < 0)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+size_t lb_sources_of(const struct lb_sources *sources, const char *source, size_t *ret_first)
+{
+	size_t first = place_of(sources, source, ""), end = first;
+
+	while (end < sources->n && strcmp(sources->all[end]->service.source, source) == 0)
+		end++;
+	*ret_first = first;
+	return end - first;
+}
+
+struct lb_source_service *lb_sources_find(const struct lb_sources *sources, const char *source,
+					  const char *name)
+{
+	size_t place = place_of(sources, source, name);
+
+	if (place == sources->n || strcmp(sources->all[place]->service.source, source) != 0 ||
+	    strcmp(sources->all[place]->service.name, name) != 0)
+		return NULL;
+	return sources->all[place];
+}
+
+const struct lb_config_source *lb_source_named(const struct lb_config *file, const char *name)
+{
+	for (size_t i = 0; i < file->n_sources; i++)
+		if (strcmp(file->sources[i].name, name) == 0)
+			return &file->sources[i];
+	return NULL;
+}
+
+const struct lb_config_source *lb_source_of_uid(const struct lb_config *file, __u32 uid)
+{
+	for (size_t i = 0; i < file->n_sources; i++)
+		if (file->sources[i].uid == uid)
+			return &file->sources[i];
+	return NULL;
+}
+
+/* --- what it may -----------------------------------------------------------------------------------------
+ */
+
+/* Of those that take new flows. */
+static __u64 usable_weight(const struct lb_config_service *service)
+{
+	__u64 weight = 0;
+
+	for (size_t i = 0; i < service->n_backends; i++)
+		if (service->backends[i].state == LB_STATE_ACTIVE)
+			weight += service->backends[i].weight;
+	return weight;
+}
+
+static bool may_claim(const struct lb_config_source *source, const struct lb_prefix *vip)
+{
+	for (size_t i = 0; i < source->n_vips; i++)
+		if (vip->length >= source->vips[i].prefix.length &&
+		    lb_prefix_contains(&source->vips[i].prefix, &vip->address))
+			return true;
+	return false;
+}
+
+static bool same_content(const struct lb_config_service *a, const struct lb_config_service *b)
+{
+	struct lb_config_service x = *a, y = *b;
+
+	x.backends = y.backends = NULL;
+	memset(x.source, 0, sizeof(x.source));
+	memset(y.source, 0, sizeof(y.source));
+	return memcmp(&x, &y, sizeof(x)) == 0 &&
+	       (!a->n_backends ||
+		memcmp(a->backends, b->backends, a->n_backends * sizeof(*a->backends)) == 0);
+}
+
+/* The weight that losses are measured against: of when the minute began, or what it is now. */
+static __u64 reference_weight(const struct lb_source_service *have, __s64 now_s)
+{
+	bool running = have->window_s && now_s - have->window_s < WINDOW_S;
+	__u64 now = usable_weight(&have->service);
+
+	return running && have->window_weight > now ? have->window_weight : now;
+}
+
+/* 0, or -EBUSY: more than the source may take away would be gone. next NULL: all of it. */
+static int judge_loss(const struct lb_source_service *have, const struct lb_config_service *next,
+		      const struct lb_source_put *put, struct lb_error *error)
+{
+	__u64 before = reference_weight(have, put->now_s), after = next ? usable_weight(next) : 0;
+
+	if (put->exceed || have->hidden || after >= before ||
+	    (before - after) * 100 <= before * put->source->max_loss_percent)
+		return 0;
+	return lb_error_at(error, EBUSY, have->service.name, NULL,
+			   "service \"%s\" would lose %llu of its usable weight of %llu within a minute, and "
+			   "%s may take away %u %%: the old stays; say allow_loss=1 if it is meant",
+			   have->service.name, before - after, before, put->source->name,
+			   put->source->max_loss_percent);
+}
+
+static int judge_revision(const struct lb_source_service *have, const struct lb_config_service *next,
+			  const struct lb_source_put *put, struct lb_error *error)
+{
+	/* After a relist the whole counts as it is. */
+	if (put->whole || put->revision > have->revision ||
+	    (put->revision == have->revision && next && same_content(&have->service, next)))
+		return 0;
+	return lb_error_at(error, ESTALE, have->service.name, NULL,
+			   "service \"%s\" is there with revision %llu, this is revision %llu",
+			   have->service.name, have->revision, put->revision);
+}
+
+/* By name, for looking up whether a service is among many. */
+static int compare_names(const void *a, const void *b)
+{
+	return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static const char **names_of(const struct lb_source_put *put)
+{
+	const char **names = calloc(put->services->n_services + 1, sizeof(*names));
+
+	for (size_t i = 0; names && i < put->services->n_services; i++)
+		names[i] = put->services->services[i].name;
+	if (names)
+		qsort(names, put->services->n_services, sizeof(*names), compare_names);
+	return names;
+}
+
+static bool is_named(const char **names, size_t n, const char *name)
+{
+	return bsearch(&name, names, n, sizeof(*names), compare_names);
+}
+
+static int judge_limits(const struct lb_sources *sources, const struct lb_source_put *put, const char **names,
+			struct lb_error *error)
+{
+	size_t services = put->services->n_services, backends = 0, first;
+	size_t n = lb_sources_of(sources, put->source->name, &first);
+
+	for (size_t i = 0; i < services; i++)
+		backends += put->services->services[i].n_backends;
+	for (size_t i = first; !put->whole && i < first + n; i++) {
+		const struct lb_config_service *service = &sources->all[i]->service;
+
+		if (is_named(names, put->services->n_services, service->name))
+			continue;
+		services++;
+		backends += service->n_backends;
+	}
+	if (services > put->source->max_services)
+		return lb_error_set(error, EPERM, "%s may have %u services, and these would be %zu",
+				    put->source->name, put->source->max_services, services);
+	if (backends > put->source->max_backends)
+		return lb_error_set(error, EPERM, "%s may have %u backends, and these would be %zu",
+				    put->source->name, put->source->max_backends, backends);
+	return 0;
+}
+
+/* Everybody else's services, then the new ones. */
+static int judge_claims(const struct lb_sources *sources, const struct lb_source_put *put, const char **names,
+			struct lb_error *error)
+{
+	_cleanup_(claims_freep) struct claims *claims =
+		claims_new(put->file->n_services + sources->n + put->services->n_services);
+	char why[CLAIM_WHY_MAX];
+	const char *text;
+
+	if (!claims)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	for (size_t i = 0; i < put->file->n_services; i++)
+		claims_take(claims, &put->file->services[i], why);
+	for (size_t i = 0; i < sources->n; i++) {
+		const struct lb_source_service *other = sources->all[i];
+		bool own = strcmp(other->service.source, put->source->name) == 0;
+
+		if (other->hidden || !lb_source_named(put->file, other->service.source) ||
+		    (own && (put->whole || is_named(names, put->services->n_services, other->service.name))))
+			continue;
+		claims_take(claims, &other->service, why);
+	}
+	for (size_t i = 0; i < put->services->n_services; i++) {
+		text = claims_take(claims, &put->services->services[i], why);
+		if (text)
+			return lb_error_at(error, EPERM, put->services->services[i].name, NULL,
+					   "service \"%s\": %s", put->services->services[i].name, text);
+	}
+	return 0;
+}
+
+static int judge_each(const struct lb_sources *sources, const struct lb_source_put *put,
+		      struct lb_error *error)
+{
+	for (size_t i = 0; i < put->services->n_services; i++) {
+		const struct lb_config_service *next = &put->services->services[i];
+		const struct lb_source_service *have =
+			lb_sources_find(sources, put->source->name, next->name);
+		char text[LB_PREFIX_TEXT_MAX];
+		int r;
+
+		if (!may_claim(put->source, &next->vip))
+			return lb_error_at(error, EPERM, next->name, lb_prefix_text(&next->vip, text),
+					   "service \"%s\" claims the vip %s, which %s may not: its vips are "
+					   "in the configuration file",
+					   next->name, lb_prefix_text(&next->vip, text), put->source->name);
+		if (!have)
+			continue;
+		r = judge_revision(have, next, put, error);
+		if (r == 0)
+			r = judge_loss(have, next, put, error);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+/* A whole takes away what it does not name. */
+static int judge_absent(const struct lb_sources *sources, const struct lb_source_put *put, const char **names,
+			struct lb_error *error)
+{
+	size_t first, n = lb_sources_of(sources, put->source->name, &first);
+	int r = 0;
+
+	for (size_t i = first; put->whole && r == 0 && i < first + n; i++)
+		if (!is_named(names, put->services->n_services, sources->all[i]->service.name))
+			r = judge_loss(sources->all[i], NULL, put, error);
+	return r;
+}
+
+int lb_sources_judge(const struct lb_sources *sources, const struct lb_source_put *put,
+		     struct lb_error *error)
+{
+	_cleanup_(freep) const char **names = names_of(put);
+	int r;
+
+	if (!names)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	r = judge_limits(sources, put, names, error);
+	if (r == 0)
+		r = judge_each(sources, put, error);
+	if (r == 0)
+		r = judge_absent(sources, put, names, error);
+	if (r == 0)
+		r = judge_claims(sources, put, names, error);
+	return r;
+}
+
+int lb_sources_judge_delete(const struct lb_sources *sources, const struct lb_source_put *put,
+			    const char *name, struct lb_error *error)
+{
+	const struct lb_source_service *have = lb_sources_find(sources, put->source->name, name);
+	int r;
+
+	if (!have)
+		return lb_error_at(error, ESRCH, "service", name, "%s has no service \"%s\"",
+				   put->source->name, name);
+	r = judge_revision(have, NULL, put, error);
+	return r < 0 ? r : judge_loss(have, NULL, put, error);
+}
+
+/* --- making it so ----------------------------------------------------------------------------------------
+ */
+
+static int make_room(struct lb_sources *sources, size_t more)
+{
+	size_t room = sources->n + more;
+	struct lb_source_service **all;
+
+	if (room <= sources->room)
+		return 0;
+	room += room / 2;
+	all = realloc(sources->all, room * sizeof(struct lb_source_service *));
+	if (!all)
+		return -ENOMEM;
+	sources->all = all;
+	sources->room = room;
+	return 0;
+}
+
+static void remove_at(struct lb_sources *sources, size_t place)
+{
+	service_free(sources->all[place]);
+	sources->n--;
+	memmove(&sources->all[place], &sources->all[place + 1],
+		(sources->n - place) * sizeof(struct lb_source_service *));
+}
+
+/* A loss opens the minute in which the next ones are added to it. */
+static void note_loss(struct lb_source_service *have, const struct lb_config_service *next, __s64 now_s)
+{
+	__u64 before = usable_weight(&have->service);
+
+	if (usable_weight(next) >= before || (have->window_s && now_s - have->window_s < WINDOW_S))
+		return;
+	have->window_s = now_s ? now_s : 1;
+	have->window_weight = before;
+}
+
+static void take_content(struct lb_source_service *have, struct lb_config_service *next, const char *source)
+{
+	free(have->service.backends);
+	have->service = *next;
+	next->backends = NULL;
+	next->n_backends = 0;
+	memset(have->service.source, 0, sizeof(have->service.source));
+	memcpy(have->service.source, source, strlen(source));
+}
+
+/* Whether anything changed. spare: taken if it is needed. */
+static bool put_one(struct lb_sources *sources, const struct lb_source_put *put,
+		    struct lb_config_service *next, struct lb_source_service **spare)
+{
+	size_t place = place_of(sources, put->source->name, next->name);
+	struct lb_source_service *have = lb_sources_find(sources, put->source->name, next->name);
+
+	if (have && same_content(&have->service, next)) {
+		have->dirty |= have->revision != put->revision;
+		have->revision = put->revision;
+		return false;
+	}
+	if (!have) {
+		have = *spare;
+		*spare = NULL;
+		memmove(&sources->all[place + 1], &sources->all[place],
+			(sources->n - place) * sizeof(struct lb_source_service *));
+		sources->all[place] = have;
+		sources->n++;
+	} else {
+		note_loss(have, next, put->now_s);
+	}
+	take_content(have, next, put->source->name);
+	have->revision = put->revision;
+	have->dirty = true;
+	return true;
+}
+
+static size_t remove_absent(struct lb_sources *sources, const struct lb_source_put *put, const char **names)
+{
+	size_t first, n = lb_sources_of(sources, put->source->name, &first), removed = 0, kept = first;
+
+	for (size_t i = first; i < first + n; i++) {
+		if (is_named(names, put->services->n_services, sources->all[i]->service.name)) {
+			sources->all[kept++] = sources->all[i];
+			continue;
+		}
+		service_free(sources->all[i]);
+		removed++;
+	}
+	memmove(&sources->all[kept], &sources->all[first + n],
+		(sources->n - first - n) * sizeof(struct lb_source_service *));
+	sources->n -= removed;
+	return removed;
+}
+
+static void spares_free(struct lb_source_service **spares, size_t n)
+{
+	for (size_t i = 0; spares && i < n; i++)
+		free(spares[i]);
+	free(spares);
+}
+
+int lb_sources_put(struct lb_sources *sources, struct lb_source_put *put)
+{
+	size_t n = put->services->n_services, changed = 0, i;
+	struct lb_source_service **spares = calloc(n + 1, sizeof(struct lb_source_service *));
+	_cleanup_(freep) const char **names = names_of(put);
+
+	for (i = 0; spares && i < n && (spares[i] = calloc(1, sizeof(struct lb_source_service)));)
+		i++;
+	if (!spares || i < n || !names || make_room(sources, n) < 0) {
+		spares_free(spares, n);
+		return -ENOMEM;
+	}
+	if (put->whole)
+		changed += remove_absent(sources, put, names);
+	for (i = 0; i < n; i++)
+		changed += put_one(sources, put, &put->services->services[i], &spares[i]);
+	spares_free(spares, n);
+	return (int)changed;
+}
+
+void lb_sources_delete(struct lb_sources *sources, const char *source, const char *name)
+{
+	if (lb_sources_find(sources, source, name))
+		remove_at(sources, place_of(sources, source, name));
+}
+
+/* --- merging ---------------------------------------------------------------------------------------------
+ */
+
+/* What each source has used up of what it may have. */
+struct used {
+	size_t services, backends;
+};
+
+/* Why a service cannot run; NULL: it can. */
+static const char *refusal(const struct lb_source_service *service, const struct lb_config_source *source,
+			   struct used *used, struct claims *claims, char why[CLAIM_WHY_MAX])
+{
+	if (!may_claim(source, &service->service.vip))
+		return "its vip is not one that the source may claim";
+	if (used->services >= source->max_services ||
+	    used->backends + service->service.n_backends > source->max_backends)
+		return "the source has more than it may have";
+	return claims_take(claims, &service->service, why);
+}
+
+static int append(struct lb_config *merged, const struct lb_config_service *service)
+{
+	struct lb_config_service *copy = &merged->services[merged->n_services];
+
+	*copy = *service;
+	copy->backends = calloc(service->n_backends + 1, sizeof(*copy->backends));
+	if (!copy->backends)
+		return -ENOMEM;
+	if (service->n_backends)
+		memcpy(copy->backends, service->backends, service->n_backends * sizeof(*copy->backends));
+	merged->n_services++;
+	return 0;
+}
+
+static int merge_all(const struct lb_sources *sources, const struct lb_config *file, struct claims *claims,
+		     struct lb_config *merged)
+{
+	struct used used[LB_SOURCES_MAX] = {};
+
+	for (size_t i = 0; i < sources->n; i++) {
+		const struct lb_source_service *service = sources->all[i];
+		const struct lb_config_source *source = lb_source_named(file, service->service.source);
+		struct used *mine = source ? &used[source - file->sources] : NULL;
+		char why[CLAIM_WHY_MAX];
+		const char *text;
+
+		if (!source)
+			continue;
+		text = refusal(service, source, mine, claims, why);
+		if (text)
+			continue;
+		mine->services++;
+		mine->backends += service->service.n_backends;
+		if (append(merged, &service->service) < 0)
+			return -ENOMEM;
+	}
+	return 0;
+}
+
+int lb_sources_merge(const struct lb_sources *sources, const struct lb_config *file,
+		     struct lb_config **ret_merged)
+{
+	_cleanup_(claims_freep) struct claims *claims = claims_new(file->n_services + sources->n);
+	_cleanup_(lb_config_freep) struct lb_config *merged = NULL;
+	struct lb_config_service *services;
+	char why[CLAIM_WHY_MAX];
+
+	if (!claims || lb_config_copy(file, &merged) < 0)
+		return -ENOMEM;
+	services = realloc(merged->services, (file->n_services + sources->n + 1) * sizeof(*services));
+	if (!services)
+		return -ENOMEM;
+	merged->services = services;
+	for (size_t i = 0; i < file->n_services; i++)
+		claims_take(claims, &file->services[i], why);
+	if (merge_all(sources, file, claims, merged) < 0)
+		return -ENOMEM;
+	*ret_merged = merged;
+	merged = NULL;
+	return 0;
+}
+
+size_t lb_sources_mark(struct lb_sources *sources, const struct lb_config *running)
+{
+	size_t at = 0, hidden = 0;
+
+	while (at < running->n_services && !running->services[at].source[0])
+		at++;
+	for (size_t i = 0; i < sources->n; i++) {
+		struct lb_source_service *service = sources->all[i];
+		const struct lb_config_service *next =
+			at < running->n_services ? &running->services[at] : NULL;
+
+		service->hidden = !next || strcmp(next->source, service->service.source) != 0 ||
+				  strcmp(next->name, service->service.name) != 0;
+		at += !service->hidden;
+		hidden += service->hidden;
+	}
+	return hidden;
+}
+
+size_t lb_sources_forget(struct lb_sources *sources, const struct lb_config *file,
+			 void (*told)(void *context, const struct lb_source_service *service), void *context)
+{
+	size_t kept = 0, n = sources->n;
+
+	for (size_t i = 0; i < n; i++) {
+		if (lb_source_named(file, sources->all[i]->service.source)) {
+			sources->all[kept++] = sources->all[i];
+			continue;
+		}
+		told(context, sources->all[i]);
+		service_free(sources->all[i]);
+	}
+	sources->n = kept;
+	return n - kept;
+}
