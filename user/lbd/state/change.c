@@ -112,7 +112,8 @@ static int record_next(struct lbd *lbd, struct desired *next, const struct chang
 	int r = 0;
 
 	memset(ret_record, 0, sizeof(*ret_record));
-	if (recorded && !judgement_differs(&lbd->running, next) &&
+	/* The text is the same: what sources bring is kept with them, and is no history. */
+	if (recorded && lb_words_equal(&lbd->running.words, &next->words) &&
 	    strcmp(next->file_digest, lbd->running.file_digest) == 0)
 		return 0;
 	if (!recorded || !store_has_config(&lbd->store, next->digest))
