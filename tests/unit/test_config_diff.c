@@ -20,6 +20,7 @@
 	"\"interfaces\":[{\"name\":\"eth0\",\"xdp_mode\":\"generic\"},{\"name\":\"eth1\"}],"                 \
 	"\"tunnel_source\":{\"ipv4\":\"172.16.0.0/12\",\"ipv6\":\"fd00:77::/64\"},"                          \
 	"\"limits\":{\"services\":100,\"backends\":1000},\"api\":{\"metrics\":\"127.0.0.1:1\"},"             \
+	"\"sources\":[{\"name\":\"kube\",\"uid\":990,\"vips\":[{\"prefix\":\"198.18.0.0/16\"}]}],"           \
 	"\"services\":["                                                                                     \
 	"{\"name\":\"h3\",\"vip\":\"2001:db8::/"                                                             \
 	"48\",\"protocol\":\"udp\",\"port\":\"80-90\",\"forward\":\"gue\","                                  \
