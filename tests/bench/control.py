@@ -360,7 +360,7 @@ def full_reload(agent, control, lab, texts):
     begin = time.monotonic()
     with open(lab.path("new.json"), "wb") as file:
         file.write(texts[1])
-    run(os.path.join(BUILD, "lbctl"), "--socket", lab.path("lbd.sock"), "apply", "-f", lab.path("new.json"))
+    run(os.path.join(BUILD, "lbctl"), "--socket", lab.path("lbd.sock"), "apply", "--yes", "-f", lab.path("new.json"))
     result["lbctl_apply_ms"] = (time.monotonic() - begin) * 1e3
     return result
 

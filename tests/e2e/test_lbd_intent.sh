@@ -138,20 +138,20 @@ for i in 501 502 503; do
 	check "a configuration with $i" answers POST /v1/apply '.applied' "$(lbd_config ".services[0].idle_timeout_s = $i")"
 done
 check "the operator takes b2 down" patch b2 '{"state": "down", "reason": "dead"}'
-check "rollback goes to the configuration before" answers POST /v1/rollback '.applied'
+check "rollback goes to the configuration before" answers POST '/v1/rollback?allow_break=1' '.applied'
 is "which is another one" "$(timeout)" 502
 check "and revives nothing" state_is b2 down
 check "b1 is told a weight" patch b1 '{"weight": 9}'
-check "rollback again goes further back, also after a word" answers POST /v1/rollback '.applied'
+check "rollback again goes further back, also after a word" answers POST '/v1/rollback?allow_break=1' '.applied'
 is "to the one before that" "$(timeout)" 501
 check "what is down stays down" state_is b2 down
 first=$(api GET /v1/generations | jq '[.generations[] | select(.cause | startswith("apply"))][2].generation')
-check "with its overrides, where that is asked" answers POST "/v1/rollback?to=$first&overrides=1" '.applied'
+check "with its overrides, where that is asked" answers POST "/v1/rollback?to=$first&overrides=1&allow_break=1" '.applied'
 check "b2 is up as it was then" state_is b2 active
 check "each override that went is told" event_is 'backend=web/b2 state=down->active the override ends'
 lbd_stop TERM || not_ok "it stops in order"
 act "started again" lbd_start
-check "rollback knows where it was" answers POST /v1/rollback '.applied'
+check "rollback knows where it was" answers POST '/v1/rollback?allow_break=1' '.applied'
 is "and goes on from there" "$(timeout)" 900
 lbd_stop TERM || not_ok "it stops in order"
 

@@ -325,16 +325,16 @@ lbd_stop TERM || not_ok "it stops in order"
 
 # --- maps that are not ours -------------------------------------------------------------------------------------
 
-# The layout word of lb_control: bytes 68 to 71.
+# The layout word of lb_control: bytes 132 to 135.
 bump_layout()
 {
 	local value
 	# shellcheck disable=SC2207
 	value=($(bpftool -j map lookup pinned "$LBD_BPFFS/lb_control" key 0 0 0 0 | jq -r '.value[]'))
-	value[68]=$1
+	value[132]=$1
 	bpftool map update pinned "$LBD_BPFFS/lb_control" key 0 0 0 0 value "${value[@]}"
 }
-layout=$(bpftool -j map lookup pinned "$LBD_BPFFS/lb_control" key 0 0 0 0 | jq -r '.value[68]')
+layout=$(bpftool -j map lookup pinned "$LBD_BPFFS/lb_control" key 0 0 0 0 | jq -r '.value[132]')
 bump_layout 0x63
 refuse "maps of another layout are refused, with what to do" "layout 99.*lbd --detach" lbd_once
 check "packets keep flowing through them" fetch

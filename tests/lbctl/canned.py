@@ -17,12 +17,20 @@ SERVICE6 = dict(SERVICE, name="dns", vip="2001:db8::53", protocol="udp", port="a
 def backend(name, **more):
     b = {
         "service": "web", "name": name, "address": "10.0.1.11", "id": 1, "index": 0, "weight": 100,
-        "state": "active", "leaving": False, "configured": {"weight": 100, "state": "active"},
+        "state": "active", "leaving": False, "draining": None, "configured": {"weight": 100, "state": "active"},
         "nexthop": {"resolved": True, "interface": "eth0", "mac": "02:00:00:00:00:11", "mtu": 1500, "action": "tx"},
         "reasons": [], "slots": 32768, "share": 0.5, "slots_base": 32768, "entries": 321, "packets": ODD, "bytes": BIG, "syns": 77,
     }
     b.update(more)
     return b
+
+
+def draining(slots, flows, **more):
+    """A backend "web-2" that drains."""
+    d = {"for_s": 35, "limit_s": 86400, "drained": False, "let_go": False, "packets": 40, "interval_ms": 1000,
+         "last_packet_s": 3}
+    d.update(more)
+    return backend("web-2", state="drain", address="10.0.1.12", slots=0, slots_base=slots, entries=flows, draining=d)
 
 
 BACKENDS = [
@@ -143,6 +151,14 @@ ANSWERS = {
     "POST /v1/reload": PLAN,
     "POST /v1/rollback": PLAN,
     "PATCH /v1/services/web/backends/web-1": PLAN,
+    "PATCH /v1/services/web/backends/web-2": PLAN,
+    "PATCH /v1/hosts/10.0.1.12": PLAN,
+    "PUT /v1/services/ntp": PLAN,
+    "PUT /v1/services/web": PLAN,
+    "DELETE /v1/services/web": PLAN,
+    "PUT /v1/services/web/backends/web-1": PLAN,
+    "PUT /v1/services/web/backends/web-3": PLAN,
+    "DELETE /v1/services/web/backends/web-1": PLAN,
 }
 DUMP = dict(ANSWERS["GET /v1/services/web/ring"],
             slots=[[0, 0, 0], [2, 0, 1], [2, 2, 0], [None, None, 0]])

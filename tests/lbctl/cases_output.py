@@ -422,12 +422,12 @@ def complete(line):
 @test
 def completion(lbd):
     for line, words in [
-        ("lbctl st", ["stats", "status"]), ("lbctl service ", ["list", "show"]), ("lbctl backend s", ["set"]),
+        ("lbctl st", ["stats", "status"]), ("lbctl service ", ["add", "del", "list", "set", "show"]), ("lbctl backend ", ["add", "del", "drain", "list", "set"]), ("lbctl backend drain web ", ["web-1", "web-2"]),
         ("lbctl ring ", ["dns", "web"]), ("lbctl ring w", ["web"]), ("lbctl backend set web ", ["web-1", "web-2"]),
         ("lbctl backend set web web-1 --state ", ["active", "down", "drain"]),
         ("lbctl backend set web web-1 --state=d", ["down", "drain"]),
         ("lbctl explain ", ["tcp", "udp"]), ("lbctl explain tcp ", []), ("lbctl ring web --d", ["--dump"]),
-        ("lbctl -j ring web --d", ["--dump"]), ("lbctl help r", ["reload", "ring", "rollback"]), ("lbctl help service s", ["show"]),
+        ("lbctl -j ring web --d", ["--dump"]), ("lbctl help r", ["reload", "ring", "rollback"]), ("lbctl help service s", ["set", "show"]),
         ("lbctl apply --", ["--allow-ring-resize", "--dry-run", "--file", "--help", "--json", "--socket", "--timeout", "--yes"]),
         ("lbctl apply -f LICEN", ["LICENSE"]), ("lbctl validate LICEN", ["LICENSE"]), ("lbctl nonsense ", []),
         ("lbctl --socket /nonexistent ring ", []),

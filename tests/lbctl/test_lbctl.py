@@ -14,6 +14,8 @@ import time
 import traceback
 
 import cases_capture  # noqa: F401
+import cases_drain  # noqa: F401
+import cases_edit  # noqa: F401
 import cases_output  # noqa: F401: they register themselves
 import cases_peers  # noqa: F401
 from fake_lbd import FakeLbd

@@ -61,6 +61,7 @@ static struct lb_config *make_config(size_t services, size_t backends, __u32 rin
 		s->algorithm = (enum lb_algorithm)algorithm;
 		s->ring_size = ring_size;
 		s->idle_timeout_s = 900;
+		s->drain_limit_s = 86400;
 		s->echo = true;
 		s->n_backends = backends;
 		s->backends = calloc(backends, sizeof(*s->backends));

@@ -217,6 +217,7 @@ static int set_up(struct stress *stress, struct lb_engine_hooks *hooks, struct l
 		service->port_first = service->port_last = 80;
 		service->ring_size = 64;
 		service->idle_timeout_s = IDLE_S;
+		service->drain_limit_s = 86400;
 		service->n_backends = BACKENDS;
 		for (int b = 0; b < BACKENDS; b++) {
 			snprintf(service->backends[b].name, LB_NAME_MAX, "b%d", b);

@@ -96,6 +96,7 @@ static struct lb_config *make_config(struct world *world)
 		service->ring_size = world->services[s].ring_size;
 		service->idle_timeout_s = s ? WORLD_UDP_IDLE_S : WORLD_TCP_IDLE_S;
 		service->learning_window_s = WORLD_LEARNING_S;
+		service->drain_limit_s = 86400;
 		service->backends = calloc(BACKENDS, sizeof(*service->backends));
 		for (unsigned int b = 0; b < BACKENDS; b++) {
 			const struct world_backend *from = &world->services[s].backends[b];

@@ -172,6 +172,7 @@ static inline struct lb_config_service *fixture_service(struct lb_config *config
 	service->forward = LB_FORWARD_IPIP;
 	service->ring_size = 64;
 	service->idle_timeout_s = 10;
+	service->drain_limit_s = 86400;
 	service->learning_window_s = 5;
 	return service;
 }

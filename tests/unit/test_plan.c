@@ -74,6 +74,7 @@ static void test_empty(void **state)
 	} while (0)
 	CHANGED(config->services[0].idle_timeout_s = 11);
 	CHANGED(config->services[0].learning_window_s = 11);
+	CHANGED(config->services[0].drain_limit_s = 11);
 	CHANGED(config->services[0].echo = true);
 	CHANGED(config->services[0].affinity = LB_AFFINITY_SOURCE);
 	CHANGED(config->services[0].fragments = LB_FRAGMENTS_DROP);

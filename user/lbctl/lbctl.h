@@ -16,7 +16,7 @@
 
 #define LBCTL_SOCKET_DEFAULT  "/run/weir/lbd.sock"
 #define LBCTL_TIMEOUT_DEFAULT 30.0 /* seconds */
-#define LBCTL_ARGUMENTS_MAX   8u
+#define LBCTL_ARGUMENTS_MAX   40u
 
 enum lbctl_exit { EXIT_DONE = 0, EXIT_FAILED = 1, EXIT_WRONG_USAGE = 2, EXIT_DIFFERS = 3 };
 
@@ -53,6 +53,9 @@ enum option_id {
 	OPTION_BREAKER,
 	OPTION_OVERRIDES,
 	OPTION_WAIT,
+	OPTION_UNDO,
+	OPTION_SAVE,
+	OPTION_ALLOW_BREAK,
 	OPTIONS_MAX,
 };
 #define OPTION_BIT(id) (1ull << (id))
@@ -150,6 +153,13 @@ int verb_service_list(struct lbctl *c);
 int verb_service_show(struct lbctl *c);
 int verb_backend_list(struct lbctl *c);
 int verb_backend_set(struct lbctl *c);
+int verb_backend_drain(struct lbctl *c);
+int verb_drain(struct lbctl *c);
+int verb_service_add(struct lbctl *c);
+int verb_service_set(struct lbctl *c);
+int verb_service_del(struct lbctl *c);
+int verb_backend_add(struct lbctl *c);
+int verb_backend_del(struct lbctl *c);
 int verb_stats(struct lbctl *c);
 int verb_drops(struct lbctl *c);
 int verb_capture(struct lbctl *c);

@@ -230,18 +230,18 @@ static bool reads_stdin(const struct lbctl *c)
 /* EXIT_DONE when the plan may be carried out. plan: moved into the error with -j. */
 static int guard(const struct lbctl *c, cJSON **plan)
 {
-	static const char refusal[] =
-		"this would break connections, nothing was changed: add --yes to do it anyway";
+	bool word = c->verb->options & OPTION_BIT(OPTION_ALLOW_BREAK);
 	cJSON *error;
 
-	if (!json_bool(*plan, "breaks") || option_given(c, OPTION_YES))
+	if (!json_bool(*plan, "breaks") || option_given(c, OPTION_YES) || option_given(c, OPTION_ALLOW_BREAK))
 		return EXIT_DONE;
 	if (!c->json && c->terminal && isatty(STDIN_FILENO) && !reads_stdin(c)) {
 		if (ask())
 			return EXIT_DONE;
 		return lbctl_fail(c, "nothing was changed");
 	}
-	error = lbctl_error(refusal);
+	error = lbctl_error("this would break connections, nothing was changed: add --%s to do it anyway",
+			    word ? "allow-break" : "yes");
 	cJSON_AddItemToObject(error, "plan", *plan);
 	*plan = NULL;
 	return lbctl_fail_with(c, error);

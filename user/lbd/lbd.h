@@ -29,6 +29,7 @@
 struct announce;
 struct capture;
 struct capture_program;
+struct drain;
 struct explain_program;
 struct health;
 struct http;
@@ -132,6 +133,7 @@ struct lbd {
 	struct announce *announce; /* NULL: not yet */
 	struct sweeper sweeper;
 	struct stats_carry carry;
+	struct drain *drains; /* backends that are draining; NULL: none */
 	struct http *api, *metrics, *monitor;
 	char socket_path[PATH_MAX];
 	dev_t socket_device; /* of what was bound at socket_path */

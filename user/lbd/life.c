@@ -31,7 +31,9 @@
 #include "lbd/log.h"
 #include "lbd/notify.h"
 #include "lbd/state/change.h"
+#include "lbd/state/config_file.h"
 #include "lbd/state/replan.h"
+#include "lbd/stats/drain.h"
 #include "lbd/step.h"
 #include "lbd/kernel/attach.h"
 #include "lbd/sweeper.h"
@@ -47,55 +49,6 @@ static void desired_donep(struct desired *desired)
 
 /* --- what to run -----------------------------------------------------------------------------------------
  */
-
-/* Opens a plain file: anything else (a FIFO, a terminal) could keep us waiting. */
-static int open_plain(const char *path, struct lb_error *error)
-{
-	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	struct stat st;
-
-	if (fd < 0)
-		return lb_error_set(error, errno, "Failed to open %s: %m", path);
-	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode))
-		return fd;
-	close(fd);
-	return lb_error_set(error, EPROTO, "%s is not a plain file: the configuration is read from one alone",
-			    path);
-}
-
-/* The configuration file: its text, read once, so that what is parsed is what is kept. */
-static int read_config(const char *path, char **ret_text, size_t *ret_length, struct lb_error *error)
-{
-	_cleanup_(closep) int fd = open_plain(path, error);
-	_cleanup_(freep) char *text = NULL;
-	size_t length = 0, capacity = 0;
-	ssize_t n = 1;
-
-	if (fd < 0)
-		return fd;
-	while (n != 0) {
-		if (length == capacity) {
-			char *more;
-
-			capacity = capacity ? 2 * capacity : 65536;
-			more = realloc(text, capacity);
-			if (!more)
-				return lb_error_set(error, ENOMEM, "out of memory");
-			text = more;
-		}
-		n = read(fd, text + length, capacity - length);
-		if (n < 0 && errno != EINTR)
-			return lb_error_set(error, errno, "Failed to read %s: %m", path);
-		length += n > 0 ? n : 0;
-		if (length > LB_CONFIG_BYTES_MAX)
-			return lb_error_set(error, E2BIG, "%s is larger than %u bytes", path,
-					    LB_CONFIG_BYTES_MAX);
-	}
-	*ret_text = text;
-	*ret_length = length;
-	text = NULL;
-	return 0;
-}
 
 static int desired_from_file(struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,
 			     struct lb_error *error)
@@ -195,7 +148,7 @@ static int choose(struct lbd *lbd, const struct record *newest, struct desired *
 	struct lb_error stored = {};
 	char digest[STORE_DIGEST] = "";
 	size_t length = 0;
-	int file = read_config(lbd->options.config_file, &text, &length, error), r;
+	int file = config_file_read(lbd->options.config_file, &text, &length, error), r;
 
 	if (file == 0)
 		store_digest(text, length, digest);
@@ -389,29 +342,36 @@ int lbd_start(struct lbd *lbd, struct lb_error *error)
 	return r;
 }
 
-int lbd_reload(struct lbd *lbd, struct json *plan, struct lb_error *error)
+int lbd_read_file(struct lbd *lbd, struct desired *ret_desired, struct lb_error *error)
 {
-	_cleanup_(desired_donep) struct desired next = {};
 	_cleanup_(freep) char *text = NULL;
-	static const struct change change = { .cause = "reload of the configuration file", .kind = "reload" };
-	struct lb_error unused = {};
 	size_t length;
-	int r;
+	int r = config_file_read(lbd->options.config_file, &text, &length, error);
 
-	error = error ? error : &unused;
-	r = read_config(lbd->options.config_file, &text, &length, error);
-	if (r == 0)
-		r = desired_from_file(lbd, text, length, &next, error);
-	if (r == 0)
-		r = change_make(lbd, &next, &change, plan, error);
+	return r < 0 ? r : desired_from_file(lbd, text, length, ret_desired, error);
+}
+
+void lbd_reloaded(struct lbd *lbd, int r, const struct lb_error *error)
+{
 	if (r < 0) {
 		events_add(&lbd->events, LOG_LEVEL_ERROR, "reload", "%s%s%s; nothing was changed",
 			   error->text, error->path[0] ? " at " : "", error->path);
-		return r;
+		return;
 	}
 	lbd->degraded = false;
 	lbd_notify_status(lbd);
-	return 0;
+}
+
+void lbd_reload(struct lbd *lbd)
+{
+	_cleanup_(desired_donep) struct desired next = {};
+	static const struct change change = { .cause = "reload of the configuration file", .kind = "reload" };
+	struct lb_error error = {};
+	int r = lbd_read_file(lbd, &next, &error);
+
+	if (r == 0)
+		r = change_make(lbd, &next, &change, NULL, &error);
+	lbd_reloaded(lbd, r, &error);
 }
 
 void lbd_stop(struct lbd *lbd, bool detach)
@@ -448,6 +408,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	desired_done(&lbd->running);
 	store_close(&lbd->store);
 	stats_carry_done(&lbd->carry);
+	drain_forget_all(lbd);
 	events_done(&lbd->events);
 }
 

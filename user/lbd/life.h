@@ -8,16 +8,22 @@
 
 #include "base/error.h"
 
-struct json;
+struct desired;
 struct lbd;
 struct lbd_options;
 
 /* Starts everything: 0 when packets flow, or -errno with *error. lbd must be zeroed, options set. */
 int lbd_start(struct lbd *lbd, struct lb_error *error);
 
-/* Reads the configuration file again and makes it run (SIGHUP, POST /v1/reload). plan, error: may be NULL.
- * 0, or -errno: it is logged as well, and the old one stays. */
-int lbd_reload(struct lbd *lbd, struct json *plan, struct lb_error *error);
+/* Reads the configuration file again and makes it run (SIGHUP), whatever breaks. Errors are logged; the old
+ * one stays. */
+void lbd_reload(struct lbd *lbd);
+
+/* What a reload comes to, for the log, status and systemd. r: 0 or -errno, with *error. */
+void lbd_reloaded(struct lbd *lbd, int r, const struct lb_error *error);
+
+/* What the configuration file says now. 0 or -errno with *error, which has line and column. */
+int lbd_read_file(struct lbd *lbd, struct desired *ret_desired, struct lb_error *error);
 
 /* Stops; packets go on unless detach. Frees everything. */
 void lbd_stop(struct lbd *lbd, bool detach);

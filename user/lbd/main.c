@@ -188,7 +188,7 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
 {
 	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", now_ms() * 1000);
-	(void)lbd_reload(context, NULL, NULL);
+	lbd_reload(context);
 	sd_notify(0, "READY=1");
 	return 0;
 }

@@ -13,6 +13,7 @@
 #include "lbd/kernel/interfaces.h"
 #include "lbd/announce/announce.h"
 #include "lbd/lbd.h"
+#include "lbd/stats/drain.h"
 
 #define TICK_MS      1000u
 #define BUSY_TICK_MS 100u
@@ -42,6 +43,7 @@ static size_t next_work(size_t work, __u64 spent_ns, __u64 allowed_ns)
 
 static void housekeeping(struct lbd *lbd, __u64 second)
 {
+	drain_look(lbd);
 	if (lbd->trim_s && --lbd->trim_s == 0)
 		malloc_trim(0);
 	if (second % KEEP_EVERY == 0) {

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "lbctl/backends.h"
+#include "lbctl/edit.h"
 #include "config/config.h"
 #include "lbctl/format.h"
 #include "lbctl/plan.h"
@@ -53,6 +54,34 @@ static void backend_row(struct table *table, const cJSON *backend, bool service)
 	nexthop_cells(table, json_get(backend, "nexthop"));
 }
 
+/* "web/web-2 drains for 35 s: 341 slots and 12 flows are left, 40 packets within 1 s, the last 0 s ago" */
+static void print_draining(const struct lbctl *c, const cJSON *backend)
+{
+	const cJSON *draining = json_get(backend, "draining"), *last = json_get(draining, "last_packet_s");
+	_cleanup_(freep) char *name =
+		lbctl_format("%s/%s", json_text(backend, "service"), json_text(backend, "name"));
+	_cleanup_(freep) char *line = NULL;
+	const char *word = json_bool(backend, "leaving") ? "leaves" : "drains";
+
+	if (!cJSON_IsObject(draining))
+		return;
+	if (json_bool(draining, "drained"))
+		line = lbctl_format("%s has drained: no slot and no flow is left", name);
+	else
+		line = lbctl_format(
+			"%s %s for %s: %llu slots and %llu flows are left, %llu packets within %s, "
+			"%s%s%s%s",
+			name, word, format_duration(json_double(draining, "for_s")).text,
+			json_u64(backend, "slots_base") + json_u64(backend, "slots"),
+			json_u64(backend, "entries"), json_u64(draining, "packets"),
+			format_duration(json_double(draining, "interval_ms") / 1000).text,
+			cJSON_IsNumber(last) ? "the last " : "none was seen",
+			cJSON_IsNumber(last) ? format_duration(last->valuedouble).text : "",
+			cJSON_IsNumber(last) ? " ago" : "",
+			json_bool(draining, "let_go") ? "; it is let go" : "");
+	print_folded(c, 2, line);
+}
+
 void backends_print(const struct lbctl *c, const cJSON *backends, bool service)
 {
 	static const struct column columns[] = {
@@ -78,6 +107,8 @@ void backends_print(const struct lbctl *c, const cJSON *backends, bool service)
 	if (!table_rows(table))
 		puts("no backends");
 	table_print(table, c);
+	cJSON_ArrayForEach (backend, backends)
+		print_draining(c, backend);
 	reasons_print(c, backends);
 }
 
@@ -206,13 +237,38 @@ static char *make_body(const struct lbctl *c)
 	return text;
 }
 
+char *backend_state_body(const struct lbctl *c, const char *state)
+{
+	unsigned long long for_s = 0;
+	cJSON *body;
+	char *text;
+
+	if (option_given(c, OPTION_FOR) && !duration(c, c->option[OPTION_FOR], &for_s))
+		return NULL;
+	body = cJSON_CreateObject();
+	add_word(body, "state", state, true);
+	if (option_given(c, OPTION_REASON))
+		cJSON_AddStringToObject(body, "reason", c->option[OPTION_REASON]);
+	if (for_s)
+		cJSON_AddNumberToObject(body, "for_s", (double)for_s);
+	text = cJSON_PrintUnformatted(body);
+	cJSON_Delete(body);
+	if (!text)
+		lbctl_memory();
+	return text;
+}
+
 int verb_backend_set(struct lbctl *c)
 {
 	_cleanup_(reply_done) struct reply reply = { 0 };
-	_cleanup_(freep) char *body = make_body(c), *service = NULL, *backend = NULL, *path = NULL;
-	struct request request = { .method = "PATCH", .body = body, .key = "services" };
+	_cleanup_(freep) char *body = NULL, *service = NULL, *backend = NULL, *path = NULL;
+	struct request request = { .method = "PATCH", .key = "services" };
 	int r;
 
+	if (edits_configuration(c))
+		return edit_backend(c);
+	body = make_body(c);
+	request.body = body;
 	if (!body)
 		return EXIT_WRONG_USAGE;
 	service = agent_escape(c->argument[0]);
@@ -226,6 +282,11 @@ int verb_backend_set(struct lbctl *c)
 		return r;
 	if (c->json) {
 		reply_print(&reply);
+		return EXIT_DONE;
+	}
+	if (json_bool(reply.root, "let_go")) {
+		printf("%s/%s %s let go: what is left of it moves within seconds\n", c->argument[0],
+		       c->argument[1], json_bool(reply.root, "applied") ? "is" : "would be");
 		return EXIT_DONE;
 	}
 	plan_print(c, reply.root);

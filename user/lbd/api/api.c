@@ -24,6 +24,11 @@
  */
 enum access { ACCESS_BY_METHOD, ACCESS_NEVER, ACCESS_OWN };
 
+/* Parameters of what is planned, looked at and approved; of what a configuration comes of; of edits. */
+#define APPROVED "dry_run? allow_break? expect_plan"
+#define JUDGED   APPROVED " allow_ring_resize?"
+#define EDITS    "add? merge? save? " JUDGED
+
 /* '*' stands for one part of the path: the service's name, then the backend's. */
 static const struct route {
 	const char *method;
@@ -37,21 +42,23 @@ static const struct route {
 } routes[] = {
 	{ "GET", "/v1/version", 0, api_version, .monitor = true },
 	{ "GET", "/v1/status", 0, api_status, .monitor = true },
-	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply,
-	  "dry_run? allow_ring_resize? allow_break? expect_plan", .heavy = true },
+	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply, JUDGED, .heavy = true },
 	{ "POST", "/v1/diff", LB_CONFIG_BYTES_MAX, api_diff, .heavy = true },
-	{ "POST", "/v1/reload", 0, api_reload, .heavy = true },
-	{ "POST", "/v1/rollback", 0, api_rollback,
-	  "to overrides? dry_run? allow_ring_resize? allow_break? expect_plan", .heavy = true },
+	{ "POST", "/v1/reload", 0, api_reload, JUDGED, .heavy = true },
+	{ "POST", "/v1/rollback", 0, api_rollback, "to overrides? " JUDGED, .heavy = true },
 	{ "POST", "/v1/leave", 0, api_leave, .heavy = true },
 	{ "POST", "/v1/join", 0, api_join, .heavy = true },
 	{ "GET", "/v1/generations", 0, api_generations },
 	{ "GET", "/v1/config", 0, api_config, .heavy = true, .access = ACCESS_NEVER }, /* it has hash_seed */
 	{ "GET", "/v1/services", 0, api_services, .monitor = true },
 	{ "GET", "/v1/services/*", 0, api_service, .monitor = true },
+	{ "PUT", "/v1/services/*", LB_CONFIG_BYTES_MAX, api_edit, EDITS, .heavy = true },
+	{ "DELETE", "/v1/services/*", 0, api_edit, "save? " JUDGED, .heavy = true },
 	{ "GET", "/v1/services/*/ring", 0, api_ring, "dump?", .heavy = true },
-	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch, "dry_run? allow_break? expect_plan",
-	  .heavy = true },
+	{ "PATCH", "/v1/services/*/backends/*", SMALL_BODY, api_patch, APPROVED, .heavy = true },
+	{ "PUT", "/v1/services/*/backends/*", SMALL_BODY, api_edit, EDITS, .heavy = true },
+	{ "DELETE", "/v1/services/*/backends/*", 0, api_edit, "save? " JUDGED, .heavy = true },
+	{ "PATCH", "/v1/hosts/*", SMALL_BODY, api_patch_host, APPROVED, .heavy = true },
 	{ "GET", "/v1/backends", 0, api_backends, .monitor = true },
 	{ "GET", "/v1/stats", 0, api_stats, .monitor = true },
 	{ "GET", "/v1/drops", 0, api_drops },

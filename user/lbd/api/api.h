@@ -35,17 +35,22 @@ int api_number(const struct api_call *call, const char *name, __u64 fallback, __
 struct change;
 struct desired;
 /* Has next made (change.h) as the query and the headers of the call want it; what is refused is answered with
- * its plan. */
+ * its plan: 0 as well, see api_refused(). */
 int api_make(struct api_call *call, struct desired *next, struct change *change, struct lb_error *error);
+bool api_refused(const struct api_call *call);
 
 api_verb api_version, api_status;                                        /* api_status.c */
 api_verb api_apply, api_diff, api_rollback, api_generations, api_config; /* api_change.c */
-api_verb api_reload;                                                     /* api_change.c */
-api_verb api_patch;                                                      /* api_override.c */
+api_verb api_patch, api_patch_host;                                      /* api_override.c */
 api_verb api_sources, api_source, api_source_put, api_source_put_whole, api_source_delete; /* api_sources.c */
 api_verb api_services, api_service, api_backends, api_ring; /* api_services.c */
 api_verb api_stats, api_drops, api_flows, api_events;       /* api_stats.c */
-api_verb api_leave, api_join;                               /* api_announce.c */
-api_verb api_capture;                                       /* api_capture.c */
-api_verb api_health;                                        /* api_health.c */
-api_verb api_explain;                                       /* api_explain.c */
+/* Whether the backend of the path is no longer configured and not yet gone; and what it can be told then. */
+bool api_is_leaving(const struct api_call *call);
+api_verb api_patch_leaving;   /* api_drain.c */
+api_verb api_edit;            /* api_edit.c */
+api_verb api_reload;          /* api_reload.c */
+api_verb api_leave, api_join; /* api_announce.c */
+api_verb api_capture;         /* api_capture.c */
+api_verb api_health;          /* api_health.c */
+api_verb api_explain;         /* api_explain.c */

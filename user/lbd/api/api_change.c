@@ -13,7 +13,6 @@
 #include "lbd/state/store_record.h"
 #include "lbd/state/words.h"
 #include "base/cleanup.h"
-#include "lbd/life.h"
 
 static void desired_donep(struct desired *desired)
 {
@@ -69,6 +68,11 @@ int api_make(struct api_call *call, struct desired *next, struct change *change,
 	return 0;
 }
 
+bool api_refused(const struct api_call *call)
+{
+	return call->answer->status == 409;
+}
+
 static int make_text(struct api_call *call, struct change *change, struct lb_error *error)
 {
 	_cleanup_(desired_donep) struct desired next = {};
@@ -96,14 +100,6 @@ int api_diff(struct api_call *call, struct lb_error *error)
 	struct change change = { .cause = "diff", .dry_run = true, .allow_ring_resize = true };
 
 	return make_text(call, &change, error);
-}
-
-int api_reload(struct api_call *call, struct lb_error *error)
-{
-	int r = lbd_reload(call->lbd, call->json, error);
-
-	/* What is wrong with the file is the caller's to mend, whatever it is. */
-	return r == -ENOENT || r == -EACCES || r == -EPROTO || r == -EISDIR ? -EINVAL : r;
 }
 
 static const struct record *find(const struct record *records, size_t n, __u64 generation)

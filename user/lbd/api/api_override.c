@@ -221,8 +221,11 @@ int api_patch(struct api_call *call, struct lb_error *error)
 				 .record = RECORD_OPERATOR,
 				 .dry_run = api_flag(call, "dry_run") };
 	struct patch patch;
-	int r = find_target(call, error);
+	int r;
 
+	if (api_is_leaving(call))
+		return api_patch_leaving(call, error);
+	r = find_target(call, error);
 	if (r < 0)
 		return r;
 	r = body_read(call->request->body, call->request->length, keys, &body, error);
@@ -234,5 +237,63 @@ int api_patch(struct api_call *call, struct lb_error *error)
 		return r;
 	if (apply_patch(call, &patch, &next, cause, sizeof(cause)) < 0)
 		return lb_error_set(error, ENOMEM, "out of memory");
+	return api_make(call, &next, &change, error);
+}
+
+/* The same patch for every backend at an address. Returns how many there are, or -ENOMEM. */
+static int patch_host(struct api_call *call, const struct lb_address *address, const struct patch *patch,
+		      struct desired *next)
+{
+	const struct lb_config *config = call->lbd->running.config;
+	int n = 0;
+
+	for (size_t i = 0; i < config->n_services; i++) {
+		const struct lb_config_service *service = &config->services[i];
+
+		for (size_t k = 0; k < service->n_backends; k++) {
+			char cause[RECORD_CAUSE_MAX];
+
+			if (!lb_address_equal(&service->backends[k].address, address))
+				continue;
+			memcpy(call->service, service->name, sizeof(call->service));
+			memcpy(call->backend, service->backends[k].name, sizeof(call->backend));
+			if (apply_patch(call, patch, next, cause, sizeof(cause)) < 0)
+				return -ENOMEM;
+			n++;
+		}
+	}
+	return n;
+}
+
+int api_patch_host(struct api_call *call, struct lb_error *error)
+{
+	_cleanup_(desired_donep) struct desired next = {};
+	_cleanup_(cjson_freep) cJSON *body = NULL;
+	char cause[RECORD_CAUSE_MAX], text[LB_NAME_MAX];
+	struct change change = { .cause = cause,
+				 .kind = "override",
+				 .record = RECORD_OPERATOR,
+				 .dry_run = api_flag(call, "dry_run") };
+	struct lb_address address;
+	struct patch patch;
+	int n, r;
+
+	memcpy(text, call->service, sizeof(text));
+	if (lb_address_parse(text, &address) < 0)
+		return lb_error_at(error, EINVAL, "address", text, "\"%s\" is no IPv4 or IPv6 address", text);
+	r = body_read(call->request->body, call->request->length, keys, &body, error);
+	if (r == 0)
+		r = read_patch(body, &patch, error);
+	if (r == 0)
+		r = desired_copy(&call->lbd->running, &next, error);
+	if (r < 0)
+		return r;
+	n = patch_host(call, &address, &patch, &next);
+	if (n < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	if (n == 0)
+		return lb_error_at(error, ESRCH, "address", text, "no service has a backend at %s", text);
+	snprintf(cause, sizeof(cause), "host %s, %d backends%s%s", text, n, patch.reason[0] ? ": " : "",
+		 patch.reason);
 	return api_make(call, &next, &change, error);
 }

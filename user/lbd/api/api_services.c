@@ -12,6 +12,7 @@
 #include "lbd/state/change.h"
 #include "base/cleanup.h"
 #include "lb/slot.h"
+#include "lbd/stats/drain.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
 #include "lbd/state/intent.h"
@@ -192,6 +193,7 @@ static void write_backend(struct lbd *lbd, const struct lb_service_view *view, s
 	json_u64(json, "weight", backend->weight);
 	json_string(json, "state", lb_state_name(backend->state));
 	json_bool(json, "leaving", backend->leaving);
+	drain_write(lbd, backend, view->config->drain_limit_s, json);
 	if (configured) {
 		json_object(json, "configured");
 		json_u64(json, "weight", configured->weight);

@@ -117,6 +117,19 @@ BACKEND_LINE(write_weight, "weir_backend_weight", backend->weight)
 BACKEND_LINE(write_resolved, "weir_backend_nexthop_resolved", backend->nexthop.resolved)
 BACKEND_LINE(write_entries, "weir_backend_flow_entries", backend->entries)
 
+/* Of backends that are draining alone: the others have nothing to say. */
+#define DRAINING_LINE(function, metric, value)                                                               \
+	static void function(struct lbd *lbd, struct json *out, const struct lb_service_view *view,          \
+			     const struct lb_backend_view *backend, const struct lb_counter *sum)            \
+	{                                                                                                    \
+		if (backend->draining)                                                                       \
+			line(out, metric "{service=\"%s\",backend=\"%s\"} %u\n", view->name, backend->name,  \
+			     (unsigned int)(value));                                                         \
+	}
+
+DRAINING_LINE(write_drained, "weir_backend_drained", backend->drained)
+DRAINING_LINE(write_draining_slots, "weir_backend_draining_slots", backend->slots_base)
+
 static const struct family {
 	const char *name, *type, *help;
 	backend_line *write;
@@ -132,6 +145,12 @@ static const struct family {
 	{ "weir_backend_nexthop_resolved", "gauge", "1 if packets can be sent to the backend.",
 	  write_resolved },
 	{ "weir_backend_flow_entries", "gauge", "Flow table entries that name the backend.", write_entries },
+	{ "weir_backend_drained", "gauge",
+	  "Of backends that drain or leave: 1 when no slot and no flow entry names it any more.",
+	  write_drained },
+	{ "weir_backend_draining_slots", "gauge",
+	  "Of backends that drain or leave: ring slots that are kept for their old flows.",
+	  write_draining_slots },
 };
 
 #define N_FAMILIES (sizeof(families) / sizeof(families[0]))

@@ -68,7 +68,8 @@ struct lb_config_service {
 	enum lb_affinity affinity;
 	__u32 idle_timeout_s;
 	__u32 learning_window_s; /* protocols without SYN */
-	bool echo;               /* answer ICMP echo to the address */
+	__u32 drain_limit_s;
+	bool echo; /* answer ICMP echo to the address */
 	enum lb_fragments fragments;
 	__u16 gue_port; /* host byte order */
 	enum lb_announce_by announce;

@@ -178,6 +178,9 @@ static const struct lb_schema_key service_keys[] = {
 	{ .name = "learning_window_s", FIELD(learning_window_s), INTEGER(0, 3600, 30), .effect = LB_EFFECT_APPLY,
 	  .help = "Protocols without a handshake only (udp): seconds after a move during which a flow that is not known is taken to be old, "
 		  "and stays where it was." },
+	{ .name = "drain_limit_s", FIELD(drain_limit_s), INTEGER(1, 31536000, 86400), .effect = LB_EFFECT_APPLY,
+	  .help = "Seconds that a backend may take to drain, or to leave once it is no longer configured. After that it is let go: what is "
+		  "left of its flows moves to the others. Counted anew when lbd starts." },
 	{ .name = "echo", FIELD(echo), BOOLEAN(true), .effect = LB_EFFECT_APPLY,
 	  .help = "Answer ICMP echo requests (ping) to the VIP while a backend is active; with a prefix, to every address of it "
 		  "that no service with a longer prefix, or the address itself, has." },

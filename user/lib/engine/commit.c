@@ -337,9 +337,11 @@ static void carry_over(struct lb_engine *engine, struct lb_service_change *chang
 		after->seen_pass = before->seen_pass;
 		after->slots_cur = before->slots_cur;
 		after->slots_base = before->slots_base;
-		if ((before->leaving || before->ghost) && (after->leaving || after->ghost)) {
+		if (((before->leaving || before->ghost) && (after->leaving || after->ghost)) ||
+		    (lb_member_draining(before) && lb_member_draining(after))) {
 			after->clean_passes = before->clean_passes;
 			after->unnamed = before->unnamed;
+			after->let_go = before->let_go;
 		}
 	}
 	if (same_ring) {
@@ -357,17 +359,22 @@ static void mark_deaths(const struct lb_engine *engine, struct lb_service_change
 
 	for (__u32 i = 0; i < change->next->vip.backend_count; i++) {
 		struct lb_member *member = &change->next->members[i];
-		bool was = current && i < current->vip.backend_count && current->members[i].used &&
-			   !member->added && current->members[i].id == member->id &&
-			   lb_member_dead(&current->members[i]);
+		const struct lb_member *there = current && i < current->vip.backend_count &&
+								current->members[i].used && !member->added &&
+								current->members[i].id == member->id
+							? &current->members[i]
+							: NULL;
+		bool was = there && lb_member_dead(there);
 
 		/* Name and address are in the tables now. */
 		if (member->added)
 			member->left_s = 0;
 		if (member->used && lb_member_dead(member) && !was)
 			member->dead_mark = (__u32)engine->sweep.begun;
-		if (member->used && member->leaving && !(current && current->members[i].leaving))
-			member->left_s = lb_engine_clock(engine);
+		if (!lb_member_draining(member))
+			member->let_go = false;
+		else if (!there || !lb_member_draining(there) || there->leaving != member->leaving)
+			lb_drain_start(engine, member);
 		member->added = false;
 	}
 }

@@ -174,7 +174,7 @@ void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service,
 		engine->tables->backend_meta[member->id].used = 0;
 		lb_ids_release(&engine->backend_ids, member->id);
 	}
-	service->n_leaving -= member->leaving || member->ghost;
+	service->n_leaving -= lb_member_draining(member) || member->leaving || member->ghost;
 	*member = (struct lb_member){};
 	if (service->server_ids)
 		service->server_ids[index] = (struct lb_server_id){};
@@ -356,9 +356,12 @@ __u64 lb_engine_generation(const struct lb_engine *engine)
 
 /* --- views --------------------------------------------------------------------------------------- */
 
-static void view_member(const struct lb_engine *engine, const struct lb_member *member, __u32 index,
-			struct lb_backend_view *view)
+void lb_engine_view_member(const struct lb_engine *engine, const struct lb_service *service, __u32 index,
+			   struct lb_backend_view *view)
 {
+	const struct lb_member *member = &service->members[index];
+	bool draining = lb_member_draining(member);
+
 	*view = (struct lb_backend_view){
 		.name = lb_member_name(engine, member),
 		.address = lb_member_address(engine, member),
@@ -371,6 +374,10 @@ static void view_member(const struct lb_engine *engine, const struct lb_member *
 		.slots_cur = member->slots_cur,
 		.slots_base = member->slots_base,
 		.entries = lb_count_of(&member->entries, engine->sweep.done),
+		.draining = draining,
+		.drained = draining && lb_drain_is_over(member),
+		.let_go = draining && lb_drain_let_go(engine, service, member),
+		.draining_s = draining ? lb_engine_clock(engine) - member->left_s : 0,
 	};
 }
 
@@ -387,7 +394,7 @@ static int view_service(struct lb_engine *engine, struct lb_service *service,
 	}
 	for (__u32 i = 0; i < service->vip.backend_count; i++) {
 		if (service->members[i].used && !service->members[i].ghost)
-			view_member(engine, &service->members[i], i, &service->views[n++]);
+			lb_engine_view_member(engine, service, i, &service->views[n++]);
 	}
 	*ret_view = (struct lb_service_view){
 		.name = service->name,

@@ -143,6 +143,10 @@ struct lb_backend_view {
 	struct lb_nexthop nexthop;
 	__u32 slots_cur, slots_base;
 	__u64 entries; /* flow entries that name it, as of the last complete sweep */
+	bool draining; /* gets no new flows and is kept for its old ones: it is told to drain, or it leaves */
+	bool drained;  /* draining, and nothing is left: no slot and no flow entry can name it */
+	bool let_go;   /* draining, and no longer waited for */
+	__u32 draining_s; /* for so long */
 };
 struct lb_service_view {
 	const char *name;
@@ -161,6 +165,21 @@ size_t lb_engine_services(struct lb_engine *engine);
 /* i: 0..lb_engine_services()-1, in configuration order. 0 or -ENOENT. */
 int lb_engine_service(struct lb_engine *engine, size_t i, struct lb_service_view *ret_view);
 int lb_engine_service_by_name(struct lb_engine *engine, const char *name, struct lb_service_view *ret_view);
+
+/* Each backend that is draining. Nothing may be committed meanwhile. */
+void lb_engine_draining(struct lb_engine *engine,
+			void (*each)(void *context, const char *service,
+				     const struct lb_backend_view *backend),
+			void *context);
+
+/* A leaving backend that has had no next hop for so long is let go. */
+#define LB_ENGINE_UNREACHED_S 60u
+
+/*
+ * Lets a backend that is leaving go: flows that are still on it move, as if it were down, with the next two
+ * passes of the sweeper. 0, or -ENOENT: no such backend is leaving.
+ */
+int lb_engine_let_go(struct lb_engine *engine, const char *service, const char *backend);
 
 struct lb_engine_usage {
 	__u32 services, backends, ring_lines; /* in use, of tables->sizes */

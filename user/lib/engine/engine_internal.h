@@ -56,14 +56,16 @@ struct lb_member {
 	__u32 dead_mark; /* sweeps begun when it went down: its entries are void and swept by the next one */
 	__u32 seen_pass; /* last pass that met an entry of it */
 	union {
-		__u32 left_s; /* coarse clock when it became leaving */
+		__u32 left_s; /* coarse clock when it began to drain, or to leave */
 		__u32 place;  /* added: in plan->added */
 	};
 	__u32 slots_cur, slots_base;
-	__u32 nexthop; /* number in engine->hops */
+	__u32 nexthop;   /* number in engine->hops */
+	__u32 reached_s; /* leaving: coarse clock when it last had a next hop */
 	__u16 weight;
-	__u8 clean_passes;
-	__u8 state : 2; /* enum lb_state; LB_STATE_DOWN exactly when the record says dead */
+	__u8 clean_passes : 2;
+	__u8 let_go : 1; /* an operator wants it gone, whoever is still on it */
+	__u8 state : 2;  /* enum lb_state; LB_STATE_DOWN exactly when the record says dead */
 	__u8 used : 1;
 	__u8 leaving : 1; /* no longer configured */
 	/* Index of a backend that returned under another index before its void entries were swept. */
@@ -72,12 +74,16 @@ struct lb_member {
 	__u8 added : 1;   /* by the plan: its id is new */
 	__u8 unnamed : 1; /* no slot named it when the running pass began */
 };
-_Static_assert(sizeof(struct lb_member) == 44, "there are very many");
+_Static_assert(sizeof(struct lb_member) == 48, "there are very many");
 
 /* What a backend puts into its QUIC connection IDs; zero-padded. */
 struct lb_server_id {
 	__u8 id[LB_QUIC_SERVER_ID_MAX];
 	__u8 bytes; /* 0: none */
+	/* While it drains: what it had counted when a pass last looked, and when that had changed (coarse
+	 * clock). */
+	__u32 heard_s;
+	__u64 packets;
 };
 
 struct lb_service {
@@ -88,7 +94,7 @@ struct lb_service {
 	struct lb_vip vip;               /* what its VIP entries hold; key zero; backend_count indices */
 	struct lb_member *members;       /* vip.backend_count of them, by index */
 	struct lb_server_id *server_ids; /* by index; NULL: nobody has one */
-	__u32 n_leaving;                 /* leaving and ghosts */
+	__u32 n_leaving;                 /* leaving, draining and ghosts */
 	__u32 unsettled;                 /* slots */
 	__u32 unsettled_since_s;         /* coarse clock */
 	__u32 *learning_since_s;         /* by slot, coarse clock; NULL: no slot is learning */
@@ -129,6 +135,13 @@ static inline bool lb_member_dead(const struct lb_member *member)
 	return !member->used || member->ghost || member->state == LB_STATE_DOWN;
 }
 
+/* Gets no new flows, and is kept for its old ones: drained by somebody's word, or no longer configured. */
+static inline bool lb_member_draining(const struct lb_member *member)
+{
+	return member->used && !member->ghost && member->state != LB_STATE_DOWN &&
+	       (member->leaving || member->state == LB_STATE_DRAIN);
+}
+
 /* A ring region that packets in flight may still stamp, and the one that took its place (slots 0: none). */
 struct lb_retired_ring {
 	__u32 line, slots;
@@ -144,6 +157,9 @@ struct lb_gone {
 	__u8 clean_passes;
 };
 #define LB_NO_SERVICE LB_SERVICES_MAX
+
+/* Passes in a row that must meet no entry of what is to be freed. */
+#define LB_CLEAN_PASSES 2
 
 enum lb_phase { LB_PHASE_IDLE, LB_PHASE_RINGS, LB_PHASE_FLOWS, LB_PHASE_FINISH };
 
@@ -359,6 +375,9 @@ void lb_engine_unlink(struct lb_engine *engine, struct lb_service *service);
 /* Waits for a grace period: afterwards nothing that was given up before can be read any more. */
 int lb_engine_grace(struct lb_engine *engine);
 
+void lb_engine_view_member(const struct lb_engine *engine, const struct lb_service *service, __u32 index,
+			   struct lb_backend_view *view);
+
 /* Gives back the memory of all views. */
 void lb_engine_forget_views(struct lb_engine *engine);
 
@@ -372,6 +391,19 @@ int lb_engine_adopt(struct lb_engine *engine, struct lb_error *error);
 
 /* Room for n more retired rings and gone services, so that a commit cannot fail after the store. */
 int lb_engine_reserve(struct lb_engine *engine, size_t n);
+
+/* drain.c: a pass over the flow table begins and ends; a member is draining or leaving. */
+/* A member begins to drain, or to leave. */
+void lb_drain_start(const struct lb_engine *engine, struct lb_member *member);
+void lb_drain_begin_pass(const struct lb_engine *engine, struct lb_service *service,
+			 struct lb_member *member);
+void lb_drain_end_pass(const struct lb_engine *engine, const struct lb_service *service,
+		       struct lb_member *member);
+/* Whether nothing is left of it: no slot named it when two passes began, and they met no entry. */
+bool lb_drain_is_over(const struct lb_member *member);
+/* Whether it is no longer waited for: its old flows go to whoever has their slots now. */
+bool lb_drain_let_go(const struct lb_engine *engine, const struct lb_service *service,
+		     const struct lb_member *member);
 
 /* sweep_flows.c: one bucket; returns units of work. */
 size_t lb_sweep_bucket(struct lb_engine *engine, __u32 bucket);

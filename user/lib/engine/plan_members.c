@@ -297,6 +297,7 @@ int lb_build_members(struct lb_build *build)
 	free(wanted);
 	for (__u32 i = 0; i < build->count; i++)
 		next->n_leaving +=
-			next->members[i].used && (next->members[i].leaving || next->members[i].ghost);
+			next->members[i].used && (next->members[i].leaving || next->members[i].ghost ||
+						  lb_member_draining(&next->members[i]));
 	return r;
 }

@@ -13,7 +13,6 @@
 
 #include <stdlib.h>
 
-#define CLEAN_PASSES 2
 /* Services looked at that need nothing cost this fraction of a unit. */
 #define IDLE_SERVICES_PER_UNIT 16
 
@@ -74,27 +73,14 @@ static void begin_service(struct lb_engine *engine, struct lb_service *service)
 	for (__u32 i = 0; service->n_leaving && i < service->vip.backend_count; i++) {
 		struct lb_member *member = &service->members[i];
 
-		if (member->leaving || member->ghost)
-			member->unnamed = !member->slots_cur && !member->slots_base;
+		if (lb_member_draining(member) || member->leaving || member->ghost)
+			lb_drain_begin_pass(engine, service, member);
 	}
-}
-
-/* QUIC connections are known by their IDs, not by flow entries: the backend that left keeps them for a while.
- */
-static bool may_have_connections(const struct lb_engine *engine, const struct lb_service *service,
-				 __u32 index)
-{
-	const struct lb_member *member = &service->members[index];
-
-	return service->config && member->leaving && lb_service_server_id(service, index)->bytes &&
-	       lb_engine_clock(engine) - member->left_s <= service->config->idle_timeout_s;
 }
 
 /* End of a pass. */
 static void finish_service(struct lb_engine *engine, struct lb_service *service)
 {
-	__u64 pass = engine->sweep.begun;
-
 	if (!service->unsettled) {
 		free(service->ready);
 		free(service->learning_since_s);
@@ -106,14 +92,11 @@ static void finish_service(struct lb_engine *engine, struct lb_service *service)
 	for (__u32 i = 0; service->n_leaving && i < service->vip.backend_count; i++) {
 		struct lb_member *member = &service->members[i];
 
-		if (!member->leaving && !member->ghost)
+		if (!lb_member_draining(member) && !member->leaving && !member->ghost)
 			continue;
-		engine->sweep.moved = true;
-		if (!member->unnamed || member->seen_pass == pass || may_have_connections(engine, service, i))
-			member->clean_passes = 0;
-		else if (member->clean_passes < CLEAN_PASSES)
-			member->clean_passes++;
-		if (member->clean_passes == CLEAN_PASSES && !engine->plans)
+		lb_drain_end_pass(engine, service, member);
+		engine->sweep.moved |= member->leaving || member->ghost || !lb_drain_is_over(member);
+		if (lb_drain_is_over(member) && (member->leaving || member->ghost) && !engine->plans)
 			lb_engine_free_member(engine, service, i);
 	}
 }
@@ -145,9 +128,9 @@ static void finish_gone(struct lb_engine *engine)
 
 		if (gone->mark >= pass || engine->gone_seen[gone->service] == pass)
 			gone->clean_passes = 0;
-		else if (gone->clean_passes < CLEAN_PASSES)
+		else if (gone->clean_passes < LB_CLEAN_PASSES)
 			gone->clean_passes++;
-		if (gone->clean_passes == CLEAN_PASSES && !engine->plans)
+		if (gone->clean_passes == LB_CLEAN_PASSES && !engine->plans)
 			free_gone(engine, gone);
 		else
 			engine->gone[kept++] = *gone;

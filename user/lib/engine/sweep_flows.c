@@ -49,7 +49,8 @@ static bool judge(struct lb_engine *engine, __u64 word)
 	if (index >= service->vip.backend_count || !service->members[index].used)
 		return true;
 	service->members[index].seen_pass = (__u32)pass;
-	if (lb_member_dead(&service->members[index]))
+	if (lb_member_dead(&service->members[index]) ||
+	    lb_drain_let_go(engine, service, &service->members[index]))
 		return true;
 	if (service->config && lb_flow_age_s(word, lb_engine_clock(engine)) > timeout_of(service, word))
 		return true;

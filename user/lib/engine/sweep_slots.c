@@ -33,6 +33,9 @@ static bool is_over(const struct lb_engine *engine, const struct lb_service *ser
 
 	if (!service->config)
 		return false;
+	if (lb_slot_base(slot) < service->vip.backend_count &&
+	    lb_drain_let_go(engine, service, &service->members[lb_slot_base(slot)]))
+		return true;
 	if (service->key.protocol == IPPROTO_TCP)
 		return (__s32)(now - stamp) > (__s32)service->config->idle_timeout_s;
 	if (!(slot & LB_SLOT_LEARNING) || !service->learning_since_s)
