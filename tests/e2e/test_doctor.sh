@@ -13,6 +13,12 @@
 
 named=0 false_alarms=0
 
+# The configuration of these tests with both arms, changed by the filter. two_arms [JQ FILTER]
+two_arms()
+{
+	lbd_config '.interfaces = [ .interfaces[0], (.interfaces[0] | .name = "eth1") ]' | jq "${1:-.}"
+}
+
 doctor()
 {
 	in_ns lb env LBCTL_DOCTOR_ROOT="$HOST" "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" doctor "$LBD_CONFIG" "$@"
@@ -122,11 +128,11 @@ test_configuration()
 	chmod o= "$LBD_CONFIG"
 	echo '{ "version": 1, "wieght": 2 }' >"$LBD_CONFIG"
 	fault "a configuration that is wrong" configuration "wieght"
-	lbd_config '.services[0].idle_timeout_s = 77' >"$LBD_CONFIG"
+	two_arms '.services[0].idle_timeout_s = 77' >"$LBD_CONFIG"
 	fault "file and what runs differ" drift "differs"
-	lbd_config '.interfaces += [ { "name": "eth9" } ]' >"$LBD_CONFIG"
+	two_arms '.interfaces += [ { "name": "eth9" } ]' >"$LBD_CONFIG"
 	fault "* an interface that is not there" interfaces "no interface eth9"
-	lbd_config '.interfaces = [ .interfaces[0] ]' >"$LBD_CONFIG"
+	two_arms '.interfaces = [ .interfaces[0] ]' >"$LBD_CONFIG"
 	fault "* backends behind an interface that is not configured" ways "reached by eth1"
 	cat "$TEST_TMP/good.json" >"$LBD_CONFIG"
 	healthy "when the file is as it was"
@@ -177,14 +183,8 @@ test_programs()
 
 lab_start --backends 3
 lbd_init
-lbd_config '.interfaces = [ .interfaces[0], (.interfaces[0] | .name = "eth1") ]' >"$LBD_CONFIG"
+two_arms >"$LBD_CONFIG"
 chmod o= "$LBD_CONFIG"
-# The functions above change this file by lbd_config alone, which has one interface: give it both from here on.
-eval "$(declare -f lbd_config | sed '1s/lbd_config/lab_config/')"
-lbd_config()
-{
-	lab_config '.interfaces = [ .interfaces[0], (.interfaces[0] | .name = "eth1") ]' | jq "${1:-.}"
-}
 record_host
 lbd_start || not_ok "lbd starts"
 check "a healthy host is found so in the end" wait_for 10 is_healthy
