@@ -5,7 +5,7 @@
 # lbctl doctor on a balancer of the lab (two arms, drawn in scripts/lab.sh): nothing on a healthy host, and each of 20
 # faults named. Those marked * lose packets. What veth lacks is judged from files as real machines have them.
 
-# shellcheck disable=SC2317 # functions that check calls
+# shellcheck disable=SC2317,SC2119 # functions that check calls; default arguments
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 # shellcheck source=tests/e2e/lbd-lib.sh

@@ -1,4 +1,4 @@
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2016 # inner shells
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Hosts with a real systemd, on top of tests/e2e/lib.sh: systemd-nspawn over an overlay of this machine's own root, in

@@ -8,7 +8,7 @@
 #
 # What the router's kernel has is what counts.
 
-# shellcheck disable=SC2317 # functions that check calls
+# shellcheck disable=SC2317,SC2119 # functions that check calls; default arguments
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/../e2e/lib.sh"
 # shellcheck source=tests/e2e/lbd-lib.sh

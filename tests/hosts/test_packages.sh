@@ -5,7 +5,7 @@
 # The Debian packages on a host with a real systemd: installed, upgraded under traffic, downgraded, given a configuration
 # that they refuse, removed, purged. The host is the lab's balancer (drawn in scripts/lab.sh).
 
-# shellcheck disable=SC2317 # functions that check calls
+# shellcheck disable=SC2317,SC2119 # functions that check calls; default arguments
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/../e2e/lib.sh"
 # shellcheck source=tests/e2e/lbd-lib.sh
