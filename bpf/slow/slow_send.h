@@ -38,8 +38,9 @@ static __always_inline int slow_l2(struct xdp_md *ctx, struct scratch *s, const 
 {
 	write_ethernet(s->outer, backend);
 	if (s->tags_out != s->tags) {
+		/* The kernel wants an Ethernet header's worth to stay in the frame's first buffer. */
 		if (bpf_xdp_adjust_head(ctx, (s->tags & 3) * 4))
-			return LB_DROP_INTERNAL;
+			return LB_DROP_HEADROOM;
 		return bpf_xdp_store_bytes(ctx, 0, s->outer, sizeof(struct ethhdr)) ? LB_DROP_INTERNAL : 0;
 	}
 	return bpf_xdp_store_bytes(ctx, 0, s->outer, 12) ? LB_DROP_INTERNAL : 0;

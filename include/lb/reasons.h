@@ -33,7 +33,8 @@
 	X(13, DROP_TOO_BIG, DROP, "too_big", "would not fit the next hop's MTU after encapsulation")         \
 	X(14, DROP_TTL, DROP, "ttl",                                                                         \
 	  "TTL or hop limit would reach zero when forwarded (RFC 2003, RFC 2473)")                           \
-	X(15, DROP_HEADROOM, DROP, "headroom", "the driver left no room for the outer header")               \
+	X(15, DROP_HEADROOM, DROP, "headroom",                                                               \
+	  "the driver left no room for the outer header, or only tags in the first buffer")                  \
 	X(16, DROP_EGRESS, DROP, "egress", "the egress interface is gone")                                   \
 	X(17, DROP_INTERNAL, DROP, "internal", "a table names what does not exist: report this as a bug")    \
 	X(18, PASS_MULTICAST, PASS, "multicast", "an Ethernet multicast or broadcast frame: for the host")   \

@@ -94,8 +94,9 @@ class Balancer:
 
     # --- what to do with a frame ------------------------------------------------------------------------------
 
-    def decide(self, frame, ingress=0):
-        self.ingress = self.interfaces[ingress]
+    def decide(self, frame, ingress=0, linear=0):
+        """linear: bytes of the frame in its first buffer; 0: all of it"""
+        self.ingress, self.linear = self.interfaces[ingress], linear or len(frame)
         try:
             return self.judge(frame)
         except Ends as end:
@@ -409,6 +410,9 @@ class Balancer:
         # A tag is of the link that it came by.
         tags = frame[12 : l3 - 2] if same else b""
         if backend.l2:
+            gone = l3 - 14 - len(tags)  # an Ethernet header must be left of the first buffer
+            if gone and self.linear < 14 + gone:
+                raise Ends("DROP headroom", backend.name)
             return backend.ethernet + tags + frame[l3 - 2 :]
         inner = bytearray(frame[l3:])  # with what the sender put behind the packet
         hop = 8 if ip.version == 4 else 7

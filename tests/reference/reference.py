@@ -66,7 +66,7 @@ class Judge:
                 self.balancer.clock_s = item.now_s
                 continue
             before = self.balancer.remembered
-            opinion = self.balancer.decide(item.frame, item.ingress)
+            opinion = self.balancer.decide(item.frame, item.ingress, item.linear)
             if self.balancer.remembered != before:
                 self.history[item] = self.balancer.clock_s
             result.append(opinion)
