@@ -123,7 +123,7 @@ all: $(foreach p,$(PROGRAMS),$(if $(call prog_src,$(p)),$(B)/$(p))) $(DISPATCHER
 include $(wildcard tests/*/rules.mk)
 include $(wildcard user/*/rules.mk)
 
--include $(shell find $(B) -name '*.d' 2>/dev/null)
+-include $(shell find $(B) -path $(B)/deb -prune -o -name '*.d' -type f -print 2>/dev/null)
 
 # --- what people type -------------------------------------------------------------------------------------
 

@@ -77,7 +77,7 @@ check "lbctl backend list" lbctl_says 0 backend list
 check "lbctl validate a good file" lbctl_says 0 validate "$LBD_CONFIG"
 check "lbctl validate a bad one" lbctl_says 1 validate "$TEST_TMP/bad.json"
 check "lbctl validate half a one" lbctl_says 1 validate "$TEST_TMP/cut.json"
-check "lbctl diff" lbctl_says 0 diff -f "$TEST_TMP/two.json"
+check "lbctl diff" lbctl_says 3 diff -f "$TEST_TMP/two.json"
 check "lbctl apply --dry-run" lbctl_says 0 apply -f "$TEST_TMP/two.json" --dry-run
 check "lbctl apply of a bad file" lbctl_says 1 apply -f "$TEST_TMP/bad.json"
 check "lbctl apply" lbctl_says 0 apply -f "$TEST_TMP/two.json" --yes

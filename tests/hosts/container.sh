@@ -21,10 +21,11 @@ container_boot()
 	for unit in systemd-networkd systemd-resolved systemd-timesyncd nginx bird keepalived ssh cron rsyslog; do
 		ln -sf /dev/null "$dir/root/etc/systemd/system/$unit.service"
 	done
+	ln -sf /usr/lib/systemd/system/basic.target "$dir/root/etc/systemd/system/default.target"
 	rm -rf "$dir/root/etc/weir" "$dir/root/usr/local/lib/systemd" "$dir/root/usr/local/sbin/lbd"
 	systemd-nspawn -q -b -D "$dir/root" --register=no --keep-unit --console=pipe --capability=all \
 		--system-call-filter="bpf perf_event_open" --network-namespace-path="/run/netns/$netns" \
-		--unit=basic.target </dev/null >"$dir/console" 2>&1 9>&- &
+		</dev/null >"$dir/console" 2>&1 9>&- &
 	container_pid[$name]=$!
 	wait_for 60 container_is_up "$name"
 }
