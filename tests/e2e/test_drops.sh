@@ -130,11 +130,19 @@ check "packets flow again" fetch
 check "what was redirected was sent" redirects_are '. == 0'
 check "nobody speaks of losses" test -z "$("$LBCTL" status | grep -i refused)"
 
-# A veth whose far end has neither a program nor GRO takes no frames from XDP.
-in_ns sw ip link set dev lb xdp off
-inject flood 10
+# flood_refused N: so many packets are redirected to a veth whose far end has neither a program nor GRO, and so takes no
+# frames from XDP. lbd would see that and send nothing there: it stands still meanwhile.
+flood_refused()
+{
+	kill -STOP "$lbd_pid"
+	in_ns sw ip link set dev lb xdp off
+	inject flood "$1"
+	in_ns sw ip link set dev lb xdpdrv object "$LAB_BUILD/bpf/lb_pass.bpf.o" section xdp.frags
+	kill -CONT "$lbd_pid"
+}
+
+flood_refused 10
 check "what the egress interface refuses is counted as lost" redirects_are '. == 10'
-in_ns sw ip link set dev lb xdpdrv object "$LAB_BUILD/bpf/lb_pass.bpf.o" section xdp.frags
 check "the status tells" grep -q "10 of the redirected packets were refused" <("$LBCTL" status)
 check "lbctl drops tells" grep -qE "eth1 +refused 10 of [0-9]+" <("$LBCTL" drops)
 check "lbctl -j drops tells of the interface" jq -e \
@@ -198,9 +206,7 @@ check "it says what is not counted, and what is" answers GET /v1/status '.redire
 check "lbctl status says so" grep -q "packets sent back out that are lost are not counted" <("$LBCTL" status)
 check "lbctl drops says so" grep -q "sent back out by an interface, is not counted" <("$LBCTL" drops)
 wait_for 5 answers GET /v1/backends '[.backends[] | select(.service == "web") | .nexthop.resolved] | all'
-in_ns sw ip link set dev lb xdp off
-inject flood 5
-in_ns sw ip link set dev lb xdpdrv object "$LAB_BUILD/bpf/lb_pass.bpf.o" section xdp.frags
+flood_refused 5
 check "redirected packets that are lost are counted all the same" redirects_are '. == 40'
 act "it stops" lbd_stop TERM
 act "it starts where all are there again" lbd_start

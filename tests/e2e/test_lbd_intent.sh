@@ -112,9 +112,9 @@ check "all of it" reasons_are b3 '. == []'
 # --- words on what is gone ----------------------------------------------------------------------------------------
 
 check "b3 is told a weight" patch b3 '{"weight": 3}'
-check "b3 goes" answers POST /v1/apply '.applied' "$(lbd_config '.services[0].backends |= .[:2]')"
+check "b3 goes" answers POST '/v1/apply?allow_break=1' '.applied' "$(lbd_config '.services[0].backends |= .[:2]')"
 check "its word goes with it, which is told" event_is 'backend=web/b3 weight=3->gone the override ends'
-is "a word on it is a 404" "$(api_status PATCH /v1/services/web/backends/b3 '{"weight": 1}')" 404
+is "of one that leaves only its death can be said" "$(api_status PATCH /v1/services/web/backends/b3 '{"weight": 1}')" 400
 check "it comes back" answers POST /v1/apply '.applied' "$(lbd_config)"
 check "as configured" reasons_are b3 '. == []'
 
