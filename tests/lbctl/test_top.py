@@ -56,8 +56,11 @@ class Counters:
 
 
 class Terminal:
+    servers = 0  # each has a socket of its own: one that ends may still hold its
+
     def __init__(self, folder, command, columns=80, lines=24, term="screen-256color"):
-        self.socket = os.path.join(folder, "tmux")
+        Terminal.servers += 1
+        self.socket = os.path.join(folder, f"tmux{Terminal.servers}")
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", str(columns), "-y", str(lines), "-s", "t",
                   f"TERM={term} LC_ALL=C.UTF-8 {command}; echo ended $?; exec sleep 1000")
 
