@@ -15,7 +15,7 @@ packages=(
 	iproute2 procps util-linux ethtool iputils-ping curl nginx-light iperf3 socat jq tcpdump tshark strace tmux
 	python3 python3-scapy man-db
 	# hosts: packages, systemd in containers, announced VIPs
-	dpkg-dev debhelper fakeroot lintian systemd-container bird2 ansible-core
+	dpkg-dev debhelper fakeroot systemd-container bird2
 )
 
 die()
@@ -79,10 +79,14 @@ apt=(apt-get -qq -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0)
 "${apt[@]}" install -y --no-install-recommends "${need[@]}" >/dev/null ||
 	die "apt-get could not install: ${need[*]}"
 
-# Our nginx is started by the lab, never at boot.
+# Our nginx and BIRD are started by tests, never at boot.
 if [[ " ${need[*]} " == *" nginx-light "* ]]; then
 	deb-systemd-helper disable nginx.service >/dev/null 2>&1 || true
 	update-rc.d nginx disable >/dev/null 2>&1 || true
+fi
+if [[ " ${need[*]} " == *" bird2 "* ]]; then
+	deb-systemd-helper disable bird.service >/dev/null 2>&1 || true
+	update-rc.d bird disable >/dev/null 2>&1 || true
 fi
 absent=$(missing)
 [[ -z $absent ]] || die "still missing: $absent"
