@@ -58,7 +58,7 @@ mine=$(head -n 1 "$TEST_TMP/tcp.tcp")
 check "nobody drains" backend web "$mine" '.draining == null'
 refuse "its backend has not drained while it lives" "web/$mine has not drained within .* (slots|flows) are left" \
 	"$LBCTL" backend drain web "$mine" --wait --timeout 6
-check "it tells of packets in the last second" backend web "$mine" \
+check "it tells of packets in the last interval" wait_for 5 backend web "$mine" \
 	'.draining | .packets > 0 and .last_packet_s <= 2 and .for_s >= 4 and (.drained | not) and .limit_s == 86400'
 check "so do people's lists" grep -q "web/$mine drains for" <("$LBCTL" backend list web)
 is "the connection lives still" "$(cat "$TEST_TMP/tcp.tcp")" "$mine"
