@@ -57,7 +57,7 @@ check "the balancer itself is reached" in_ns router ping -c 1 -W 2 10.76.0.2
 version=$("$LBD" --version | cut -d' ' -f2)
 check "its version is in the maps" grep -q "^$(printf %s "$version" | od -An -v -tx1 | tr -d ' \n')00" <(
 	bpftool -j map lookup pinned "$LBD_BPFFS/lb_control" key 0 0 0 0 |
-		jq -r '[.value[128:][] | ltrimstr("0x")] | join("")')
+		jq -r '[.value[192:][] | ltrimstr("0x")] | join("")')
 
 # --- a second one ----------------------------------------------------------------------------------------------
 
