@@ -362,36 +362,32 @@ void announce_tick(struct lbd *lbd)
 		moved(lbd, before);
 }
 
-int announce_leave(struct lbd *lbd, struct lb_error *error)
+/* Leaves or joins, and writes it down: what could not be written down is not done. */
+static int change_fleet(struct lbd *lbd, void (*change)(struct lb_leave *leave, __u64 now_ms),
+			struct lb_error *error)
 {
-	struct lb_leave before = lbd->announce->leave;
+	struct lb_leave *leave = &lbd->announce->leave, before = *leave;
 	int r;
 
-	lb_leave_begin(&lbd->announce->leave, now_ms());
-	if (lbd->announce->leave.member == before.member)
+	change(leave, now_ms());
+	if (leave->member == before.member)
 		return 0;
 	r = keep_note(lbd, error);
 	if (r < 0)
-		lbd->announce->leave = before;
+		*leave = before;
 	else
 		moved(lbd, before.member);
 	return r;
 }
 
+int announce_leave(struct lbd *lbd, struct lb_error *error)
+{
+	return change_fleet(lbd, lb_leave_begin, error);
+}
+
 int announce_join(struct lbd *lbd, struct lb_error *error)
 {
-	struct lb_leave before = lbd->announce->leave;
-	int r;
-
-	lb_leave_join(&lbd->announce->leave, now_ms());
-	if (lbd->announce->leave.member == before.member)
-		return 0;
-	r = keep_note(lbd, error);
-	if (r < 0)
-		lbd->announce->leave = before;
-	else
-		moved(lbd, before.member);
-	return r;
+	return change_fleet(lbd, lb_leave_join, error);
 }
 
 /* --- life ------------------------------------------------------------------------------------------------
