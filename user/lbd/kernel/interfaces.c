@@ -447,6 +447,13 @@ void interfaces_update(struct lbd *lbd)
 			attachment->renamed[0] = '\0';
 			link = lb_nexthops_link_by_name(lbd->netlink.nexthops, attachment->wanted.name);
 		}
+		/* The kernel had taken the program off before the interface was gone, and that was seen
+		 * first. */
+		if (!link && attachment->ifindex) {
+			events_add(&lbd->events, LOG_LEVEL_WARNING, "link", "interface=%s gone=yes",
+				   attachment->wanted.name);
+			attachment_remove(attachment, &lbd->maps);
+		}
 		if (!link) {
 			snprintf(attachment->error, sizeof(attachment->error), "there is no interface %s",
 				 attachment->wanted.name);
