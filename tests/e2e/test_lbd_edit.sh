@@ -109,5 +109,51 @@ check "what was saved runs" answers GET /v1/services/web '.backends[] | select(.
 check "no start was because of the file" answers GET /v1/events \
 	'[.events[] | select(.kind == "start") | .message] | all(test("has changed") | not)'
 
+# --- what only the file may say -----------------------------------------------------------------------------------
+
+ca='{"check":{"kind":"https","ca":"/etc/shadow"}}' stranger='{"check":{"kind":"tcp","address":"192.0.2.99","port":22}}'
+own='{"check":{"kind":"tcp","port":8080}}'
+
+# refused_at PLACE METHOD PATH [BODY]: 403, with the place, and nothing runs nor is saved of it.
+refused_at()
+{
+	local place=$1 before
+	shift
+	before=$(api GET /v1/config)$(cat "$LBD_CONFIG")
+	answers "$1" "$2" '.error.path == "'"$place"'"' "$3" || return 1
+	[[ $(api_status "$@") == 403 && $(api GET /v1/config)$(cat "$LBD_CONFIG") == "$before" ]]
+}
+
+with()
+{
+	jq -c "$1" "$LBD_CONFIG"
+}
+
+check "apply: a file that the configuration file does not name" refused_at 'services[web].health.check.ca' \
+	POST /v1/apply "$(with ".services[0].health = $ca")"
+check "apply, only planned" refused_at 'services[web].health.check.ca' POST '/v1/apply?dry_run=1' "$(with ".services[0].health = $ca")"
+check "apply: a socket" refused_at api.socket POST /v1/apply "$(with '.api.socket = "/etc/cron.d/x"')"
+check "apply: somebody asked who is no backend" refused_at 'services[web].backends[b1].check.address' \
+	POST /v1/apply "$(with ".services[0].health = $stranger")"
+check "an edit" refused_at 'services[web].health.check.ca' PUT '/v1/services/web?merge=1' "{\"health\":$ca}"
+check "an edit that is saved" refused_at 'services[web].health.check.ca' PUT '/v1/services/web?merge=1&save=1' "{\"health\":$ca}"
+check "an edit of a backend" refused_at 'services[web].backends[b1].check.address' PUT '/v1/services/web/backends/b1?merge=1&save=1' "$stranger"
+check "a comparison tells of it all the same" answers POST /v1/diff '.changes | any(.path == "services[web].health.check")' \
+	"$(with ".services[0].health = $ca")"
+check "the backends themselves may be asked" answers PUT '/v1/services/web?merge=1' '.applied' "{\"health\":$own}"
+cp "$TEST_TMP/elsewhere/real.json" "$TEST_TMP/unvouched.json"
+with ".services[0].health = $ca" >"$TEST_TMP/vouched.json"
+cp "$TEST_TMP/vouched.json" "$TEST_TMP/elsewhere/real.json"
+chmod 666 "$TEST_TMP/elsewhere/real.json"
+check "a file that anybody may write vouches for nothing" refused_at 'services[web].health.check.ca' POST /v1/apply "$(cat "$TEST_TMP/vouched.json")"
+chmod 640 "$TEST_TMP/elsewhere/real.json"
+chown 65534 "$TEST_TMP/elsewhere/real.json"
+check "nor does one that is somebody's" refused_at 'services[web].health.check.ca' POST /v1/apply "$(cat "$TEST_TMP/vouched.json")"
+chown 0 "$TEST_TMP/elsewhere/real.json"
+check "one that is root's does, without being loaded" answers POST /v1/apply '.applied' "$(cat "$TEST_TMP/vouched.json")"
+cp "$TEST_TMP/unvouched.json" "$TEST_TMP/elsewhere/real.json"
+check "an edit beside it needs nobody" answers PUT '/v1/services/web/backends/b1?merge=1' '.applied' '{"weight":50}'
+check "nor does a rollback" answers POST /v1/rollback '.applied'
+
 act "the agent stops" lbd_stop TERM
 done_testing

@@ -11,6 +11,7 @@
 #include "lbd/state/change.h"
 #include "lbd/state/intent.h"
 #include "lbd/state/store_record.h"
+#include "lbd/state/vouch.h"
 #include "lbd/state/words.h"
 #include "base/cleanup.h"
 
@@ -78,6 +79,9 @@ static int make_text(struct api_call *call, struct change *change, struct lb_err
 	_cleanup_(desired_donep) struct desired next = {};
 	int r = desired_from_text(call->lbd, call->request->body, call->request->length, &next, error);
 
+	/* A comparison alone makes nothing of it. */
+	if (r == 0 && change->judged)
+		r = vouch_all(call->lbd, desired_file(&next), error);
 	return r < 0 ? r : api_make(call, &next, change, error);
 }
 

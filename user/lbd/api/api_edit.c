@@ -11,9 +11,11 @@
 
 #include "base/cleanup.h"
 #include "config/config_edit.h"
+#include "config/config_vouch.h"
 #include "lbd/api/body.h"
 #include "lbd/state/change.h"
 #include "lbd/state/config_file.h"
+#include "lbd/state/vouch.h"
 
 static void desired_donep(struct desired *desired)
 {
@@ -81,6 +83,11 @@ static int prepare_file(const struct lbd *lbd, const struct lb_config_edit *edit
 	if (lb_config_parse(edited, edited_length, &after, &why) < 0)
 		return lb_error_at(error, EINVAL, why.path, why.value,
 				   "%s would be no good configuration: %.350s", path, why.text);
+	/* What is to be saved is vouched for by nothing that is to be saved: the file may say more than runs.
+	 */
+	r = lb_config_vouch_service(after, edit->service, before, before, error);
+	if (r < 0)
+		return r;
 	store_digest(edited, edited_length, digest);
 	return config_save_prepare(path, edited, edited_length, save, error);
 }
@@ -106,6 +113,9 @@ static int change_and_save(struct api_call *call, const struct lb_config_edit *e
 	struct lb_error why = {};
 	int r = edit_running(call->lbd, edit, &next, error);
 
+	if (r == 0)
+		r = vouch_service(call->lbd, desired_file(&next), edit->service,
+				  desired_file(&call->lbd->running), error);
 	if (r == 0 && api_flag(call, "save"))
 		r = prepare_file(call->lbd, edit, next.file_digest, &save, error);
 	if (r == 0)

@@ -31,15 +31,12 @@ static int open_plain(const char *path, struct lb_error *error)
 			    path);
 }
 
-int config_file_read(const char *path, char **ret_text, size_t *ret_length, struct lb_error *error)
+static int read_all(int fd, const char *path, char **ret_text, size_t *ret_length, struct lb_error *error)
 {
-	_cleanup_(closep) int fd = open_plain(path, error);
 	_cleanup_(freep) char *text = NULL;
 	size_t length = 0, capacity = 0;
 	ssize_t n = 1;
 
-	if (fd < 0)
-		return fd;
 	while (n != 0) {
 		if (length + 1 >= capacity) {
 			char *more;
@@ -63,6 +60,29 @@ int config_file_read(const char *path, char **ret_text, size_t *ret_length, stru
 	*ret_length = length;
 	text = NULL;
 	return 0;
+}
+
+int config_file_read(const char *path, char **ret_text, size_t *ret_length, struct lb_error *error)
+{
+	_cleanup_(closep) int fd = open_plain(path, error);
+
+	return fd < 0 ? fd : read_all(fd, path, ret_text, ret_length, error);
+}
+
+int config_file_read_trusted(const char *path, char **ret_text, size_t *ret_length, struct lb_error *error)
+{
+	_cleanup_(closep) int fd = open_plain(path, error);
+	struct stat st;
+
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &st) < 0)
+		return lb_error_set(error, errno, "Failed to look at %s: %m", path);
+	if (st.st_uid != 0 && st.st_uid != geteuid())
+		return lb_error_set(error, EPERM, "it is not root's");
+	if (st.st_mode & (S_IWGRP | S_IWOTH))
+		return lb_error_set(error, EPERM, "others than its owner may write it");
+	return read_all(fd, path, ret_text, ret_length, error);
 }
 
 static int cannot_save(const char *path, struct lb_error *error)

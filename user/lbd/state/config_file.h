@@ -13,6 +13,10 @@
 /* The text, malloc'd and terminated, read once, so that what is parsed is what is kept. 0 or -errno. */
 int config_file_read(const char *path, char **ret_text, size_t *ret_length, struct lb_error *error);
 
+/* The same where it is the administrator's: root's, or the agent's own (which saves into it), and nobody
+ * else may write it. -EPERM where it is not. */
+int config_file_read_trusted(const char *path, char **ret_text, size_t *ret_length, struct lb_error *error);
+
 /* A new text that waits beside the file. */
 struct config_save {
 	char target[PATH_MAX]; /* what the path leads to; empty: nothing waits */

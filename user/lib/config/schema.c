@@ -295,7 +295,7 @@ static const struct lb_schema_key sweeper_keys[] = {
 };
 
 static const struct lb_schema_key api_keys[] = {
-	{ .name = "socket", FIELD(api.socket), STRING(lb_format_socket), .text = "/run/weir/lbd.sock", .effect = LB_EFFECT_START,
+	{ .name = "socket", .vouched = true, FIELD(api.socket), STRING(lb_format_socket), .text = "/run/weir/lbd.sock", .effect = LB_EFFECT_START,
 	  .help = "UNIX socket of the API, which lbctl uses." },
 	{ .name = "metrics", FIELD(api.metrics), STRING(lb_format_listen), .text = "127.0.0.1:9650", .effect = LB_EFFECT_APPLY,
 	  .help = "Where /metrics, /healthz and /readyz are served over HTTP." },

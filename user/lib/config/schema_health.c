@@ -53,7 +53,8 @@ const struct lb_schema_key lb_schema_check_keys[] = {
 	{ .name = "scope", FIELD(scope), CHOICE(scopes, LB_CHECK_SCOPE_SERVICE), INHERITED,
 	  .help = "What a failure speaks against." },
 	{ .name = "address", FIELD(address), STRING(lb_format_address), .effect = LB_EFFECT_APPLY, .inherits = true,
-	  .without = "the backend's address", .help = "The address to ask instead of the backend's." },
+	  .without = "the backend's address", .help = "The address to ask instead of the backend's. One that is no backend's of the service a request may name "
+		  "only as the file does already." },
 	{ .name = "port", FIELD(port), INTEGER(1, 65535, 0), .effect = LB_EFFECT_APPLY, .inherits = true,
 	  .without = "the service's port; a service with several ports needs it",
 	  .help = "The port to ask." },
@@ -82,7 +83,7 @@ const struct lb_schema_key lb_schema_check_keys[] = {
 	  .without = "any", .help = "What the first 64 KiB of the answer have to contain." },
 	{ .name = "tls", FIELD(tls), CHOICE(tls, LB_CHECK_TLS_VERIFY), INHERITED,
 	  .help = "Whether the certificate matters." },
-	{ .name = "ca", FIELD(ca), STRING(lb_format_file), .effect = LB_EFFECT_APPLY, .inherits = true,
+	{ .name = "ca", .vouched = true, FIELD(ca), STRING(lb_format_file), .effect = LB_EFFECT_APPLY, .inherits = true,
 	  .without = "none: an https check needs it, or tls \"insecure\"",
 	  .help = "File with the certificates (PEM) that are trusted." },
 	{ .name = "http_version", FIELD(http_version), CHOICE(versions, LB_CHECK_HTTP_1), INHERITED,
@@ -157,15 +158,15 @@ const struct lb_schema_key lb_schema_health_keys[] = {
 
 #define T struct lb_config_checker
 const struct lb_schema_key lb_schema_checker_keys[] = {
-	{ .name = "socket", FIELD(socket), STRING(lb_format_socket), .text = "/run/weir/checkd.sock", .effect = LB_EFFECT_START,
+	{ .name = "socket", .vouched = true, FIELD(socket), STRING(lb_format_socket), .text = "/run/weir/checkd.sock", .effect = LB_EFFECT_START,
 	  .help = "UNIX socket that lb-checkd connects to." },
 	{ .name = "suspect_window_ms", FIELD(suspect_window_ms), INTEGER(500, MS_MAX, 3000), .effect = LB_EFFECT_APPLY,
 	  .help = "If more than half of at least 10 addresses in at least 2 services fail within so many milliseconds, the checker is suspected." },
 	{ .name = "freeze_max_ms", FIELD(freeze_max_ms), INTEGER(0, MS_MAX, 30000), .effect = LB_EFFECT_APPLY,
 	  .help = "Milliseconds for which verdicts are frozen then, at most." },
-	{ .name = "canary", FIELD(canary), STRING(lb_format_address), .effect = LB_EFFECT_APPLY, .without = "none",
+	{ .name = "canary", .vouched = true, FIELD(canary), STRING(lb_format_address), .effect = LB_EFFECT_APPLY, .without = "none",
 	  .help = "An address that the checker must reach, its gateway say: while it does not answer, verdicts are frozen." },
-	{ .name = "canary_port", FIELD(canary_port), INTEGER(1, 65535, 80), .effect = LB_EFFECT_APPLY,
+	{ .name = "canary_port", .vouched = true, FIELD(canary_port), INTEGER(1, 65535, 80), .effect = LB_EFFECT_APPLY,
 	  .help = "TCP port of the canary; a refusal is an answer." },
 	{ 0 }
 };

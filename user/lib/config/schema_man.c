@@ -113,6 +113,8 @@ static void write_key(FILE *out, const struct lb_schema_key *key)
 	fputs("\nTakes effect ", out);
 	write_text(out, lb_schema_effect_text(key->effect));
 	fputs(".\n", out);
+	if (key->vouched)
+		fputs("A request may say it only as the file does already.\n", out);
 	if (key->type == LB_SCHEMA_CHOICE)
 		write_choices(out, key);
 }
