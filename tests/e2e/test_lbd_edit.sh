@@ -51,15 +51,41 @@ check "it still runs" answers GET /v1/services/dns '.port == 53'
 check "with the word it is done" "$LBCTL" service del dns --allow-break
 is "it is gone" "$(api_status GET /v1/services/dns)" 404
 
+# --- drift --------------------------------------------------------------------------------------------------------
+
+drift_is()
+{
+	answers GET /v1/status ".drift | $1"
+}
+
+check "what runs is otherwise than the file, which status tells" wait_for 5 drift_is \
+	'.changes_total == 2 and (.changes | map({ path, change, from, to }) | sort_by(.path)) == [
+		{ path: "services[web].backends[b3]", change: "remove", from: null, to: null },
+		{ path: "services[web].idle_timeout_s", change: "modify", from: 60, to: 900 } ]'
+check "as a warning, too" answers GET /v1/status '.warnings | any(test("^running differs from .*weir.json in 2 keys: .*idle_timeout_s .60, in the file 900"))'
+check "lbctl shows it" grep -q "running differs from" <("$LBCTL" status)
+check "it is an event" answers GET /v1/events '.events | any(.kind == "drift" and (.message | test("keys=2")))'
+check "and a metric" grep -q '^weir_config_drift_keys 2$' <(in_ns lb curl -s --max-time 5 http://127.0.0.1:9650/metrics)
+
 # --- reload: back to the file -------------------------------------------------------------------------------------
 
 check "reload --dry-run tells what would change" grep -q 'b3.*remove' <("$LBCTL" reload --dry-run)
 check "and changes nothing" answers GET /v1/services/web '.backends | length == 3'
+is "each of these keys was changed by a request, which is taken back" "$(api POST '/v1/reload?dry_run=1' | jq -c '[.changes[].reverts]')" \
+	'[true,true]'
+check "lbctl says so" grep -q "taken back: a request" <("$LBCTL" reload --dry-run)
+jq '.services[1].idle_timeout_s = 77' "$TEST_TMP/before.json" >"$LBD_CONFIG"
+check "what somebody wrote into the file is not" answers POST '/v1/reload?dry_run=1' \
+	'[.changes[] | select(.reverts | not) | .path] == ["services[web6].idle_timeout_s"] and (.changes | length == 3)'
+check "it is drift as well" wait_for 5 drift_is '.changes_total == 3'
+cp "$TEST_TMP/before.json" "$LBD_CONFIG"
 check "reload" "$LBCTL" reload
+check "there is no drift any more" wait_for 5 drift_is '. == null'
 check "the file runs" answers GET /v1/services/web '.idle_timeout_s == 900 and ([.backends[] | select(.leaving | not)] | length == 2)'
 echo '{ "version": 1' >"$LBD_CONFIG"
 refuse "a bad file is an error, with its place" "weir.json:[0-9]+:[0-9]+" "$LBCTL" reload
 check "nothing was changed" answers GET /v1/services/web '.idle_timeout_s == 900'
+check "status tells of the file, before somebody needs it" wait_for 5 drift_is '.error | test("weir.json:[0-9]+:[0-9]+")'
 refuse "and nothing can be saved into it" "no good configuration" "$LBCTL" backend set web b1 weight=7 --save
 check "nor runs it" answers GET /v1/services/web '.backends[0].weight == 100'
 cp "$TEST_TMP/before.json" "$LBD_CONFIG"
@@ -68,6 +94,20 @@ refuse "a file that breaks connections wants the word" 'allow-break' "$LBCTL" re
 check "web6 runs still" answers GET /v1/services/web6 '.port == 80'
 check "with it, it is loaded" "$LBCTL" reload --allow-break
 is "web6 is gone" "$(api_status GET /v1/services/web6)" 404
+cp "$TEST_TMP/before.json" "$LBD_CONFIG"
+check "and back" "$LBCTL" reload
+
+# SIGHUP asks nobody: it tells instead.
+check "an edit" "$LBCTL" service set web idle_timeout_s=61
+jq '.services[0].backends[0].weight = 30' "$TEST_TMP/before.json" >"$LBD_CONFIG"
+# shellcheck disable=SC2154 # set by lbd_start
+kill -HUP "$lbd_pid"
+check "SIGHUP loads the file" wait_for 5 answers GET /v1/services/web '.idle_timeout_s == 900 and .backends[0].weight == 30'
+# shellcheck disable=SC2154
+check "its plan is in the log: what is taken back" grep -q \
+	'event=reload plan=yes key=services.web..idle_timeout_s from=61 to=900 effect=apply reverts=yes$' "$lbd_log"
+check "what is new" grep -q 'event=reload plan=yes key=services.web..backends.b1..weight from=100 to=30 effect=new$' "$lbd_log"
+check "and what it does" grep -qE 'event=reload plan=yes service=web change=modify slots_moved=[1-9][0-9]* slots=[0-9]+ breaks=no$' "$lbd_log"
 cp "$TEST_TMP/before.json" "$LBD_CONFIG"
 check "and back" "$LBCTL" reload
 

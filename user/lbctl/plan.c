@@ -123,6 +123,8 @@ static void print_change(const struct lbctl *c, const cJSON *change)
 	} else {
 		print_folded(c, 4, line);
 	}
+	if (json_bool(change, "reverts"))
+		puts("    taken back: a request changed it since the file was read");
 	if (cJSON_IsString(json_get(change, "note")))
 		printf("    %s\n", json_text(change, "note"));
 }

@@ -17,6 +17,7 @@
 #include "lbd/kernel/grace.h"
 #include "lbd/kernel/maps.h"
 #include "lbd/kernel/netlink.h"
+#include "lbd/state/drift_state.h"
 #include "lbd/state/intent_state.h"
 #include "lbd/state/sources_state.h"
 #include "lbd/state/store.h"
@@ -111,6 +112,7 @@ struct lbd {
 	struct desired running;
 	struct lbd_intent intent;
 	struct lbd_sources sources;
+	struct lbd_drift drift;
 	char recorded_config[STORE_DIGEST]; /* of the newest record */
 	__u64 recorded_generation;
 	enum record_kind recorded_kind;

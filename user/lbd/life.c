@@ -32,6 +32,7 @@
 #include "lbd/notify.h"
 #include "lbd/state/change.h"
 #include "lbd/state/config_file.h"
+#include "lbd/state/drift.h"
 #include "lbd/state/replan.h"
 #include "lbd/stats/drain.h"
 #include "lbd/step.h"
@@ -365,7 +366,10 @@ void lbd_reloaded(struct lbd *lbd, int r, const struct lb_error *error)
 void lbd_reload(struct lbd *lbd)
 {
 	_cleanup_(desired_donep) struct desired next = {};
-	static const struct change change = { .cause = "reload of the configuration file", .kind = "reload" };
+	static const struct change change = { .cause = "reload of the configuration file",
+					      .kind = "reload",
+					      .from_file = true,
+					      .logs_plan = true };
 	struct lb_error error = {};
 	int r = lbd_read_file(lbd, &next, &error);
 
@@ -405,6 +409,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	maps_close(&lbd->maps);
 	intent_done(lbd);
 	sources_done(lbd);
+	drift_done(lbd);
 	desired_done(&lbd->running);
 	store_close(&lbd->store);
 	stats_carry_done(&lbd->carry);

@@ -17,6 +17,7 @@
 #include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/redirect.h"
 #include "lbd/lbd.h"
+#include "lbd/state/drift.h"
 
 #define VERIFY_MS  1000u
 #define PINS_EVERY 2u /* turns */
@@ -113,6 +114,7 @@ static int on_verify(sd_event_source *source, uint64_t usec, void *context)
 	struct lbd *lbd = context;
 
 	interfaces_verify(lbd);
+	drift_look(lbd);
 	if (lbd->verified++ % PINS_EVERY == 0) {
 		verify_pins(lbd);
 		verify_socket(lbd);

@@ -33,6 +33,7 @@ int api_reload(struct api_call *call, struct lb_error *error)
 		.cause = "reload of the configuration file",
 		.kind = "reload",
 		.judged = true,
+		.from_file = true,
 		.dry_run = api_flag(call, "dry_run"),
 		.allow_ring_resize = api_flag(call, "allow_ring_resize"),
 	};

@@ -18,6 +18,7 @@
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
 #include "lbd/state/change.h"
+#include "lbd/state/drift.h"
 #include "lbd/state/sources.h"
 #include "lbd/state/words_json.h"
 #include "lbd/kernel/host_addresses.h"
@@ -317,6 +318,7 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 		json_format(json, NULL,
 			    "the configuration file %s could not be used: what ran before is running",
 			    lbd->options.config_file);
+	drift_warn(lbd, json);
 	for (size_t i = 0; i < lbd->n_attachments; i++)
 		if (lbd->attachments[i].by == ATTACHED_NOT)
 			json_format(json, NULL, "not attached to %s: %s", lbd->attachments[i].wanted.name,
@@ -392,6 +394,7 @@ int api_status(struct api_call *call, struct lb_error *error)
 	json_u64(json, "backends", overview.backends);
 	json_u64(json, "overrides", lbd->running.words.n);
 	write_overrides(lbd, json);
+	drift_write(lbd, json);
 	sources_write(lbd, json);
 	json_u64(json, "unsettled_slots", overview.unsettled);
 	if (overview.since_s)

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "lbd/health/health.h"
 #include "lbd/kernel/redirect.h"
+#include "lbd/state/drift.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
 
@@ -173,6 +174,9 @@ static void write_gauges(struct lbd *lbd, struct json *out)
 	line(out, "weir_flow_capacity %llu\n", (__u64)sizes->flow_buckets * LB_FLOWS_PER_BUCKET);
 	head(out, "weir_unresolved_backends", "gauge", "Backends without a next hop.");
 	line(out, "weir_unresolved_backends %zu\n", lbd->n_unresolved);
+	head(out, "weir_config_drift_keys", "gauge",
+	     "Keys of the configuration file that are otherwise in what runs.");
+	line(out, "weir_config_drift_keys %zu\n", drift_keys(lbd));
 	head(out, "weir_interface_attached", "gauge", "1 if the packet path runs on the interface.");
 	for (size_t i = 0; i < lbd->n_attachments; i++)
 		line(out, "weir_interface_attached{interface=\"%s\"} %d\n", lbd->attachments[i].wanted.name,

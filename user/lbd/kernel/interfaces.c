@@ -38,10 +38,10 @@ static const struct lb_config_interface *find_wanted(const struct lb_config *con
 }
 
 /* What is attached for an interface of a configuration; NULL: nothing. */
-static const struct attachment *attached_for(const struct lbd *lbd, const struct lb_config_interface *wanted)
+static const struct attachment *attached_for(const struct lbd *lbd, const char *name)
 {
 	for (size_t i = 0; i < lbd->n_attachments; i++)
-		if (strcmp(lbd->attachments[i].wanted.name, wanted->name) == 0 &&
+		if (strcmp(lbd->attachments[i].wanted.name, name) == 0 &&
 		    lbd->attachments[i].by != ATTACHED_NOT)
 			return &lbd->attachments[i];
 	return NULL;
@@ -49,20 +49,35 @@ static const struct attachment *attached_for(const struct lbd *lbd, const struct
 
 enum lb_xdp_mode interfaces_mode(const struct lbd *lbd, const struct lb_config_interface *wanted)
 {
-	const struct attachment *attachment = attached_for(lbd, wanted);
+	const struct attachment *attachment = attached_for(lbd, wanted->name);
 
 	return attachment ? attachment->mode : wanted->xdp_mode;
 }
 
 int interfaces_index(const struct lbd *lbd, const struct lb_config_interface *wanted)
 {
-	const struct attachment *attachment = attached_for(lbd, wanted);
+	const struct attachment *attachment = attached_for(lbd, wanted->name);
 	const struct lb_link *link;
 
 	if (attachment)
 		return attachment->ifindex;
 	link = lb_nexthops_link_by_name(lbd->netlink.nexthops, wanted->name);
 	return link ? link->ifindex : 0;
+}
+
+const struct lb_config_interface *interfaces_called_now(const struct lbd *lbd, const struct lb_config *next,
+							const char *name)
+{
+	const struct attachment *attachment = attached_for(lbd, name);
+
+	for (size_t i = 0; attachment && i < next->n_interfaces; i++) {
+		const struct lb_config_interface *wanted = &next->interfaces[i];
+		const struct lb_link *link = lb_nexthops_link_by_name(lbd->netlink.nexthops, wanted->name);
+
+		if (link && link->ifindex == attachment->ifindex)
+			return wanted;
+	}
+	return NULL;
 }
 
 int interfaces_check(const struct lbd *lbd, const struct lb_config *config, struct lb_error *error)

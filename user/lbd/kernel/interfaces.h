@@ -39,6 +39,11 @@ int interfaces_index(const struct lbd *lbd, const struct lb_config_interface *wa
 /* The mode that an interface is attached in, or else is to be. */
 enum lb_xdp_mode interfaces_mode(const struct lbd *lbd, const struct lb_config_interface *wanted);
 
+/* What a configuration calls the interface now that another one called so, and that is attached; NULL: it has
+ * none that is the same. */
+const struct lb_config_interface *interfaces_called_now(const struct lbd *lbd, const struct lb_config *next,
+							const char *name);
+
 /* Brings the interfaces that are attached to the program that is wanted of them now (capture.h). */
 int interfaces_reprogram(struct lbd *lbd, struct lb_error *error);
 

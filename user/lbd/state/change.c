@@ -26,6 +26,8 @@
 #include "lbd/state/words.h"
 #include "lbd/notify.h"
 #include "lbd/state/change_judge.h"
+#include "lbd/state/change_log.h"
+#include "lbd/state/reverts.h"
 
 #define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
 
@@ -314,6 +316,7 @@ static int carry_out(struct lbd *lbd, struct desired *next, const struct change 
 struct telling {
 	struct plan_summary summary;
 	struct judgement judgement;
+	struct reverts reverts;
 	__u64 from, to; /* generations */
 };
 
@@ -360,6 +363,8 @@ static int make_planned(struct lbd *lbd, struct desired *next, const struct chan
 		tell(plan, telling, false, change->dry_run, plan_json);
 		return r;
 	}
+	if (change->logs_plan)
+		change_log_plan(lbd, change->kind, next, plan, &telling->reverts);
 	r = carry_out(lbd, next, change, plan, error);
 	if (r < 0)
 		return r;
@@ -397,10 +402,13 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 	times_ms[2] = now_ms();
 	if (r < 0)
 		return r;
-	r = judgement_make(&lbd->running, next, plan, &telling.judgement, error);
+	if (change->from_file)
+		reverts_make(lbd, next, &telling.reverts);
+	r = judgement_make(lbd, next, plan, &telling.reverts, &telling.judgement, error);
 	if (r == 0)
 		r = make_planned(lbd, next, change, plan, &telling, times_ms, plan_json, error);
 	judgement_done(&telling.judgement);
+	reverts_done(&telling.reverts);
 	if (r == 0 && nexthops && !change->dry_run)
 		nexthops_report(lbd);
 	return r;

@@ -19,6 +19,8 @@ struct change {
 	bool judged; /* what breaks connections wants allow_break */
 	bool allow_break;
 	const char *expect_plan; /* identity of the plan that was approved; NULL: none was */
+	bool from_file;          /* what it takes back is told */
+	bool logs_plan;          /* nobody has looked at it */
 	bool background;         /* nobody waits for it: nor does it; interfaces stay as they are */
 	bool starting;           /* interfaces may be missing, attachment is the caller's */
 };

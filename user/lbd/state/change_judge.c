@@ -11,14 +11,18 @@
 #include <xxhash.h>
 
 #include "config/config_diff.h"
+#include "lbd/kernel/interfaces.h"
 #include "lbd/state/change.h"
+#include "lbd/state/reverts.h"
 
 /* --- changes ---------------------------------------------------------------------------------------------
  */
 
 struct telling {
+	const struct lbd *lbd;
 	struct judgement *judgement;
 	const struct desired *to;
+	const struct reverts *reverts; /* NULL: nothing is */
 };
 
 /* A value of the file that an operator's word hides. */
@@ -39,12 +43,11 @@ static void write_note(const struct telling *telling, const struct lb_difference
 			    lb_word_text(word, value));
 }
 
-static void write_change(const struct telling *telling, const struct lb_difference *difference)
+void judgement_write_difference(const struct lb_difference *difference, struct json *json)
 {
 	static const char *const kinds[] = { [LB_DIFFERENCE_VALUE] = "modify",
 					     [LB_DIFFERENCE_ADDED] = "add",
 					     [LB_DIFFERENCE_REMOVED] = "remove" };
-	struct json *json = &telling->judgement->changes;
 
 	json_object(json, NULL);
 	json_string(json, "path", difference->path);
@@ -55,27 +58,68 @@ static void write_change(const struct telling *telling, const struct lb_differen
 	}
 	json_string(json, "effect", lb_schema_effect_name(difference->effect));
 	json_string(json, "when", lb_schema_effect_text(difference->effect));
+}
+
+static void write_change(const struct telling *telling, const struct lb_difference *difference)
+{
+	struct json *json = &telling->judgement->changes;
+
+	judgement_write_difference(difference, json);
+	if (telling->reverts && reverts_has(telling->reverts, difference->path))
+		json_bool(json, "reverts", true);
 	write_note(telling, difference, json);
 	json_object_end(json);
 }
 
-/* What comes in by an interface is lost with it, and while its program is taken off and put on again. */
-static void judge_interface(struct judgement *judgement, const struct lb_difference *difference)
-{
-	int length = (int)strcspn(difference->path, "]") + 1;
+#define INTERFACES "interfaces["
 
-	if (strncmp(difference->path, "interfaces[", 11) != 0 || judgement->why_breaks[0])
+/* The name of the interface that a path is of; empty: it is of none. */
+static void interface_of(const char *path, char ret_name[IF_NAMESIZE])
+{
+	const char *end = strrchr(path, ']');
+	size_t before = strlen(INTERFACES);
+
+	ret_name[0] = '\0';
+	if (end && strncmp(path, INTERFACES, before) == 0)
+		snprintf(ret_name, IF_NAMESIZE, "%.*s", (int)(end - path - before), path + before);
+}
+
+/* Whether its program is taken off and put on again. A renamed interface stays what it is. */
+static bool changes_mode(const struct telling *telling, const struct lb_difference *difference,
+			 const char *name, const struct lb_config_interface *now)
+{
+	const struct lb_config *from = telling->lbd->running.config;
+
+	if (!now)
+		return difference->kind == LB_DIFFERENCE_VALUE &&
+		       strcmp(difference->key->name, "xdp_mode") == 0;
+	for (size_t i = 0; i < from->n_interfaces; i++) {
+		if (strcmp(from->interfaces[i].name, name) == 0)
+			return from->interfaces[i].xdp_mode != now->xdp_mode;
+	}
+	return false;
+}
+
+/* What comes in by an interface is lost with it, and while its program is taken off and put on again. */
+static void judge_interface(const struct telling *telling, const struct lb_difference *difference)
+{
+	struct judgement *judgement = telling->judgement;
+	const struct lb_config_interface *now = NULL;
+	char name[IF_NAMESIZE];
+
+	interface_of(difference->path, name);
+	if (!name[0] || judgement->why_breaks[0])
 		return;
 	if (difference->kind == LB_DIFFERENCE_REMOVED)
+		now = interfaces_called_now(telling->lbd, telling->to->config, name);
+	if (difference->kind == LB_DIFFERENCE_REMOVED && !now)
 		snprintf(judgement->why_breaks, sizeof(judgement->why_breaks),
-			 "%.*s goes: packets that come in by it are no longer forwarded", length,
-			 difference->path);
-	else if (strcmp(difference->key->name, "xdp_mode") == 0)
+			 INTERFACES "%s] goes: packets that come in by it are no longer forwarded", name);
+	else if (changes_mode(telling, difference, name, now))
 		snprintf(judgement->why_breaks, sizeof(judgement->why_breaks),
-			 "%.*s changes its xdp_mode: the program is detached for a moment, and packets of "
-			 "that "
-			 "moment are not forwarded",
-			 length, difference->path);
+			 INTERFACES "%s] changes its xdp_mode: the program is detached for a moment, and "
+				    "packets of that moment are not forwarded",
+			 name);
 }
 
 static int on_difference(void *context, const struct lb_difference *difference)
@@ -84,7 +128,7 @@ static int on_difference(void *context, const struct lb_difference *difference)
 	struct judgement *judgement = telling->judgement;
 	size_t at = strlen(judgement->paths), room = sizeof(judgement->paths) - at;
 
-	judge_interface(judgement, difference);
+	judge_interface(telling, difference);
 	if (judgement->n++ < JUDGEMENT_TOLD_MAX)
 		write_change(telling, difference);
 	if (strlen(difference->path) + 2 < room)
@@ -124,10 +168,11 @@ static void identify(const struct desired *from, const struct desired *to, const
 /* --- judgement -------------------------------------------------------------------------------------------
  */
 
-int judgement_make(const struct desired *from, const struct desired *to, const struct lb_plan *plan,
-		   struct judgement *ret, struct lb_error *error)
+int judgement_make(const struct lbd *lbd, const struct desired *to, const struct lb_plan *plan,
+		   const struct reverts *reverts, struct judgement *ret, struct lb_error *error)
 {
-	struct telling telling = { ret, to };
+	const struct desired *from = &lbd->running;
+	struct telling telling = { lbd, ret, to, reverts };
 	int r;
 
 	*ret = (struct judgement){};

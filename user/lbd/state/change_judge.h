@@ -12,8 +12,11 @@
 #include "lbd/api/json.h"
 
 struct desired;
+struct lb_difference;
 struct lb_error;
 struct lb_plan;
+struct lbd;
+struct reverts;
 
 /* Changes that are told one by one. */
 #define JUDGEMENT_TOLD_MAX 1000u
@@ -28,13 +31,18 @@ struct judgement {
 	char identity[17];    /* hexadecimal */
 };
 
-/* from: what runs; without configuration nothing is compared. 0 or -ENOMEM with *error; judgement_done(). */
-int judgement_make(const struct desired *from, const struct desired *to, const struct lb_plan *plan,
-		   struct judgement *ret, struct lb_error *error);
+/* From what runs (without configuration nothing is compared) to what is wanted. reverts may be NULL. 0 or
+ * -ENOMEM with *error; judgement_done(). */
+int judgement_make(const struct lbd *lbd, const struct desired *to, const struct lb_plan *plan,
+		   const struct reverts *reverts, struct judgement *ret, struct lb_error *error);
 void judgement_done(struct judgement *judgement);
 
 /* Whether something is recorded of the change that was not before. */
 bool judgement_differs(const struct desired *from, const struct desired *to);
+
+/* One difference as an element of an array: "path", "change", "from", "to", "effect", "when"; the object is
+ * left open for more. */
+void judgement_write_difference(const struct lb_difference *difference, struct json *json);
 
 /* The members "plan", "changes", "changes_total" and "why_breaks" of the plan object; room they need at most.
  */

@@ -6,7 +6,7 @@
 
 #include <string.h>
 
-static const char *change_name(enum lb_change change)
+const char *plan_change_name(enum lb_change change)
 {
 	switch (change) {
 	case LB_CHANGE_ADD:
@@ -55,7 +55,7 @@ static void write_service(const struct lb_plan_service *service, struct json *js
 {
 	json_object(json, NULL);
 	json_string(json, "name", service->name);
-	json_string(json, "change", change_name(service->change));
+	json_string(json, "change", plan_change_name(service->change));
 	json_u64(json, "slots", service->slots);
 	json_u64(json, "slots_moved", service->slots_moved);
 	json_double(json, "slots_moved_percent",
@@ -72,7 +72,7 @@ static void write_service(const struct lb_plan_service *service, struct json *js
 
 		json_object(json, NULL);
 		json_string(json, "name", backend->name);
-		json_string(json, "change", change_name(backend->change));
+		json_string(json, "change", plan_change_name(backend->change));
 		json_u64(json, "slots_before", backend->slots_before);
 		json_u64(json, "slots_after", backend->slots_after);
 		json_bool(json, "flows_at_risk", backend->flows_at_risk);

@@ -14,6 +14,9 @@ struct plan_summary {
 };
 void plan_summarise(const struct lb_plan *plan, struct plan_summary *ret_summary);
 
+/* "add", "remove", "modify", "none". */
+const char *plan_change_name(enum lb_change change);
+
 /* Room that plan_write() needs at most. */
 size_t plan_bytes(const struct lb_plan *plan);
 
