@@ -1,0 +1,543 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Services of Kubernetes as services of the schema: each field that is honoured has a test of its name. What
+ * comes out is read by the reader of the configuration.
+ */
+#include "kube_fixture.h"
+
+#include "config/config.h"
+#include "kube/translate.h"
+
+static const struct lb_kube_defaults defaults = {
+	.class = "weir.dev/weir",
+	.forward = LB_FORWARD_IPIP,
+	.announce = LB_ANNOUNCE_BY_ROUTE,
+};
+
+struct fixture {
+	struct lb_kube_store *store;
+	struct lb_kube_wish wish;
+	struct lb_address addresses[2];
+	size_t n_addresses;
+	enum lb_kube_proof proofs[8]; /* of n0, n1, ... */
+	struct lb_kube_parts parts;
+	struct lb_kube_notes notes;
+	struct lb_config *config; /* of the parts */
+};
+
+static void setup(struct fixture *f)
+{
+	memset(f, 0, sizeof(*f));
+	f->store = lb_kube_store_new();
+	assert_int_equal(lb_address_parse("203.0.113.1", &f->addresses[0]), 0);
+	assert_int_equal(lb_address_parse("2001:db8::1", &f->addresses[1]), 0);
+	f->n_addresses = 1;
+	for (int i = 1; i <= 3; i++) {
+		char name[8];
+
+		snprintf(name, sizeof(name), "n%d", i);
+		assert_int_equal(lb_kube_store_node(f->store, node_of(name, i, "", "")), 0);
+	}
+}
+
+static void forget(struct fixture *f)
+{
+	lb_kube_parts_done(&f->parts);
+	lb_config_free(f->config);
+	f->config = NULL;
+	memset(&f->notes, 0, sizeof(f->notes));
+}
+
+static void teardown(struct fixture *f)
+{
+	forget(f);
+	lb_kube_store_free(f->store);
+}
+
+static void put(struct fixture *f, const char *meta, const char *spec)
+{
+	assert_int_equal(lb_kube_store_service(f->store, service_of("web", meta, spec, "")), 0);
+}
+
+static void slice(struct fixture *f, const char *name, const char *endpoints)
+{
+	assert_int_equal(lb_kube_store_slice(f->store, slice_of(lb_kube_store_names(f->store), name, "web",
+								"IPv4", endpoints)),
+			 0);
+}
+
+#define READY(address, node) "{'addresses':['" address "'],'nodeName':'" node "'}"
+#define ENDING(address, node)                                                                                \
+	"{'addresses':['" address "'],'nodeName':'" node                                                     \
+	"','conditions':{'ready':false,'serving':true,'terminating':true}}"
+#define NOT_READY(address, node)                                                                             \
+	"{'addresses':['" address "'],'nodeName':'" node "','conditions':{'ready':false,'serving':false}}"
+
+static enum lb_kube_proof proof(void *context, const struct lb_kube_service *service,
+				const struct lb_kube_node *node, __u8 family)
+{
+	struct fixture *f = context;
+
+	return f->proofs[node->meta.name[1] - '0'];
+}
+
+/* What is made is one configuration, as the reader takes it. */
+static void read_parts(struct fixture *f)
+{
+	struct lb_error error = {};
+	size_t length;
+	char *text;
+	FILE *out = open_memstream(&text, &length);
+
+	fputs("{\"version\":1,\"hash_seed\":\"x\",\"interfaces\":[{\"name\":\"lo\"}],\"services\":[", out);
+	for (size_t i = 0; i < f->parts.n; i++)
+		fprintf(out, "%s%s", i ? "," : "", f->parts.all[i].json);
+	fputs("]}", out);
+	fclose(out);
+	if (lb_config_parse(text, length, &f->config, &error) < 0)
+		print_error("%s: %s\n%s\n", error.path, error.text, text);
+	assert_non_null(f->config);
+	free(text);
+}
+
+static void translate(struct fixture *f)
+{
+	struct lb_kube_group *group = lb_kube_store_find(f->store, "default/web");
+	struct lb_kube_view view = {
+		.group = group,
+		.wish = &f->wish,
+		.addresses = f->addresses,
+		.n_addresses = f->n_addresses,
+		.proof = proof,
+		.context = f,
+	};
+
+	forget(f);
+	assert_int_equal(lb_kube_wish_parse(group->service, &defaults, &f->wish, NULL), 0);
+	if (!f->wish.ring_size)
+		f->wish.ring_size = 1024;
+	view.nodes = lb_kube_store_nodes(f->store, &view.n_nodes);
+	assert_int_equal(lb_kube_translate(&view, &f->parts, &f->notes), 0);
+	read_parts(f);
+}
+
+/* Backends of a part: "n1=100 n2=200 n3!100", ! for one that drains. */
+static const char *backends(const struct fixture *f, size_t part)
+{
+	static char text[512];
+	const struct lb_config_service *service = &f->config->services[part];
+
+	text[0] = 0;
+	for (size_t i = 0; i < service->n_backends; i++)
+		sprintf(text + strlen(text), "%s%s%c%u", i ? " " : "", service->backends[i].name,
+			service->backends[i].state == LB_STATE_DRAIN ? '!' : '=',
+			service->backends[i].weight);
+	return text;
+}
+
+static bool noted(const struct fixture *f, enum lb_kube_reason reason)
+{
+	for (unsigned int i = 0; i < f->notes.n; i++)
+		if (f->notes.all[i].reason == reason)
+			return true;
+	return false;
+}
+
+/* --- tests -----------------------------------------------------------------------------------------------
+ */
+
+static void test_load_balancer_class(void **state)
+{
+	struct lb_kube_defaults any = defaults;
+	struct lb_kube_service *service = service_of("web", "", PORT_80, "");
+
+	assert_true(lb_kube_is_ours(service, &defaults));
+	strcpy(service->class, "other");
+	assert_false(lb_kube_is_ours(service, &defaults));
+	free(service->class);
+	service->class = NULL;
+	assert_false(lb_kube_is_ours(service, &defaults));
+	any.default_class = true;
+	assert_true(lb_kube_is_ours(service, &any));
+	service->load_balancer = false;
+	assert_false(lb_kube_is_ours(service, &any));
+	lb_kube_service_free(service);
+}
+
+static void test_external_traffic_policy_local(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", ",'externalTrafficPolicy':'Local'" PORT_80);
+	slice(&f, "s1", READY("10.1.0.1", "n1") "," READY("10.1.0.2", "n1") "," READY("10.1.0.3", "n3"));
+	translate(&f);
+	assert_int_equal(f.config->n_services, 1);
+	assert_string_equal(f.config->services[0].name, "default.web.80.tcp.v4");
+	assert_string_equal(backends(&f, 0), "n1=200 n3=100");
+	assert_int_equal(f.config->services[0].on_empty, LB_ON_EMPTY_WITHDRAW);
+	slice(&f, "s1", "");
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "");
+	teardown(&f);
+}
+
+static void test_external_traffic_policy_cluster(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", PORT_80);
+	slice(&f, "s1", READY("10.1.0.1", "n1") "," READY("10.1.0.2", "n1"));
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100 n2=100 n3=100");
+	slice(&f, "s1", NOT_READY("10.1.0.1", "n1"));
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "");
+	teardown(&f);
+}
+
+static void test_internal_traffic_policy_is_ignored(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", ",'internalTrafficPolicy':'Local'" PORT_80);
+	slice(&f, "s1", READY("10.1.0.1", "n1"));
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100 n2=100 n3=100");
+	teardown(&f);
+}
+
+static void test_endpoint_conditions(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", ",'externalTrafficPolicy':'Local'" PORT_80);
+	slice(&f, "s1", READY("10.1.0.1", "n1") "," ENDING("10.1.0.2", "n2") "," NOT_READY("10.1.0.3", "n3"));
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100");
+	slice(&f, "s1", ENDING("10.1.0.2", "n2") "," NOT_READY("10.1.0.3", "n3"));
+	/* What terminates serves while nothing else does; the node's answer counts the ready ones, of which
+	 * there are none. */
+	f.proofs[2] = LB_KUBE_FAILED;
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n2=100");
+	teardown(&f);
+}
+
+static void test_publish_not_ready_addresses(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", ",'externalTrafficPolicy':'Local','publishNotReadyAddresses':true" PORT_80);
+	slice(&f, "s1", NOT_READY("10.1.0.3", "n3"));
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n3=100");
+	teardown(&f);
+}
+
+static void test_an_endpoint_in_two_slices_is_one(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", ",'externalTrafficPolicy':'Local'" PORT_80);
+	slice(&f, "s1", READY("10.1.0.1", "n1") "," READY("10.1.0.2", "n2"));
+	slice(&f, "s2", NOT_READY("10.1.0.1", "n1") "," READY("10.1.0.2", "n2"));
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100 n2=100");
+	teardown(&f);
+}
+
+static void test_more_endpoints_than_a_weight_can_say(void **state)
+{
+	struct fixture f;
+	char *text = malloc(1 << 20), *at = text;
+
+	setup(&f);
+	put(&f, "", ",'externalTrafficPolicy':'Local'" PORT_80);
+	for (int i = 0; i < 1500; i++)
+		at += sprintf(at, "%s{'addresses':['10.2.%d.%d'],'nodeName':'n1'}", i ? "," : "", i / 250,
+			      i % 250);
+	slice(&f, "s1", text);
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=65535");
+	free(text);
+	teardown(&f);
+}
+
+static void test_health_check_node_port_and_proxy_health(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", PORT_80);
+	slice(&f, "s1", READY("10.1.0.1", "n1"));
+	f.proofs[2] = LB_KUBE_UNPROVEN;
+	f.proofs[3] = LB_KUBE_FAILED;
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100 n3!100");
+	/* If all fail at once, it is not the nodes. */
+	f.proofs[1] = LB_KUBE_FAILED;
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100 n3=100");
+	f.proofs[1] = f.proofs[3] = LB_KUBE_UNPROVEN;
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "");
+	put(&f, ",'annotations':{'weir.dev/health-check':'none'}", PORT_80);
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100 n2=100 n3=100");
+	teardown(&f);
+}
+
+static void test_session_affinity(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", PORT_80);
+	translate(&f);
+	assert_int_equal(f.config->services[0].affinity, LB_AFFINITY_FLOW);
+	assert_false(noted(&f, LB_KUBE_REASON_SessionTimeoutIgnored));
+	put(&f, "",
+	    ",'sessionAffinity':'ClientIP','sessionAffinityConfig':{'clientIP':{'timeoutSeconds':10}"
+	    "}" PORT_80);
+	translate(&f);
+	assert_int_equal(f.config->services[0].affinity, LB_AFFINITY_SOURCE);
+	assert_true(noted(&f, LB_KUBE_REASON_SessionTimeoutIgnored));
+	teardown(&f);
+}
+
+static void test_load_balancer_source_ranges(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", ",'loadBalancerSourceRanges':['10.0.0.0/8']" PORT_80);
+	translate(&f);
+	assert_int_equal(f.parts.n, 0);
+	assert_true(noted(&f, LB_KUBE_REASON_SourceRangesNotEnforced));
+	put(&f, "", ",'loadBalancerSourceRanges':['10.0.0.0/8','0.0.0.0/0']" PORT_80);
+	translate(&f);
+	assert_int_equal(f.parts.n, 1);
+	assert_int_equal(f.notes.n, 0);
+	/* Nobody of IPv6 is let in. */
+	put(&f, "", ",'ipFamilies':['IPv4','IPv6'],'loadBalancerSourceRanges':['0.0.0.0/0']" PORT_80);
+	translate(&f);
+	assert_int_equal(f.parts.n, 0);
+	put(&f, "", ",'loadBalancerSourceRanges':['any']" PORT_80);
+	translate(&f);
+	assert_int_equal(f.parts.n, 0);
+	teardown(&f);
+}
+
+static void test_allocate_load_balancer_node_ports(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "",
+	    ",'allocateLoadBalancerNodePorts':false,'ports':[{'name':'http','port':80,'protocol':'TCP'}]");
+	slice(&f, "s1", READY("10.1.0.1", "n1"));
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100 n2=100 n3=100");
+	teardown(&f);
+}
+
+static void test_dual_stack(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	f.n_addresses = 2;
+	put(&f, "", ",'ipFamilies':['IPv6','IPv4'],'externalTrafficPolicy':'Local'" PORT_80);
+	slice(&f, "s1", READY("10.1.0.1", "n1"));
+	assert_int_equal(lb_kube_store_slice(f.store, slice_of(lb_kube_store_names(f.store), "s6", "web",
+							       "IPv6", READY("fd01::2", "n2"))),
+			 0);
+	translate(&f);
+	assert_int_equal(f.parts.n, 2);
+	assert_string_equal(f.config->services[0].name, "default.web.80.tcp.v4");
+	assert_string_equal(backends(&f, 0), "n1=100");
+	assert_string_equal(f.config->services[1].name, "default.web.80.tcp.v6");
+	assert_string_equal(backends(&f, 1), "n2=100");
+	assert_int_equal(f.config->services[1].backends[0].address.family, LB_FAMILY_V6);
+	/* An address of a family that the Service has no more is not served. */
+	put(&f, "", ",'ipFamilies':['IPv6']" PORT_80);
+	translate(&f);
+	assert_int_equal(f.parts.n, 1);
+	teardown(&f);
+}
+
+static void test_several_ports_and_protocols(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "",
+	    ",'ports':[{'name':'http','port':80,'protocol':'TCP'},{'name':'dns','port':80,'protocol':'UDP'},"
+	    "{'name':'sctp','port':81,'protocol':'SCTP'}]");
+	slice(&f, "s1", READY("10.1.0.1", "n1"));
+	translate(&f);
+	assert_int_equal(f.parts.n, 2);
+	assert_string_equal(f.config->services[0].name, "default.web.80.tcp.v4");
+	assert_string_equal(f.config->services[1].name, "default.web.80.udp.v4");
+	assert_int_equal(f.config->services[1].protocol, IPPROTO_UDP);
+	assert_true(noted(&f, LB_KUBE_REASON_ProtocolNotBalanced));
+	/* The slice carries the port http alone: nobody serves the other. */
+	assert_string_equal(backends(&f, 0), "n1=100 n2=100 n3=100");
+	assert_string_equal(backends(&f, 1), "");
+	teardown(&f);
+}
+
+static void test_excluded_nodes(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", PORT_80);
+	slice(&f, "s1", READY("10.1.0.1", "n1"));
+	assert_int_equal(
+		lb_kube_store_node(
+			f.store,
+			node_of("n2", 2,
+				",'labels':{'node.kubernetes.io/exclude-from-external-load-balancers':''}",
+				"")),
+		0);
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100 n3=100");
+	teardown(&f);
+}
+
+static void test_nodes_that_leave_drain_and_cordoned_ones_stay(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", PORT_80);
+	slice(&f, "s1", READY("10.1.0.1", "n1"));
+	lb_kube_store_node(f.store, node_of("n1", 1, ",'deletionTimestamp':'2026-01-01T00:00:00Z'", ""));
+	lb_kube_store_node(f.store,
+			   node_of("n2", 2, "", "'taints':[{'key':'ToBeDeletedByClusterAutoscaler'}]"));
+	lb_kube_store_node(
+		f.store,
+		node_of("n3", 3, "",
+			"'unschedulable':true,'taints':[{'key':'node.kubernetes.io/unschedulable'}]"));
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1!100 n2!100 n3=100");
+	teardown(&f);
+}
+
+static void test_nodes_without_addresses(void **state)
+{
+	struct fixture f;
+	struct lb_kube_node *node = NULL;
+	cJSON *json = json_of(
+		"{'metadata':{'name':'n1'},'status':{'addresses':[{'type':'InternalIP','address':'x'},"
+		"{'type':'InternalIP','address':'10.9.9.1'},{'type':'InternalIP','address':'10.9.9.2'}]}}");
+
+	setup(&f);
+	put(&f, "", ",'externalTrafficPolicy':'Local','ipFamilies':['IPv4','IPv6']" PORT_80);
+	f.n_addresses = 2;
+	assert_int_equal(lb_kube_node_parse(json, "edge", &node, NULL), 0);
+	lb_kube_store_node(f.store, node);
+	slice(&f, "s1", READY("10.1.0.1", "n1"));
+	lb_kube_store_slice(
+		f.store, slice_of(lb_kube_store_names(f.store), "s6", "web", "IPv6", READY("fd01::2", "n1")));
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100");
+	assert_int_equal(f.config->services[0].backends[0].address.bytes[3], 1);
+	assert_string_equal(backends(&f, 1), "");
+	assert_true(noted(&f, LB_KUBE_REASON_NoNodeAddress));
+	cJSON_Delete(json);
+	teardown(&f);
+}
+
+static void test_annotations(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f,
+	    ",'annotations':{'weir.dev/forward':'gue','weir.dev/algorithm':'maglev','weir.dev/"
+	    "idle-timeout-s':'60',"
+	    "'weir.dev/announce':'none','weir.dev/ring-size':'2048'}",
+	    PORT_80);
+	translate(&f);
+	assert_int_equal(f.config->services[0].forward, LB_FORWARD_GUE);
+	assert_int_equal(f.config->services[0].algorithm, LB_ALGORITHM_MAGLEV);
+	assert_int_equal(f.config->services[0].idle_timeout_s, 60);
+	assert_int_equal(f.config->services[0].announce, LB_ANNOUNCE_BY_NONE);
+	assert_int_equal(f.config->services[0].ring_size, 2048);
+	put(&f, "", PORT_80);
+	translate(&f);
+	assert_int_equal(f.config->services[0].forward, LB_FORWARD_IPIP);
+	assert_int_equal(f.config->services[0].announce, LB_ANNOUNCE_BY_ROUTE);
+	teardown(&f);
+}
+
+static void test_l2_never_to_a_node_that_balances_itself(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, ",'annotations':{'weir.dev/forward':'l2'}", PORT_80);
+	slice(&f, "s1", READY("10.1.0.1", "n1"));
+	translate(&f);
+	assert_int_equal(f.config->services[0].forward, LB_FORWARD_L2);
+	lb_kube_store_node(f.store, node_of("n2", 2, ",'labels':{'weir.dev/edge':'true'}", ""));
+	translate(&f);
+	assert_int_equal(f.config->services[0].forward, LB_FORWARD_IPIP);
+	assert_true(noted(&f, LB_KUBE_REASON_ForwardByTunnel));
+	teardown(&f);
+}
+
+static void test_long_names(void **state)
+{
+	struct fixture f;
+	struct lb_kube_short a, b;
+	struct lb_kube_port port = { .port = 443, .protocol = IPPROTO_TCP },
+			    other = { .port = 444, .protocol = IPPROTO_TCP };
+	struct lb_kube_service *service;
+
+	setup(&f);
+	service = service_of("a-service-with-a-name-that-is-as-long-as-a-label-may-be-at-most", "", PORT_80,
+			     "");
+	lb_kube_part_name(service, &port, LB_FAMILY_V4, &a);
+	lb_kube_part_name(service, &other, LB_FAMILY_V4, &b);
+	assert_int_equal(strlen(a.text), 63);
+	assert_string_not_equal(a.text, b.text);
+	lb_kube_service_free(service);
+	teardown(&f);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_load_balancer_class),
+		cmocka_unit_test(test_external_traffic_policy_local),
+		cmocka_unit_test(test_external_traffic_policy_cluster),
+		cmocka_unit_test(test_internal_traffic_policy_is_ignored),
+		cmocka_unit_test(test_endpoint_conditions),
+		cmocka_unit_test(test_publish_not_ready_addresses),
+		cmocka_unit_test(test_an_endpoint_in_two_slices_is_one),
+		cmocka_unit_test(test_more_endpoints_than_a_weight_can_say),
+		cmocka_unit_test(test_health_check_node_port_and_proxy_health),
+		cmocka_unit_test(test_session_affinity),
+		cmocka_unit_test(test_load_balancer_source_ranges),
+		cmocka_unit_test(test_allocate_load_balancer_node_ports),
+		cmocka_unit_test(test_dual_stack),
+		cmocka_unit_test(test_several_ports_and_protocols),
+		cmocka_unit_test(test_excluded_nodes),
+		cmocka_unit_test(test_nodes_that_leave_drain_and_cordoned_ones_stay),
+		cmocka_unit_test(test_nodes_without_addresses),
+		cmocka_unit_test(test_annotations),
+		cmocka_unit_test(test_l2_never_to_a_node_that_balances_itself),
+		cmocka_unit_test(test_long_names),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
