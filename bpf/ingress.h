@@ -8,6 +8,7 @@
 #include "balance.h"
 #include "parse.h"
 #include "slow/slow_path.h"
+#include "station.h"
 
 /* What there is to say of a packet that is not in plain form: an enum lb_reason, or 0. */
 LB_SUBPROGRAM int parse_any(struct xdp_md *ctx)
@@ -19,8 +20,6 @@ LB_SUBPROGRAM int parse_any(struct xdp_md *ctx)
 	c.pos += sizeof(struct ethhdr);
 	if (c.pos > c.end)
 		return LB_PASS_MALFORMED;
-	if (BYTE(eth, 0) & 1)
-		return LB_PASS_MULTICAST;
 	if (SHORT(eth, 12) == bpf_htons(ETH_P_IP))
 		return parse_ipv4(ctx, &c, &p);
 	if (SHORT(eth, 12) == bpf_htons(ETH_P_IPV6))
@@ -34,17 +33,21 @@ static __always_inline int ingress(struct xdp_md *ctx)
 	struct cursor c = { (void *)(long)ctx->data, (void *)(long)ctx->data_end };
 	struct pkt p = {};
 	void *eth = c.pos;
+	__u64 destination;
+	__be16 type;
 	int reason;
 
 	c.pos += sizeof(struct ethhdr);
-	if (c.pos <= c.end && !(BYTE(eth, 0) & 1)) {
-		if (SHORT(eth, 12) == bpf_htons(ETH_P_IP) && plain_ipv4(ctx, &c, &p))
-			return balance(ctx, &p);
-		if (SHORT(eth, 12) == bpf_htons(ETH_P_IPV6) && !parse_ipv6(ctx, &c, &p))
-			return balance(ctx, &p);
-	}
+	if (c.pos > c.end)
+		return finish_slow(ctx, LB_PASS_MALFORMED);
+	destination = destination_of(eth);
+	if (!is_first_station(ctx, destination) && !station_is_ours(ctx, destination))
+		return finish_slow(ctx, is_group(destination) ? LB_PASS_MULTICAST : LB_PASS_OTHER_HOST);
+	type = SHORT(eth, offsetof(struct ethhdr, h_proto));
+	if (type == bpf_htons(ETH_P_IP) && plain_ipv4(ctx, &c, &p))
+		return balance(ctx, &p);
+	if (type == bpf_htons(ETH_P_IPV6) && !parse_ipv6(ctx, &c, &p))
+		return balance(ctx, &p);
 	reason = parse_any(ctx);
-	if (!reason)
-		return balance_again(ctx);
-	return reason == LB_PASS_MULTICAST ? finish_slow(ctx, reason) : slow_path(ctx, reason);
+	return reason ? slow_path(ctx, reason) : balance_again(ctx);
 }

@@ -10,6 +10,7 @@
 
 #include "lb/access.h"
 #include "lb/meta.h"
+#include "lb/station.h"
 #include "lb/types.h"
 
 #define LB_ARRAY(map_name, value_type)                                                                       \
@@ -30,6 +31,13 @@
 struct lb_control lb_control SEC(LB_CONTROL_MAP);
 #else
 LB_ARRAY(lb_control, struct lb_control);
+#endif
+
+/* Written by the agent: whose frames are ours (lb/station.h). A data section for the same reason. */
+#ifdef __bpf__
+struct lb_stations lb_stations SEC(LB_STATIONS_MAP);
+#else
+LB_ARRAY(lb_stations, struct lb_stations);
 #endif
 
 /* Written by the agent. Key: bank. */
@@ -104,5 +112,16 @@ static __always_inline struct lb_control *control_get(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&lb_control, &zero);
+#endif
+}
+
+static __always_inline struct lb_stations *stations_get(void)
+{
+#ifdef __bpf__
+	return &lb_stations;
+#else
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&lb_stations, &zero);
 #endif
 }

@@ -17,6 +17,8 @@
 #include <stddef.h>
 #endif
 
+#include "lb/station.h"
+
 #define LB_LAYOUT_MAGIC   0x57656972u /* "Weir" */
 #define LB_LAYOUT_VERSION 3u
 

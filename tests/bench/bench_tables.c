@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lb/slot.h"
+#include "net/stations.h"
 
 static const char *const single_services[] = {
 	"\"name\":\"tcp4\",\"vip\":\"203.0.113.10\",\"protocol\":\"tcp\",\"port\":80,\"forward\":\"ipip\"",
@@ -99,6 +100,15 @@ static int make_config(int many, struct lb_config **ret_config)
 	return r;
 }
 
+/* Frames of benches are for us, as lbd would have it: their destination is the interface's own address. */
+static int know_stations(struct lb_stations *stations)
+{
+	const struct lb_station all[] = { { .ifindex = 1, .mac = { 2 }, .own = true } };
+
+	stations->closed = 1;
+	return lb_stations_build(all, 1, 1, 0, stations);
+}
+
 int bench_tables_open(struct bench_tables *tables, int many)
 {
 	struct lb_table_sizes sizes;
@@ -114,6 +124,8 @@ int bench_tables_open(struct bench_tables *tables, int many)
 	lb_engine_sizes(tables->config, libbpf_num_possible_cpus(), 16ull << 30, &sizes);
 	sizes.flow_buckets = 1u << 22; /* 256 MiB: 10 M flows */
 	r = packet_path_open(&sizes, 0, &tables->path);
+	if (r == 0)
+		r = know_stations(tables->path.stations);
 	if (r == 0)
 		r = lb_engine_new(&tables->path.tables, &hooks, &tables->engine, &error);
 	desired.config = tables->config;

@@ -66,11 +66,32 @@ static void answers_go_back(void **state)
 	expect_reply(rig, frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80), DATA(1460)), TOO_BIG, NULL);
 }
 
+/* What is the address of one interface is a stranger's on another. */
+static void each_has_its_own_address(void **state)
+{
+	struct rig *rig = *state;
+	struct lb_station all[2] = { { .ifindex = rig->ifindex, .own = true },
+				     { .ifindex = rig->peer_ifindex, .own = true } };
+	const struct frame *to_first, *to_second;
+
+	memcpy(all[0].mac, "\x02\x00\x00\x00\x00\x1b", 6);
+	memcpy(all[1].mac, "\x02\x00\x00\x00\x00\x1c", 6);
+	to_first = frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80));
+	to_second = frame(ETH(.to = "02:00:00:00:00:1c"), IP4(CLIENT4, VIP4), TCP(4000, 80));
+	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
+	rig_stations(rig, all, 2, 0);
+	rig->ingress_ifindex = rig->ifindex;
+	expect_redirect(rig, to_first, NULL);
+	expect_pass(rig, to_second, OTHER_HOST);
+	rig->ingress_ifindex = rig->peer_ifindex;
+	expect_tx(rig, to_second, NULL);
+	expect_pass(rig, to_first, OTHER_HOST);
+}
+
 static const struct CMUnitTest tests[] = {
-	RIG_TEST(by_the_interface_it_came_in_on),
-	RIG_TEST(the_flag_of_the_record_is_ignored),
-	RIG_TEST(an_interface_that_is_gone),
-	RIG_TEST(answers_go_back),
+	RIG_TEST(by_the_interface_it_came_in_on), RIG_TEST(the_flag_of_the_record_is_ignored),
+	RIG_TEST(an_interface_that_is_gone),      RIG_TEST(answers_go_back),
+	RIG_TEST(each_has_its_own_address),
 };
 
 RIG_MAIN(tests, rig_setup_several)

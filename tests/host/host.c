@@ -246,6 +246,10 @@ int host_packet(struct host *host, __u8 *frame, size_t *length, size_t capacity)
 	/* Not a map but data of the program, which only the agent writes. */
 	if (memcmp(&lb_control, host->tables->control, sizeof(lb_control)))
 		lb_control = *host->tables->control;
+	if (!host->stations)
+		lb_stations.closed = 0;
+	else if (memcmp(&lb_stations, host->stations, sizeof(lb_stations)))
+		lb_stations = *host->stations;
 	current = host;
 	host->egress_ifindex = 0;
 	host->helper_calls = 0;

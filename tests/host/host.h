@@ -27,6 +27,7 @@
 #include <stddef.h>
 
 #include "engine/tables.h"
+#include "lb/station.h"
 
 #define HOST_HEADROOM  256u /* bytes in front of a packet, as drivers leave (XDP_PACKET_HEADROOM) */
 #define HOST_FRAME_MAX 65536u
@@ -47,6 +48,7 @@ struct host {
 	__u64 now_ns;               /* what bpf_ktime_get_ns() and its kin say */
 	__u32 devmap[LB_PORTS_MAX]; /* ifindex, 0: no such port */
 	__u64 ports[LB_PORTS_MAX];
+	const struct lb_stations *stations; /* borrowed; NULL, as at first: every unicast frame is taken */
 
 	/* What the last packet met. */
 	__u32 egress_ifindex; /* after XDP_REDIRECT */

@@ -124,6 +124,10 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 		r = lb_ingress_bpf__load(path.skeleton);
 	if (r == 0)
 		r = map_tables(path.skeleton, &path.tables);
+	if (r == 0) {
+		path.stations = map_memory(path.skeleton->maps.data_lb_stations);
+		r = path.stations ? 0 : -errno;
+	}
 	if (r < 0) {
 		lb_ingress_bpf__destroy(path.skeleton);
 		return r;
@@ -174,6 +178,7 @@ void packet_path_close(struct packet_path *path)
 
 	if (!skeleton)
 		return;
+	unmap(path->stations, skeleton->maps.data_lb_stations);
 	unmap(t->control, skeleton->maps.data_lb_control);
 	unmap(t->vips, skeleton->maps.lb_vips);
 	unmap(t->banks, skeleton->maps.lb_banks);

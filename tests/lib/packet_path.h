@@ -8,12 +8,14 @@
 #include <linux/bpf.h>
 
 #include "engine/tables.h"
+#include "lb/station.h"
 
 struct lb_ingress_bpf;
 
 struct packet_path {
 	struct lb_ingress_bpf *skeleton;
 	struct lb_tables tables;
+	struct lb_stations *stations; /* zeroed: every unicast frame is taken */
 	int program_fd;
 };
 

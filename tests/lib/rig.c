@@ -174,6 +174,28 @@ static void clear_tables(struct rig *rig)
 		t->control->flow_key[i] = (i + 1) * 0x243f6a8885a308d3ull;
 }
 
+/* MAC_LB, whatever interface a frame comes in by: the loopback device (1) if none is said. */
+static void stations_default(struct rig *rig)
+{
+	const int ifindexes[] = { 1, rig->ifindex, rig->peer_ifindex };
+	struct lb_station all[3];
+
+	for (int i = 0; i < 3; i++)
+		all[i] = (struct lb_station){ ifindexes[i], "\x02\x00\x00\x00\x00\x1b", true, 0 };
+	rig_stations(rig, all, 3, 1);
+}
+
+void rig_stations(struct rig *rig, const struct lb_station *all, size_t n, int only)
+{
+	struct lb_stations *stations = rig->path.stations;
+
+	memset(stations, 0, sizeof(*stations));
+	assert_int_equal(lb_stations_build(all, n, only, 1, stations), 0);
+	stations->list = 1;
+	stations->closed = 1;
+	rig->host->stations = stations;
+}
+
 int rig_reset(void **state)
 {
 	struct rig *rig = *state;
@@ -183,6 +205,7 @@ int rig_reset(void **state)
 	for (__u32 port = 0; port < LB_PORTS_MAX; port++)
 		rig_plug(rig, port, 0);
 	rig_plug(rig, RIG_PORT, rig->peer_ifindex);
+	stations_default(rig);
 	rig->hop = (struct lb_nexthop){
 		.resolved = true, .same_interface = true, .port = RIG_PORT, .mtu = 1500
 	};

@@ -29,6 +29,7 @@
 #include "host.h"
 #include "lb/decision.h"
 #include "lb/reasons.h"
+#include "net/stations.h"
 #include "packet_path.h"
 
 #define CLIENT4     "198.51.100.7"
@@ -122,6 +123,9 @@ void rig_expect(struct rig *rig, const struct frame *in, int action, int reason,
 		const char *file, int line);
 void rig_expect_same(struct rig *rig, const struct frame *in, int action, int reason, const char *file,
 		     int line);
+
+/* Whose frames are taken (lb_stations_build()); at first those to MAC_LB. */
+void rig_stations(struct rig *rig, const struct lb_station *all, size_t n, int only);
 
 /* Plugs an interface into a port of the device map; 0: pulls it out. */
 void rig_plug(struct rig *rig, __u32 port, int ifindex);

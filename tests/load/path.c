@@ -39,7 +39,7 @@ int runner_open(int program_fd, struct bench_wrap_bpf **ret_runner)
 /* An IPv4 TCP acknowledgement; addresses and ports are the wrapper's to write. */
 static void make_frame(__u8 frame[FRAME])
 {
-	const __u8 headers[] = { 2, 0, 0,    0, 0, 1,          2, 0, 0,    0, 0,  2,
+	const __u8 headers[] = { 2, 0, 0,    0, 0, 0,          2, 0, 0,    0, 0,  2,
 				 8, 0, 0x45, 0, 0, FRAME - 14, 0, 0, 0x40, 0, 64, 6 };
 
 	memset(frame, 0, FRAME);

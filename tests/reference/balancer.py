@@ -86,6 +86,8 @@ class Balancer:
         self.seed, self.flow_key = tables["hash_seed"], tables["flow_key"]
         self.clock_s, self.several = tables["clock_s"], tables["several"]
         self.interfaces = {int(port): number for port, number in tables["ports"].items()}
+        self.stations = {int(port): {bytes.fromhex(mac) for mac in macs}
+                         for port, macs in tables["stations"].items()}
         self.reasons = tables["reasons"]
         self.flows = {}  # (service, flow) -> [backend index, state], while the slot is unsettled
         self.fragments = {}  # (source, destination, protocol, id) -> (service, backend index, when)
@@ -96,7 +98,7 @@ class Balancer:
 
     def decide(self, frame, ingress=0, linear=0):
         """linear: bytes of the frame in its first buffer; 0: all of it"""
-        self.ingress, self.linear = self.interfaces[ingress], linear or len(frame)
+        self.ingress, self.linear, self.came_by = self.interfaces[ingress], linear or len(frame), ingress
         try:
             return self.judge(frame)
         except Ends as end:
@@ -107,6 +109,8 @@ class Balancer:
     def judge(self, frame):
         if frame[0] & 1:
             raise Ends("PASS multicast")
+        if frame[:6] not in self.stations[self.came_by]:
+            raise Ends("PASS other_host")
         kind, l3 = tags_of(frame)
         if kind not in (0x0800, 0x86DD):
             raise Ends("PASS not_ip")

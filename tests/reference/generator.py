@@ -11,6 +11,9 @@ import struct
 from headers import DESTINATION, FRAGMENT, HOP_BY_HOP, ICMP, ICMPV6, ROUTING, TCP, UDP, checksum
 
 PORT_NOBODY = 9
+# MAC addresses that are not the first one of the interface: of some interface, of none.
+OTHER_STATIONS = [bytes.fromhex(mac) for mac in ("00005e000101", "02ee00000010", "02ee00000011", "02ee00000012",
+                                                 "02ee00000003", "02ef00000001", "000000000000")]
 
 
 class Target:
@@ -255,6 +258,8 @@ class Generator:
         head = b"\x02\xee\0\0\0\1\x02\xee\0\0\0\2" + tags + kind
         if not self.valid and rng.random() < 0.01:
             head = rng.choice((b"\xff" * 6, b"\x01\0\x5e\0\0\1", b"\x33\x33\0\0\0\1")) + head[6:]
+        elif not self.valid and rng.random() < 0.03:
+            head = rng.choice(OTHER_STATIONS) + head[6:]
         frame = head + packet
         if rng.random() < 0.5 and len(frame) < 60:
             frame = frame.ljust(60, b"\0" if self.valid else b"\xa5")

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "lb/reasons.h"
+#include "net/stations.h"
 #include "runner_tables.h"
 
 #include "lb/types.h"
@@ -82,6 +83,35 @@ static int fill_ports(struct runner *runner)
 	return 0;
 }
 
+/* An address that all interfaces have, as most frames want it; a second one of all, as of a VRRP router; and
+ * one more of each. */
+static const __u8 macs[][6] = { { 2, 0xee, 0, 0, 0, 1 },
+				{ 0, 0, 0x5e, 0, 1, 1 },
+				{ 2, 0xee, 0, 0, 0, 0x10 } };
+#define MACS (sizeof(macs) / sizeof(macs[0]))
+
+static struct lb_station station_of(const struct runner *runner, int port, size_t number)
+{
+	struct lb_station station = { .ifindex = runner->ifindex[port], .own = number == 0 };
+
+	memcpy(station.mac, macs[number], sizeof(station.mac));
+	if (number == MACS - 1)
+		station.mac[5] += (__u8)port;
+	return station;
+}
+
+static int fill_stations(struct runner *runner)
+{
+	struct lb_station all[PORTS * MACS];
+
+	for (int port = 0; port < PORTS; port++)
+		for (size_t i = 0; i < MACS; i++)
+			all[(size_t)port * MACS + i] = station_of(runner, port, i);
+	runner->path.stations->closed = 1;
+	return lb_stations_build(all, PORTS * MACS, runner->several ? 0 : runner->ifindex[0], 0,
+				 runner->path.stations);
+}
+
 static int apply(struct runner *runner, const char *file)
 {
 	struct lb_config **config = &runner->configs[runner->n_configs];
@@ -125,6 +155,8 @@ int runner_open(struct runner *runner, bool several, char **configs, int n_confi
 		r = packet_path_open_rates(&sizes, several, &rates, &runner->path);
 	if (r == 0)
 		r = fill_ports(runner);
+	if (r == 0)
+		r = fill_stations(runner);
 	if (r == 0) {
 		runner->path.tables.control->clock_s = 1000;
 		r = lb_engine_new(&runner->path.tables, &hooks, &runner->engine, &error);
@@ -235,6 +267,19 @@ int runner_dump(struct runner *runner, FILE *out)
 		runner->several ? "true" : "false");
 	for (int port = 0; port < PORTS; port++)
 		fprintf(out, "%s\"%d\":%d", port ? "," : "", port, runner->ifindex[port]);
+	fputs("},\"stations\":{", out);
+	for (int port = 0; port < PORTS; port++) {
+		fprintf(out, "%s\"%d\":[", port ? "," : "", port);
+		for (size_t i = 0; i < MACS; i++) {
+			const struct lb_station station = station_of(runner, port, i);
+
+			fputs(i ? ",\"" : "\"", out);
+			for (int byte = 0; byte < 6; byte++)
+				fprintf(out, "%02x", station.mac[byte]);
+			fputc('"', out);
+		}
+		fputc(']', out);
+	}
 	fputs("},\"reasons\":{", out);
 #define X(number, name, action, text, help)                                                                  \
 	fprintf(out, "%s\"" #action " " text "\":%d", number > 1 ? "," : "", number);

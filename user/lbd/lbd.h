@@ -17,6 +17,7 @@
 #include "lbd/kernel/grace.h"
 #include "lbd/kernel/maps.h"
 #include "lbd/kernel/netlink.h"
+#include "lbd/kernel/stations.h"
 #include "lbd/state/drift_state.h"
 #include "lbd/state/intent_state.h"
 #include "lbd/state/sources_state.h"
@@ -130,7 +131,8 @@ struct lbd {
 	bool nexthops_stale;           /* some next hop may be another one, whatever the routes are */
 	struct host_taken *host_taken; /* that were told of; owned */
 	size_t n_host_taken;
-	size_t n_unresolved; /* backends without next hop, as of the last commit */
+	struct stations stations; /* whose frames are ours */
+	size_t n_unresolved;      /* backends without next hop, as of the last commit */
 
 	struct announce *announce; /* NULL: not yet */
 	struct sweeper sweeper;

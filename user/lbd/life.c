@@ -399,6 +399,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	explain_program_free(lbd->explain);
 	lbd->explain = NULL;
 	host_addresses_done(lbd);
+	stations_done(lbd);
 	redirect_close(lbd);
 	lb_engine_free(lbd->engine);
 	if (detach && (attachments_remove_all(&lbd->maps, &error) < 0 || maps_unpin(&lbd->maps, &error) < 0))

@@ -11,6 +11,7 @@
 
 #include "lbd/clock.h"
 #include "lbd/kernel/interfaces.h"
+#include "lbd/kernel/stations.h"
 #include "lbd/announce/announce.h"
 #include "lbd/lbd.h"
 #include "lbd/stats/drain.h"
@@ -49,6 +50,8 @@ static void housekeeping(struct lbd *lbd, __u64 second)
 	if (second % KEEP_EVERY == 0) {
 		netlink_keep(&lbd->netlink);
 		netlink_probe(&lbd->netlink);
+		/* Not all that changes an interface's list of addresses tells of it. */
+		stations_update(lbd);
 	}
 	announce_tick(lbd);
 	if (lbd->attach_retry_ms && now_ms() >= lbd->attach_retry_ms)

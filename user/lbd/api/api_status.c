@@ -24,6 +24,7 @@
 #include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/nexthops.h"
 #include "lbd/kernel/offload.h"
+#include "lbd/kernel/stations.h"
 
 #define WARNINGS_MAX 20u /* backends named one by one */
 
@@ -341,6 +342,7 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 	warn_unresolved(lbd, json);
 	warn_local(lbd, json);
 	host_addresses_warn(lbd, json);
+	stations_warn(lbd, json);
 	warn_sources(lbd, json);
 	warn_narrow(lbd, json);
 	warn_empty(lbd, json);

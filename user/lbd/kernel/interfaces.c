@@ -16,6 +16,7 @@
 #include "lbd/clock.h"
 #include "lbd/kernel/offload.h"
 #include "lbd/kernel/redirect.h"
+#include "lbd/kernel/stations.h"
 #include "lbd/lbd.h"
 #include "lbd/kernel/attach.h"
 
@@ -315,6 +316,7 @@ int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb
 	int r = extend(lbd, config, error);
 
 	lbd->several_interfaces = several || had > 1;
+	stations_update(lbd);
 	for (size_t i = 0; r == 0 && i < lbd->n_attachments; i++) {
 		r = make(lbd, &lbd->attachments[i], error);
 		if (r == -ENODEV) {
@@ -363,6 +365,7 @@ void interfaces_trim(struct lbd *lbd, const struct lb_config *config)
 		attachment_close(attachment);
 	}
 	lbd->n_attachments = kept;
+	stations_update(lbd);
 	if (!again)
 		return;
 	lbd->several_interfaces = config->n_interfaces > 1;
@@ -438,6 +441,7 @@ void interfaces_update(struct lbd *lbd)
 {
 	bool missing = false;
 
+	stations_update(lbd);
 	for (size_t i = 0; i < lbd->n_attachments; i++) {
 		struct attachment *attachment = &lbd->attachments[i];
 		const struct lb_link *link =

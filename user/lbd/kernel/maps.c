@@ -103,7 +103,12 @@ bool maps_exist(const struct maps *maps)
 
 struct bpf_map *maps_find(const struct bpf_object *object, const char *name)
 {
-	return bpf_object__find_map_by_name(object, strcmp(name, "lb_control") == 0 ? LB_CONTROL_MAP : name);
+	/* Data sections to their program. */
+	if (strcmp(name, "lb_control") == 0)
+		name = LB_CONTROL_MAP;
+	else if (strcmp(name, "lb_stations") == 0)
+		name = LB_STATIONS_MAP;
+	return bpf_object__find_map_by_name(object, name);
 }
 
 static struct bpf_map *object_map(const struct maps *maps, const struct lb_ingress_bpf *program, size_t i)
@@ -163,6 +168,7 @@ static __u32 entries_for(const struct maps *maps, const struct lb_table_sizes *s
 	case MAP_PORTS:
 		return LB_PORTS_MAX;
 	case MAP_CONTROL:
+	case MAP_STATIONS:
 		return 1;
 	default:
 		return declared;
@@ -360,8 +366,9 @@ static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct l
 		r = get_pinned(maps, i, error);
 		if (r == 0 && i == MAP_VIPS)
 			maps->flat = lb_flat_is(maps->fd[i]);
-		/* A later version may have maps that only packets use: they begin empty. */
-		if (r < 0 && i >= MAP_KNOWN && maps->fd[i] == -ENOENT) {
+		/* A later version may have maps that only packets use, or that the agent fills in whenever it
+		 * starts: they begin empty. */
+		if (r < 0 && (i >= MAP_KNOWN || i == MAP_STATIONS) && maps->fd[i] == -ENOENT) {
 			maps->fd[i] = -1;
 			continue;
 		}
@@ -467,6 +474,7 @@ static void fill_tables(struct maps *maps)
 	tables->service_meta = maps->memory[MAP_SERVICE_META];
 	tables->backend_meta = maps->memory[MAP_BACKEND_META];
 	maps->ports = maps->memory[MAP_PORTS];
+	maps->stations = maps->memory[MAP_STATIONS];
 	if (fstatat(maps->directory_fd, "lb_control", &st, 0) == 0)
 		maps->created_s = st.st_ctime;
 }

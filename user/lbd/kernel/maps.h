@@ -28,7 +28,8 @@ struct lb_ingress_bpf;
 	X(SERVICE_META, lb_service_meta, 1)                                                                  \
 	X(BACKEND_META, lb_backend_meta, 1)                                                                  \
 	X(DEVMAP, lb_devmap, 0)                                                                              \
-	X(PORTS, lb_ports, 1)
+	X(PORTS, lb_ports, 1)                                                                                \
+	X(STATIONS, lb_stations, 1)
 
 enum map_id {
 #define X(id, name, mapped) MAP_##id,
@@ -51,6 +52,7 @@ struct maps {
 	void *memory[MAPS_MAX];
 	size_t bytes[MAPS_MAX];
 	struct lb_tables tables;
+	struct lb_stations *stations;
 	__u64 *ports;    /* LB_PORTS_MAX interface indices; 0: free */
 	bool flat;       /* see flat_tables.h */
 	bool created;    /* by us just now */

@@ -42,6 +42,13 @@ struct lb_engine;
 int netlink_want(struct netlink *netlink, const struct lb_config *config, struct lb_engine *engine,
 		 struct lb_error *error);
 
+struct lb_station;
+
+/* The further unicast addresses that an interface listens to, as its driver was told: at most capacity. How
+ * many, or -errno. */
+int netlink_stations(struct netlink *netlink, int ifindex, struct lb_station *ret, size_t capacity,
+		     struct lb_error *error);
+
 /* Asks for all routes that are stale. Number that changed, or -errno. */
 int netlink_query_routes(struct netlink *netlink, struct lb_error *error);
 

@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "lbd/clock.h"
 #include "lbd/log.h"
+#include "net/stations.h"
 
 #define BATCH        256u  /* requests in flight: their answers must fit the receive buffer */
 #define MANY         32u   /* answers taken at once */
@@ -116,6 +117,62 @@ int netlink_resync(struct netlink *netlink, struct lb_error *error)
 	mask |= lb_nexthops_resync_end(netlink->nexthops, now_ms());
 	lb_nexthops_routes_stale(netlink->nexthops);
 	return mask | LB_NEXTHOPS_ROUTE;
+}
+
+struct station_dump {
+	struct netlink *netlink;
+	struct lb_station *stations; /* n of them, room for capacity */
+	size_t n, capacity;
+	int ifindex, result;
+	bool done;
+};
+
+static void visit_station(void *context, const struct nlmsghdr *message)
+{
+	struct station_dump *dump = context;
+	struct lb_station station;
+
+	if (message->nlmsg_seq != dump->netlink->sequence)
+		return;
+	dump->done |= message->nlmsg_type == NLMSG_DONE || message->nlmsg_type == NLMSG_ERROR;
+	if (message->nlmsg_type == NLMSG_ERROR)
+		dump->result = ((const struct nlmsgerr *)NLMSG_DATA(message))->error;
+	else if (lb_station_parse(message, &station) == 0 && station.ifindex == dump->ifindex &&
+		 dump->n < dump->capacity)
+		dump->stations[dump->n++] = station;
+}
+
+int netlink_stations(struct netlink *netlink, int ifindex, struct lb_station *ret, size_t capacity,
+		     struct lb_error *error)
+{
+	struct {
+		struct nlmsghdr header;
+		struct ifinfomsg link; /* what this dump has taken since before there was ndmsg's filter */
+	} request = {
+		.header = {
+			.nlmsg_len = sizeof(request),
+			.nlmsg_type = RTM_GETNEIGH,
+			.nlmsg_flags = NLM_F_REQUEST | NLM_F_DUMP,
+			.nlmsg_seq = ++netlink->sequence,
+		},
+		.link = { .ifi_family = AF_BRIDGE, .ifi_index = ifindex },
+	};
+	struct station_dump dump = {
+		.netlink = netlink, .stations = ret, .capacity = capacity, .ifindex = ifindex
+	};
+	int r = nl_sendto(netlink->query, &request, sizeof(request));
+
+	if (r < 0)
+		return lb_error_set(error, netlink_errno(r), "Failed to ask netlink: %s", nl_geterror(r));
+	while (!dump.done) {
+		r = netlink_receive(netlink->query, visit_station, &dump);
+		if (r <= 0 && r != -EINTR)
+			return lb_error_set(error, r ? -r : ETIMEDOUT, "netlink does not answer: %s",
+					    strerror(r ? -r : ETIMEDOUT));
+	}
+	if (dump.result < 0)
+		return lb_error_set(error, -dump.result, "netlink refuses: %s", strerror(-dump.result));
+	return (int)dump.n;
 }
 
 /* Requests in flight, told apart by their sequence. */

@@ -11,6 +11,7 @@
 #include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/nexthops.h"
+#include "lbd/kernel/stations.h"
 #include "lbd/lbd.h"
 #include "lbd/log.h"
 #include "lbd/state/change.h"
@@ -91,6 +92,8 @@ void replan_nexthops_changed(void *context, int mask)
 		delay = DEBOUNCE_MAX_MS;
 	if (mask & LB_NEXTHOPS_LINK)
 		interfaces_update(lbd);
+	else if (mask & (LB_NEXTHOPS_STATION | LB_NEXTHOPS_ADDRESS))
+		stations_update(lbd);
 	if (mask & (LB_NEXTHOPS_LINK | LB_NEXTHOPS_ADDRESS))
 		host_addresses_update(lbd);
 	if (mask & LB_NEXTHOPS_ROUTE)

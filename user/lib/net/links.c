@@ -127,6 +127,25 @@ size_t lb_links_count(const struct lb_links *links)
 	return HASH_COUNT(links->at);
 }
 
+const struct lb_link *lb_links_next(const struct lb_links *links, const struct lb_link *link)
+{
+	const struct lb_links_entry *entry = links->at;
+
+	if (link) {
+		entry = find(links, link->ifindex);
+		entry = entry ? entry->hh.next : NULL;
+	}
+	return entry ? &entry->link : NULL;
+}
+
+bool lb_links_runs_xdp(const struct lb_links *links, int ifindex)
+{
+	for (size_t i = 0; i < links->n_xdp; i++)
+		if (links->xdp[i] == ifindex)
+			return true;
+	return false;
+}
+
 bool lb_links_set_features(struct lb_links *links, int ifindex, __u64 features)
 {
 	struct lb_links_entry *entry = find(links, ifindex);

@@ -37,6 +37,12 @@ const struct lb_link *lb_links_find(const struct lb_links *links, int ifindex);
 const struct lb_link *lb_links_find_by_name(const struct lb_links *links, const char *name);
 size_t lb_links_count(const struct lb_links *links);
 
+/* The link after another one, in no order; of NULL the first. NULL: that was the last. */
+const struct lb_link *lb_links_next(const struct lb_links *links, const struct lb_link *link);
+
+/* Whether a link is one that runs the packet path. */
+bool lb_links_runs_xdp(const struct lb_links *links, int ifindex);
+
 /* What the driver says it can do (NETDEV_XDP_ACT_*). True: it is news. */
 bool lb_links_set_features(struct lb_links *links, int ifindex, __u64 features);
 

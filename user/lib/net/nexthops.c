@@ -7,12 +7,15 @@
 #define HASH_NONFATAL_OOM            1
 #define uthash_nonfatal_oom(element) ((element)->in_table = false)
 #include "net/nexthops_internal.h"
+#include "net/stations.h"
 
 #include <errno.h>
 #include <linux/netconf.h>
 #include <net/if_arp.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "net/stations.h"
 
 int lb_nexthops_new(struct lb_nexthops **ret_nexthops)
 {
@@ -168,6 +171,7 @@ static int apply_link(struct lb_nexthops *nexthops, const struct nlmsghdr *messa
 int lb_nexthops_apply(struct lb_nexthops *nexthops, const struct nlmsghdr *message, __u64 now_ms)
 {
 	struct lb_neighbor neighbor;
+	struct lb_station station;
 	int r;
 
 	switch (message->nlmsg_type) {
@@ -176,6 +180,9 @@ int lb_nexthops_apply(struct lb_nexthops *nexthops, const struct nlmsghdr *messa
 		return apply_link(nexthops, message);
 	case RTM_NEWNEIGH:
 	case RTM_DELNEIGH:
+		/* A list of unicast addresses may be another one: interfaces are looked at again. */
+		if (lb_station_parse(message, &station) == 0)
+			return lb_links_runs_xdp(&nexthops->links, station.ifindex) ? LB_NEXTHOPS_STATION : 0;
 		r = lb_neighbor_parse(message, &neighbor);
 		return r == 0 ? apply_neighbor(nexthops, &neighbor, now_ms) : r == -EOPNOTSUPP ? 0 : r;
 	case RTM_NEWADDR:

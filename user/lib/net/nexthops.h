@@ -31,6 +31,7 @@ enum {
 	LB_NEXTHOPS_ROUTE = 8,    /* some route changed: lb_nexthops_routes_stale() and query */
 	LB_NEXTHOPS_SILENT = 16,  /* a neighbour in use does not answer: lb_nexthops_lost_stale() and query */
 	LB_NEXTHOPS_ADDRESS = 32, /* an address of this host came or went */
+	LB_NEXTHOPS_STATION = 64, /* an interface may listen to other MAC addresses (stations.h) */
 };
 
 /*
