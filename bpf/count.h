@@ -55,7 +55,7 @@ static __always_inline void count_flow(struct lb_counter *counter, bool syn, __u
 #define LB_ACTION_HIGH(number, name, action, text, help) LB_ACTION_BITS(number, action, 1)
 #define LB_ACTIONS_LOW                                   (0 LB_REASONS(LB_ACTION_LOW))
 #define LB_ACTIONS_HIGH                                  (0 LB_REASONS(LB_ACTION_HIGH))
-_Static_assert(LB_REASON_COUNT <= LB_REASONS_MAX, "two words hold the actions of all reasons");
+_Static_assert(LB_REASON_COUNT <= LB_CARRIED_FIRST, "two words hold the actions of all reasons");
 
 #define LB_SAMPLE_EVERY 1024u
 

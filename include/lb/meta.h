@@ -8,13 +8,19 @@
 
 #include "lb/types.h"
 
+/* What lines of counters have counted that are not looked at any more. */
+struct lb_carried {
+	__u64 packets, bytes, syns, refused;
+};
+
 /* Indexed by service id (lb_vip.service). */
 struct lb_service_meta {
 	char name[LB_NAME_MAX];
 	__u8 used;
 	__u8 pad0[7];
 	__u64 created_generation;
-	__u64 pad1[6];
+	struct lb_carried carried; /* of its backends that are gone */
+	__u64 pad1[2];
 };
 _Static_assert(sizeof(struct lb_service_meta) == 128, "two lines");
 
@@ -28,6 +34,6 @@ struct lb_backend_meta {
 	__u16 index; /* within the service */
 	__u16 pad0;
 	__u64 created_generation;
-	__u64 pad1[4];
+	struct lb_carried carried; /* of the same backend when it was at another address */
 };
 _Static_assert(sizeof(struct lb_backend_meta) == 128, "two lines");

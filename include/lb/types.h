@@ -262,6 +262,12 @@ _Static_assert(sizeof(struct lb_counter) == LB_CACHE_LINE, "one line");
 struct lb_reason_counter {
 	__u64 packets;
 };
+/* The last ones are no reasons, and the agent's: what the lines of removed backends had counted before their
+ * ids were given to others, so that what a CPU has done in all never falls. */
+#define LB_CARRIED_TX       (LB_REASONS_MAX - 3) /* packets */
+#define LB_CARRIED_REDIRECT (LB_REASONS_MAX - 2) /* packets */
+#define LB_CARRIED_BYTES    (LB_REASONS_MAX - 1)
+#define LB_CARRIED_FIRST    LB_CARRIED_TX
 struct lb_reason_block {
 	struct lb_reason_counter reason[LB_REASONS_MAX];
 };

@@ -136,7 +136,6 @@ struct lbd {
 
 	struct announce *announce; /* NULL: not yet */
 	struct sweeper sweeper;
-	struct stats_carry carry;
 	struct drain *drains; /* backends that are draining; NULL: none */
 	struct http *api, *metrics, *monitor;
 	char socket_path[PATH_MAX];

@@ -196,9 +196,6 @@ static int open_tables(struct lbd *lbd, const struct lb_config *config, __u64 ge
 	if (r < 0)
 		return r;
 	nexthops_init(lbd);
-	r = stats_carry_init(&lbd->carry, &lbd->maps.tables);
-	if (r < 0)
-		return lb_error_set(error, -r, "out of memory");
 	r = lb_engine_new(&lbd->maps.tables, &lbd->hooks, &lbd->engine, error);
 	if (r < 0)
 		return r;
@@ -413,7 +410,6 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	drift_done(lbd);
 	desired_done(&lbd->running);
 	store_close(&lbd->store);
-	stats_carry_done(&lbd->carry);
 	drain_forget_all(lbd);
 	events_done(&lbd->events);
 }

@@ -313,7 +313,7 @@ static __u64 packets_balanced(struct lbd *lbd)
 {
 	struct stats_totals sum;
 
-	stats_all(&lbd->maps.tables, &lbd->carry, &sum);
+	stats_all(&lbd->maps.tables, &sum);
 	return sum.tx + sum.redirect;
 }
 

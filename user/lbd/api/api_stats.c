@@ -27,7 +27,7 @@ static void write_totals(struct lbd *lbd, struct json *json)
 	const struct lb_tables *tables = &lbd->maps.tables;
 	struct stats_totals sum = {}, one;
 
-	stats_all(tables, &lbd->carry, &sum);
+	stats_all(tables, &sum);
 	json_object(json, "totals");
 	stats_write_totals(json, &sum);
 	json_u64(json, "bytes", sum.bytes);
@@ -35,7 +35,7 @@ static void write_totals(struct lbd *lbd, struct json *json)
 	json_object_end(json);
 	json_array(json, "cpus");
 	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
-		stats_cpu(tables, &lbd->carry, cpu, &one);
+		stats_cpu(tables, cpu, &one);
 		json_object(json, NULL);
 		json_u64(json, "cpu", cpu);
 		stats_write_totals(json, &one);

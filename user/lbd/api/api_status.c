@@ -404,7 +404,7 @@ int api_status(struct api_call *call, struct lb_error *error)
 	else
 		json_null(json, "unsettled_since_s");
 	write_tables(lbd, json);
-	stats_all(&lbd->maps.tables, &lbd->carry, &totals);
+	stats_all(&lbd->maps.tables, &totals);
 	json_object(json, "packets");
 	stats_write_totals(json, &totals);
 	redirect_write_lost(lbd, json);

@@ -41,7 +41,7 @@ static void write_totals(struct lbd *lbd, struct json *out)
 {
 	struct stats_totals totals;
 
-	stats_all(&lbd->maps.tables, &lbd->carry, &totals);
+	stats_all(&lbd->maps.tables, &totals);
 	head(out, "weir_packets_total", "counter", "Packets by what became of them; rx is the sum.");
 	line(out, "weir_packets_total{what=\"rx\"} %llu\n", totals.rx);
 	line(out, "weir_packets_total{what=\"tx\"} %llu\n", totals.tx);

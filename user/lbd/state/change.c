@@ -138,19 +138,11 @@ static bool record_may_wait(struct lbd *lbd, int code, const struct lb_error *er
 	return true;
 }
 
-/* new_ids: backends may come that are not there, with ids that have counted before. */
-static int commit_plan(struct lbd *lbd, struct lb_plan *plan, bool new_ids, struct lb_error *error)
+static int commit_plan(struct lbd *lbd, struct lb_plan *plan, struct lb_error *error)
 {
-	int r;
-
 	/* Looked at when this turn of the loop is over. */
 	announce_changed(lbd);
-	if (!new_ids)
-		return lb_engine_commit(lbd->engine, plan, error);
-	stats_carry_before(&lbd->carry, &lbd->maps.tables);
-	r = lb_engine_commit(lbd->engine, plan, error);
-	stats_carry_after(&lbd->carry, &lbd->maps.tables);
-	return r;
+	return lb_engine_commit(lbd->engine, plan, error);
 }
 
 static int commit(struct lbd *lbd, struct desired *next, const struct change *change, struct lb_plan *plan,
@@ -168,7 +160,7 @@ static int commit(struct lbd *lbd, struct desired *next, const struct change *ch
 	if (r < 0 && change->starting && record_may_wait(lbd, r, error))
 		r = 0;
 	if (r == 0)
-		r = commit_plan(lbd, plan, !next->borrowed || change->starting, error);
+		r = commit_plan(lbd, plan, error);
 	if (r < 0 || !recorded.generation)
 		return r;
 	step_reached(NULL, "committed");
@@ -442,7 +434,7 @@ int change_nexthops(struct lbd *lbd, struct lb_error *error)
 		return r;
 	if (lb_plan_is_empty(plan))
 		return 0;
-	r = commit_plan(lbd, plan, false, error);
+	r = commit_plan(lbd, plan, error);
 	if (r < 0)
 		return r;
 	nexthops_report(lbd);
@@ -513,7 +505,7 @@ static int change_health(struct lbd *lbd, struct lb_error *error)
 
 	if (r < 0 || lb_plan_is_empty(plan))
 		return r;
-	r = commit_plan(lbd, plan, false, error);
+	r = commit_plan(lbd, plan, error);
 	if (r == 0)
 		events_add(&lbd->events, LOG_LEVEL_INFO, "health", "generation=%llu",
 			   lb_engine_generation(lbd->engine));

@@ -17,25 +17,15 @@ struct stats_totals {
 void stats_backend(const struct lb_tables *tables, __u32 id, struct lb_counter *ret_sum);
 void stats_add(struct lb_counter *sum, const struct lb_counter *more);
 
-/*
- * What the lines of removed backends had counted when their ids were given to new ones, which begin at zero:
- * kept so that totals never run backwards while the agent lives. before: around a commit, what idle ids hold.
- */
-struct stats_carry {
-	struct stats_totals *cpu; /* by CPU; owned */
-	struct stats_idle *idle;  /* owned */
-	size_t n_idle;
-};
-int stats_carry_init(struct stats_carry *carry, const struct lb_tables *tables); /* 0 or -ENOMEM */
-void stats_carry_done(struct stats_carry *carry);
-void stats_carry_before(struct stats_carry *carry, const struct lb_tables *tables);
-void stats_carry_after(struct stats_carry *carry, const struct lb_tables *tables);
+/* Of one CPU; of all of them. What removed backends had counted is in it (engine/counts.h). */
+void stats_cpu(const struct lb_tables *tables, __u32 cpu, struct stats_totals *ret_totals);
+void stats_all(const struct lb_tables *tables, struct stats_totals *ret_totals);
 
-/* Of one CPU; of all of them. */
-void stats_cpu(const struct lb_tables *tables, const struct stats_carry *carry, __u32 cpu,
-	       struct stats_totals *ret_totals);
-void stats_all(const struct lb_tables *tables, const struct stats_carry *carry,
-	       struct stats_totals *ret_totals);
+/* The same in parts, added to *totals: n lines of backends; then what there is one of, and rx. */
+void stats_cpu_lines(const struct lb_tables *tables, __u32 cpu, __u32 first, __u32 n,
+		     struct stats_totals *totals);
+void stats_cpu_rest(const struct lb_tables *tables, __u32 cpu, struct stats_totals *totals);
+void stats_add_totals(struct stats_totals *sum, const struct stats_totals *more);
 
 /* Of one reason, over all CPUs. */
 void stats_reason(const struct lb_tables *tables, __u32 reason, struct lb_reason_counter *ret_sum);

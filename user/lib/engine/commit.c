@@ -6,6 +6,7 @@
  * after the store, the new one; adopt.c clears away what the old one does not name.
  */
 #include "engine/engine_internal.h"
+#include "engine/counts.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -149,9 +150,7 @@ static void write_meta(struct commit *commit, const struct lb_service_change *ch
 		meta.family = added->address.family;
 		memcpy(meta.address, added->address.bytes, sizeof(meta.address));
 		tables->backend_meta[member->id] = meta;
-		for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++)
-			tables->counters[(size_t)cpu * tables->sizes.counters + member->id] =
-				(struct lb_counter){};
+		lb_counts_begin(tables, member->id);
 	}
 }
 

@@ -4,6 +4,7 @@
  * in commit.c, the sweeper in sweep*.c.
  */
 #include "engine/engine_internal.h"
+#include "engine/counts.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -160,6 +161,22 @@ void lb_engine_unlink(struct lb_engine *engine, struct lb_service *service)
 	engine->by_id[service->vip.service] = NULL;
 }
 
+/* The id that the backend of an index has at its new address; LB_NO_HEIR: there is none. */
+static __u32 heir_of(const struct lb_engine *engine, const struct lb_service *service, __u32 index)
+{
+	const struct lb_backend_meta *meta = engine->tables->backend_meta;
+	__u32 id = service->members[index].id;
+
+	for (__u32 i = 0; i < service->vip.backend_count; i++) {
+		const struct lb_member *member = &service->members[i];
+
+		if (member->used && member->id != id && meta[member->id].used &&
+		    strcmp(meta[member->id].name, meta[id].name) == 0)
+			return member->id;
+	}
+	return LB_NO_HEIR;
+}
+
 void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service, __u32 index)
 {
 	struct lb_member *member = &service->members[index];
@@ -171,6 +188,7 @@ void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service,
 	for (__u32 i = 0; i < service->vip.backend_count; i++)
 		shared |= i != index && service->members[i].used && service->members[i].id == member->id;
 	if (!shared) {
+		lb_counts_keep(engine->tables, member->id, heir_of(engine, service, index));
 		engine->tables->backend_meta[member->id].used = 0;
 		lb_ids_release(&engine->backend_ids, member->id);
 	}
