@@ -142,7 +142,7 @@ def brown_out(agent, seconds, begin, row):
     def change(at, body):
         time.sleep(max(0.0, begin + seconds * at - time.monotonic()))
         for service in ("tcp4", "udp4"):
-            agent.answer(agent.request("PATCH", f"/v1/services/{service}/backends/b1", body))
+            agent.answer(agent.request("PATCH", f"/v1/services/{service}/backends/b1?allow_break=1", body))
         return time.monotonic_ns()
     change(1 / 3 + 0.02, b'{"weight":10}')
     row["down_ns"] = change(2 / 3 + 0.02, b'{"state":"down"}')

@@ -96,7 +96,12 @@ check "b3 is no longer configured" "$LBCTL" apply -f "$TEST_TMP/two.json"
 check "it keeps its flows" wait_for 5 backend chat b3 '.leaving and .entries > 0 and .draining.packets > 0'
 check "also when all slots are settled" wait_for 10 backend chat b3 '.leaving and .slots_base == 0 and .entries > 0'
 is "it can be told nothing but down" "$(api_status PATCH /v1/services/chat/backends/b3 '{"weight":7}')" 400
-check "told that it is down" "$LBCTL" backend set chat b3 --state down
+refuse "told that it is down it would lose them" "allow-break" "$LBCTL" backend set chat b3 --state down
+is "over the API, too" "$(api_status PATCH /v1/services/chat/backends/b3 '{"state":"down"}')" 409
+check "it has them still" backend chat b3 '.leaving and .entries > 0'
+is "a plan of when it was configured is not this one" \
+	"$(api_status PATCH '/v1/services/chat/backends/b3?allow_break=1&expect_plan=0123456789abcdef' '{"state":"down"}')" 409
+check "with the word it is done" grep -q "is let go" <("$LBCTL" backend set chat b3 --state down --allow-break)
 check "it goes, with its flows" wait_for 10 gone b3
 check "an event tells" wait_for 3 event_says drained "service=chat backend=b3 gone=yes"
 is "then nobody knows it" "$(api_status PATCH /v1/services/chat/backends/b3 '{"state":"down"}')" 404

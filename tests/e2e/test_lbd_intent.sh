@@ -137,7 +137,12 @@ timeout()
 for i in 501 502 503; do
 	check "a configuration with $i" answers POST /v1/apply '.applied' "$(lbd_config ".services[0].idle_timeout_s = $i")"
 done
-check "the operator takes b2 down" patch b2 '{"state": "down", "reason": "dead"}'
+is "taking a backend down breaks connections, and wants the word" \
+	"$(api_status PATCH /v1/services/web/backends/b2 '{"state": "down", "reason": "dead"}')" 409
+check "which is told with the plan" answers PATCH /v1/services/web/backends/b2 \
+	'.plan | .breaks and (.services[0].why_breaks | test("b2 goes down"))' '{"state": "down"}'
+check "nothing is changed" state_is b2 active
+check "with it the operator takes b2 down" answers PATCH '/v1/services/web/backends/b2?allow_break=1' '.applied' '{"state": "down", "reason": "dead"}'
 check "rollback goes to the configuration before" answers POST '/v1/rollback?allow_break=1' '.applied'
 is "which is another one" "$(timeout)" 502
 check "and revives nothing" state_is b2 down

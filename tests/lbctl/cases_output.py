@@ -71,14 +71,27 @@ def backend_set_sends_what_was_asked(lbd):
     ]:
         lbd.requests = []
         r = lbctl("backend", "set", "web", "web-1", *words)
-        expect(r.rc == 0 and len(lbd.requests) == 1, r)
-        method, got, sent = lbd.requests[0]
-        expect(method == "PATCH" and got == path + query and json.loads(sent) == body, lbd.requests)
+        # It is looked at first, and what was looked at is what is done.
+        queries = ["?dry_run=1"] + ([] if query else ["?expect_plan=0123456789abcdef"])
+        expect(r.rc == 0 and [got for _, got, _ in lbd.requests] == [path + q for q in queries], r, lbd.requests)
+        expect(all(method == "PATCH" and json.loads(sent) == body for method, _, sent in lbd.requests), lbd.requests)
     for wrong in ("0", "-1", "1w", "m", "", " 5", "367d", "99999999999999999999", "5m "):
         expect(lbctl("backend", "set", "web", "web-1", "--state", "drain", "--for=" + wrong).rc == 2, wrong)
     expect(lbctl("backend", "set", "web", "web-1", "--breaker", "opne").rc == 2)
     lbctl("backend", "set", "a/b?", "ä", "--weight", "1")
-    expect(lbd.requests[-1][1] == "/v1/services/a%2Fb%3F/backends/%C3%A4", lbd.requests)
+    expect(lbd.requests[-1][1] == "/v1/services/a%2Fb%3F/backends/%C3%A4?dry_run=1", lbd.requests)
+    # What breaks connections wants the word.
+    breaks = dict(canned.PLAN, breaks=True, why_breaks="it goes down")
+    lbd.answers["PATCH " + path] = breaks
+    lbd.requests = []
+    expect_failure(lbctl("backend", "set", "web", "web-1", "--state", "down"), "--allow-break")
+    expect(len(lbd.requests) == 1, lbd.requests)
+    expect(lbctl("backend", "set", "web", "web-1", "--state", "down", "--allow-break").rc == 0)
+    expect(lbd.requests[-1][1] == path + "?expect_plan=0123456789abcdef&allow_break=1", lbd.requests)
+    # One that leaves can be let go.
+    lbd.answers["PATCH " + path] = dict(breaks, let_go=True, services=[], changes=[], changes_total=0, applied=True)
+    r = lbctl("backend", "set", "web", "web-1", "--state", "down", "--allow-break")
+    expect(r.rc == 0 and "is let go" in r.out and "BREAKS connections: it goes down" in r.out, r)
 
 
 @test

@@ -18,7 +18,7 @@ story_crowd
 story_client udp "$LAB_VIP4" --udp "$(longs 100)"
 story_goes_on
 held=$(held b4)
-check "b4 is set down" set_backend b4 --state down
+check "b4 is set down" set_backend b4 --state down --allow-break
 check "all of its long connections break" wait_for 30 client_is v4 ".long.broken_by.b4 == $held"
 is "and no other" "$(client v4 .long.broken)" "$held"
 check "new connections go elsewhere" avoided b4

@@ -199,6 +199,11 @@ void plan_print_end(const struct lbctl *c, const cJSON *plan, const char *done)
 	int n = cJSON_GetArraySize(json_get(plan, "services"));
 	unsigned long long from = json_u64(plan, "from_generation"), to = json_u64(plan, "generation");
 
+	if (json_bool(plan, "let_go")) {
+		printf("the backend is leaving: it %s let go, what is left of it moves within seconds\n",
+		       json_bool(plan, "applied") ? "is" : "would be");
+		return;
+	}
 	if (!json_bool(plan, "applied") && plan_differs(plan))
 		print_would(plan, n, from);
 	else if (!json_bool(plan, "applied"))
@@ -286,10 +291,10 @@ static int carry_out(struct lbctl *c, const struct request *request, const char 
 		*plan = now;
 		return -1;
 	}
-	if (c->json)
+	if (c->json && *done)
 		reply_print(&reply);
-	else
-		plan_print_end(c, reply.root, done);
+	else if (!c->json)
+		plan_print_end(c, reply.root, *done ? done : "done");
 	return EXIT_DONE;
 }
 

@@ -18,8 +18,9 @@ bool plan_differs(const cJSON *plan);
 
 /*
  * Dry run, print, guard, do: what is done is what was printed, or it is printed and asked for again. request:
- * without dry_run in its path. Honours --dry-run and --yes; done: what the closing line says; fail: says
- * errors of the agent (lbctl_fail_with will do).
+ * without dry_run in its path. Honours --dry-run, --yes and --allow-break; done: what the closing line says
+ * (empty: with -j nothing is printed, something else will be); fail: says errors of the agent
+ * (lbctl_fail_with will do).
  */
 int plan_run(struct lbctl *c, const struct request *request, const char *done,
 	     int (*fail)(const struct lbctl *c, cJSON *error));

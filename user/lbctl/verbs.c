@@ -155,11 +155,10 @@ const struct verb lbctl_verbs[] = {
 	  .arguments = "SERVICE BACKEND [--weight N] [--state S] [--breaker MODE] [--reset] [KEY=VALUE...]",
 	  .help = "overrule the configuration for one backend, or set keys in it",
 	  .more = "Holds until --reset, or for the time given with --for, also when another configuration "
-		  "is\napplied. Nothing is asked: only "
-		  "the\n"
-		  "state down breaks connections, those of a backend that you say is dead. With --save, and "
-		  "as\n"
-		  "KEY=VALUE, it is set in the configuration instead.\n",
+		  "is\napplied. What breaks connections (the state down, or draining the last one) is asked "
+		  "about, or\n"
+		  "needs --allow-break. With --save, and as KEY=VALUE, it is set in the configuration "
+		  "instead.\n",
 	  .options = O(WEIGHT) | O(STATE) | O(BREAKER) | O(RESET) | O(REASON) | O(FOR) | EDIT_OPTIONS,
 	  .least = 2,
 	  .most = LBCTL_ARGUMENTS_MAX,
@@ -188,7 +187,7 @@ const struct verb lbctl_verbs[] = {
 	  .more = "As backend set --state drain. With --wait it ends when the backend has drained: no slot "
 		  "and no\n"
 		  "flow is left of it; exit status 1 when it has not within --timeout (default: it waits).\n",
-	  .options = O(WAIT) | O(DRY_RUN) | O(REASON) | O(FOR),
+	  .options = O(WAIT) | O(DRY_RUN) | O(REASON) | O(FOR) | O(ALLOW_BREAK),
 	  .least = 2,
 	  .most = 2,
 	  .hint = { HINT_SERVICE, HINT_BACKEND } },
@@ -197,7 +196,7 @@ const struct verb lbctl_verbs[] = {
 	  .arguments = "ADDRESS [--wait] [--timeout S] [--undo] [--reason TEXT] [--for TIME]",
 	  .help = "the same for a host, in every service that has it",
 	  .more = "All of them change at once. With --undo they are as configured again.\n",
-	  .options = O(WAIT) | O(UNDO) | O(DRY_RUN) | O(REASON) | O(FOR),
+	  .options = O(WAIT) | O(UNDO) | O(DRY_RUN) | O(REASON) | O(FOR) | O(ALLOW_BREAK),
 	  .least = 1,
 	  .most = 1 },
 	{ .name = "stats",

@@ -260,10 +260,8 @@ char *backend_state_body(const struct lbctl *c, const char *state)
 
 int verb_backend_set(struct lbctl *c)
 {
-	_cleanup_(reply_done) struct reply reply = { 0 };
 	_cleanup_(freep) char *body = NULL, *service = NULL, *backend = NULL, *path = NULL;
 	struct request request = { .method = "PATCH", .key = "services" };
-	int r;
 
 	if (edits_configuration(c))
 		return edit_backend(c);
@@ -273,23 +271,8 @@ int verb_backend_set(struct lbctl *c)
 		return EXIT_WRONG_USAGE;
 	service = agent_escape(c->argument[0]);
 	backend = agent_escape(c->argument[1]);
-	path = lbctl_format("/v1/services/%s/backends/%s%s", service, backend,
-			    option_given(c, OPTION_DRY_RUN) ? "?dry_run=1" : "");
+	path = lbctl_format("/v1/services/%s/backends/%s", service, backend);
 	request.path = path;
 	request.length = strlen(body);
-	r = agent_ask(c, &request, &reply);
-	if (r != EXIT_DONE)
-		return r;
-	if (c->json) {
-		reply_print(&reply);
-		return EXIT_DONE;
-	}
-	if (json_bool(reply.root, "let_go")) {
-		printf("%s/%s %s let go: what is left of it moves within seconds\n", c->argument[0],
-		       c->argument[1], json_bool(reply.root, "applied") ? "is" : "would be");
-		return EXIT_DONE;
-	}
-	plan_print(c, reply.root);
-	plan_print_end(c, reply.root, "done");
-	return EXIT_DONE;
+	return plan_run(c, &request, "done", lbctl_fail_with);
 }

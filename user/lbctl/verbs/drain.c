@@ -181,31 +181,12 @@ static bool wait_limit(struct lbctl *c, double *ret_limit_s)
 	return true;
 }
 
-/* Says the word, prints the plan. quiet: the wait will say more. */
-static int say_word(struct lbctl *c, const char *path, const char *body, bool quiet)
-{
-	_cleanup_(reply_done) struct reply reply = { 0 };
-	struct request request = {
-		.method = "PATCH", .path = path, .body = body, .length = strlen(body), .key = "services"
-	};
-	int r = agent_ask(c, &request, &reply);
-
-	if (r != EXIT_DONE || (c->json && quiet))
-		return r;
-	if (c->json) {
-		reply_print(&reply);
-		return EXIT_DONE;
-	}
-	plan_print(c, reply.root);
-	plan_print_end(c, reply.root, "done");
-	return EXIT_DONE;
-}
-
 /* Says the word under a path, and waits if that was asked for. undo: takes it back. */
 static int drain(struct lbctl *c, struct wait *wait, const char *path, bool undo)
 {
 	bool dry_run = option_given(c, OPTION_DRY_RUN), waits = option_given(c, OPTION_WAIT) && !dry_run;
-	_cleanup_(freep) char *query = NULL, *body = NULL;
+	_cleanup_(freep) char *body = NULL;
+	struct request request = { .method = "PATCH", .path = path, .key = "services" };
 	double limit_s;
 	int r;
 
@@ -214,8 +195,10 @@ static int drain(struct lbctl *c, struct wait *wait, const char *path, bool undo
 	body = backend_state_body(c, undo ? NULL : "drain");
 	if (!body)
 		return EXIT_WRONG_USAGE;
-	query = lbctl_format("%s%s", path, dry_run ? "?dry_run=1" : "");
-	r = say_word(c, query, body, waits);
+	request.body = body;
+	request.length = strlen(body);
+	/* The wait will say more. */
+	r = plan_run(c, &request, waits ? "" : "done", lbctl_fail_with);
 	return r == EXIT_DONE && waits ? wait_for_end(c, wait, limit_s) : r;
 }
 

@@ -38,6 +38,9 @@ struct desired;
  * its plan: 0 as well, see api_refused(). */
 int api_make(struct api_call *call, struct desired *next, struct change *change, struct lb_error *error);
 bool api_refused(const struct api_call *call);
+/* A 409 with what was written so far, the members of a plan, beside the error that says why it is not made.
+ */
+void api_refuse(struct api_call *call, const struct lb_error *error);
 
 api_verb api_version, api_status;                                        /* api_status.c */
 api_verb api_apply, api_diff, api_rollback, api_generations, api_config; /* api_change.c */

@@ -38,8 +38,7 @@ static int check_generation(struct api_call *call, struct lb_error *error)
 			    wanted);
 }
 
-/* The plan that was not made, beside the error that says why. */
-static void tell_refused(struct api_call *call, const struct lb_error *error)
+void api_refuse(struct api_call *call, const struct lb_error *error)
 {
 	struct json members = *call->json;
 
@@ -65,7 +64,7 @@ int api_make(struct api_call *call, struct desired *next, struct change *change,
 		r = change_make(call->lbd, next, change, call->json, error);
 	if (r != -ECANCELED)
 		return r;
-	tell_refused(call, error);
+	api_refuse(call, error);
 	return 0;
 }
 

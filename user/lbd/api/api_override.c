@@ -219,6 +219,7 @@ int api_patch(struct api_call *call, struct lb_error *error)
 	struct change change = { .cause = cause,
 				 .kind = "override",
 				 .record = RECORD_OPERATOR,
+				 .judged = true,
 				 .dry_run = api_flag(call, "dry_run") };
 	struct patch patch;
 	int r;
@@ -273,6 +274,7 @@ int api_patch_host(struct api_call *call, struct lb_error *error)
 	struct change change = { .cause = cause,
 				 .kind = "override",
 				 .record = RECORD_OPERATOR,
+				 .judged = true,
 				 .dry_run = api_flag(call, "dry_run") };
 	struct lb_address address;
 	struct patch patch;
