@@ -31,5 +31,7 @@ run build/tests/property/property 700000 "$(date +%j%H%M)" "no planned change mo
 run build/san/tests/property/property 100000 4 "the same under the sanitizers"
 run build/tests/property/intent_model 300000 5 "the intent layer is as its model"
 run build/san/tests/property/intent_model 50000 6 "the same under the sanitizers"
+run build/tests/property/schedule_model 1000000 7 "plans are made when the model has it"
+run build/san/tests/property/schedule_model 100000 8 "the same under the sanitizers"
 echo "1..$number"
 exit "$failed"

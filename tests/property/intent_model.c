@@ -3,7 +3,8 @@
  * The intent layer against a model of it that remembers everything in plain arrays: random words, verdicts,
  * files, clocks that jump, and restarts through the record's JSON. After each step one backend is compared:
  * state, weight, who says something and whose word holds; from time to time all that the engine would be
- * told. intent_model STEPS SEED
+ * told. Beside it an engine has what plans tell it, when the schedule has them made; they take time, and may
+ * fail: whenever nothing is wanted any more, it has all as it must be. intent_model STEPS SEED
  */
 #include <cjson/cJSON.h>
 #include <stdio.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #include "intent/intent.h"
+#include "intent/schedule.h"
 #include "lbd/api/json.h"
 #include "lbd/state/words_json.h"
 
@@ -67,8 +69,36 @@ static __s64 now_s(void)
 	return wall_ms / 1000;
 }
 
+/* What packets see, and what the plan that is being made will have them see. */
+struct seen {
+	int state, weight;
+};
+static struct seen engine[SERVICES][BACKENDS], planned[SERVICES][BACKENDS];
+static struct lb_schedule schedule;
+static __s64 plan_ends_ms; /* 0: none is being made */
+static __u64 n_at_rest;    /* steps after which nothing was wanted */
+
 /* --- what happens ----------------------------------------------------------------------------------------
  */
+
+static void plan(void);
+
+static void want(unsigned int causes)
+{
+	lb_schedule_want(&schedule, causes, (__u64)run_ms);
+}
+
+/* A request's plan is made at once, and is of everything. */
+static void request(void)
+{
+	if (plan_ends_ms) {
+		want(LB_CAUSE_OPERATOR);
+		return;
+	}
+	plan();
+	memcpy(engine, planned, sizeof(engine));
+	lb_schedule_cover(&schedule, (1u << LB_CAUSE_COUNT) - 1);
+}
 
 static int random_value(int key)
 {
@@ -94,6 +124,7 @@ static void say(int s, int b)
 		fail("no memory for a word");
 	model[s][b].said[key] = (int)word.value;
 	model[s][b].until[key] = word.until_s;
+	request();
 }
 
 static void take_back(int s, int b)
@@ -104,6 +135,7 @@ static void take_back(int s, int b)
 	    (model[s][b].said[key] != NONE))
 		fail("a word that was there is not, or one is that was not");
 	model[s][b].said[key] = NONE;
+	request();
 }
 
 static void judge(int s, int b)
@@ -124,6 +156,7 @@ static void judge(int s, int b)
 	mine->share = verdict.share;
 	mine->check = (__u32)verdict.check;
 	mine->address = model[s][b].address;
+	want(LB_CAUSE_HEALTH);
 }
 
 static void change_file(int s, int b)
@@ -146,6 +179,56 @@ static void change_file(int s, int b)
 	default:
 		m->check = below(3);
 	}
+	want(LB_CAUSE_SOURCE);
+}
+
+/* Plans are begun when they are due, last, and some fail. */
+static void run_until(__s64 until_ms)
+{
+	for (;;) {
+		__s64 next_ms = plan_ends_ms ? plan_ends_ms : (__s64)lb_schedule_due_ms(&schedule);
+		bool failed = below(8) == 0;
+
+		if (!next_ms || next_ms > until_ms)
+			break;
+		run_ms = next_ms > run_ms ? next_ms : run_ms;
+		if (!plan_ends_ms) {
+			if (lb_schedule_begin(&schedule, (__u64)run_ms))
+				plan();
+			plan_ends_ms = run_ms + 1 + below(300);
+			continue;
+		}
+		plan_ends_ms = 0;
+		if (!failed)
+			memcpy(engine, planned, sizeof(engine));
+		lb_schedule_end(&schedule, failed, (__u64)run_ms);
+	}
+	run_ms = until_ms;
+}
+
+/* Words that are over are taken back now and then, and planned for; until then packets see them. Returns
+ * whether there is none any more. */
+static bool tick(bool look)
+{
+	bool any = false;
+
+	for (int i = 0; i < SERVICES * BACKENDS * LB_WORD_COUNT; i++) {
+		int s = i / LB_WORD_COUNT / BACKENDS, b = i / LB_WORD_COUNT % BACKENDS,
+		    key = i % LB_WORD_COUNT;
+		struct model *m = &model[s][b];
+
+		if (m->said[key] == NONE || !m->until[key] || m->until[key] > now_s())
+			continue;
+		any = true;
+		if (!look)
+			continue;
+		lb_words_clear(&words, services[s].name, backends[s][b].name, (enum lb_word_key)key);
+		m->said[key] = NONE;
+		m->until[key] = 0;
+	}
+	if (any && look)
+		want(LB_CAUSE_OPERATOR);
+	return look || !any;
 }
 
 /* Time passes; now and then somebody sets the wall clock, and what was to last lasts as long. */
@@ -156,7 +239,7 @@ static void pass(void)
 	__s64 seen_s;
 
 	wall_ms += ms;
-	run_ms += ms;
+	run_until(run_ms + ms);
 	if (jump_s > -3 && jump_s < 3)
 		jump_s = 0;
 	wall_ms += jump_s * 1000;
@@ -170,6 +253,7 @@ static void pass(void)
 
 		*until += *until ? jump_s : 0;
 	}
+	tick(below(2));
 }
 
 /* Through the record's JSON, in which nothing may change. */
@@ -195,6 +279,11 @@ static void restart(void)
 	lb_words_done(&words);
 	words = back;
 	lb_words_bound(&words, now_s());
+	/* The first plan is of everything. */
+	memset(&schedule, 0, sizeof(schedule));
+	plan_ends_ms = 0;
+	plan();
+	memcpy(engine, planned, sizeof(engine));
 }
 
 /* --- what must hold --------------------------------------------------------------------------------------
@@ -255,6 +344,46 @@ static struct lb_intent intent(void)
 	return (struct lb_intent){
 		.words = &words, .verdicts = verdicts, .check_of = check_of, .now_s = now_s()
 	};
+}
+
+/* What the engine would be told now. */
+static void plan(void)
+{
+	struct lb_intent all = intent();
+	struct lb_override *overrides;
+	size_t n;
+
+	if (lb_intent_overrides(&all, &config, &overrides, &n) < 0)
+		fail("no memory for overrides");
+	for (int i = 0; i < SERVICES * BACKENDS; i++) {
+		const struct lb_config_backend *backend = &backends[i / BACKENDS][i % BACKENDS];
+
+		planned[i / BACKENDS][i % BACKENDS] =
+			(struct seen){ (int)backend->state, (int)backend->weight };
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct seen *seen = &planned[overrides[i].service[1] - '0'][overrides[i].backend[1] - '0'];
+
+		seen->state = overrides[i].has_state ? (int)overrides[i].state : seen->state;
+		seen->weight = overrides[i].has_weight ? (int)overrides[i].weight : seen->weight;
+	}
+	free(overrides);
+}
+
+/* While nothing is wanted, packets see what must be. */
+static void compare_engine(void)
+{
+	if (plan_ends_ms || lb_schedule_due_ms(&schedule) || !tick(false))
+		return;
+	for (int i = 0; i < SERVICES * BACKENDS; i++) {
+		const struct seen *seen = &engine[i / BACKENDS][i % BACKENDS];
+		int state, weight;
+
+		expect(&model[i / BACKENDS][i % BACKENDS], &state, &weight);
+		if (seen->state != state || seen->weight != weight)
+			fail("nothing is wanted, and the engine has something else than must be");
+	}
+	n_at_rest++;
 }
 
 static void compare(int s, int b)
@@ -321,6 +450,7 @@ static void one_step(void)
 	else if (below(16) == 0)
 		restart();
 	compare(s, b);
+	compare_engine();
 	if (step % 64 == 0)
 		compare_all();
 }
@@ -343,6 +473,7 @@ static void begin(void)
 	lb_clock_jump_s(&clocks, wall_ms, run_ms);
 	if (lb_verdicts_new(&verdicts) < 0)
 		fail("no memory");
+	request();
 }
 
 int main(int argc, char **argv)
@@ -353,8 +484,12 @@ int main(int argc, char **argv)
 	begin();
 	for (step = 1; step <= steps; step++)
 		one_step();
-	printf("intent: %llu steps, %zu words and %zu verdicts at the end, all as the model has it\n", steps,
-	       words.n, lb_verdicts_count(verdicts));
+	if (n_at_rest < steps / 100)
+		fail("it is hardly ever at rest");
+	printf("intent: %llu steps, at rest after %llu, %zu words and %zu verdicts at the end, all as the "
+	       "model "
+	       "has it\n",
+	       steps, n_at_rest, words.n, lb_verdicts_count(verdicts));
 	lb_words_done(&words);
 	lb_verdicts_free(verdicts);
 	return 0;

@@ -9,7 +9,8 @@ TSAN_LIB_OBJ := $(LIB_SRC:%.c=$(B)/tsan/%.o)
 PROPERTY_OBJ := $(B)/tests/property/property.o $(B)/tests/property/world.o
 SAN_PROPERTY_OBJ := $(PROPERTY_OBJ:$(B)/%=$(B)/san/%)
 PROPERTY_PROGRAMS := $(B)/tests/property/property $(B)/san/tests/property/property \
-	$(B)/tests/property/test_stress_flowtable $(B)/tests/property/intent_model $(B)/san/tests/property/intent_model
+	$(B)/tests/property/test_stress_flowtable $(B)/tests/property/intent_model $(B)/san/tests/property/intent_model \
+	$(B)/tests/property/schedule_model $(B)/san/tests/property/schedule_model
 
 $(B)/tests/property/property: $(PROPERTY_OBJ) $(HOST_OBJ) $(B)/liblb.a
 	$(call say,LD,$@)
@@ -47,10 +48,20 @@ $(B)/san/tests/property/intent_model: $(addprefix $(B)/san/,$(INTENT_MODEL_OBJ))
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS_LIB) -lsystemd
 
+# When plans are made, under virtual time.
+$(B)/tests/property/schedule_model: $(B)/tests/property/schedule_model.o $(B)/liblb.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) -o $@ $^ $(LDLIBS_LIB)
+
+$(B)/san/tests/property/schedule_model: $(B)/san/tests/property/schedule_model.o $(B)/san/liblb.a
+	$(call say,LD,$@)
+	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ $(LDLIBS_LIB)
+
 .PHONY: property bench-engine bench-flowtable
-property: $(B)/tests/property/property $(B)/tests/property/intent_model
+property: $(B)/tests/property/property $(B)/tests/property/intent_model $(B)/tests/property/schedule_model
 	$(Q)$(B)/tests/property/property $(STEPS) $(SEED)
 	$(Q)$(B)/tests/property/intent_model $(STEPS) $(SEED)
+	$(Q)$(B)/tests/property/schedule_model $(STEPS) $(SEED)
 
 bench-engine: $(B)/tests/property/bench_engine
 	$(Q)$<
