@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """The part of lbd that lb-checkd talks to: says targets, hears results (user/lib/health/message.h)."""
+import array
 import os
 import socket
 import struct
@@ -8,12 +9,13 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHECKD = os.environ.get("CHECKD", os.path.join(ROOT, "build/san/lb-checkd"))
-VERSION = 1
-HELLO, SET, REMOVE, RESULTS, ALIVE = 1, 2, 3, 4, 5
+VERSION = 2
+HELLO, SET, REMOVE, RESULTS, ALIVE, PATH = 1, 2, 3, 4, 5, 6
+VIP, ADDRESS = 1, 2
 OUTCOMES = ["none", "ok", "timeout", "refused", "reset", "protocol", "status", "limited"]
 KINDS = {"tcp": 2, "udp": 3, "http": 4, "https": 5, "grpc": 6}
-STATE = struct.Struct("=IIIIIIQ")
-TARGET = struct.Struct("=II II BBBB B16s3x IIIIIII HH 16s 192s192s192s192s192s192s192s".replace(" ", ""))
+STATE = struct.Struct("=IIIIIIQII")
+TARGET = struct.Struct("=II III B16s3x BBBBBB B16s B16s IIIIIII HH 16s 192s192s192s192s192s192s192s".replace(" ", ""))
 RESULT = struct.Struct("=IIQQII")
 
 
@@ -39,20 +41,26 @@ class Agent:
         self.listener.settimeout(10)
         self.link, _ = self.listener.accept()
         self.link.settimeout(0.2)
-        self.link.send(STATE.pack(HELLO, 1, VERSION, 0, 0, 0, 0))
+        self.link.send(STATE.pack(HELLO, 1, VERSION, 0, 0, 0, 0, 0, 0))
 
     def set(self, number, kind, port, generation=1, **keys):
         def text(name, size=192):
             return keys.get(name, "").encode() if isinstance(keys.get(name, ""), str) else keys[name][:size]
         self.link.send(TARGET.pack(
-            SET, 1, number, generation, KINDS[kind], 1, 2 if keys.get("insecure") else 1, keys.get("http_version", 1),
-            keys.get("family", 4), socket.inet_aton(keys.get("address", "127.0.0.1")), port,
+            SET, 1, number, generation, keys.get("mark", 0), 4 if "source" in keys else 0, socket.inet_aton(keys.get("source", "0.0.0.0")),
+            KINDS[kind], 1, 2 if keys.get("insecure") else 1, keys.get("http_version", 1), VIP if "mark" in keys else ADDRESS, 1,
+            keys.get("family", 4), socket.inet_aton(keys.get("address", "127.0.0.1")), 0, b"", port,
             keys.get("interval_ms", 300), keys.get("fast_ms", 300), keys.get("down_ms", 300), keys.get("timeout_ms", 300), 2, 3,
             *keys.get("status", (200, 299)), (keys.get("method", "GET")).encode(), keys.get("path", "/").encode(),
             text("host"), text("body"), text("ca"), text("service"), text("send"), text("expect")))
 
     def remove(self, number):
-        self.link.send(TARGET.pack(REMOVE, 1, number, 0, *([0] * 5), b"", *([0] * 9), *([b""] * 8)))
+        self.link.send(TARGET.pack(REMOVE, 1, number, 0, 0, 0, b"", *([0] * 7), b"", 0, b"", *([0] * 9), *([b""] * 8)))
+
+    def give_ports(self, file):
+        """What lbd gives for checks through the packet path: here any file of that size will do."""
+        self.link.sendmsg([struct.pack("=II", PATH, 0)],
+                          [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [file]).tobytes())])
 
     def hear(self, seconds):
         end = time.monotonic() + seconds

@@ -7,6 +7,7 @@ import os
 import shutil
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import tempfile
@@ -17,6 +18,8 @@ import peers  # noqa: E402 pylint: disable=wrong-import-position
 from agent import CHECKD, Agent  # noqa: E402 pylint: disable=wrong-import-position
 
 results = []
+PLACES = 4 << 16  # of lb_check_ports, include/lb/check.h
+CAP_NET_RAW = 1 << 13
 
 
 def check(what, good, why=""):
@@ -155,6 +158,48 @@ def test_shortage(directory):
     agent.stop()
 
 
+def test_path(agent):
+    """Through the packet path: the number of the target stands beside the port that a check comes from."""
+    ports = os.memfd_create("ports")
+    os.ftruncate(ports, PLACES * 8)
+    seen, reset = [], []
+
+    def serve(peer, _server):
+        place = peer.getpeername()[1]
+        seen.append((peer.getpeername()[0], struct.unpack("=Q", os.pread(ports, 8, place * 8))[0]))
+        peer.sendall(peer.recv(4096) and b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+        try:
+            peer.recv(1)
+        except ConnectionResetError:
+            reset.append(place)
+
+    server, echo = peers.Server(serve), peers.udp(b"pong")
+    for number in range(400):
+        agent.remove(number)
+    agent.hear(1)
+    agent.results.clear()
+    agent.set(40, "http", server.port, mark=0x2000, source="127.0.0.9", interval_ms=200, fast_ms=200)
+    agent.hear(1)
+    check("without the ports it cannot be asked, and nothing is said of it", {r.outcome for r in agent.of(40)} == {"none"},
+          [r.outcome for r in agent.of(40)])
+    agent.give_ports(ports)
+    agent.results.clear()
+    agent.set(41, "tcp", peers.Server(peers.closes).port, mark=0x2000, interval_ms=200, fast_ms=200)
+    agent.set(42, "udp", echo[1], mark=0x2000, interval_ms=200, fast_ms=200, send="ping", expect="pong")
+    agent.hear(1.5)
+    for number in (40, 41, 42):
+        check(f"target {number} is asked", agent.of(number)[-1].outcome == "ok", [(r.outcome, r.detail) for r in agent.of(number)])
+    check("from the address that was said, with its number written down", set(seen) == {("127.0.0.9", 41)}, set(seen))
+    check("it ends in a reset: no port stays behind", len(reset) >= len(seen) - 1 > 0, (len(reset), len(seen)))
+    places = [at for at in range(2 << 16) if struct.unpack("=Q", os.pread(ports, 8, at * 8))[0]]
+    check("UDP has places of its own", {at >> 16 for at in places} == {0, 1}, len(places))
+    check("no port is used again before the others", len(set(reset)) == len(reset) and len(places) >= len(agent.results) > 10,
+          (len(places), len(agent.results)))
+    for number in (40, 41, 42):
+        agent.remove(number)
+    agent.results.clear()
+
+
 def test_again(agent):
     """lbd goes and comes: nothing is asked meanwhile, and then what it says anew."""
     agent.link.close()
@@ -175,10 +220,11 @@ def main():
         agent.start()
         with open(f"/proc/{agent.process.pid}/status", encoding="ascii") as file:
             status = dict(line.split(":\t", 1) for line in file if ":\t" in line)
-        check("it has no capability, can get none, and a filter of system calls",
-              int(status["CapEff"], 16) == 0 and status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2", status)
+        check("it has one capability at most, can get none, and a filter of system calls",
+              int(status["CapPrm"], 16) & ~CAP_NET_RAW == int(status["CapAmb"], 16) == 0 and status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2", status)
         test_peers(agent, directory)
         test_spread(agent)
+        test_path(agent)
         test_again(agent)
         said = agent.stop()
         check("nothing was wrong inside", "Sanitizer" not in said and "runtime error" not in said, said[-3000:])

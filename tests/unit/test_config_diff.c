@@ -90,7 +90,8 @@ static bool other_string(const struct lb_schema_key *key, void *field)
 					     "/other",
 					     "other.example",
 					     "201-299",
-					     "words" };
+					     "words",
+					     "0x3000/0x3f00" };
 	char before[LB_SCHEMA_TEXT_MAX], after[LB_SCHEMA_TEXT_MAX], reason[LB_SCHEMA_REASON_MAX];
 
 	key->format->print(field, before, sizeof(before));

@@ -77,7 +77,12 @@ static void test_the_nearest_level_counts(void **state)
 	assert_int_equal(a.fall, 6);
 	assert_int_equal(a.rise, 3);
 	assert_int_equal(a.port, 443);
-	assert_int_equal(a.address.bytes[3], 1);
+	/* At the VIP, by the backend; one with an address of its own there. */
+	assert_int_equal(a.target, LB_CHECK_TARGET_VIP);
+	assert_int_equal(a.address.bytes[3], 10);
+	assert_int_equal(a.via.bytes[3], 1);
+	assert_int_equal(b.target, LB_CHECK_TARGET_ADDRESS);
+	assert_int_equal(b.via.family, 0);
 	/* A default that an interval that was given has no room for gives way. */
 	assert_int_equal(a.interval_ms, 1000);
 	assert_int_equal(a.timeout_ms, 1000);
@@ -139,6 +144,22 @@ static void test_written_is_read_as_the_same(void **state)
 	lb_config_free(again);
 }
 
+static void test_the_target_is_what_the_address_says(void **state)
+{
+	struct lb_config *config =
+		read_levels("\"check\": { \"kind\": \"tcp\", \"target\": \"address\" }", "",
+			    ", \"check\": { \"address\": \"203.0.113.10\", \"target\": \"vip\" }");
+	struct lb_config_check a = check_of(config, 0), b = check_of(config, 1);
+
+	assert_int_equal(a.address.bytes[3], 1);
+	assert_int_equal(a.via.family, 0);
+	assert_int_equal(b.address.bytes[3], 10);
+	assert_int_equal(b.via.bytes[3], 2);
+	assert_int_equal(b.forward, LB_FORWARD_IPIP);
+	assert_true(config->checker.mark.value == 0x2000 && config->checker.mark.mask == 0x2f00);
+	lb_config_free(config);
+}
+
 struct row {
 	const char *what, *top, *service, *backend, *port;
 	const char *path, *text; /* the error's, its beginning */
@@ -180,6 +201,18 @@ static const struct row rows[] = {
 	{ "a kind that is none", "\"check\": { \"kind\": \"ping\" }", "", "", "443", "health.check.kind",
 	  "kind must be" },
 	{ "a tier too many", "", "", ", \"tier\": 8", "443", "services[0].backends[1].tier", "tier must be" },
+	{ "through the packet path to somewhere else",
+	  "\"check\": { \"kind\": \"tcp\", \"target\": \"vip\" }", "",
+	  ", \"check\": { \"address\": \"10.9.9.9\" }", "443", "health.check.target",
+	  "the address that is asked is not within the VIP" },
+	{ "a target that is none", "\"check\": { \"target\": \"both\" }", "", "", "443",
+	  "health.check.target", "target must be" },
+	{ "a mark of kube-proxy's", "}, \"checker\": { \"mark\": \"0x8000/0x8000\"", "", "", "443",
+	  "checker.mark", "mark must be" },
+	{ "a mark that does not fit its mask", "}, \"checker\": { \"mark\": \"0x2000/0x1000\"", "", "", "443",
+	  "checker.mark", "mark must be" },
+	{ "no mark", "}, \"checker\": { \"mark\": \"0x0/0x1000\"", "", "", "443", "checker.mark",
+	  "mark must be" },
 	{ "given twice", "\"check\": { \"kind\": \"tcp\" }, \"check\": { \"kind\": \"tcp\" }", "", "", "443",
 	  "health.check", "check is given twice" },
 	{ "not an object", "\"check\": 1", "", "", "443", "health.check", "check must be an object" },
@@ -207,6 +240,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_without_a_word_nothing_is_checked),
 		cmocka_unit_test(test_the_nearest_level_counts),
+		cmocka_unit_test(test_the_target_is_what_the_address_says),
 		cmocka_unit_test(test_breakers_inherit_as_well),
 		cmocka_unit_test(test_written_is_read_as_the_same),
 		cmocka_unit_test(test_what_can_never_work_is_an_error),

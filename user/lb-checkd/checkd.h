@@ -13,6 +13,7 @@
 
 #include "health/check.h"
 #include "health/message.h"
+#include "lb/check.h"
 
 struct checkd;
 struct probe;
@@ -46,6 +47,8 @@ struct target {
 	struct lb_check check;
 	struct lb_check_timing timing;
 	struct lb_config_check config;
+	__u32 mark; /* 0: not through the packet path */
+	struct lb_address source;
 };
 
 /* One check under way. How it goes is the business of its kind. */
@@ -54,12 +57,22 @@ struct probe {
 	struct watch watch;
 	struct target *target;
 	__u64 begin_ns;
-	int fd; /* -1: none */
+	int fd;      /* -1: none */
+	__u32 place; /* of its source port in lb_check_ports, + 1; 0: none */
 	bool asked;
 	size_t n_answer;
 	char *answer; /* what has been read of it; NULL: nothing is wanted */
 	void *http;   /* probe_http.c */
 	struct probe *next_free;
+};
+
+/* Checks through the packet path: path.c. */
+struct path {
+	__u64 *ports; /* lb_check_ports of lb/check.h; NULL: not given */
+	__u64 used[LB_CHECK_PLACES / 64];
+	__u32 first, last; /* ports */
+	__u32 next[LB_CHECK_PLACES >> 16];
+	bool may_mark;
 };
 
 /* Results that wait to be sent; when it is full no check begins. */
@@ -84,6 +97,7 @@ struct checkd {
 	size_t queue_first, queue_n;
 
 	void *http; /* probe_http.c */
+	struct path path;
 };
 
 __u64 now_ns(void); /* CLOCK_MONOTONIC */
@@ -115,6 +129,15 @@ void probe_http_begin(struct checkd *checkd, struct probe *probe);
 int probe_http_start(struct checkd *checkd);
 void probe_http_sweep(struct checkd *checkd);                        /* between two turns of the loop */
 void probe_http_abandon(struct checkd *checkd, struct probe *probe); /* before it is freed */
+
+/* --- path.c ----------------------------------------------------------------------------------------------
+ */
+void path_start(struct checkd *checkd);
+void path_take(struct checkd *checkd, int fd); /* the map that ports are written down in; closes fd */
+
+/* Makes a socket, not yet connected, one that goes through the packet path. family: AF_*. 0 or -errno. */
+int path_dress(struct checkd *checkd, struct probe *probe, int fd, int family, int protocol);
+void path_undress(struct checkd *checkd, struct probe *probe);
 
 /* What an errno says of the target: NONE for a shortage of our own. */
 enum lb_outcome outcome_of_errno(int error);

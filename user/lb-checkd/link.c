@@ -90,6 +90,7 @@ static void say_state(struct checkd *checkd, enum lb_message_type type)
 		.pending = (__u32)checkd->pending,
 		.late_ms = (__u32)(checkd->late_ns / LB_NS_PER_MS),
 		.begun = checkd->begun,
+		.may_mark = checkd->path.may_mark,
 	};
 
 	if (send_message(checkd, &state, sizeof(state)))
@@ -115,6 +116,8 @@ static size_t size_of(__u32 type)
 	switch (type) {
 	case LB_MESSAGE_HELLO:
 		return sizeof(struct lb_message_state);
+	case LB_MESSAGE_PATH:
+		return sizeof(struct lb_message_head);
 	case LB_MESSAGE_SET:
 	case LB_MESSAGE_REMOVE:
 		return sizeof(struct lb_message_target);
@@ -123,12 +126,23 @@ static size_t size_of(__u32 type)
 	}
 }
 
-static bool take(struct checkd *checkd, const struct lb_message_target *message, size_t size)
+/* fd: that came with it, ours; -1: none. */
+static bool take(struct checkd *checkd, const struct lb_message_target *message, size_t size, int fd)
 {
 	const struct lb_message_state *state = (const struct lb_message_state *)message;
 
-	if (size < sizeof(message->head) || size != size_of(message->head.type))
+	if (size < sizeof(message->head) || size != size_of(message->head.type)) {
+		if (fd >= 0)
+			close(fd);
 		return false;
+	}
+	if (message->head.type == LB_MESSAGE_PATH) {
+		if (fd >= 0)
+			path_take(checkd, fd);
+		return fd >= 0;
+	}
+	if (fd >= 0)
+		close(fd);
 	if (message->head.type == LB_MESSAGE_HELLO)
 		return state->version == LB_MESSAGE_VERSION;
 	if (message->head.type == LB_MESSAGE_REMOVE)
@@ -136,6 +150,27 @@ static bool take(struct checkd *checkd, const struct lb_message_target *message,
 	else if (target_set(checkd, message) < 0)
 		return false;
 	return true;
+}
+
+/* As recv(), with the descriptor that comes with the message: *ret_fd is ours, -1 if there is none. */
+static ssize_t receive(int link, void *message, size_t size, int *ret_fd)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control;
+	struct iovec part = { message, size };
+	struct msghdr head = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	ssize_t n = recvmsg(link, &head, MSG_DONTWAIT | MSG_TRUNC | MSG_CMSG_CLOEXEC);
+	const struct cmsghdr *first = n > 0 ? CMSG_FIRSTHDR(&head) : NULL;
+
+	*ret_fd = -1;
+	if (first && first->cmsg_level == SOL_SOCKET && first->cmsg_type == SCM_RIGHTS &&
+	    first->cmsg_len == CMSG_LEN(sizeof(int)))
+		memcpy(ret_fd, CMSG_DATA(first), sizeof(int));
+	return n;
 }
 
 /* At most so many messages at once: checks go on meanwhile. */
@@ -153,13 +188,14 @@ static void link_ready(struct checkd *checkd, struct watch *watch, __u32 events)
 		link_flush(checkd);
 	}
 	for (int i = 0; checkd->link >= 0 && i < MESSAGES_MAX; i++) {
-		ssize_t n = recv(checkd->link, &message, sizeof(message), MSG_DONTWAIT | MSG_TRUNC);
+		int fd = -1;
+		ssize_t n = receive(checkd->link, &message, sizeof(message), &fd);
 
 		if (n < 0 && (errno == EAGAIN || errno == EINTR))
 			return;
 		if (n <= 0)
 			lose(checkd, n < 0 ? strerror(errno) : "it has closed the connection");
-		else if (!take(checkd, &message.target, (size_t)n))
+		else if (!take(checkd, &message.target, (size_t)n, fd))
 			lose(checkd, "it is of another version");
 	}
 }

@@ -168,8 +168,10 @@ int main(int argc, char **argv)
 		r = link_start(&checkd);
 	if (r == 0)
 		r = sandbox_enter(user);
-	if (r == 0)
+	if (r == 0) {
+		path_start(&checkd);
 		r = run(&checkd);
+	}
 	say("Failed to run: %s", strerror(-r));
 	return 1;
 }

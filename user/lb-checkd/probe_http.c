@@ -6,11 +6,13 @@
  */
 #include <curl/curl.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #include "lb-checkd/checkd.h"
 
@@ -30,6 +32,8 @@ struct request {
 	unsigned char frame[5 + 2 + LB_CHECK_TEXT_MAX]; /* of grpc */
 	bool full;                                      /* enough has been read */
 	int grpc_status;                                /* -1: none was said */
+	int shortage;                                   /* of our own: errno; 0: none */
+	struct checkd *checkd;
 };
 
 /* One of libcurl's sockets. */
@@ -137,9 +141,14 @@ static void finish(struct checkd *checkd, struct probe *probe, CURLcode code)
 	curl_easy_getinfo(request->easy, CURLINFO_OS_ERRNO, &error);
 	if (code == CURLE_OK || (code == CURLE_WRITE_ERROR && request->full))
 		outcome = judge(probe, request, status);
+	else if (request->shortage)
+		outcome = LB_OUTCOME_NONE;
 	else
 		outcome = outcome_of_curl(code, error);
-	probe_end(checkd, probe, outcome, (__u32)(status ? status : error));
+	probe_end(checkd, probe, outcome,
+		  (__u32)(status              ? status
+			  : request->shortage ? request->shortage
+					      : error));
 }
 
 static void collect(struct checkd *checkd)
@@ -340,6 +349,21 @@ static void set_request(struct request *request, const struct lb_config_check *c
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers);
 }
 
+/* A socket of libcurl's before it connects. It ends in a reset, and leaves no port in TIME-WAIT: those
+ * through the packet path all go to one address and port. */
+static int on_socket_made(void *context, curl_socket_t fd, curlsocktype purpose)
+{
+	static const struct linger reset = { .l_onoff = 1 };
+	struct probe *probe = context;
+	struct request *request = probe->http;
+	int family = probe->target->config.address.family == LB_FAMILY_V6 ? AF_INET6 : AF_INET;
+	int r = path_dress(request->checkd, probe, fd, family, IPPROTO_TCP);
+
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	request->shortage = r < 0 ? -r : 0;
+	return r < 0 ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
+}
+
 static bool prepare(struct probe *probe, struct request *request)
 {
 	const struct lb_config_check *check = &probe->target->config;
@@ -359,6 +383,10 @@ static bool prepare(struct probe *probe, struct request *request)
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, probe);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, probe);
+	if (probe->target->mark) {
+		curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket_made);
+		curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, probe);
+	}
 	set_tls(easy, check);
 	set_request(request, check);
 	return set_place(request, check);
@@ -372,6 +400,7 @@ void probe_http_begin(struct checkd *checkd, struct probe *probe)
 	probe->http = request;
 	if (request) {
 		request->grpc_status = -1;
+		request->checkd = checkd;
 		request->easy = curl_easy_init();
 	}
 	if (!request || !request->easy || !prepare(probe, request) ||

@@ -143,6 +143,15 @@ void probe_socket_begin(struct checkd *checkd, struct probe *probe)
 	}
 	if (type == SOCK_STREAM)
 		setsockopt(probe->fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	if (probe->target->mark) {
+		int r = path_dress(checkd, probe, probe->fd, address.ss_family,
+				   type == SOCK_STREAM ? IPPROTO_TCP : IPPROTO_UDP);
+
+		if (r < 0) {
+			probe_end(checkd, probe, LB_OUTCOME_NONE, (__u32)-r);
+			return;
+		}
+	}
 	if (connect(probe->fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS) {
 		probe_end(checkd, probe, outcome_of_errno(errno), (__u32)errno);
 		return;

@@ -13,6 +13,7 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -31,7 +32,6 @@ static const int calls[] = {
 	__NR_readv,
 	__NR_writev,
 	__NR_close,
-	__NR_socket,
 	__NR_socketpair,
 	__NR_connect,
 	__NR_bind,
@@ -103,11 +103,29 @@ static const int calls[] = {
 	__NR_readlink,
 #endif
 };
-#define CALLS_MAX 128
+#define CALLS_MAX   128
+#define ARGUMENT(n) (offsetof(struct seccomp_data, args) + (n) * sizeof(__u64)) /* its lower half */
+#define REFUSE      BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM)
+#define ALLOW       BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW)
+
+/* socket(2), but none that sees or makes whole packets, as CAP_NET_RAW would allow. The number of the call is
+ * loaded, and still is for any other. */
+static const struct sock_filter sockets[] = {
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_socket, 0, 8),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(0)),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, AF_PACKET, 5, 0),
+	BPF_STMT(BPF_LD | BPF_W | BPF_ABS, ARGUMENT(1)),
+	BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 0xf),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_RAW, 2, 0),
+	BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SOCK_PACKET, 1, 0),
+	ALLOW,
+	REFUSE,
+};
+#define SOCKETS_N (sizeof(sockets) / sizeof(sockets[0]))
 
 static int filter_calls(void)
 {
-	struct sock_filter filter[CALLS_MAX + 8];
+	struct sock_filter filter[CALLS_MAX + 8 + SOCKETS_N];
 	size_t n = sizeof(calls) / sizeof(calls[0]), at = 0;
 	struct sock_fprog program = { .filter = filter };
 
@@ -118,11 +136,13 @@ static int filter_calls(void)
 	filter[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
 	filter[at++] =
 		(struct sock_filter)BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr));
+	memcpy(filter + at, sockets, sizeof(sockets));
+	at += SOCKETS_N;
 	for (size_t i = 0; i < n; i++)
 		filter[at++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (__u32)calls[i],
 							    (__u8)(n - i), 0);
-	filter[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM);
-	filter[at++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
+	filter[at++] = (struct sock_filter)REFUSE;
+	filter[at++] = (struct sock_filter)ALLOW;
 	program.len = (unsigned short)at;
 	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program) < 0 ? -errno : 0;
 }
@@ -134,20 +154,27 @@ static int drop_user(const char *name)
 	if (geteuid() != 0)
 		return 0;
 	if (!user) {
-		say("there is no user %s: going on as root, without capabilities", name);
+		say("there is no user %s: going on as root, with few capabilities", name);
 		return 0;
 	}
-	if (setgroups(0, NULL) < 0 || setgid(user->pw_gid) < 0 || setuid(user->pw_uid) < 0)
+	/* What is kept of the capabilities is dropped next. */
+	if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0 || setgroups(0, NULL) < 0 || setgid(user->pw_gid) < 0 ||
+	    setuid(user->pw_uid) < 0)
 		return -errno;
 	return 0;
 }
 
+/* All but the one that packets are marked with, if it was given; raw sockets are refused by the filter. */
 static int drop_capabilities(void)
 {
 	struct __user_cap_header_struct head = { .version = _LINUX_CAPABILITY_VERSION_3 };
-	struct __user_cap_data_struct none[2] = {};
+	struct __user_cap_data_struct had[2] = {}, kept[2] = {};
 
-	return syscall(SYS_capset, &head, none) < 0 ? -errno : 0;
+	if (syscall(SYS_capget, &head, had) < 0)
+		return -errno;
+	kept[0].permitted = kept[0].effective = had[0].permitted & (1u << CAP_NET_RAW);
+	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
+	return syscall(SYS_capset, &head, kept) < 0 ? -errno : 0;
 }
 
 int sandbox_enter(const char *user)

@@ -99,6 +99,8 @@ int target_set(struct checkd *checkd, const struct lb_message_target *message)
 	target->id = message->id;
 	target->generation = message->generation;
 	target->config = message->check;
+	target->mark = message->mark;
+	target->source = message->source;
 	lb_settings_timing(&target->config, &target->timing);
 	lb_check_init(&target->check, first_ns(target));
 	r = heap_set(&checkd->heap, &target->timer, target->check.first_ns);
@@ -143,6 +145,7 @@ static void probe_free(struct checkd *checkd, struct probe *probe)
 		probe_http_abandon(checkd, probe);
 	if (probe->fd >= 0)
 		close(probe->fd);
+	path_undress(checkd, probe);
 	free(probe->answer);
 	probe->next_free = checkd->free_probes;
 	checkd->free_probes = probe;

@@ -110,6 +110,7 @@ void health_close(struct lbd *lbd)
 		saved_write(health);
 	health->tick = sd_event_source_disable_unref(health->tick);
 	link_close(health);
+	path_close(health);
 	members_free(health);
 	saved_free(health);
 	free(health);

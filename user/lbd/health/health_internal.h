@@ -20,10 +20,13 @@
 #include "health/message.h"
 #include "health/settings.h"
 #include "intent/intent.h"
+#include "lb/check.h"
 #include "lbd/health/health.h"
+#include "lbd/health/health_path.h"
 #include "lbd/lbd.h"
 #include "lbd/log.h"
 
+struct check_path;
 struct health_member;
 
 /* One check of one address, for all that ask the same of it. */
@@ -39,7 +42,22 @@ struct health_target {
 	__u32 detail;
 	__u64 last_ns, duration_ns;
 	__u64 outcomes[LB_OUTCOME_COUNT];
+
+	/* Where it goes through the packet path (health_path.c). */
+	struct lb_check_target entry;
+	struct lb_address source;
+	bool entered; /* entry is in the kernel's table */
+	bool direct;  /* the backend is this host, and asked at its own address */
+	bool held;    /* lb-checkd is not to ask it */
+	bool strict;  /* rp_filter may drop its answers */
+	bool answered;
+	enum path_trouble trouble, doubt; /* of how it is asked; of the last result */
 };
+
+static inline enum path_trouble path_trouble_of(const struct health_target *target)
+{
+	return target->trouble ? target->trouble : target->doubt;
+}
 
 /* One address of backends, in whatever service. */
 struct health_host {
@@ -77,6 +95,8 @@ struct health_service {
 	bool lively; /* a circuit may change by time alone */
 	bool dirty;
 	struct health_service *next_dirty;
+	bool uses_path, vip_is_own;
+	enum path_trouble path_trouble; /* that was told of */
 };
 
 /* What was known when the agent stopped, of one backend. */
@@ -118,6 +138,17 @@ struct health {
 	bool stale; /* verdicts are of earlier */
 	struct lb_message_state checkd;
 
+	struct check_path *path; /* NULL: none is needed, or path_error says why there is none */
+	char path_error[512];
+	bool path_looked;  /* what an agent before may have left is gone */
+	bool path_unsent;  /* lb-checkd is to be given the ports */
+	bool may_not_mark; /* lb-checkd says so */
+	struct health_service *path_turn;
+	__u64 path_ns;
+	int rp_ifindex; /* the last interface that was asked about, when, and the answer */
+	__u64 rp_ns;
+	bool rp_strict;
+
 	health_judge *judge;
 	sd_event_source *tick;
 	bool unsaved;
@@ -140,6 +171,7 @@ void link_close(struct health *health);
 void link_watch(struct health *health, __u64 now_ns); /* is lb-checkd alive? */
 void link_flush(struct health *health);
 void link_queue(struct health *health, struct health_target *target); /* says what became of it */
+void link_path(struct health *health); /* gives the ports of checks through the packet path */
 
 /* --- health_members.c ------------------------------------------------------------------------------------
  */

@@ -72,11 +72,11 @@ static void tell_suspicion(struct health *health)
 void judge_result(struct health *health, struct health_target *target,
 		  const struct lb_message_result *message)
 {
-	const struct lb_result result = { message->begin_ns, message->end_ns,
-					  (enum lb_outcome)message->outcome };
+	struct lb_result result = { message->begin_ns, message->end_ns, (enum lb_outcome)message->outcome };
 	struct health_member *first = target->members;
 	__u64 now = health_now_ns();
 
+	result.outcome = path_judge(health, target, &result);
 	target->outcomes[result.outcome]++;
 	if (result.outcome != LB_OUTCOME_NONE) {
 		target->last = result.outcome;
@@ -124,6 +124,7 @@ void judge_tick(struct health *health, __u64 now_ns)
 		if (service->lively)
 			tick_service(health, service, now_ns);
 	}
+	path_tick(health, now_ns);
 	judge_dirty(health);
 }
 

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "lbd/health/health_internal.h"
+#include "lbd/kernel/check_path.h"
 
 #define USER         "weir-check"
 #define MESSAGES_MAX 64 /* in one turn of the loop */
@@ -36,22 +37,77 @@ static bool send_target(struct health *health, const struct health_target *targe
 {
 	static struct lb_message_target message;
 
-	message.head = (struct lb_message_head){ target->removing ? LB_MESSAGE_REMOVE : LB_MESSAGE_SET, 1 };
+	bool remove = target->removing || target->held;
+
+	message.head = (struct lb_message_head){ remove ? LB_MESSAGE_REMOVE : LB_MESSAGE_SET, 1 };
 	message.id = target->id;
 	message.generation = target->generation;
 	message.check = target->check;
+	message.mark = 0;
+	message.source = (struct lb_address){};
+	if (target->check.target == LB_CHECK_TARGET_VIP && target->direct) {
+		message.check.address = target->check.via;
+	} else if (target->check.target == LB_CHECK_TARGET_VIP) {
+		message.mark = health->lbd->running.config->checker.mark.value;
+		message.source = target->source;
+	}
 	return send(health->link, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+/* The descriptor of lb_check_ports. */
+static bool send_path(const struct health *health)
+{
+	static struct lb_message_head head = { LB_MESSAGE_PATH, 0 };
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = {};
+	struct iovec part = { &head, sizeof(head) };
+	struct msghdr message = {
+		.msg_iov = &part, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+	};
+	int fd = check_path_ports(health->path);
+
+	control.head = (struct cmsghdr){ .cmsg_level = SOL_SOCKET,
+					 .cmsg_type = SCM_RIGHTS,
+					 .cmsg_len = CMSG_LEN(sizeof(int)) };
+	memcpy(CMSG_DATA(&control.head), &fd, sizeof(fd));
+	return sendmsg(health->link, &message, MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+/* False: it takes no more for now. */
+static bool flush_path(struct health *health)
+{
+	if (health->path_unsent && health->link >= 0 && health->path && !send_path(health))
+		return false;
+	health->path_unsent = false;
+	return true;
+}
+
+static void block(struct health *health)
+{
+	health->blocked = true;
+	sd_event_source_set_io_events(health->on_link, EPOLLIN | EPOLLOUT);
+}
+
+void link_path(struct health *health)
+{
+	health->path_unsent = true;
+	link_flush(health);
 }
 
 /* Without a link there is nobody to tell: removed targets are gone, the others are told at the next hello. */
 void link_flush(struct health *health)
 {
+	if (!flush_path(health)) {
+		block(health);
+		return;
+	}
 	while (health->first_unsent) {
 		struct health_target *target = health->first_unsent;
 
 		if (health->link >= 0 && !send_target(health, target)) {
-			health->blocked = true;
-			sd_event_source_set_io_events(health->on_link, EPOLLIN | EPOLLOUT);
+			block(health);
 			return;
 		}
 		health->first_unsent = target->next_unsent;
@@ -118,6 +174,11 @@ static bool take_state(struct health *health, const struct lb_message_state *mes
 	if (size != sizeof(*message) || message->version != LB_MESSAGE_VERSION)
 		return false;
 	health->checkd = *message;
+	if (health->may_not_mark != !message->may_mark) {
+		health->may_not_mark = !message->may_mark;
+		path_configure(health);
+		link_flush(health);
+	}
 	return true;
 }
 
@@ -178,6 +239,7 @@ static void tell_all(struct health *health)
 {
 	struct health_target *target, *next;
 
+	health->path_unsent = health->path;
 	HASH_ITER (hh, health->targets, target, next)
 		link_queue(health, target);
 	link_flush(health);

@@ -53,6 +53,7 @@ static bool make_room(struct health *health, __u32 id)
 
 void target_forget(struct health *health, struct health_target *target)
 {
+	path_forget(health, target);
 	health->by_id[target->id] = NULL;
 	HASH_DEL(health->targets, target);
 	give_id(health, target->id);
@@ -219,6 +220,8 @@ static struct health_service *build_service(struct health *health, const struct 
 		own = common;
 		if (backend->check)
 			lb_config_check_of(config, from, backend, &own);
+		else if (own.target == LB_CHECK_TARGET_VIP)
+			own.via = backend->address;
 		else if (!own.address.family)
 			own.address = backend->address;
 		if (add_member(health, service, backend, &own, &breaker))
@@ -334,6 +337,7 @@ void members_build(struct health *health, const struct lb_config *config)
 		take_back(health, before);
 	free_services(old);
 	drop_unused(health);
+	path_configure(health);
 	saved_free(health);
 	judge_dirty(health);
 }

@@ -6,6 +6,7 @@
 #include <stdarg.h>
 
 #include "lbd/health/health_internal.h"
+#include "lbd/kernel/check_path.h"
 
 static double seconds_since(__u64 then_ns, __u64 now_ns)
 {
@@ -27,6 +28,11 @@ static void write_check(const struct health_target *target, __u64 now_ns, struct
 	json_string(json, "kind", lb_check_kind_name((enum lb_check_kind)target->check.kind));
 	json_string(json, "address", lb_address_text(&target->check.address, address));
 	json_u64(json, "port", target->check.port);
+	json_string(json, "target", target->check.target == LB_CHECK_TARGET_VIP ? "vip" : "address");
+	json_string(json, "via",
+		    target->check.via.family ? lb_address_text(&target->check.via, address) : NULL);
+	json_string(json, "path",
+		    path_trouble_of(target) ? path_trouble_text(path_trouble_of(target)) : NULL);
 	json_u64(json, "interval_ms", target->check.interval_ms);
 	if (target->last_ns) {
 		json_string(json, "last", lb_outcome_name(target->last));
@@ -88,6 +94,27 @@ static void write_member(const struct health_member *member, __u64 now_ns, struc
 	json_object_end(json);
 }
 
+/* Packets of checks through the packet path. */
+static void write_path(const struct health *health, struct json *json)
+{
+	static const char *const names[] = {
+#define X(number, name, text) [number] = (text),
+		LB_CHECK_COUNTS(X)
+#undef X
+	};
+	__u64 counts[LB_CHECK_COUNT];
+
+	if (!health->path) {
+		json_null(json, "path");
+		return;
+	}
+	check_path_counts(health->path, counts);
+	json_object(json, "path");
+	for (int i = 0; i < LB_CHECK_COUNT; i++)
+		json_u64(json, names[i], counts[i]);
+	json_object_end(json);
+}
+
 static void write_checker(const struct health *health, __u64 now_ns, struct json *json)
 {
 	json_object(json, "checker");
@@ -99,6 +126,7 @@ static void write_checker(const struct health *health, __u64 now_ns, struct json
 	json_u64(json, "pending", health->checkd.pending);
 	json_u64(json, "late_ms", health->checkd.late_ms);
 	json_u64(json, "frozen_times", health->froze);
+	write_path(health, json);
 	json_object_end(json);
 }
 

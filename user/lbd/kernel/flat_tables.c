@@ -160,5 +160,7 @@ int lb_flat_install(void)
 	LIBBPF_OPTS(libbpf_prog_handler_opts, options, .prog_prepare_load_fn = prepare);
 	int r = libbpf_register_prog_handler("xdp", BPF_PROG_TYPE_XDP, BPF_XDP, &options);
 
+	if (r >= 0)
+		r = libbpf_register_prog_handler("tc", BPF_PROG_TYPE_SCHED_CLS, 0, &options);
 	return r < 0 ? r : 0;
 }

@@ -25,8 +25,8 @@ bool lb_flat_is(int vips_fd);
 
 /*
  * From now on, in objects that are opened later, libbpf (and libxdp by it) gives each program in section
- * "xdp" that refers to lb_vips the addresses of flat tables, and folds its load-time constants into its
- * instructions. Once per process; not thread-safe, like all of libbpf's registrations. 0 or -errno.
+ * "xdp" or "tc" that refers to lb_vips the addresses of flat tables, and folds its load-time constants into
+ * its instructions. Once per process; not thread-safe, like all of libbpf's registrations. 0 or -errno.
  */
 int lb_flat_install(void);
 

@@ -102,6 +102,23 @@ static int check_one(struct lb_reading *reading, struct level level, const struc
 	return check_times(reading, level, check);
 }
 
+/* A check through the packet path asks what the service has. */
+static int check_target(struct lb_reading *reading, struct level level,
+			const struct lb_config_service *service, const struct lb_config_check *check)
+{
+	if (check->kind == LB_CHECK_NONE || check->target != LB_CHECK_TARGET_VIP)
+		return 0;
+	if (!check->address.family)
+		return fail(reading, level, "target",
+			    "the VIP is a prefix; give check.address, one of its addresses, or target "
+			    "\"address\"");
+	if (!lb_prefix_contains(&service->vip, &check->address))
+		return fail(reading, level, "target",
+			    "the address that is asked is not within the VIP; leave it out, or give target "
+			    "\"address\"");
+	return 0;
+}
+
 int lb_config_check_health(struct lb_reading *reading, const struct lb_config *config)
 {
 	for (size_t i = 0; i < config->n_services; i++) {
@@ -113,11 +130,15 @@ int lb_config_check_health(struct lb_reading *reading, const struct lb_config *c
 		/* Once for all that say nothing of their own. */
 		lb_config_check_of(config, service, &none, &check);
 		r = check_one(reading, (struct level){ i, SIZE_MAX }, &check);
+		if (r == 0)
+			r = check_target(reading, (struct level){ i, SIZE_MAX }, service, &check);
 		for (size_t k = 0; r == 0 && k < service->n_backends; k++) {
 			if (!service->backends[k].check)
 				continue;
 			lb_config_check_of(config, service, &service->backends[k], &check);
 			r = check_one(reading, (struct level){ i, k }, &check);
+			if (r == 0)
+				r = check_target(reading, (struct level){ i, k }, service, &check);
 		}
 		if (r < 0)
 			return r;

@@ -20,6 +20,7 @@ enum lb_check_kind {
 	LB_CHECK_HTTPS,
 	LB_CHECK_GRPC,
 };
+enum lb_check_target_kind { LB_CHECK_TARGET_VIP = 1, LB_CHECK_TARGET_ADDRESS };
 enum lb_check_scope { LB_CHECK_SCOPE_SERVICE = 1, LB_CHECK_SCOPE_HOST };
 enum lb_check_tls { LB_CHECK_TLS_VERIFY = 1, LB_CHECK_TLS_INSECURE };
 enum lb_check_version { LB_CHECK_HTTP_1 = 1, LB_CHECK_HTTP_2 };
@@ -32,7 +33,10 @@ struct lb_config_check {
 	__u8 scope;
 	__u8 tls;
 	__u8 http_version;
-	struct lb_address address; /* family 0: the backend's */
+	__u8 target;               /* enum lb_check_target_kind */
+	__u8 forward;              /* enum lb_forward, where the target is the VIP; not a key */
+	struct lb_address address; /* family 0: the backend's, or the VIP */
+	struct lb_address via;     /* the backend's, where the target is the VIP, else family 0; not a key */
 	__u32 port;                /* the service's, if it is one */
 	__u32 interval_ms, fast_interval_ms, down_interval_ms, timeout_ms;
 	__u32 rise, fall;
@@ -66,6 +70,10 @@ struct lb_config_checker {
 	__u32 suspect_window_ms, freeze_max_ms;
 	struct lb_address canary; /* family 0: none */
 	__u32 canary_port;
+	struct lb_config_mark {
+		__u32 value, mask;
+	} mark;                     /* of packets that are led through the packet path */
+	__u32 table, rule_priority; /* of the routing that does it */
 };
 
 /* At the top and in a service. */

@@ -32,7 +32,8 @@ static void finish(const struct lb_schema_key *keys, void *into)
 		else if (key->type == LB_SCHEMA_STRING && key->text)
 			key->format->read(key, key->text, field, (char[LB_SCHEMA_REASON_MAX]){ 0 });
 		else if (key->type != LB_SCHEMA_STRING)
-			lb_schema_store(field, key->size, key->value);
+			lb_schema_store(field, key->size,
+					key->value < 0 ? 0 : key->value); /* < 0: it has none */
 	}
 }
 
@@ -52,8 +53,21 @@ static void fit(struct lb_config_check *check)
 static void complete(const struct lb_config_service *service, const struct lb_config_backend *backend,
 		     struct lb_config_check *check)
 {
-	if (!check->address.family)
+	const struct lb_prefix *vip = &service->vip;
+	bool one = vip->length == (vip->address.family == LB_FAMILY_V4 ? 32 : 128);
+
+	if (!check->target)
+		check->target = (check->address.family ? lb_prefix_contains(vip, &check->address) : one)
+					? LB_CHECK_TARGET_VIP
+					: LB_CHECK_TARGET_ADDRESS;
+	if (check->target == LB_CHECK_TARGET_VIP) {
+		check->forward = service->forward;
+		check->via = backend->address;
+		if (!check->address.family && one)
+			check->address = vip->address;
+	} else if (!check->address.family) {
 		check->address = backend->address;
+	}
 	if (!check->port && service->port_first == service->port_last)
 		check->port = service->port_first;
 }

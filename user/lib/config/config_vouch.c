@@ -243,6 +243,9 @@ static bool target_of(const struct lb_config *config, const struct lb_config_ser
 	    !says_whom(backend->check))
 		return false;
 	lb_config_check_of(config, service, backend, &check);
+	/* The VIP is asked at the backend itself. */
+	if (check.target == LB_CHECK_TARGET_VIP)
+		return false;
 	*ret_target = (struct target){ .address = check.address, .port = check.port };
 	return true;
 }

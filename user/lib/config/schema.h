@@ -126,6 +126,7 @@ extern const struct lb_schema_format lb_format_host;
 extern const struct lb_schema_format lb_format_file;
 extern const struct lb_schema_format lb_format_status;
 extern const struct lb_schema_format lb_format_check_text;
+extern const struct lb_schema_format lb_format_mark;
 
 /* What a key accepts, to complete "KEY must be ...". Returns the buffer. */
 #define LB_SCHEMA_ACCEPTED_MAX 256

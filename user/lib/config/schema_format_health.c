@@ -154,3 +154,45 @@ const struct lb_schema_format lb_format_status = {
 	.read_number = read_one_status,
 	.print = print_status,
 };
+
+/* --- marks; the field is a value and a mask --------------------------------------------------------------
+ */
+
+/* Packets with the first are dropped by kube-proxy, those with the second get another source address. */
+#define MARKS_OF_KUBE_PROXY 0xc000u
+
+static int read_mark(const struct lb_schema_key *key, const char *text, void *field, char *reason)
+{
+	struct lb_config_mark *mark = field;
+	unsigned int value, mask;
+	int end = 0;
+
+	if (strncmp(text, "0x", 2) != 0 || strchr(text, ' ') ||
+	    sscanf(text, "0x%8x/0x%8x%n", &value, &mask, &end) != 2 || text[end])
+		return -EINVAL;
+	if (!value)
+		return REASON("0 is no mark");
+	if (value & ~mask)
+		return REASON("the mark has bits that the mask does not have");
+	if (mask & MARKS_OF_KUBE_PROXY)
+		return REASON("0x4000 and 0x8000 are kube-proxy's");
+	*mark = (struct lb_config_mark){ value, mask };
+	return 0;
+}
+
+static bool print_mark(const void *field, char *text, size_t size)
+{
+	const struct lb_config_mark *mark = field;
+
+	text[0] = 0;
+	if (mark->value)
+		snprintf(text, size, "0x%x/0x%x", mark->value, mark->mask);
+	return false;
+}
+
+const struct lb_schema_format lb_format_mark = {
+	.accepted = "a mark and a mask like \"0x2000/0x2f00\"",
+	.pattern = "^0x[0-9a-fA-F]{1,8}/0x[0-9a-fA-F]{1,8}$",
+	.read = read_mark,
+	.print = print_mark,
+};

@@ -25,6 +25,13 @@ static const struct lb_schema_choice scopes[] = {
 	{ NULL, 0, NULL }
 };
 
+static const struct lb_schema_choice targets[] = {
+	{ "vip", LB_CHECK_TARGET_VIP, "The VIP at that backend, through the packet path: with the header that clients' packets get. "
+	  "What keeps those from being answered is found: a VIP or decapsulation that is missing, a firewall that drops tunnels." },
+	{ "address", LB_CHECK_TARGET_ADDRESS, "An address of the backend's, by the balancer's routes." },
+	{ NULL, 0, NULL }
+};
+
 static const struct lb_schema_choice tls[] = {
 	{ "verify", LB_CHECK_TLS_VERIFY, "The certificate must be good for host, by ca." },
 	{ "insecure", LB_CHECK_TLS_INSECURE, "Any certificate will do." },
@@ -52,9 +59,13 @@ const struct lb_schema_key lb_schema_check_keys[] = {
 	  .help = "What is asked." },
 	{ .name = "scope", FIELD(scope), CHOICE(scopes, LB_CHECK_SCOPE_SERVICE), INHERITED,
 	  .help = "What a failure speaks against." },
+	{ .name = "target", FIELD(target), CHOICE(targets, NO_CHOICE), .effect = LB_EFFECT_APPLY, .inherits = true,
+	  .without = "vip; address where another address is given, or the service's VIP is a prefix",
+	  .help = "Which way the backend is asked." },
 	{ .name = "address", FIELD(address), STRING(lb_format_address), .effect = LB_EFFECT_APPLY, .inherits = true,
-	  .without = "the backend's address", .help = "The address to ask instead of the backend's. One that is no backend's of the service a request may name "
-		  "only as the file does already." },
+	  .without = "the VIP or the backend's address, as target says",
+	  .help = "The address to ask instead of the backend's. One within the service's VIP is asked through the packet path; one that is no backend's of "
+		  "the service, nor within its VIP, a request may name only as the file does already." },
 	{ .name = "port", FIELD(port), INTEGER(1, 65535, 0), .effect = LB_EFFECT_APPLY, .inherits = true,
 	  .without = "the service's port; a service with several ports needs it",
 	  .help = "The port to ask." },
@@ -168,6 +179,13 @@ const struct lb_schema_key lb_schema_checker_keys[] = {
 	  .help = "An address that the checker must reach, its gateway say: while it does not answer, verdicts are frozen." },
 	{ .name = "canary_port", .vouched = true, FIELD(canary_port), INTEGER(1, 65535, 80), .effect = LB_EFFECT_APPLY,
 	  .help = "TCP port of the canary; a refusal is an answer." },
+	{ .name = "mark", .vouched = true, FIELD(mark), STRING(lb_format_mark), .text = "0x2000/0x2f00", .effect = LB_EFFECT_START,
+	  .help = "Mark and mask, as of ip-rule(8), of packets of checks through the packet path, that leads them to lbd's device. "
+		  "It leaves the host on no packet. The default is clear of the bits of kube-proxy, Calico and Cilium." },
+	{ .name = "table", .vouched = true, FIELD(table), INTEGER(1, 0x7fffffff, 179), .effect = LB_EFFECT_START,
+	  .help = "Routing table that these packets are led by, for lbd alone." },
+	{ .name = "rule_priority", .vouched = true, FIELD(rule_priority), INTEGER(1, 32765, 90), .effect = LB_EFFECT_START,
+	  .help = "Priority of the rule that leads them to that table." },
 	{ 0 }
 };
 #undef T

@@ -13,7 +13,7 @@
 #include "config/config_health.h"
 #include "health/outcome.h"
 
-#define LB_MESSAGE_VERSION 1u
+#define LB_MESSAGE_VERSION 2u
 
 /* lb-checkd is taken for hung if it says nothing for so long; it says at least so often that it lives. */
 #define LB_ALIVE_MS      500u
@@ -25,6 +25,7 @@ enum lb_message_type {
 	LB_MESSAGE_REMOVE,
 	LB_MESSAGE_RESULTS, /* to lbd */
 	LB_MESSAGE_ALIVE,
+	LB_MESSAGE_PATH, /* to lb-checkd, with the descriptor of lb_check_ports (lb/check.h) */
 };
 
 struct lb_message_head {
@@ -36,16 +37,21 @@ struct lb_message_head {
 struct lb_message_state {
 	struct lb_message_head head;
 	__u32 version;
-	__u32 targets; /* of lb-checkd */
-	__u32 pending; /* checks under way */
-	__u32 late_ms; /* the longest that it was late since it last said so */
-	__u64 begun;   /* checks in all */
+	__u32 targets;  /* of lb-checkd */
+	__u32 pending;  /* checks under way */
+	__u32 late_ms;  /* the longest that it was late since it last said so */
+	__u64 begun;    /* checks in all */
+	__u32 may_mark; /* lb-checkd may mark its packets */
+	__u32 pad0;
 };
 
 struct lb_message_target {
 	struct lb_message_head head;
 	__u32 id;         /* below LB_TARGETS_MAX; lbd's to choose, and to use again */
 	__u32 generation; /* comes back with results, so that those of an earlier target are told apart */
+	__u32 mark;       /* of its packets, that go through the packet path; 0: they go as others do */
+	struct lb_address source; /* of its packets; family 0: the kernel's choice */
+	__u8 pad0[3];
 	struct lb_config_check check; /* resolved: address and port are what is asked */
 };
 

@@ -1,0 +1,237 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * Loading lb_check over the tables of the packet path, and keeping it where marked packets are led to.
+ */
+#include "lbd/kernel/check_path.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "health/message.h"
+#include "lbd/kernel/check_device.h"
+#include "lbd/kernel/flat_tables.h"
+#include "lbd/lbd.h"
+
+#include "lb_check.skel.h"
+
+/* Our place among the filters of clsact egress. */
+#define TC_HANDLE   1
+#define TC_PRIORITY 1
+
+#define ROOM_MIN 16384u /* targets */
+
+struct check_path {
+	struct lb_check_bpf *skeleton;
+	struct check_device device;
+	struct lb_config_checker settings;
+	size_t room;
+	const __u64 *seen; /* lb_check_seen; room of them */
+};
+
+/* --- the program -----------------------------------------------------------------------------------------
+ */
+
+/* The tables that it has in common with the packet path; it does without the others. */
+static int reuse_maps(const struct maps *maps, struct bpf_object *object)
+{
+	int r = 0;
+
+	for (size_t i = 0; i < maps->n && r == 0; i++) {
+		struct bpf_map *map = maps_find(object, maps->name[i]);
+
+		r = map ? bpf_map__reuse_fd(map, maps->fd[i]) : 0;
+	}
+	return r;
+}
+
+static int load(const struct lbd *lbd, size_t room, struct lb_check_bpf **ret_skeleton,
+		struct lb_error *error)
+{
+	struct lb_check_bpf *skeleton = lb_check_bpf__open();
+	int r;
+
+	if (!skeleton)
+		return lb_error_set(error, errno, "Failed to open the program of checks: %m");
+	lb_flat_constants(skeleton->rodata, &lbd->maps.tables.sizes, lbd->maps.flat);
+	bpf_map__set_max_entries(skeleton->maps.lb_check_targets, (__u32)room);
+	bpf_map__set_max_entries(skeleton->maps.lb_check_seen, (__u32)room);
+	r = reuse_maps(&lbd->maps, skeleton->obj);
+	maps_messages_clear();
+	if (r == 0)
+		r = lb_check_bpf__load(skeleton);
+	if (r < 0) {
+		lb_error_set(error, -r, "the kernel refuses the program of checks: %s (%s)", strerror(-r),
+			     maps_message());
+		lb_check_bpf__destroy(skeleton);
+		return r;
+	}
+	*ret_skeleton = skeleton;
+	return 0;
+}
+
+static bool is_attached(int ifindex, __u32 id)
+{
+	LIBBPF_OPTS(bpf_tc_hook, place, .ifindex = ifindex, .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+
+	return bpf_tc_query(&place, &filter) == 0 && filter.prog_id == id;
+}
+
+static int attach(const struct check_path *path)
+{
+	LIBBPF_OPTS(bpf_tc_hook, place, .ifindex = path->device.ifindex, .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = TC_HANDLE, .priority = TC_PRIORITY,
+		    .prog_fd = bpf_program__fd(path->skeleton->progs.lb_check), .flags = BPF_TC_F_REPLACE);
+	struct program_identity program;
+	int r;
+
+	program_identify(filter.prog_fd, &program);
+	if (is_attached(path->device.ifindex, program.id))
+		return 0;
+	r = bpf_tc_hook_create(&place);
+	if (r < 0 && r != -EEXIST)
+		return r;
+	return bpf_tc_attach(&place, &filter);
+}
+
+/* --- life ------------------------------------------------------------------------------------------------
+ */
+
+static void path_free(struct check_path *path)
+{
+	if (path->seen)
+		munmap((void *)path->seen, path->room * sizeof(*path->seen));
+	check_device_close(&path->device);
+	lb_check_bpf__destroy(path->skeleton);
+	free(path);
+}
+
+static int path_new(const struct lbd *lbd, size_t room, struct check_path **ret_path, struct lb_error *error)
+{
+	struct check_path *path = calloc(1, sizeof(*path));
+	void *seen;
+	int r;
+
+	if (!path)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	path->settings = lbd->running.config->checker;
+	path->room = ROOM_MIN;
+	while (path->room < room)
+		path->room *= 2;
+	r = load(lbd, path->room, &path->skeleton, error);
+	if (r < 0) {
+		free(path);
+		return r;
+	}
+	seen = mmap(NULL, path->room * sizeof(*path->seen), PROT_READ, MAP_SHARED,
+		    bpf_map__fd(path->skeleton->maps.lb_check_seen), 0);
+	if (seen == MAP_FAILED) {
+		r = lb_error_set(error, errno, "Failed to map what checks were seen: %m");
+		path_free(path);
+		return r;
+	}
+	path->seen = seen;
+	*ret_path = path;
+	return 0;
+}
+
+/* Whatever of it is missing. */
+static int lead_there(struct check_path *path, struct lb_error *error)
+{
+	const char *step;
+	int r = check_device_up(&path->device, &path->settings, &step);
+
+	if (r < 0)
+		return lb_error_set(error, -r, "Failed to %s: %s", step, strerror(-r));
+	r = attach(path);
+	if (r < 0)
+		return lb_error_set(error, -r,
+				    "Failed to attach the program of checks to " CHECK_DEVICE ": %s",
+				    strerror(-r));
+	return 0;
+}
+
+int check_path_up(const struct lbd *lbd, size_t room, struct check_path **path, struct lb_error *error)
+{
+	struct check_path *had = *path, *other = NULL;
+	int r;
+
+	if (had && had->room >= room)
+		return lead_there(had, error);
+	r = path_new(lbd, room, &other, error);
+	if (r < 0)
+		return r;
+	if (had)
+		other->settings = had->settings;
+	r = lead_there(other, error);
+	if (r < 0) {
+		if (!had)
+			check_device_down(&other->device);
+		path_free(other);
+		return r;
+	}
+	/* The device is the other one's now. */
+	if (had)
+		path_free(had);
+	*path = other;
+	return 0;
+}
+
+void check_path_down(struct check_path *path)
+{
+	struct check_device left = {};
+
+	check_device_down(path ? &path->device : &left);
+	if (path)
+		path_free(path);
+}
+
+/* --- what is asked ---------------------------------------------------------------------------------------
+ */
+
+bool check_path_leads(const struct check_path *path, __u8 family)
+{
+	return family == LB_FAMILY_V4 ? path->device.v4 : path->device.v6;
+}
+
+int check_path_ports(const struct check_path *path)
+{
+	return bpf_map__fd(path->skeleton->maps.lb_check_ports);
+}
+
+int check_path_set(struct check_path *path, __u32 number, const struct lb_check_target *target)
+{
+	int fd = bpf_map__fd(path->skeleton->maps.lb_check_targets);
+
+	return bpf_map_update_elem(fd, &number, target, BPF_ANY) < 0 ? -errno : 0;
+}
+
+void check_path_unset(struct check_path *path, __u32 number)
+{
+	bpf_map_delete_elem(bpf_map__fd(path->skeleton->maps.lb_check_targets), &number);
+}
+
+bool check_path_saw(const struct check_path *path, __u32 number, __u64 since_ns)
+{
+	return __atomic_load_n(&path->seen[number], __ATOMIC_RELAXED) >= since_ns;
+}
+
+void check_path_counts(const struct check_path *path, __u64 counts[LB_CHECK_COUNT])
+{
+	int cpus = libbpf_num_possible_cpus();
+	_cleanup_(freep) __u64 *values = cpus < 0 ? NULL : calloc((size_t)cpus, sizeof(*values));
+
+	memset(counts, 0, LB_CHECK_COUNT * sizeof(*counts));
+	for (__u32 i = 0; values && i < LB_CHECK_COUNT; i++) {
+		if (bpf_map_lookup_elem(bpf_map__fd(path->skeleton->maps.lb_check_counts), &i, values) < 0)
+			return;
+		for (int cpu = 0; cpu < cpus; cpu++)
+			counts[i] += values[cpu];
+	}
+}
