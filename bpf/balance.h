@@ -12,6 +12,7 @@
 #include "service.h"
 
 LB_SUBPROGRAM int icmp_too_big(struct xdp_md *ctx, __u32 mtu);
+LB_SUBPROGRAM int unclaimed_packet(struct xdp_md *ctx);
 
 /* Counts a packet that is ready to leave for its backend, and says how it leaves. */
 static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *backend,
@@ -82,7 +83,7 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	bucket = service_of(p, active);
 	vip = vip_at(active, bucket);
 	if (!vip)
-		return finish(ctx, LB_PASS_NO_SERVICE);
+		return may_be_host(p, active) ? unclaimed_packet(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
 	note_service(active, vip);
 	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), &choice);
 	if (reason)
@@ -147,7 +148,9 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	seed = LB_AFTER(&control->hash_seed[0], active);
 	vip = service_exact(p, seed, active, &mix);
 	if (!vip)
-		return active & LB_ACTIVE_WILDCARD ? balance_again(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
+		return active & LB_ACTIVE_WILDCARD                   ? balance_again(ctx)
+		       : in_filter(active, p->daddr[0], p->daddr[1]) ? unclaimed_packet(ctx)
+								     : finish(ctx, LB_PASS_NO_SERVICE);
 	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC))
 		return balance_again(ctx);
 	note_service(active, vip);

@@ -40,6 +40,13 @@ struct lb_stations lb_stations SEC(LB_STATIONS_MAP);
 LB_ARRAY(lb_stations, struct lb_stations);
 #endif
 
+/* Written by the agent: which addresses have host records (types.h), by bank. The same. */
+#ifdef __bpf__
+struct lb_filters lb_filters SEC(LB_FILTERS_MAP);
+#else
+LB_ARRAY(lb_filters, struct lb_filters);
+#endif
+
 /* Written by the agent. Key: bank. */
 LB_ARRAY(lb_vips, struct lb_vip_bank);
 
@@ -112,6 +119,17 @@ static __always_inline struct lb_control *control_get(void)
 	__u32 zero = 0;
 
 	return bpf_map_lookup_elem(&lb_control, &zero);
+#endif
+}
+
+static __always_inline struct lb_filters *filters_get(void)
+{
+#ifdef __bpf__
+	return &lb_filters;
+#else
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&lb_filters, &zero);
 #endif
 }
 

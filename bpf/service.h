@@ -145,7 +145,98 @@ static __always_inline struct lb_vip *vip_at(__u64 active, __u32 bucket)
 	return bank && bucket != LB_BUCKET_NONE ? &bank->bucket[bucket & (LB_VIP_BUCKETS - 1)] : NULL;
 }
 
-/* The record that speaks for an address where there is no port: echo, later fragments; or LB_BUCKET_NONE. */
+/* --- packets that no service takes ------------------------------------------------------------------------
+ */
+
+/* Whether some host record may be of the address; false is certain. */
+static __always_inline bool in_filter(__u64 active, __u64 address_0, __u64 address_1)
+{
+	struct lb_filters *filters = filters_get();
+	__u32 bit = lb_vip_filter_bit(address_0, address_1) & (LB_FILTER_BITS - 1);
+
+	return filters &&
+	       LB_LOAD(&filters->bank[LB_ACTIVE_BANK(active) & (LB_BANKS - 1)].bits[bit / 8]) >> (bit & 7) &
+		       1;
+}
+
+/* The same of the prefixes that the address lies in. */
+LB_SUBPROGRAM int in_filter_by_prefix(__u64 active, __u64 address_0, __u64 address_1, __u32 family)
+{
+	__u32 key = LB_ACTIVE_BANK(active), before = 0;
+	struct lb_bank *shapes = bpf_map_lookup_elem(&lb_banks, &key);
+
+	for (__u32 i = 0; shapes && i < LB_SHAPES_MAX; i++) {
+		struct lb_shape shape = shapes->shape[i];
+		__u64 masked[3];
+
+		if (!shape.used)
+			break;
+		if (shape.family != family || shape.address_bits == before)
+			continue;
+		before = shape.address_bits;
+		lb_vip_mask(&shape, address_0, address_1, 0, 0, masked);
+		if (in_filter(active, masked[0], masked[1]))
+			return 1;
+	}
+	return 0;
+}
+
+static __always_inline bool may_be_host(const struct pkt *p, __u64 active)
+{
+	if (in_filter(active, p->daddr[0], p->daddr[1]))
+		return true;
+	return active & LB_ACTIVE_WILDCARD &&
+	       in_filter_by_prefix(active, p->daddr[0], p->daddr[1], p->family);
+}
+
+static __always_inline __u32 host_protocol(__u32 family)
+{
+	return family == LB_FAMILY_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
+}
+
+/* The host record of an address under a prefix length, or NULL. */
+static __always_inline struct lb_vip *host_record(struct lb_vip_bank *bank, __u64 active, __u64 address_0,
+						  __u64 address_1, __u32 family, __u32 bits)
+{
+	struct lb_shape shape = { .family = family, .address_bits = bits };
+	__u64 key[3];
+
+	lb_vip_mask(&shape, address_0, address_1, 0, 0, key);
+	return vip_find(
+		bank, active, key[0], key[1],
+		lb_vip_tail_word(bpf_htons(bits), host_protocol(family), family, LB_VIP_BITS_ADDRESS, 0));
+}
+
+/* Flags of the host record that decides for an address: its own, or that of the longest prefix; 0: there is
+ * none. */
+LB_SUBPROGRAM __u32 host_flags(__u64 active, __u64 address_0, __u64 address_1, __u32 family)
+{
+	__u32 key = LB_ACTIVE_BANK(active), before = family == LB_FAMILY_V4 ? 32 : 128;
+	struct lb_bank *shapes = bpf_map_lookup_elem(&lb_banks, &key);
+	struct lb_vip_bank *bank = active_bank(active);
+	struct lb_vip *vip;
+
+	if (!bank)
+		return 0;
+	vip = vip_find(bank, active, address_0, address_1,
+		       lb_vip_tail_word(0, host_protocol(family), family, LB_VIP_BITS_ADDRESS, 0));
+	if (vip || !(active & LB_ACTIVE_WILDCARD))
+		return vip ? vip->flags : 0;
+	vip = host_record(bank, active, address_0, address_1, family, before);
+	for (__u32 i = 0; !vip && shapes && i < LB_SHAPES_MAX; i++) {
+		struct lb_shape shape = shapes->shape[i];
+
+		if (!shape.used)
+			break;
+		if (shape.family != family || shape.address_bits == before)
+			continue;
+		before = shape.address_bits;
+		vip = host_record(bank, active, address_0, address_1, family, before);
+	}
+	return vip ? vip->flags : 0;
+}
+
+/* The record that speaks for an address where there is no port: later fragments; or LB_BUCKET_NONE. */
 static __always_inline __u32 address_of(const struct pkt *p, __u64 active)
 {
 	return service_bucket(active & ~LB_ACTIVE_WILDCARD, p->daddr[0], p->daddr[1],

@@ -208,6 +208,7 @@ static __always_inline int slow_icmp_v6(struct scratch *s)
 	case ICMPV6_PARAMPROB:
 		break;
 	default:
+		s->link_only = icmp[0] >= NDISC_FIRST && icmp[0] <= NDISC_LAST;
 		return LB_PASS_ICMP;
 	}
 	s->kind = SLOW_ICMP_ERROR;

@@ -24,7 +24,9 @@
 #define ICMP_ECHO_REQUEST         8
 #define ICMP_TIME_EXCEEDED        11
 #define ICMP_PARAMETER_PROBLEM    12
-#define ICMP_HEADER_BYTES         8u /* both versions */
+#define ICMP_HEADER_BYTES         8u  /* both versions */
+#define NDISC_FIRST               133 /* RFC 4861: router solicitation */
+#define NDISC_LAST                137 /* redirect */
 
 #define LB_HEAD_BYTES      256u /* of the frame in which headers may begin */
 #define LB_HEAD_SLACK      72u  /* so that a header that begins there can be read */
@@ -59,8 +61,8 @@ struct scratch {
 	__u8 first_fragment; /* later ones will follow */
 	__u8 silly_mtu;      /* a too-big message that asks for what no link has */
 	__u8 later_fragment;
-	__u8 tags_out; /* that the packet leaves with */
-	__u8 pad;
+	__u8 tags_out;    /* that the packet leaves with */
+	__u8 link_only;   /* neighbour discovery and the like, which routers do not forward */
 	__s32 bad_header; /* enum lb_reason, or 0 */
 	/* Rate limits of this CPU: whole seconds, and what was answered in this one. */
 	__u64 second;
@@ -68,19 +70,20 @@ struct scratch {
 	__u32 errors;
 };
 
-/* Written and read by one packet at a time, each CPU its own. */
+/* Written and read by one packet at a time, each CPU its own. Of each program its own, and not pinned:
+ * nothing in it outlives a packet. */
 struct {
 	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
 	__uint(max_entries, 1);
 	__type(key, __u32);
 	__type(value, struct scratch);
-} lb_scratch SEC(".maps");
+} slow_scratch SEC(".maps");
 
 static __always_inline struct scratch *scratch_get(void)
 {
 	__u32 zero = 0;
 
-	return bpf_map_lookup_elem(&lb_scratch, &zero);
+	return bpf_map_lookup_elem(&slow_scratch, &zero);
 }
 
 /*
@@ -104,6 +107,7 @@ static __always_inline int slow_load(struct xdp_md *ctx, struct scratch *s)
 	s->frame_bytes = frame;
 	s->head_bytes = bytes;
 	s->tags = s->kind = s->first_fragment = s->later_fragment = s->silly_mtu = 0;
+	s->link_only = 0;
 	s->bad_header = 0;
 	__builtin_memset(&s->p, 0, sizeof(s->p));
 	if (bytes < sizeof(struct ethhdr) || bytes > LB_HEAD_LOAD ||

@@ -8,6 +8,7 @@
 #include "slow/fragment.h"
 #include "slow/icmp.h"
 #include "slow/slow_send.h"
+#include "slow/unclaimed.h"
 
 /* Fills struct scratch. 0 or a reason to pass. */
 LB_SUBPROGRAM int slow_parse(struct xdp_md *ctx)
@@ -86,9 +87,10 @@ LB_SUBPROGRAM int slow_flow(struct xdp_md *ctx, __u64 active)
 	bucket = service_of(&p, active);
 	vip = vip_at(active, bucket);
 	if (!vip)
-		return finish_slow(ctx, s->kind == SLOW_ICMP_ERROR ? LB_PASS_ICMP
-					: s->first_fragment        ? LB_PASS_FRAGMENT
-								   : LB_PASS_NO_SERVICE);
+		return unclaimed(ctx, active,
+				 s->kind == SLOW_ICMP_ERROR ? LB_PASS_ICMP
+				 : s->first_fragment        ? LB_PASS_FRAGMENT
+							    : LB_PASS_NO_SERVICE);
 	note_service(active, vip);
 	if (s->bad_header)
 		return finish_slow(ctx, s->bad_header);
@@ -168,14 +170,15 @@ LB_SUBPROGRAM int slow_fragment(struct xdp_md *ctx, __u64 active)
 			return slow_send(ctx, s, vip, word & LB_INDEX_MASK, tag, LB_HOW_SETTLED);
 		}
 	}
-	vip = vip_at(active, address_of(&s->p, active));
+	/* Where no port is known, and no service has the protocol, there is only the host. */
+	vip = s->p.protocol == host_protocol(s->p.family) ? NULL : vip_at(active, address_of(&s->p, active));
 	if (!vip)
-		return finish_slow(ctx, LB_PASS_FRAGMENT);
+		return unclaimed(ctx, active, LB_PASS_FRAGMENT);
 	if (s->bad_header)
 		return finish_slow(ctx, s->bad_header);
 	if (!(vip->flags & LB_VIP_SOURCE))
-		return finish_slow(ctx, vip->flags & LB_VIP_FRAG_DROP ? LB_DROP_FRAGMENT
-								      : LB_PASS_FRAGMENT_UNKNOWN);
+		return vip->flags & LB_VIP_FRAG_DROP ? finish_slow(ctx, LB_DROP_FRAGMENT)
+						     : unclaimed(ctx, active, LB_PASS_FRAGMENT_UNKNOWN);
 	hash = flow_hash(&s->p, control->hash_seed, LB_VIP_SOURCE);
 	number = hash & vip->ring_mask;
 	ring = ring_slot(vip, number);
@@ -185,56 +188,29 @@ LB_SUBPROGRAM int slow_fragment(struct xdp_md *ctx, __u64 active)
 	return slow_send(ctx, s, vip, lb_slot_base(slot), hash, LB_HOW_SETTLED);
 }
 
-/* The echo record of the packet's destination under a prefix length, or NULL. */
-static __always_inline struct lb_vip *echo_record(struct lb_vip_bank *bank, __u64 active,
-						  const struct scratch *s, __u32 bits)
-{
-	struct lb_shape shape = { .family = s->p.family, .address_bits = bits };
-	__u64 key[3];
-
-	lb_vip_mask(&shape, s->p.daddr[0], s->p.daddr[1], 0, s->p.protocol, key);
-	return vip_find(
-		bank, active, key[0], key[1],
-		lb_vip_tail_word(bpf_htons(bits), s->p.protocol, shape.family, LB_VIP_BITS_ADDRESS, 0));
-}
-
-/* Whether echo to the packet's destination is answered under a prefix: the longest that says so decides. */
-LB_SUBPROGRAM int echo_by_prefix(__u64 active)
-{
-	__u32 key = LB_ACTIVE_BANK(active);
-	struct lb_bank *shapes = bpf_map_lookup_elem(&lb_banks, &key);
-	struct lb_vip_bank *bank = active_bank(active);
-	struct scratch *s = scratch_get();
-	struct lb_vip *vip;
-
-	if (!shapes || !bank || !s || !(active & LB_ACTIVE_WILDCARD))
-		return 0;
-	vip = echo_record(bank, active, s, s->p.family == LB_FAMILY_V4 ? 32 : 128);
-	for (__u32 i = 0; !vip && i < LB_SHAPES_MAX; i++) {
-		struct lb_shape shape = shapes->shape[i];
-
-		if (!shape.used)
-			break;
-		if (shape.family == s->p.family)
-			vip = echo_record(bank, active, s, shape.address_bits);
-	}
-	return vip && vip->flags & LB_VIP_ECHO;
-}
-
 /* Answers if the address is a VIP, or of a prefix service, with an active backend. */
 LB_SUBPROGRAM int slow_echo(struct xdp_md *ctx, __u64 active)
 {
 	struct scratch *s = scratch_get();
-	struct lb_vip *vip;
 
 	if (!s)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
-	vip = vip_at(active, address_of(&s->p, active));
-	if (!(vip && vip->flags & LB_VIP_ECHO) && !echo_by_prefix(active))
-		return finish_slow(ctx, LB_PASS_ICMP);
-	if (!is_one_host((const __u8 *)s->p.saddr, s->p.family))
-		return finish_slow(ctx, LB_PASS_ICMP);
+	if (!may_be_host(&s->p, active) ||
+	    !(host_flags(active, s->p.daddr[0], s->p.daddr[1], s->p.family) & LB_VIP_ECHO) ||
+	    !is_one_host((const __u8 *)s->p.saddr, s->p.family))
+		return unclaimed(ctx, active, LB_PASS_ICMP);
 	return finish_slow(ctx, icmp_echo(ctx));
+}
+
+/* A plain packet that found no service: what the fast path knows is read again. */
+LB_SUBPROGRAM int unclaimed_packet(struct xdp_md *ctx)
+{
+	struct lb_control *control = control_get();
+	int reason = slow_parse(ctx);
+
+	if (!control)
+		return finish_slow(ctx, LB_DROP_INTERNAL);
+	return unclaimed(ctx, LB_LOAD(&control->active), reason ? reason : LB_PASS_NO_SERVICE);
 }
 
 LB_SUBPROGRAM int slow_packet(struct xdp_md *ctx)
@@ -249,7 +225,7 @@ LB_SUBPROGRAM int slow_packet(struct xdp_md *ctx)
 	active = LB_LOAD(&control->active);
 	reason = slow_parse(ctx);
 	if (reason)
-		return finish_slow(ctx, reason);
+		return unclaimed(ctx, active, reason);
 	switch (s->kind) {
 	case SLOW_LATER_FRAGMENT:
 		return slow_fragment(ctx, active);

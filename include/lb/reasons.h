@@ -51,7 +51,9 @@
 	  "a fragment whose first fragment was not seen, left to the host")                                  \
 	X(26, PASS_LOCAL, PASS, "local", "for a backend that is this host: handed to its own stack")         \
 	X(27, PASS_OTHER_HOST, PASS, "other_host",                                                           \
-	  "a frame to the MAC address of another host, which a switch flooded: for nobody here")
+	  "a frame to the MAC address of another host, which a switch flooded: for nobody here")             \
+	X(28, DROP_UNCLAIMED, DROP, "unclaimed",                                                             \
+	  "to a VIP, but for no service of it: see unclaimed in weir.json")
 
 enum lb_reason {
 	LB_REASON_NONE = 0, /* a bug if it is ever counted: dropped */

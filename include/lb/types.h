@@ -149,19 +149,26 @@ static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backe
 #define LB_VIP_QUIC      0x0004u /* affinity: QUIC connection ID */
 #define LB_VIP_ECHO      0x0008u /* answer ICMP echo to the address */
 #define LB_VIP_FRAG_DROP 0x0010u /* fragments whose first was not seen: drop instead of pass */
+#define LB_VIP_REJECT    0x0020u /* while there is no backend the sender is told */
+/* What becomes of packets to the address that no service takes: neither bit: they are passed. */
+#define LB_VIP_UNCLAIMED_DROP   0x0040u
+#define LB_VIP_UNCLAIMED_REJECT 0x0080u
+#define LB_VIP_UNCLAIMED        (LB_VIP_UNCLAIMED_DROP | LB_VIP_UNCLAIMED_REJECT)
 
 /*
  * Entries of the VIP table that are not services of packets; they have keys that no packet's own key equals.
  *
  * Address record: one per VIP address and protocol (TCP, UDP; ICMP or ICMPv6 for the echo flag), with
- * address_bits LB_VIP_BITS_ADDRESS and port 0. It speaks for packets that have no port: echo requests
- * (LB_VIP_ECHO: some service of the address has an active backend) and later fragments whose first was not
- * seen (LB_VIP_FRAG_DROP: some service says so; LB_VIP_SOURCE: the only service of this protocol, those
- * of its prefixes counted, balances by source alone, and ring and backends are its own).
+ * address_bits LB_VIP_BITS_ADDRESS and port 0. It speaks for packets that have no port: that of ICMP for echo
+ * requests (LB_VIP_ECHO: some service of the address has an active backend) and for all that no service takes
+ * (LB_VIP_UNCLAIMED_*), the others for later fragments whose first was not seen (LB_VIP_FRAG_DROP: some
+ * service says so; LB_VIP_SOURCE: the only service of this protocol, those of its prefixes counted, balances
+ * by source alone, and ring and backends are its own).
  *
- * Echo record of a prefix: the same with ICMP or ICMPv6, the address masked, and the prefix length as the
- * port (of a whole address, too, where it only says that nothing is answered). The longest one that there is
- * for an address decides; they are there only where some prefix is answered for, beneath it and for it.
+ * Host record of a prefix: the same with ICMP or ICMPv6, the address masked, and the prefix length as the
+ * port (of a whole address, too, where it only says that nothing is answered and all is passed). The longest
+ * one that there is for an address decides; where none would say anything, none are there. lb_filters knows
+ * the addresses of all of both kinds.
  *
  * QUIC record: server id -> backend (index in backend_count), per service and live configuration: key[0] is
  * lb_quic_key_0() of the configuration and service, key[1] the server id zero-padded to 8 bytes as it lies
@@ -205,6 +212,21 @@ struct lb_bank {
 	struct lb_shape shape[LB_SHAPES_MAX + 1]; /* the last one is always unused */
 };
 _Static_assert(sizeof(struct lb_bank) == 128, "two lines");
+
+/*
+ * Which addresses have host records: a bit for each, at lb_vip_filter_bit(); of a prefix for the masked one.
+ * Packets that find no service look here first, for nearly all of them are not to a VIP. One per bank; one of
+ * zeroes knows none.
+ */
+#define LB_FILTERS_MAP ".data.lb_filters"
+#define LB_FILTER_BITS 32768u
+#define LB_FILTER_LOG2 15u
+struct lb_filter {
+	__u8 bits[LB_FILTER_BITS / 8];
+};
+struct lb_filters {
+	struct lb_filter bank[LB_BANKS];
+};
 
 /* A line of ring slots; encoding in slot.h. */
 struct lb_ring_line {

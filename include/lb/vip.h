@@ -58,6 +58,14 @@ LB_INLINE __u32 lb_vip_port_mask(__u32 n)
 	return mask;
 }
 
+/* The bit of an address in struct lb_filter. Not keyed: whoever finds others of the same bit gains a look-up.
+ */
+LB_INLINE __u32 lb_vip_filter_bit(__u64 address_0, __u64 address_1)
+{
+	address_0 ^= address_1 * 0xbf58476d1ce4e5b9ull;
+	return (address_0 * 0x9e3779b97f4a7c15ull) >> (64 - LB_FILTER_LOG2);
+}
+
 /*
  * Masks an exact key to a shape: what to look for in the table. port, protocol: of the packet. The shape's
  * family must be the packet's.

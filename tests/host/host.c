@@ -168,8 +168,9 @@ static void bind(const struct lb_tables *t)
 	BIND(lb_ports, beside.ports, LB_PORTS_MAX);
 	BIND(lb_fragments, beside.fragments, LB_FRAGMENT_BUCKETS);
 	BIND(lb_samples, beside.samples, (__u64)s->cpus * LB_REASONS_MAX);
-	BIND(lb_scratch, beside.scratch, 1);
+	BIND(slow_scratch, beside.scratch, 1);
 	SET_CONSTANT(lb_counter_stride, s->counters);
+	memset(&lb_control, 0, sizeof(lb_control));
 	bound = t;
 }
 
@@ -244,8 +245,10 @@ int host_packet(struct host *host, __u8 *frame, size_t *length, size_t capacity)
 	if (*length > HOST_FRAME_MAX)
 		abort();
 	/* Not a map but data of the program, which only the agent writes. */
-	if (memcmp(&lb_control, host->tables->control, sizeof(lb_control)))
+	if (memcmp(&lb_control, host->tables->control, sizeof(lb_control))) {
 		lb_control = *host->tables->control;
+		memcpy(&lb_filters, host->tables->filters, sizeof(lb_filters));
+	}
 	if (!host->stations)
 		lb_stations.closed = 0;
 	else if (memcmp(&lb_stations, host->stations, sizeof(lb_stations)))

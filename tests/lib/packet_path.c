@@ -34,6 +34,7 @@ static int map_tables(struct lb_ingress_bpf *skeleton, struct lb_tables *t)
 	t->control = map_memory(skeleton->maps.data_lb_control);
 	t->vips = map_memory(skeleton->maps.lb_vips);
 	t->banks = map_memory(skeleton->maps.lb_banks);
+	t->filters = map_memory(skeleton->maps.data_lb_filters);
 	t->rings = map_memory(skeleton->maps.lb_rings);
 	t->stamps = map_memory(skeleton->maps.lb_stamps);
 	t->backends = map_memory(skeleton->maps.lb_backends);
@@ -42,8 +43,8 @@ static int map_tables(struct lb_ingress_bpf *skeleton, struct lb_tables *t)
 	t->flows = map_memory(skeleton->maps.lb_flows);
 	t->service_meta = map_memory(skeleton->maps.lb_service_meta);
 	t->backend_meta = map_memory(skeleton->maps.lb_backend_meta);
-	if (!t->control || !t->vips || !t->banks || !t->rings || !t->stamps || !t->backends || !t->counters ||
-	    !t->reasons || !t->flows || !t->service_meta || !t->backend_meta)
+	if (!t->control || !t->vips || !t->banks || !t->filters || !t->rings || !t->stamps || !t->backends ||
+	    !t->counters || !t->reasons || !t->flows || !t->service_meta || !t->backend_meta)
 		return -errno;
 	return 0;
 }
@@ -182,6 +183,7 @@ void packet_path_close(struct packet_path *path)
 	unmap(t->control, skeleton->maps.data_lb_control);
 	unmap(t->vips, skeleton->maps.lb_vips);
 	unmap(t->banks, skeleton->maps.lb_banks);
+	unmap(t->filters, skeleton->maps.data_lb_filters);
 	unmap(t->rings, skeleton->maps.lb_rings);
 	unmap(t->stamps, skeleton->maps.lb_stamps);
 	unmap(t->backends, skeleton->maps.lb_backends);

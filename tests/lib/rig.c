@@ -73,7 +73,7 @@ int rig_share_maps(const struct rig *rig, struct bpf_object *object)
 		const char *name = bpf_map__name(map);
 		struct bpf_map *same = bpf_object__find_map_by_name(object, name);
 
-		if (!same || strstr(name, "rodata") || !strcmp(name, "lb_scratch"))
+		if (!same || strstr(name, "rodata") || !strcmp(name, "slow_scratch"))
 			continue;
 		if (bpf_map__reuse_fd(same, bpf_map__fd(map)))
 			return -1;
@@ -161,6 +161,7 @@ static void clear_tables(struct rig *rig)
 	memset(t->control, 0, sizeof(*t->control));
 	memset(t->vips, 0, (size_t)LB_BANKS * s->vip_buckets * sizeof(*t->vips));
 	memset(t->banks, 0, LB_BANKS * sizeof(*t->banks));
+	memset(t->filters, 0, LB_BANKS * sizeof(*t->filters));
 	memset(t->rings, 0, s->ring_lines * sizeof(*t->rings));
 	memset(t->stamps, 0, s->ring_lines * sizeof(*t->stamps));
 	memset(t->backends, 0, s->backends * sizeof(*t->backends));
@@ -210,6 +211,7 @@ int rig_reset(void **state)
 		.resolved = true, .same_interface = true, .port = RIG_PORT, .mtu = 1500
 	};
 	rig->tunnel_source = NULL;
+	rig->unclaimed = ",'unclaimed':'pass'";
 	rig->alone = false;
 	rig->linear = 0;
 	rig->ingress_ifindex = 0;
@@ -260,7 +262,8 @@ static struct lb_config *parse(const struct rig *rig, const char *services)
 
 	assert_true(asprintf(&text,
 			     "{'version':1,'hash_seed':'the "
-			     "rig','interfaces':[{'name':'rig0'}]%s%s,'services':[%s]}",
+			     "rig','interfaces':[{'name':'rig0'}]%s%s%s,'services':[%s]}",
+			     rig->unclaimed ? rig->unclaimed : "",
 			     rig->tunnel_source ? ",'tunnel_source':" : "",
 			     rig->tunnel_source ? rig->tunnel_source : "", services) > 0);
 	for (char *c = text; *c; c++)

@@ -73,6 +73,7 @@ struct rig {
 	/* What tests may set before rig_services(). rig_reset() gives the defaults. */
 	struct lb_nexthop hop;     /* resolved, same_interface, port RIG_PORT, mtu 1500 */
 	const char *tunnel_source; /* JSON object, or NULL */
+	const char *unclaimed;     /* JSON member with a comma in front, or NULL; at first: pass */
 
 	/* What tests may set before a packet. */
 	size_t linear;       /* as struct host */

@@ -10,11 +10,13 @@ from collections import namedtuple
 
 from flow_hash import flow_hash, ports_word
 from headers import (
-    Ends, HEAD_BYTES, ICMP, ICMPV6, TCP, UDP, ip_packet, ipv4_checksum_after_ttl, outer_ipv4, outer_ipv6,
+    Ends, HEAD_BYTES, ICMP, ICMPV6, TCP, UDP, destination_of, ip_packet, ipv4_checksum_after_ttl, outer_ipv4, outer_ipv6,
     outer_udp, replaced_checksum, tags_of, too_big_answer, transport_ports, walk_extensions,
 )
 
 EMBRYONIC, ESTABLISHED, CLOSING = 1, 2, 3  # states of a remembered flow
+LEFT_TO_HOST = {"PASS " + reason for reason in
+                ("protocol", "no_service", "fragment", "ipv6_extension", "malformed", "icmp", "fragment_early")}
 NONE = 0x3FFF  # a ring slot's word for "no backend"
 FRAGMENT_AGE_S = 30
 QUIC_BYTES = 15  # of a datagram that can be QUIC: type, version, length, eight bytes of ID and more
@@ -64,6 +66,8 @@ class Service:
         self.first, self.last = int(first), int(last or first)
         self.affinity = service["affinity"]
         self.echo = service["echo"]
+        # The host has none of the addresses.
+        self.unclaimed = service.get("unclaimed") or config.get("unclaimed") or "drop"
         self.drops_fragments = service["fragments"] == "drop"
         self.backends = {b["index"]: Backend(service, b, config) for b in tables["backends"]}
         self.has_eligible = any(b.eligible for b in self.backends.values())
@@ -114,6 +118,25 @@ class Balancer:
         kind, l3 = tags_of(frame)
         if kind not in (0x0800, 0x86DD):
             raise Ends("PASS not_ip")
+        try:
+            return self.judge_ip(frame, l3, kind)
+        except Ends as end:
+            destination = destination_of(frame, l3, kind)
+            if destination is None or end.reason not in LEFT_TO_HOST:
+                raise
+            self.unclaimed(destination, end)
+
+    def unclaimed(self, destination, end):
+        """What the services of a VIP say of a packet that none of them takes; ends it."""
+        address = ipaddress.ip_address(destination)
+        here = [s for s in self.services if s.network.version == address.version and address in s.network]
+        longest = max((s.network.prefixlen for s in here), default=0)
+        words = {s.unclaimed for s in here if s.network.prefixlen == longest}
+        if not words or "pass" in words or end.link_only:
+            raise end
+        raise Ends("DROP unclaimed")
+
+    def judge_ip(self, frame, l3, kind):
         ip = ip_packet(frame, l3, kind)
         if ip.later_fragment:
             return self.later_fragment(ip)
@@ -244,8 +267,6 @@ class Balancer:
                 if s.one_address and s.network.network_address.packed == ip.destination]
         if protocol in (TCP, UDP):
             here = [s for s in here if s.protocol == protocol]
-        elif protocol == (ICMP if ip.version == 4 else ICMPV6):
-            here = [s for s in here if s.echo and s.has_eligible]
         else:
             here = []
         if not here:
@@ -275,7 +296,8 @@ class Balancer:
         if kind == (8 if ip.version == 4 else 128):
             return self.echo(ip)
         if kind not in ((3, 11, 12) if ip.version == 4 else (1, 2, 3, 4)):
-            raise Ends("PASS icmp")
+            # Neighbour discovery and the like are of the link: no router forwards them.
+            raise Ends("PASS icmp", link_only=ip.version == 6 and 133 <= kind <= 137)
         flow, at = self.embedded_flow(ip, message[8:])
         service = self.service_of(flow) if flow else None
         if not service:

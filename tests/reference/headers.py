@@ -21,9 +21,9 @@ ANSWER_BYTES = {4: 576, 6: 1280}  # of our answer that a packet was too big (RFC
 class Ends(Exception):
     """A packet's way ends here, for a reason such as "PASS not_ip"."""
 
-    def __init__(self, reason, note="", counters=None):
+    def __init__(self, reason, note="", counters=None, link_only=False):
         super().__init__(reason)
-        self.reason, self.note, self.counters = reason, note, counters or {}
+        self.reason, self.note, self.counters, self.link_only = reason, note, counters or {}, link_only
 
 
 def number(frame, at, size=2):
@@ -54,6 +54,14 @@ class IpPacket:
         if self.version == 4:
             return not (self.source[0] in (0, 127) or self.source[0] >= 224)
         return not (address.is_multicast or address.is_unspecified or address.is_loopback)
+
+
+def destination_of(frame, l3, kind):
+    """The destination's bytes; None: there is no IP header to speak of."""
+    version, size, at = (4, 20, 16) if kind == 0x0800 else (6, 40, 24)
+    if len(frame) < l3 + size or frame[l3] >> 4 != version:
+        return None
+    return frame[l3 + at : l3 + size]
 
 
 def ip_packet(frame, l3, kind):

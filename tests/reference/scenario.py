@@ -49,16 +49,17 @@ def services(moved):
     tcp4 = backends(*POOL4, b1="drain" if moved else "active", b2="down" if moved else "active")
     udp6 = backends(*POOL6[: 5 if moved else 3], b1="drain" if moved else "active")
     return [
-        service("web4", "203.0.113.10", "tcp", 80, backends(*MIXED)),
+        service("web4", "203.0.113.10", "tcp", 80, backends(*MIXED), unclaimed="reject"),
         service("any4", "203.0.113.10", "tcp", "any", backends("10.3.0.1", "10.3.0.2")),
         service("range4", "203.0.113.10", "tcp", "8000-8999", backends("10.3.0.3", "10.3.0.4"), forward="gue"),
         service("inner-range4", "203.0.113.10", "tcp", "8100-8199", backends("10.3.0.5", "10.3.0.6"), forward="l2"),
-        service("udp4", "203.0.113.10", "udp", 53, backends(*MIXED), forward="gue", fragments="drop"),
-        service("web6", "2001:db8:113::10", "tcp", 80, backends(*POOL6)),
+        service("udp4", "203.0.113.10", "udp", 53, backends(*MIXED), forward="gue", fragments="drop",
+                unclaimed="reject"),
+        service("web6", "2001:db8:113::10", "tcp", 80, backends(*POOL6), unclaimed="reject"),
         service("any6", "2001:db8:113::10", "tcp", "any", backends("fd00:3::1", "fd00:3::2"), forward="l2"),
         service("udp6", "2001:db8:113::10", "udp", 53, backends("fd00:4::1", "10.4.0.2", "fd00:4::103"), forward="gue",
                 gue_port=5555),
-        service("l2-4", "203.0.113.12", "tcp", 443, backends(*POOL4), forward="l2"),
+        service("l2-4", "203.0.113.12", "tcp", 443, backends(*POOL4), forward="l2", unclaimed="drop"),
         service("l2-udp4", "203.0.113.12", "udp", "any", backends(*POOL4), forward="l2"),
         service("dns4", "203.0.113.53", "udp", 53, backends("10.5.0.1", "10.5.1.2", b1="down"), affinity="source",
                 forward="l2", echo=False, fragments="drop"),
@@ -72,10 +73,11 @@ def services(moved):
         service("quic6", "2001:db8:113::11", "udp", 443, backends(*POOL6, **server_ids(8, 5)), affinity="quic",
                 quic=quic(8, 6)),
         service("quic-plain4", "203.0.113.11", "udp", 444, backends(*POOL4), affinity="quic"),
-        service("media6", "2001:db8:113::12", "udp", "16384-32767", backends("fd00:6::1", "10.6.0.2"), forward="gue"),
+        service("media6", "2001:db8:113::12", "udp", "16384-32767", backends("fd00:6::1", "10.6.0.2"), forward="gue",
+                unclaimed="pass"),
         service("prefix4", "198.51.100.0/24", "tcp", "any", backends("10.7.0.1", "10.7.0.2")),
         service("half4", "198.51.100.128/25", "tcp", "400-500", backends("10.7.0.3", "10.7.0.4"), forward="gue"),
-        service("quiet4", "198.51.100.144/28", "udp", 53, backends("10.7.0.6"), echo=False),
+        service("quiet4", "198.51.100.144/28", "udp", 53, backends("10.7.0.6"), echo=False, unclaimed="pass"),
         service("loud4", "198.51.100.152/29", "udp", 53, backends("10.7.0.7", b0="drain" if moved else "active")),
         service("one4", "198.51.100.200", "tcp", 22, backends("10.7.0.5"), echo=False),
         service("prefix6", "2001:db8:200::/48", "tcp", "any", backends("fd00:7::1", "fd00:7::2")),
@@ -93,13 +95,15 @@ def services(moved):
     ]
 
 
-def configuration(moved, tunnel_source):
+def configuration(moved, tunnel_source, unclaimed=None):
     config = {
         "version": 1,
         "hash_seed": "reference",
         "interfaces": [{"name": "reference0"}],
         "services": services(moved),
     }
+    if unclaimed:
+        config["unclaimed"] = unclaimed
     if tunnel_source:
         config["tunnel_source"] = {"ipv4": "172.16.0.0/16", "ipv6": "fd00:77::/64"}
     return config
@@ -108,7 +112,7 @@ def configuration(moved, tunnel_source):
 # name: (several interfaces, [configurations])
 SCENARIOS = {
     "one-interface": (False, [configuration(False, True), configuration(True, True)]),
-    "several-interfaces": (True, [configuration(False, False), configuration(True, False)]),
+    "several-interfaces": (True, [configuration(False, False, "pass"), configuration(True, False, "pass")]),
 }
 
 

@@ -151,6 +151,7 @@ static inline struct lb_config *fixture_config(struct fixture *f)
 	assert_true(f->n_configs < FIXTURE_CONFIGS);
 	f->configs[f->n_configs++] = config;
 	strcpy(config->hash_seed, "seed");
+	config->unclaimed = LB_UNCLAIMED_PASS; /* no records but those that a test asks for */
 	config->sweeper.cpu_permille = 10;
 	return config;
 }

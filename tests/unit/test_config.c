@@ -88,13 +88,14 @@ static void every_default_is_filled_in(void **state)
 #define EVERYTHING                                                                                           \
 	"{'version':1,'hash_seed':'\\u00fc\\n\\\"',"                                                         \
 	"'interfaces':[{'name':'eth0','xdp_mode':'generic','attach':'exclusive'},{'name':'eth1'}],"          \
-	"'tunnel_source':{'ipv4':'172.16.0.0/12','ipv6':'fd00:77::/64'},"                                    \
+	"'tunnel_source':{'ipv4':'172.16.0.0/12','ipv6':'fd00:77::/64'},'unclaimed':'reject',"               \
 	"'limits':{'services':100,'backends':1000,'ring_slots':1000000,'flow_entries':2147483648},"          \
 	"'sweeper':{'cpu_permille':1000},'api':{'socket':'/tmp/s','metrics':''},"                            \
 	"'services':["                                                                                       \
 	"{'name':'h3','vip':'2001:db8::/48','protocol':'udp','port':'80-90','forward':'gue',"                \
 	"'algorithm':'rendezvous','ring_size':64,'affinity':'quic','idle_timeout_s':32000,"                  \
-	"'learning_window_s':0,'echo':false,'fragments':'drop','gue_port':1,"                                \
+	"'learning_window_s':0,'echo':false,'fragments':'drop','unclaimed':'pass','no_backend':'reject','"   \
+	"gue_port':1,"                                                                                       \
 	"'quic':{'configs':[{'rotation':6,'server_id_bytes':8},{'rotation':0,'server_id_bytes':8}]},"        \
 	"'backends':[{'name':'a','address':'10.0.0.1','weight':0,'state':'down','server_id':'"               \
 	"00112233445566Ff'},"                                                                                \
@@ -134,6 +135,11 @@ static void every_key_is_read(void **state)
 	assert_int_equal(service->learning_window_s, 0);
 	assert_false(service->echo);
 	assert_int_equal(service->fragments, LB_FRAGMENTS_DROP);
+	assert_int_equal(config->unclaimed, LB_UNCLAIMED_REJECT);
+	assert_int_equal(service->unclaimed, LB_UNCLAIMED_PASS);
+	assert_int_equal(service->no_backend, LB_NO_BACKEND_REJECT);
+	assert_int_equal(config->services[1].unclaimed, LB_UNCLAIMED_NOT_GIVEN);
+	assert_int_equal(config->services[1].no_backend, LB_NO_BACKEND_DROP);
 	assert_int_equal(service->gue_port, 1);
 	assert_int_equal(service->n_quic, 2);
 	assert_int_equal(service->quic[0].rotation, 6);

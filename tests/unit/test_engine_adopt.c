@@ -242,6 +242,7 @@ static void share_tables(struct fixture *f, struct lb_tables *ret_private)
 	SHARE(control, 1);
 	f->tables.vips = share(NULL, (size_t)LB_BANKS * s->vip_buckets * sizeof(struct lb_vip));
 	SHARE(banks, LB_BANKS);
+	SHARE(filters, LB_BANKS);
 	SHARE(rings, s->ring_lines);
 	SHARE(stamps, s->ring_lines);
 	SHARE(backends, s->backends);
@@ -260,6 +261,7 @@ static void unshare_tables(struct fixture *f, const struct lb_tables *private)
 	DROP(control, 1);
 	DROP(vips, (size_t)LB_BANKS * s->vip_buckets);
 	DROP(banks, LB_BANKS);
+	DROP(filters, LB_BANKS);
 	DROP(rings, s->ring_lines);
 	DROP(stamps, s->ring_lines);
 	DROP(backends, s->backends);

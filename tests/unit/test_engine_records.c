@@ -265,12 +265,137 @@ static void test_echo_records(void **state)
 	fixture_done(&f);
 }
 
+/* --- packets that no service takes ------------------------------------------------------------------------
+ */
+
+static const struct lb_prefix *hosts_own; /* the only address that the host has; NULL: it has none */
+
+static bool host_has(void *context, const struct lb_prefix *vip)
+{
+	return hosts_own && lb_prefix_contains(vip, &hosts_own->address);
+}
+
+static __u32 host_record_flags(struct fixture *f, const char *address)
+{
+	const struct lb_vip *record = find_address(f, address, IPPROTO_ICMP);
+
+	return record ? record->flags & ~LB_VIP_USED : 0;
+}
+
+static bool is_in_filter(struct fixture *f, const char *text)
+{
+	struct lb_prefix prefix;
+	__u64 key[3];
+	__u32 bit;
+
+	assert_int_equal(lb_prefix_parse(text, &prefix), 0);
+	lb_vip_prefix_key(&prefix, IPPROTO_ICMP, key);
+	bit = lb_vip_filter_bit(key[0], key[1]);
+	return f->tables.filters[LB_ACTIVE_BANK(f->tables.control->active)].bits[bit / 8] >> bit % 8 & 1;
+}
+
+static struct lb_config *unclaimed_config(struct fixture *f, enum lb_unclaimed top, enum lb_unclaimed tcp,
+					  enum lb_unclaimed udp)
+{
+	struct lb_config *config = fixture_config(f);
+
+	config->unclaimed = top;
+	fixture_service(config, "tcp", "203.0.113.10", 80)->unclaimed = tcp;
+	config->services[0].echo = false;
+	fixture_service(config, "udp", "203.0.113.10", 53)->unclaimed = udp;
+	config->services[1].echo = false;
+	return config;
+}
+
+/* The top speaks for services that do not; of two of one VIP pass counts before reject, and reject before
+ * drop. */
+static void test_unclaimed(void **state)
+{
+	const enum lb_unclaimed no = LB_UNCLAIMED_NOT_GIVEN, pass = LB_UNCLAIMED_PASS,
+				drop = LB_UNCLAIMED_DROP, reject = LB_UNCLAIMED_REJECT;
+	const struct {
+		enum lb_unclaimed top, tcp, udp;
+		__u32 flags;
+	} cases[] = {
+		{ no, no, no, LB_VIP_UNCLAIMED_DROP },
+		{ pass, no, no, 0 },
+		{ drop, no, no, LB_VIP_UNCLAIMED_DROP },
+		{ reject, no, no, LB_VIP_UNCLAIMED_REJECT },
+		{ reject, drop, drop, LB_VIP_UNCLAIMED_DROP },
+		{ reject, drop, no, LB_VIP_UNCLAIMED_REJECT },
+		{ drop, pass, no, 0 },
+		{ no, reject, pass, 0 },
+		{ pass, drop, no, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct fixture f;
+
+		fixture_init(&f);
+		fixture_apply(&f, unclaimed_config(&f, cases[i].top, cases[i].tcp, cases[i].udp));
+		assert_int_equal(host_record_flags(&f, "203.0.113.10"), cases[i].flags);
+		assert_int_equal(is_in_filter(&f, "203.0.113.10"), cases[i].flags != 0);
+		assert_false(is_in_filter(&f, "203.0.113.11"));
+		assert_int_equal(fixture_restart(&f), 0);
+		fixture_done(&f);
+	}
+}
+
+/* Where nothing is said, what the host has the address of is passed: seen as soon as it has it. */
+static void test_unclaimed_by_address(void **state)
+{
+	struct lb_prefix own;
+	struct lb_config *config;
+	struct fixture f;
+
+	(void)state;
+	hosts_own = NULL;
+	assert_int_equal(lb_prefix_parse("203.0.113.10", &own), 0);
+	fixture_init(&f);
+	f.hooks.host_has = host_has;
+	config = unclaimed_config(&f, LB_UNCLAIMED_NOT_GIVEN, LB_UNCLAIMED_NOT_GIVEN, LB_UNCLAIMED_NOT_GIVEN);
+	fixture_service(config, "around", "203.0.113.0/24", 80)->echo = false;
+	fixture_apply(&f, config);
+	assert_int_equal(host_record_flags(&f, "203.0.113.10"), LB_VIP_UNCLAIMED_DROP);
+	assert_true(is_in_filter(&f, "203.0.113.0/24"));
+	assert_true(fixture_is_empty(&f, config));
+	hosts_own = &own;
+	assert_false(fixture_is_empty(&f, config));
+	fixture_apply(&f, config);
+	assert_int_equal(host_record_flags(&f, "203.0.113.10"), 0);
+	assert_false(is_in_filter(&f, "203.0.113.10"));
+	assert_false(is_in_filter(&f, "203.0.113.0/24"));
+	assert_true(fixture_is_empty(&f, config));
+	hosts_own = NULL;
+	fixture_apply(&f, config);
+	assert_int_equal(host_record_flags(&f, "203.0.113.10"), LB_VIP_UNCLAIMED_DROP);
+	fixture_done(&f);
+}
+
+/* A filter that is not what it should be, as after tables of a version that had none, is made good. */
+static void test_filter_is_made_good(void **state)
+{
+	struct lb_config *config;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	config = unclaimed_config(&f, LB_UNCLAIMED_DROP, LB_UNCLAIMED_NOT_GIVEN, LB_UNCLAIMED_NOT_GIVEN);
+	fixture_apply(&f, config);
+	memset(f.tables.filters, 0, LB_BANKS * sizeof(*f.tables.filters));
+	assert_int_equal(fixture_restart(&f), 0);
+	fixture_apply(&f, config);
+	assert_true(is_in_filter(&f, "203.0.113.10"));
+	fixture_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_echo_records),
-		cmocka_unit_test(test_vip_fields),
-		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_echo_records),         cmocka_unit_test(test_unclaimed),
+		cmocka_unit_test(test_unclaimed_by_address), cmocka_unit_test(test_filter_is_made_good),
+		cmocka_unit_test(test_vip_fields),           cmocka_unit_test(test_records),
 		cmocka_unit_test(test_record_under_prefix),
 	};
 

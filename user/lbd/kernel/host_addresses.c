@@ -44,6 +44,17 @@ const struct lb_host_address *host_address_of(const struct lbd *lbd, const struc
 	return NULL;
 }
 
+bool host_has_address_of(const struct lbd *lbd, const struct lb_prefix *vip)
+{
+	size_t n;
+	const struct lb_host_address *at = lb_nexthops_addresses(lbd->netlink.nexthops, &n);
+
+	for (size_t i = 0; i < n; i++)
+		if (covers(vip, &at[i].address))
+			return true;
+	return false;
+}
+
 bool host_lacks_address(const struct lbd *lbd, const struct lb_prefix *vip)
 {
 	size_t n;

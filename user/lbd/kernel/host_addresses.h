@@ -16,6 +16,9 @@ struct lbd;
  * none. */
 const struct lb_host_address *host_address_of(const struct lbd *lbd, const struct lb_prefix *vip);
 
+/* Whether the host has an address that a VIP is, or covers, on whatever interface. */
+bool host_has_address_of(const struct lbd *lbd, const struct lb_prefix *vip);
+
 /* Whether a VIP is one address, and no interface has it, loopback and dummy devices counted. */
 bool host_lacks_address(const struct lbd *lbd, const struct lb_prefix *vip);
 

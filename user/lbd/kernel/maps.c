@@ -108,6 +108,8 @@ struct bpf_map *maps_find(const struct bpf_object *object, const char *name)
 		name = LB_CONTROL_MAP;
 	else if (strcmp(name, "lb_stations") == 0)
 		name = LB_STATIONS_MAP;
+	else if (strcmp(name, "lb_filters") == 0)
+		name = LB_FILTERS_MAP;
 	return bpf_object__find_map_by_name(object, name);
 }
 
@@ -169,6 +171,7 @@ static __u32 entries_for(const struct maps *maps, const struct lb_table_sizes *s
 		return LB_PORTS_MAX;
 	case MAP_CONTROL:
 	case MAP_STATIONS:
+	case MAP_FILTERS:
 		return 1;
 	default:
 		return declared;
@@ -368,7 +371,8 @@ static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct l
 			maps->flat = lb_flat_is(maps->fd[i]);
 		/* A later version may have maps that only packets use, or that the agent fills in whenever it
 		 * starts: they begin empty. */
-		if (r < 0 && (i >= MAP_KNOWN || i == MAP_STATIONS) && maps->fd[i] == -ENOENT) {
+		if (r < 0 && (i >= MAP_KNOWN || i == MAP_STATIONS || i == MAP_FILTERS) &&
+		    maps->fd[i] == -ENOENT) {
 			maps->fd[i] = -1;
 			continue;
 		}
@@ -465,6 +469,7 @@ static void fill_tables(struct maps *maps)
 	tables->control = maps->memory[MAP_CONTROL];
 	tables->vips = maps->memory[MAP_VIPS];
 	tables->banks = maps->memory[MAP_BANKS];
+	tables->filters = maps->memory[MAP_FILTERS];
 	tables->rings = maps->memory[MAP_RINGS];
 	tables->stamps = maps->memory[MAP_STAMPS];
 	tables->backends = maps->memory[MAP_BACKENDS];

@@ -29,7 +29,8 @@ struct lb_ingress_bpf;
 	X(BACKEND_META, lb_backend_meta, 1)                                                                  \
 	X(DEVMAP, lb_devmap, 0)                                                                              \
 	X(PORTS, lb_ports, 1)                                                                                \
-	X(STATIONS, lb_stations, 1)
+	X(STATIONS, lb_stations, 1)                                                                          \
+	X(FILTERS, lb_filters, 1)
 
 enum map_id {
 #define X(id, name, mapped) MAP_##id,

@@ -12,6 +12,7 @@
 
 #include "lbd/clock.h"
 #include "lbd/kernel/grace.h"
+#include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/lbd.h"
 #include "lbd/step.h"
@@ -108,12 +109,18 @@ const char *nexthops_why(struct lbd *lbd, const struct lb_service_view *view,
 	return "being resolved";
 }
 
+static bool host_has(void *context, const struct lb_prefix *vip)
+{
+	return host_has_address_of(context, vip);
+}
+
 void nexthops_init(struct lbd *lbd)
 {
 	lbd->hooks = (struct lb_engine_hooks){
 		.context = lbd,
 		.grace = grace,
 		.nexthop = nexthop,
+		.host_has = host_has,
 		.step = step_reached,
 	};
 	/* The kernel empties a slot whose interface goes away; it may have done so while no agent ran. */

@@ -28,6 +28,16 @@ enum lb_on_empty { LB_ON_EMPTY_KEEP, LB_ON_EMPTY_WITHDRAW };
 enum lb_serve_if { LB_SERVE_IF_ANY, LB_SERVE_IF_ALL };
 enum lb_fragments { LB_FRAGMENTS_PASS, LB_FRAGMENTS_DROP };
 
+/* What becomes of packets to a VIP that no service takes. */
+enum lb_unclaimed {
+	LB_UNCLAIMED_NOT_GIVEN, /* as the level above says; at the top: whether the host has the address */
+	LB_UNCLAIMED_PASS,
+	LB_UNCLAIMED_DROP,
+	LB_UNCLAIMED_REJECT,
+};
+
+enum lb_no_backend { LB_NO_BACKEND_DROP, LB_NO_BACKEND_REJECT };
+
 struct lb_config_interface {
 	char name[IF_NAMESIZE];
 	enum lb_xdp_mode xdp_mode;
@@ -71,6 +81,8 @@ struct lb_config_service {
 	__u32 drain_limit_s;
 	bool echo; /* answer ICMP echo to the address */
 	enum lb_fragments fragments;
+	enum lb_unclaimed unclaimed;
+	enum lb_no_backend no_backend;
 	__u16 gue_port; /* host byte order */
 	enum lb_announce_by announce;
 	__u32 min_active; /* backends, for the VIP to be announced */
@@ -113,6 +125,7 @@ struct lb_config {
 	size_t n_interfaces;
 	struct lb_prefix tunnel_source_v4; /* family 0 when not given: the route's own source is used */
 	struct lb_prefix tunnel_source_v6;
+	enum lb_unclaimed unclaimed; /* of services that do not say */
 	struct lb_config_limits limits;
 	struct {
 		__u32 table, draining_table; /* of routes */

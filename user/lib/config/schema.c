@@ -70,6 +70,21 @@ const struct lb_schema_choice lb_schema_fragments[] = {
 	{ NULL, 0, NULL }
 };
 
+static const struct lb_schema_choice unclaimed[] = {
+	{ "pass", LB_UNCLAIMED_PASS, "Leave them to the host. One that forwards packets sends them back to the router, which sends them here again." },
+	{ "drop", LB_UNCLAIMED_DROP, "Drop them, counted under their reason." },
+	{ "reject", LB_UNCLAIMED_REJECT, "Tell the sender: a reset for TCP, an ICMP error for the rest. Whom nothing may be told of is dropped." },
+	{ NULL, 0, NULL }
+};
+
+static const struct lb_schema_choice no_backend[] = {
+	{ "drop", LB_NO_BACKEND_DROP, "Drop them: clients try again for a while, and may find a backend." },
+	{ "reject", LB_NO_BACKEND_REJECT, "Tell the client: a reset for TCP, port unreachable for UDP." },
+	{ NULL, 0, NULL }
+};
+
+#define UNCLAIMED_WITHOUT "pass if the host itself has the address, or one of the prefix, at the moment; else drop"
+
 static const struct lb_schema_choice announce_by[] = {
 	{ "none", LB_ANNOUNCE_BY_NONE, "Not by lbd: how packets to the VIP get here is arranged otherwise." },
 	{ "route", LB_ANNOUNCE_BY_ROUTE, "As a route in announce.table, from which BIRD or FRR announces it." },
@@ -185,7 +200,14 @@ static const struct lb_schema_key service_keys[] = {
 	  .help = "Answer ICMP echo requests (ping) to the VIP while a backend is active; with a prefix, to every address of it "
 		  "that no service with a longer prefix, or the address itself, has." },
 	{ .name = "fragments", FIELD(fragments), CHOICE(lb_schema_fragments, LB_FRAGMENTS_PASS), .effect = LB_EFFECT_APPLY,
-	  .help = "What becomes of IP fragments to the VIP." },
+	  .help = "What becomes of IP fragments to the VIP whose first fragment was not seen; with pass it is as unclaimed says." },
+	{ .name = "unclaimed", FIELD(unclaimed), CHOICE(unclaimed, 0), .inherits = true, .effect = LB_EFFECT_APPLY,
+	  .without = UNCLAIMED_WITHOUT,
+	  .help = "What becomes of packets to the VIP that no service takes: to another port, of another protocol, pings that are not answered, later "
+		  "fragments of what was not seen. Neighbour discovery is always left to the host. Where services of one VIP differ, pass counts "
+		  "before reject, and reject before drop; of prefixes the longest decides." },
+	{ .name = "no_backend", FIELD(no_backend), CHOICE(no_backend, LB_NO_BACKEND_DROP), .effect = LB_EFFECT_APPLY,
+	  .help = "What becomes of packets to the service while nobody is there to take them." },
 	{ .name = "gue_port", FIELD(gue_port), INTEGER(1, 65535, 6080), .effect = LB_EFFECT_APPLY,
 	  .help = "UDP port of the backends that takes GUE packets. Used with forward gue only." },
 	{ .name = "announce", FIELD(announce), CHOICE(announce_by, LB_ANNOUNCE_BY_NONE), .effect = LB_EFFECT_APPLY,
@@ -313,6 +335,9 @@ const struct lb_schema_key lb_schema[] = {
 	  .help = "Interfaces that packets to the services come in on, or leave to backends by." },
 	{ .name = "tunnel_source", OBJECT(tunnel_source_keys), .effect = LB_EFFECT_APPLY,
 	  .help = "Outer source addresses of tunnels (forward ipip and gue)." },
+	{ .name = "unclaimed", FIELD(unclaimed), CHOICE(unclaimed, 0), .inherits = true, .effect = LB_EFFECT_APPLY,
+	  .without = UNCLAIMED_WITHOUT,
+	  .help = "What becomes of packets to a VIP that no service takes, for services that do not say it themselves." },
 	{ .name = "limits", OBJECT(limits_keys), .effect = LB_EFFECT_MAPS,
 	  .help = "Sizes of the kernel's tables. Without them lbd sizes the tables from the configuration and the machine's memory." },
 	{ .name = "announce", OBJECT(announce_keys), .effect = LB_EFFECT_APPLY,

@@ -210,6 +210,7 @@ static void write_bank(struct commit *commit)
 		commit->wildcard = plan->layout.wildcard;
 		memset(bank, 0, sizeof(*bank) << commit->log2);
 		tables->banks[commit->bank] = plan->layout.bank;
+		lb_vip_filter_build(plan->items, plan->layout.n_items, &tables->filters[commit->bank]);
 		for (size_t i = 0; i < plan->layout.n_items; i++)
 			lb_vip_entry(&plan->items[i], &plan->order[plan->items[i].owner]->vip,
 				     &bank[plan->items[i].bucket]);
@@ -219,6 +220,7 @@ static void write_bank(struct commit *commit)
 	commit->wildcard = engine->wildcard;
 	memcpy(bank, old, sizeof(*bank) << commit->log2);
 	tables->banks[commit->bank] = tables->banks[engine->bank];
+	tables->filters[commit->bank] = tables->filters[engine->bank];
 	for (size_t i = 0; i < plan->n_changes; i++)
 		plan->changes[i].current->replacement = plan->changes[i].next;
 	for (size_t i = 0; i < engine->n_items; i++) {

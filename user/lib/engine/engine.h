@@ -30,6 +30,8 @@ struct lb_engine_hooks {
 	int (*grace)(void *context);
 	/* Looks up the next hop to an address; unresolved ones are filled with resolved = false. */
 	void (*nexthop)(void *context, const struct lb_address *to, struct lb_nexthop *ret);
+	/* Whether the host has an address of a VIP, on whatever interface; NULL: it has none. */
+	bool (*host_has)(void *context, const struct lb_prefix *vip);
 	/* Called between the steps of a commit; tests kill the process here. May be NULL. step: a stable
 	 * name. */
 	void (*step)(void *context, const char *step);

@@ -319,6 +319,9 @@ static inline __u32 lb_slot_step_old_quick(const struct lb_slot_step *step, __u3
 int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 		    const struct lb_config_service *config, const struct lb_desired *desired, size_t number,
 		    struct lb_error *error);
+/* LB_VIP_UNCLAIMED bits of a service, as the configuration and the host's addresses have it now. */
+__u32 lb_plan_unclaimed(const struct lb_engine *engine, const struct lb_config *config,
+			const struct lb_config_service *service);
 int lb_plan_nexthops_changed(const struct lb_engine *engine, const struct lb_service *service,
 			     const struct lb_config *config);
 int lb_plan_layout(struct lb_plan *plan, struct lb_error *error);

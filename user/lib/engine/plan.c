@@ -235,7 +235,8 @@ static int plan_one(struct lb_plan *plan, const struct lb_desired *desired, bool
 	    same_overrides(plan, config->name)) {
 		r = desired->same_nexthops ? 0
 					   : lb_plan_nexthops_changed(plan->engine, current, plan->config);
-		if (r == 0) {
+		if (r == 0 && (current->vip.flags & LB_VIP_UNCLAIMED) ==
+				      lb_plan_unclaimed(plan->engine, plan->config, config)) {
 			plan->order[i] = current;
 			return 0;
 		}

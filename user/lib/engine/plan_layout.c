@@ -35,6 +35,22 @@ static bool answers_echo(const struct lb_service *service)
 	return false;
 }
 
+/* What a service says of packets to its VIP that no service takes: flags of a host record. */
+static __u32 host_flags(const struct lb_service *service)
+{
+	return (service->vip.flags & LB_VIP_UNCLAIMED) | (answers_echo(service) ? LB_VIP_ECHO : 0);
+}
+
+/* The same of two services of one VIP. */
+static __u32 merge_host_flags(__u32 a, __u32 b)
+{
+	__u32 flags = (a | b) & LB_VIP_ECHO;
+
+	if (!(a & LB_VIP_UNCLAIMED) || !(b & LB_VIP_UNCLAIMED))
+		return flags; /* one wants them passed */
+	return flags | ((a | b) & LB_VIP_UNCLAIMED_REJECT ? LB_VIP_UNCLAIMED_REJECT : LB_VIP_UNCLAIMED_DROP);
+}
+
 /* Whether a member has QUIC records: it is the one that its server id means. */
 static bool is_named_by_server_id(const struct lb_service *service, __u32 index)
 {
@@ -181,36 +197,35 @@ static int add_address(struct lb_plan *plan, size_t *capacity, const struct by_a
 	return 0;
 }
 
-static __u8 echo_protocol(const struct lb_prefix *vip)
+static __u8 host_protocol(const struct lb_prefix *vip)
 {
 	return vip->address.family == LB_FAMILY_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6;
 }
 
-static int add_echo_item(struct lb_plan *plan, size_t *capacity, const __u64 key[3], __u32 owner,
-			 bool answers)
+static int add_host_item(struct lb_plan *plan, size_t *capacity, const __u64 key[3], __u32 owner, __u32 flags)
 {
-	struct lb_vip_item *item = add_item(plan, capacity, key, owner, LB_VIP_ECHO_RECORD);
+	struct lb_vip_item *item = add_item(plan, capacity, key, owner, LB_VIP_HOST_RECORD);
 
 	if (!item)
 		return -ENOMEM;
-	item->flags |= answers ? LB_VIP_ECHO : 0;
+	item->flags |= flags;
 	return 0;
 }
 
-/* The record of one address. Without: nothing is answered, unless for a prefix above (add_echo_prefixes()).
- */
-static int add_echo(struct lb_plan *plan, size_t *capacity, const struct by_address *first, size_t n)
+/* The record of one address. Without: nothing is answered and all is passed, unless for a prefix above
+ * (add_host_prefixes()). */
+static int add_host(struct lb_plan *plan, size_t *capacity, const struct by_address *first, size_t n)
 {
 	const struct lb_prefix *vip = &first->service->key.vip;
+	__u32 flags = host_flags(first->service);
 	__u64 words[3];
 
-	for (size_t i = 0; i < n; i++) {
-		if (!answers_echo(first[i].service))
-			continue;
-		lb_vip_address_key(&vip->address, echo_protocol(vip), words);
-		return add_echo_item(plan, capacity, words, first[i].owner, true);
-	}
-	return 0;
+	for (size_t i = 1; i < n; i++)
+		flags = merge_host_flags(flags, host_flags(first[i].service));
+	if (!flags)
+		return 0;
+	lb_vip_address_key(&vip->address, host_protocol(vip), words);
+	return add_host_item(plan, capacity, words, first->owner, flags);
 }
 
 static int add_addresses(struct lb_plan *plan, size_t *capacity)
@@ -228,7 +243,7 @@ static int add_addresses(struct lb_plan *plan, size_t *capacity)
 	for (size_t i = 0; r == 0 && i < n; i += group) {
 		for (group = 1; i + group < n && same_address(&all[i], &all[i + group]); group++)
 			;
-		r = add_echo(plan, capacity, &all[i], group);
+		r = add_host(plan, capacity, &all[i], group);
 		for (size_t k = i; r == 0 && k < i + group; k += same) {
 			for (same = 1; k + same < i + group &&
 				       all[k + same].service->key.protocol == all[k].service->key.protocol;
@@ -241,79 +256,84 @@ static int add_addresses(struct lb_plan *plan, size_t *capacity)
 	return r;
 }
 
-/* A service as one that echo is answered for, or not. */
-struct echo_wish {
+/* What a service wants of packets to its VIP that no service takes. */
+struct host_wish {
 	const struct lb_prefix *vip;
 	__u32 owner;
-	bool answers;
+	__u32 flags; /* of a host record */
 };
 
-/* Those of one prefix one after the other, first of them one that answers. */
+/* Those of one prefix one after the other. */
 static int compare_wishes(const void *a, const void *b)
 {
-	const struct echo_wish *x = a, *y = b;
+	const struct host_wish *x = a, *y = b;
 	int r = memcmp(&x->vip->address, &y->vip->address, sizeof(x->vip->address));
 
 	if (r == 0)
 		r = x->vip->length - y->vip->length;
-	if (r == 0)
-		r = y->answers - x->answers;
 	return r ? r : (int)x->owner - (int)y->owner;
 }
 
-/* Whether echo to some address of a shorter prefix is answered, so that this one must speak for itself. */
-static bool is_under_answering(const struct echo_wish *answering, size_t n, const struct lb_prefix *vip)
+static bool same_vip(const struct host_wish *a, const struct host_wish *b)
+{
+	return a->vip->length == b->vip->length && lb_address_equal(&a->vip->address, &b->vip->address);
+}
+
+/* Whether a shorter prefix says something, so that this one must speak for itself. */
+static bool is_under_wish(const struct host_wish *prefixes, size_t n, const struct lb_prefix *vip)
 {
 	for (size_t i = 0; i < n; i++)
-		if (answering[i].vip->length < vip->length &&
-		    lb_prefix_contains(answering[i].vip, &vip->address))
+		if (prefixes[i].vip->length < vip->length &&
+		    lb_prefix_contains(prefixes[i].vip, &vip->address))
 			return true;
 	return false;
 }
 
-/* Records of the prefixes that echo is answered for, and of what lies under them and is not. */
-static int add_wishes(struct lb_plan *plan, size_t *capacity, const struct echo_wish *wishes, size_t n,
-		      const struct echo_wish *answering, size_t n_answering)
+/* Records of the prefixes that say something, and of what lies under them and says nothing. */
+static int add_wishes(struct lb_plan *plan, size_t *capacity, const struct host_wish *wishes, size_t n,
+		      const struct host_wish *prefixes, size_t n_prefixes)
 {
-	for (size_t i = 0; i < n; i++) {
+	size_t same;
+
+	for (size_t i = 0; i < n; i += same) {
 		const struct lb_prefix *vip = wishes[i].vip;
 		bool one = is_one_address(&plan->order[wishes[i].owner]->key);
+		__u32 flags = wishes[i].flags;
 		__u64 key[3];
 		int r;
 
-		if (i && vip->length == wishes[i - 1].vip->length &&
-		    lb_address_equal(&vip->address, &wishes[i - 1].vip->address))
+		for (same = 1; i + same < n && same_vip(&wishes[i], &wishes[i + same]); same++)
+			flags = merge_host_flags(flags, wishes[i + same].flags);
+		/* Addresses that say something have records of their own. */
+		if (flags ? one : !is_under_wish(prefixes, n_prefixes, vip))
 			continue;
-		/* Addresses that are answered for have records of their own. */
-		if (wishes[i].answers ? one : !is_under_answering(answering, n_answering, vip))
-			continue;
-		lb_vip_prefix_key(vip, echo_protocol(vip), key);
-		r = add_echo_item(plan, capacity, key, wishes[i].owner, wishes[i].answers);
+		lb_vip_prefix_key(vip, host_protocol(vip), key);
+		r = add_host_item(plan, capacity, key, wishes[i].owner, flags);
 		if (r < 0)
 			return r;
 	}
 	return 0;
 }
 
-static int add_echo_prefixes(struct lb_plan *plan, size_t *capacity)
+static int add_host_prefixes(struct lb_plan *plan, size_t *capacity)
 {
-	size_t n = plan->config->n_services, n_answering = 0;
-	struct echo_wish *wishes = calloc(2 * n + 1, sizeof(*wishes)), *answering;
+	size_t n = plan->config->n_services, n_prefixes = 0;
+	struct host_wish *wishes = calloc(2 * n + 1, sizeof(*wishes)), *prefixes;
 	int r = 0;
 
 	if (!wishes)
 		return -ENOMEM;
-	answering = wishes + n;
+	prefixes = wishes + n;
 	for (size_t i = 0; i < n; i++) {
 		const struct lb_service *service = plan->order[i];
 
-		wishes[i] = (struct echo_wish){ &service->key.vip, (__u32)i, answers_echo(service) };
-		if (wishes[i].answers && !is_one_address(&service->key))
-			answering[n_answering++] = wishes[i];
+		wishes[i] = (struct host_wish){ &service->key.vip, (__u32)i, host_flags(service) };
+		if (wishes[i].flags && !is_one_address(&service->key))
+			prefixes[n_prefixes++] = wishes[i];
 	}
-	if (n_answering) {
+	if (n_prefixes) {
 		qsort(wishes, n, sizeof(*wishes), compare_wishes);
-		r = add_wishes(plan, capacity, wishes, n, answering, n_answering);
+		r = add_wishes(plan, capacity, wishes, n, prefixes, n_prefixes);
 	}
 	free(wishes);
 	return r;
@@ -366,8 +386,12 @@ static bool is_visible(const struct lb_plan *plan)
 {
 	const struct lb_engine *engine = plan->engine;
 	const struct lb_vip *bank = &engine->tables->vips[(size_t)engine->bank * LB_VIP_BUCKETS];
+	struct lb_filter filter;
 	size_t entries = 0;
 
+	lb_vip_filter_build(plan->items, plan->layout.n_items, &filter);
+	if (memcmp(&filter, &engine->tables->filters[engine->bank], sizeof(filter)) != 0)
+		return false;
 	for (size_t i = 0; i < plan->layout.n_items; i++) {
 		__u32 bucket = lb_vip_lookup(plan->hash_seed, bank, engine->log2, plan->items[i].key);
 		struct lb_vip entry;
@@ -414,7 +438,7 @@ int lb_plan_layout(struct lb_plan *plan, struct lb_error *error)
 	if (r == 0)
 		r = add_addresses(plan, &capacity);
 	if (r == 0)
-		r = add_echo_prefixes(plan, &capacity);
+		r = add_host_prefixes(plan, &capacity);
 	n = plan->layout.n_items;
 	if (r == 0)
 		r = lb_vip_layout_build(plan->hash_seed, plan->items, n, max, &plan->layout, clash);

@@ -373,6 +373,21 @@ static int build_records(struct lb_build *build)
 	return 0;
 }
 
+__u32 lb_plan_unclaimed(const struct lb_engine *engine, const struct lb_config *config,
+			const struct lb_config_service *service)
+{
+	enum lb_unclaimed unclaimed = service->unclaimed ? service->unclaimed : config->unclaimed;
+	const struct lb_engine_hooks *hooks = engine->hooks;
+
+	if (unclaimed == LB_UNCLAIMED_NOT_GIVEN)
+		unclaimed = hooks->host_has && hooks->host_has(hooks->context, &service->vip)
+				    ? LB_UNCLAIMED_PASS
+				    : LB_UNCLAIMED_DROP;
+	return unclaimed == LB_UNCLAIMED_DROP     ? LB_VIP_UNCLAIMED_DROP
+	       : unclaimed == LB_UNCLAIMED_REJECT ? LB_VIP_UNCLAIMED_REJECT
+						  : 0;
+}
+
 static void build_vip(struct lb_build *build)
 {
 	static const __u32 affinity_flags[] = {
@@ -388,6 +403,8 @@ static void build_vip(struct lb_build *build)
 	vip->flags = LB_VIP_USED | affinity_flags[service->affinity];
 	vip->flags |= service->echo ? LB_VIP_ECHO : 0;
 	vip->flags |= service->fragments == LB_FRAGMENTS_DROP ? LB_VIP_FRAG_DROP : 0;
+	vip->flags |= service->no_backend == LB_NO_BACKEND_REJECT ? LB_VIP_REJECT : 0;
+	vip->flags |= lb_plan_unclaimed(build->plan->engine, config, service);
 	if (service->forward != LB_FORWARD_L2) {
 		vip->source_mask_v4 = lb_header_source_mask(&config->tunnel_source_v4);
 		vip->source_mask_v6 = lb_header_source_mask(&config->tunnel_source_v6);

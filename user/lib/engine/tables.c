@@ -44,6 +44,7 @@ static void table_free(void *table, __u64 count, size_t size)
 	X(control, 1)                                                                                        \
 	X(vips, (__u64)LB_BANKS *(s)->vip_buckets)                                                           \
 	X(banks, LB_BANKS)                                                                                   \
+	X(filters, LB_BANKS)                                                                                 \
 	X(rings, (s)->ring_lines)                                                                            \
 	X(stamps, (s)->ring_lines)                                                                           \
 	X(backends, (s)->backends)                                                                           \

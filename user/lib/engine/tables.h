@@ -23,8 +23,9 @@ struct lb_table_sizes {
 struct lb_tables {
 	struct lb_table_sizes sizes;
 	struct lb_control *control;
-	struct lb_vip *vips;   /* LB_BANKS * vip_buckets */
-	struct lb_bank *banks; /* LB_BANKS */
+	struct lb_vip *vips;       /* LB_BANKS * vip_buckets */
+	struct lb_bank *banks;     /* LB_BANKS */
+	struct lb_filter *filters; /* LB_BANKS */
 	struct lb_ring_line *rings;
 	struct lb_stamp_line *stamps;
 	struct lb_backend *backends;

@@ -118,6 +118,17 @@ void lb_vip_entry(const struct lb_vip_item *item, const struct lb_vip *service, 
 	*ret_entry = entry;
 }
 
+void lb_vip_filter_build(const struct lb_vip_item *items, size_t n, struct lb_filter *ret_filter)
+{
+	memset(ret_filter, 0, sizeof(*ret_filter));
+	for (size_t i = 0; i < n; i++) {
+		__u32 bit = lb_vip_filter_bit(items[i].key[0], items[i].key[1]);
+
+		if (items[i].kind == LB_VIP_HOST_RECORD)
+			ret_filter->bits[bit / 8] |= (__u8)(1 << bit % 8);
+	}
+}
+
 bool lb_vip_is_service(const struct lb_vip *vip)
 {
 	struct lb_vip_tail tail;

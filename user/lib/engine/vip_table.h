@@ -30,7 +30,7 @@ bool lb_service_key_equal(const struct lb_service_key *a, const struct lb_servic
 size_t lb_vip_expand(const struct lb_service_key *key, __u64 ret_keys[LB_VIP_KEYS_MAX][3]);
 
 /* What an entry of a bank is (types.h): a service's key, or a record that no packet's own key equals. */
-enum lb_vip_kind { LB_VIP_SERVICE, LB_VIP_ADDRESS, LB_VIP_ECHO_RECORD, LB_VIP_QUIC_RECORD };
+enum lb_vip_kind { LB_VIP_SERVICE, LB_VIP_ADDRESS, LB_VIP_HOST_RECORD, LB_VIP_QUIC_RECORD };
 
 /* One entry of a bank before it has a place. */
 struct lb_vip_item {
@@ -43,14 +43,17 @@ struct lb_vip_item {
 };
 
 /* An address and a protocol as the key of the record that speaks for it; IPPROTO_ICMP or IPPROTO_ICMPV6:
- * echo. */
+ * its host record. */
 void lb_vip_address_key(const struct lb_address *address, __u8 protocol, __u64 ret_key[3]);
 
-/* The same of a prefix, for echo (types.h). */
+/* The same of a prefix, for its host record (types.h). */
 void lb_vip_prefix_key(const struct lb_prefix *prefix, __u8 protocol, __u64 ret_key[3]);
 
 /* What the bank holds for an item. service: what the VIP entries of its service hold. */
 void lb_vip_entry(const struct lb_vip_item *item, const struct lb_vip *service, struct lb_vip *ret_entry);
+
+/* Fills in the filter of a bank: the addresses of its host records (types.h). */
+void lb_vip_filter_build(const struct lb_vip_item *items, size_t n, struct lb_filter *ret_filter);
 
 /* Whether a bucket in use is a service's key. */
 bool lb_vip_is_service(const struct lb_vip *vip);
