@@ -290,6 +290,8 @@ test_refusals()
 {
 	local before empty
 	before=$(snapshot)
+	refuse "not enough power" "lacks CAP_SYS_ADMIN" \
+		in_ns b1 setpriv --bounding-set -sys_admin --inh-caps -sys_admin "$LAB_BUILD/lb-backend" down --state-dir "$LAB_DIR/b1"
 	refuse "no such device" "there is no device nope0" backend up "${VIPS[@]}" --dev nope0
 	refuse "not an address" "not an IPv4 or IPv6 address" backend up --vip 203.0.113.300 --dev eth0
 	refuse "no VIP" "up needs --vip" backend up --dev eth0
@@ -397,6 +399,32 @@ test_watch_addresses()
 	check "late address: down" backend down
 }
 
+# A node of Kubernetes: the VIPs are known to somebody else (here on a device of its own, as kube-proxy in IPVS mode has them), and
+# nothing but the decapsulation is ours. Prefixes stand for all their addresses.
+test_decap_only()
+{
+	local before between after
+	encap_with ipip_v4
+	in_ns b1 ip link add kube-ipvs0 type bridge
+	in_ns b1 ip address add "$LAB_VIP4/32" dev kube-ipvs0
+	in_ns b1 ip address add "$LAB_VIP6/128" dev kube-ipvs0 nodad
+	in_ns b1 ip link set kube-ipvs0 up
+	in_ns b1 sysctl -qw net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.eth0.rp_filter=0
+	before=$(snapshot)
+	refuse "decap only: not decapsulated, not reached" "" through
+	refuse "decap only: without it such an address is refused" "is an address of kube-ipvs0" backend up --vip "$LAB_VIP4" --dev eth0
+	check "decap only: up" backend up --decap-only --vip "${LAB_VIP4%.*}.0/24" "$LAB_VIP6/128" --dev eth0
+	check "decap only: the VIP is reached" through
+	check "decap only: status finds all as it should be" backend status
+	between=$(in_ns b1 ip -o address show dev lo)
+	is "decap only: nothing is added to lo" "$(grep -c "${LAB_VIP4%.*}" <<<"$between")" 0
+	refuse "decap only: too many addresses" "more than 4096" backend up --decap-only --vip 10.0.0.0/8 --dev eth0
+	check "decap only: down" backend down
+	after=$(snapshot)
+	is "decap only: the host is as it was" "$after" "$before"
+	in_ns b1 ip link del kube-ipvs0
+}
+
 [[ -e $ENCAP ]] || make -s -C "$TEST_ROOT" build/bpf/encap.bpf.o build/lb-backend >/dev/null
 lab_start --backends 2 --decap off
 head -c 4000000 /dev/urandom >"$TEST_TMP/random"
@@ -404,7 +432,7 @@ backend down >/dev/null 2>&1 # makes the lock, which stays
 check "the balancer of this test comes up" balancer_start
 
 # The stories named by the arguments, or all.
-(($#)) || set -- tcp formats replace_under_load undo others xdp_taken crash refusals two_devices watch watch_addresses
+(($#)) || set -- tcp formats replace_under_load undo others xdp_taken crash refusals two_devices watch watch_addresses decap_only
 for story; do
 	"test_$story"
 done

@@ -20,6 +20,7 @@ struct options {
 	enum lb_xdp_mode mode;
 	unsigned int formats; /* LB_DECAP_FORMAT_*; 0: no decapsulation */
 	__u16 gue_port;       /* host byte order */
+	bool decap_only;      /* the host's service proxy knows the VIPs: nothing on lo, no sysctl */
 	bool json;
 	bool watching; /* tell only what had to be done */
 };

@@ -6,11 +6,13 @@
 #include <errno.h>
 #include <getopt.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
+#include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
 #include "lb-backend.h"
@@ -38,7 +40,9 @@ static void usage(FILE *out)
 		fprintf(out, "  %-6s %-38s %s\n", verbs[i].name, verbs[i].arguments, verbs[i].help);
 	fprintf(out,
 		"\noptions:\n"
-		"  --vip ADDR...       addresses of services, IPv4 or IPv6\n"
+		"  --vip ADDR...       addresses of services, IPv4 or IPv6, or prefixes of them\n"
+		"  --decap-only        the host knows the VIPs already (Kubernetes: its service proxy): "
+		"nothing on lo\n"
 		"  --dev DEV           device that the balancer's packets come in on\n"
 		"  --decap FORMAT      ipip, gue, ipip,gue or none, as the service's \"forward\" says "
 		"(ipip)\n"
@@ -119,6 +123,11 @@ int work_begin(struct work *work, const struct options *options, bool create)
 	*work = (struct work){ .options = options, .state.lock_fd = -1 };
 	if (geteuid() != 0)
 		return lb_error_set(&work->error, EPERM, "must be root");
+	/* Our program is found again by the number that its device shows. */
+	if (bpf_prog_get_fd_by_id(UINT32_MAX) < 0 && errno == EPERM)
+		return lb_error_set(
+			&work->error, EPERM,
+			"lacks CAP_SYS_ADMIN, without which the kernel finds no program by its number");
 	ret = network_open(&work->network, &work->error);
 	return ret < 0 ? ret : state_open(options->state_dir, create, &work->state, &work->error);
 }
@@ -129,14 +138,29 @@ void work_end(struct work *work)
 	network_close(&work->network);
 }
 
+/* The address after it. */
+static void address_next(struct lb_address *address)
+{
+	for (int i = (address->family == LB_FAMILY_V4 ? 4 : 16) - 1; i >= 0 && ++address->bytes[i] == 0;)
+		i--;
+}
+
 static int vip_add(struct options *options, const char *text)
 {
+	struct lb_prefix prefix;
 	struct lb_address address;
+	unsigned int free_bits;
 
-	if (lb_address_parse(text, &address) < 0)
-		return wrong("--vip %s: not an IPv4 or IPv6 address", text);
-	if (address_list_add(&options->vips, &address) < 0)
-		return wrong("out of memory");
+	if (lb_prefix_parse(text, &prefix) < 0)
+		return wrong("--vip %s: not an IPv4 or IPv6 address or prefix", text);
+	free_bits = (prefix.address.family == LB_FAMILY_V4 ? 32 : 128) - prefix.length;
+	if (free_bits > 12 || options->vips.n + (1u << free_bits) > LB_DECAP_ADDRESSES_MAX)
+		return wrong("--vip %s: more than %u addresses in all", text, LB_DECAP_ADDRESSES_MAX);
+	address = prefix.address;
+	for (unsigned int i = 0; i < 1u << free_bits; i++, address_next(&address)) {
+		if (address_list_add(&options->vips, &address) < 0)
+			return wrong("out of memory");
+	}
 	return 0;
 }
 
@@ -162,10 +186,21 @@ static int mode_parse(const char *text, enum lb_xdp_mode *ret_mode)
 	return 0;
 }
 
-enum { OPT_VIP = 256, OPT_DEV, OPT_DECAP, OPT_GUE_PORT, OPT_HOOK, OPT_XDP_MODE, OPT_STATE_DIR, OPT_VERSION };
+enum {
+	OPT_VIP = 256,
+	OPT_DECAP_ONLY,
+	OPT_DEV,
+	OPT_DECAP,
+	OPT_GUE_PORT,
+	OPT_HOOK,
+	OPT_XDP_MODE,
+	OPT_STATE_DIR,
+	OPT_VERSION
+};
 
 static const struct option long_options[] = {
 	{ "vip", required_argument, NULL, OPT_VIP },
+	{ "decap-only", no_argument, NULL, OPT_DECAP_ONLY },
 	{ "dev", required_argument, NULL, OPT_DEV },
 	{ "decap", required_argument, NULL, OPT_DECAP },
 	{ "gue-port", required_argument, NULL, OPT_GUE_PORT },
@@ -183,6 +218,9 @@ static int option_take(struct options *options, int option, const char *value)
 	switch (option) {
 	case OPT_VIP:
 		return vip_add(options, value);
+	case OPT_DECAP_ONLY:
+		options->decap_only = true;
+		return 0;
 	case OPT_DEV:
 		if (!*value || strlen(value) >= IF_NAMESIZE || strchr(value, '/') || *value == '.')
 			return wrong("--dev %s: not a device name", value);

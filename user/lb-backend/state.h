@@ -36,6 +36,7 @@ struct device_state {
 	__u16 gue_port;       /* host byte order */
 	__u32 program_id;     /* 0: none, or about to be attached */
 	bool clsact_added;    /* the clsact qdisc is ours */
+	bool decap_only;      /* VIPs are not on lo, and need not be */
 	struct address_list vips;
 };
 

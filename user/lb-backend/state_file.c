@@ -64,6 +64,7 @@ static cJSON *device_to_json(const struct device_state *device)
 	cJSON_AddNumberToObject(json, "gue_port", device->gue_port);
 	cJSON_AddNumberToObject(json, "program_id", device->program_id);
 	cJSON_AddBoolToObject(json, "clsact_added", device->clsact_added);
+	cJSON_AddBoolToObject(json, "decap_only", device->decap_only);
 	cJSON_AddItemToObject(json, "vips", addresses_to_json(&device->vips));
 	return json;
 }
@@ -107,6 +108,7 @@ static int device_from_json(const cJSON *json, struct state *state)
 	device->gue_port = gue_port;
 	device->program_id = program_id;
 	device->clsact_added = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "clsact_added"));
+	device->decap_only = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "decap_only"));
 	if (hook_parse(hook, &device->hook) < 0)
 		return -EINVAL;
 	return addresses_from_json(cJSON_GetObjectItemCaseSensitive(json, "vips"), &device->vips);

@@ -60,6 +60,8 @@ static void vip_view(struct work *work, const struct device_view *device, const 
 
 static bool sysctls_wanted(const struct device_state *device)
 {
+	if (device->decap_only)
+		return false;
 	for (size_t i = 0; i < device->vips.n; i++) {
 		if (device->vips.items[i].family == LB_FAMILY_V4)
 			return true;
@@ -95,7 +97,7 @@ static bool vips_json(struct work *work, const struct device_view *view, cJSON *
 			add_u64(json, "bytes", is.counts.bytes);
 		}
 		cJSON_AddItemToArray(array, json);
-		right = right && is.present;
+		right = right && (is.present || view->device->decap_only);
 	}
 	return right;
 }
@@ -166,12 +168,14 @@ static bool vips_print(struct work *work, const struct device_view *view)
 
 		vip_view(work, view, &view->device->vips.items[i], &is);
 		printf("  vip     %-39s %s%s", lb_address_text(&view->device->vips.items[i], text),
-		       is.present ? "on lo" : "MISSING on lo",
+		       is.present                 ? "on lo"
+		       : view->device->decap_only ? "known to others"
+						  : "MISSING on lo",
 		       is.present && !is.ours ? " (not added by lb-backend)" : "");
 		if (is.counted)
 			printf(", %llu packets, %llu bytes", is.counts.packets, is.counts.bytes);
 		printf("\n");
-		right = right && is.present;
+		right = right && (is.present || view->device->decap_only);
 	}
 	return right;
 }

@@ -65,7 +65,7 @@ static int check_vip(struct work *work, const struct lb_address *vip)
 		return lb_error_set(&work->error, EINVAL,
 				    "%s cannot be a VIP: it is not a unicast address that others can reach",
 				    text);
-	if (owner == 0 || owner == work->network.lo)
+	if (owner == 0 || owner == work->network.lo || work->options->decap_only)
 		return 0;
 	if_indextoname(owner, name);
 	return lb_error_set(
@@ -136,7 +136,7 @@ static int each_sysctl(struct work *work,
 	const char *devices[] = { "all", work->options->device };
 	int ret = 0;
 
-	if (!any_v4(&work->options->vips))
+	if (!any_v4(&work->options->vips) || work->options->decap_only)
 		return 0;
 	for (size_t i = 0; i < 2 && ret == 0; i++) {
 		for (size_t j = 0; j < WANTED_SYSCTLS && ret == 0; j++)
@@ -153,7 +153,8 @@ static int note_vips(struct work *work, struct device_state *device)
 	for (size_t i = 0; i < vips->n; i++) {
 		int ret = address_list_add(&device->vips, &vips->items[i]);
 
-		if (ret == 0 && network_owner(&work->network, &vips->items[i]) == 0)
+		if (ret == 0 && !work->options->decap_only &&
+		    network_owner(&work->network, &vips->items[i]) == 0)
 			ret = address_list_add(&work->state.added, &vips->items[i]);
 		if (ret < 0)
 			return lb_error_set(&work->error, ENOMEM, "out of memory");
@@ -182,6 +183,19 @@ static int vips_up(struct work *work)
 		}
 	}
 	return 0;
+}
+
+/* An up before this one has put them on lo; this one leaves them to others. */
+static int vips_leave(struct work *work, const struct device_state *device)
+{
+	int first = 0;
+
+	for (size_t i = device->vips.n; i-- > 0;) {
+		int ret = vip_down(work, device, &device->vips.items[i]);
+
+		first = first ?: ret;
+	}
+	return first;
 }
 
 /* VIPs of an earlier up that this one does not name. */
@@ -216,7 +230,7 @@ static int device_up(struct work *work, struct device_state *device)
 	if (ret == 0)
 		ret = program_up(work, device);
 	if (ret == 0)
-		ret = vips_up(work);
+		ret = work->options->decap_only ? vips_leave(work, device) : vips_up(work);
 	if (ret == 0)
 		ret = vips_drop(work, device);
 	if (ret == 0)
@@ -243,6 +257,7 @@ static int up(struct work *work)
 	if (!device)
 		return lb_error_set(&work->error, ENOMEM, "out of memory");
 	device->index = index;
+	device->decap_only = work->options->decap_only;
 	ret = device_up(work, device);
 	if (ret < 0 && fresh) {
 		struct lb_error error = work->error;
