@@ -195,7 +195,7 @@ static void write_repairs(const struct lbd *lbd, struct json *out)
 
 static const char *not_ready(const struct lbd *lbd)
 {
-	if (!lb_engine_generation(lbd->engine))
+	if (!lbd->running.config)
 		return "no configuration is running\n";
 	for (size_t i = 0; i < lbd->n_attachments; i++)
 		if (lbd->attachments[i].by == ATTACHED_NOT)
