@@ -144,6 +144,7 @@ clean:
 
 # DESTDIR and PREFIX as usual. /etc/weir/weir.json is yours to write (configs/minimal.json is a start).
 include scripts/install.mk
+include scripts/image.mk
 
 .PHONY: deb
 deb:

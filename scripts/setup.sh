@@ -13,7 +13,7 @@ packages=(
 	clang-format-14 clang-tidy-14 cppcheck libclang-rt-14-dev libcmocka-dev valgrind shellcheck
 	# lab, demo, end-to-end tests
 	iproute2 procps util-linux openssl ethtool iputils-ping curl nginx-light iperf3 socat jq tcpdump tshark strace tmux
-	python3 python3-scapy man-db
+	python3 python3-scapy python3-yaml binutils man-db
 	# hosts: packages, systemd in containers, announced VIPs
 	dpkg-dev debhelper fakeroot systemd dbus systemd-container bird2
 )
