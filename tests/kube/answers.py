@@ -296,7 +296,10 @@ class Watch:
             if initial == "true" and self.bookmarks:
                 self.bookmark(number, True)
             return number
-        number = store.number_of(version)
+        try:
+            number = store.number_of(version)
+        except Failure as failure:  # a list says 400 to the same
+            raise Failure(500, "", f'resourceVersion: Invalid value: "{version}": {failure.message}') from failure
         self.connection.begin()
         with store.lock:
             oldest = self.shelf.oldest
@@ -314,11 +317,16 @@ class Watch:
             # A version ahead of the server's own says nothing of itself: silence, until the server has come so far.
             return self.shelf.since(number), self.store.number
 
+    def reached(self, current):
+        """The version that a bookmark may tell: without progress notifications of etcd, that of the last change of this resource."""
+        with self.store.lock:
+            return current if self.api.progress else self.shelf.events[-1].number if self.shelf.events else 0
+
     def run(self):
         if self.fault and self.fault["do"] == "silent":
             self.connection.begin()
             self.silence()
-        number = self.start()
+        began = number = self.start()
         if number is None:
             return
         due = time.monotonic() + self.api.bookmark_s
@@ -338,8 +346,9 @@ class Watch:
                 number = event.number
             now = time.monotonic()
             if self.bookmarks and (now >= due or (self.last_bookmark_due and now >= self.last_bookmark_due)) and current >= number:
-                if not events:
-                    number = current
+                # As the real one: where nothing has happened since the version that was asked for, nothing is said.
+                if not events and self.reached(current) > began:
+                    number = max(number, self.reached(current))
                     self.bookmark(number)
                 due, self.last_bookmark_due = now + self.api.bookmark_s, None if now >= (self.last_bookmark_due or now + 1) else self.last_bookmark_due
             elif now >= due:

@@ -8,7 +8,7 @@ As a program:   apiserver.py --directory D [--port N] [--plain-port N] [--opaque
 
 It listens with TLS (url) and without (plain_url). Under plain_url, POST /control/VERB drives it: faults (a list), fault (one more), load
 (a list of objects), compact, keep and restore ({"name", "keep_watches"}), down and up (the TLS side), disconnect, freeze (all open watches
-fall silent), skew ({"seconds"}), token ({"token", "user", "groups", "seconds"}), bookmarks ({"seconds"}); GET /control/requests and
+fall silent), skew ({"seconds"}), token ({"token", "user", "groups", "seconds"}), bookmarks ({"seconds"}), progress ({"on"}: whether bookmarks follow other resources' changes); GET /control/requests and
 /control/watches tell what was asked."""
 import argparse
 import collections
@@ -59,7 +59,7 @@ class ApiServer:
         self.token = "admin"
         self.tokens.add(self.token, "admin", ["system:masters"])
         self.host, self.port, self.plain_port = host, port, plain_port
-        self.bookmark_s = 60.0
+        self.bookmark_s, self.progress = 60.0, True
         self.requests = collections.deque(maxlen=200000)
         self.connections, self.watches = set(), set()
         self.lock = threading.Lock()
@@ -289,6 +289,7 @@ class ApiServer:
             "keep": lambda: store.keep(given["name"]), "restore": lambda: store.restore(given["name"], given.get("keep_watches", False)),
             "down": self.down, "up": self.up, "disconnect": self.disconnect, "freeze": self.freeze,
             "skew": lambda: setattr(store, "skew_s", given["seconds"]), "bookmarks": lambda: setattr(self, "bookmark_s", given["seconds"]),
+            "progress": lambda: setattr(self, "progress", given["on"]),
             "token": lambda: self.tokens.add(given["token"], given["user"], given.get("groups", []),
                                              store.now() + given["seconds"] if "seconds" in given else None),
             "requests": lambda: [list(entry) for entry in self.requests], "watches": self.open_watches, "forget": self.requests.clear,

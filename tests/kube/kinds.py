@@ -83,7 +83,7 @@ class Rules:
         good = SERVICE_NAME.match(name) and len(name) <= 63 if resource.plural == "services" else len(name) <= 253 and (
             resource.group == "rbac.authorization.k8s.io" or NAME.match(name))
         if not good:
-            raise invalid(resource.kind, resource.group, name, [("metadata.name", f'Invalid value: "{name}": must be a DNS label or subdomain')])
+            raise invalid(resource.kind, resource.group, name, [("metadata.name", f'Invalid value: "{name}": a lowercase RFC 1123 subdomain is wanted')])
 
     def prepare(self, resource, new, old):
         """Fills in and checks what is about to be stored."""

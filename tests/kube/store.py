@@ -5,6 +5,7 @@ import base64
 import bisect
 import json
 import random
+import re
 import string
 import threading
 import time
@@ -191,6 +192,8 @@ class Store:
         item = self._shape(resource, namespace, given)
         meta = item["metadata"]
         if not meta.get("name") and meta.get("generateName"):
+            # Judged before it is filled up, as if a letter stood for the dash at its end.
+            self.rules.check_name(resource, re.sub("-$", "a", meta["generateName"]))
             meta["name"] = meta["generateName"] + "".join(random.choices(string.ascii_lowercase + string.digits, k=5))
         if not meta.get("name"):
             raise invalid(resource.kind, resource.group, "", [("metadata.name", "Required value: name or generateName is required")])
