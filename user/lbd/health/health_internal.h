@@ -66,6 +66,7 @@ struct health_host {
 	struct health_member *members;
 	enum lb_host_verdict verdict;
 	bool dirty;
+	bool had_nexthop, nexthop_lost;
 	struct lb_suspect_address suspect;
 };
 
@@ -122,6 +123,9 @@ struct health {
 	struct health_service *first_dirty;
 	struct lb_suspect suspect;
 	struct lb_suspect_config suspect_config;
+	struct health_target *canary; /* NULL: none is configured */
+	struct lb_check canary_state;
+	struct health_host *host_turn; /* whose next hop is looked at next */
 
 	struct health_target **by_id;
 	size_t room_ids;
@@ -187,6 +191,14 @@ void judge_stale(struct health *health, bool stale);
 void judge_tick(struct health *health, __u64 now_ns);
 void judge_dirty(struct health *health); /* pools of what has changed, and a plan if need be */
 void judge_mark(struct health *health, struct health_service *service);
+
+/* --- health_canary.c -------------------------------------------------------------------------------------
+ */
+bool canary_check(const struct lb_config_checker *checker, struct lb_config_check *ret_check);
+void canary_set(struct health *health, struct health_target *target); /* NULL: there is none */
+bool canary_result(struct health *health, const struct lb_result *result);
+bool canary_fails(const struct health *health);
+void hosts_tick(struct health *health);
 
 /* --- health_saved.c --------------------------------------------------------------------------------------
  */

@@ -56,6 +56,9 @@ static void forget_all(struct health *health)
 static void tell_suspicion(struct health *health)
 {
 	bool frozen = health->suspect.state == LB_SUSPICION_FROZEN;
+	const char *cause = canary_fails(health)
+				    ? " cause=\"the canary does not answer: verdicts are frozen\""
+				    : " cause=\"most addresses fail at once: verdicts are frozen\"";
 
 	if (frozen) {
 		health->froze++;
@@ -65,8 +68,7 @@ static void tell_suspicion(struct health *health)
 	for (struct health_service *service = health->services; service; service = service->hh.next)
 		service->lively = true;
 	events_add(&health->lbd->events, frozen ? LOG_LEVEL_ERROR : LOG_LEVEL_INFO, "health", "checker=%s%s",
-		   lb_suspicion_name(health->suspect.state),
-		   frozen ? " cause=\"most addresses fail at once: verdicts are frozen\"" : "");
+		   lb_suspicion_name(health->suspect.state), frozen ? cause : "");
 }
 
 void judge_result(struct health *health, struct health_target *target,
@@ -84,6 +86,8 @@ void judge_result(struct health *health, struct health_target *target,
 		target->last_ns = result.end_ns;
 		target->duration_ns = result.end_ns - result.begin_ns;
 	}
+	if (target == health->canary && canary_result(health, &result))
+		tell_suspicion(health);
 	if (first && lb_suspect_result(&health->suspect, &health->suspect_config, &first->host->suspect,
 				       first->service->tenant + first->service->hh.hashv, &result, now))
 		tell_suspicion(health);
@@ -125,6 +129,7 @@ void judge_tick(struct health *health, __u64 now_ns)
 			tick_service(health, service, now_ns);
 	}
 	path_tick(health, now_ns);
+	hosts_tick(health);
 	judge_dirty(health);
 }
 
@@ -162,7 +167,7 @@ static void judge_host(struct health *health, struct health_host *host)
 	n = 0;
 	for (struct health_member *member = host->members; member; member = member->next_of_host)
 		witnesses[n++] = witness_of(member);
-	host->verdict = lb_host_judge(witnesses, n, false);
+	host->verdict = lb_host_judge(witnesses, n, host->nexthop_lost);
 	free(witnesses);
 	if (host->verdict == before)
 		return;

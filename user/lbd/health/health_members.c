@@ -144,6 +144,7 @@ static void inherit(struct health *health, struct health_member *member, const s
 	}
 	lb_circuit_init(&member->circuit, &member->settings, now, before && !old,
 			XXH3_64bits(member->name, strlen(member->name)) ^ now);
+	member->circuit.nexthop_lost = member->host->nexthop_lost;
 	if (!before)
 		saved_restore(health, member, now);
 }
@@ -276,7 +277,7 @@ static void drop_unused(struct health *health)
 	struct health_host *host, *next_host;
 
 	HASH_ITER (hh, health->targets, target, next) {
-		if (target->members || target->removing)
+		if (target->members || target->removing || target == health->canary)
 			continue;
 		target->removing = true;
 		link_queue(health, target);
@@ -302,6 +303,17 @@ static void take_back(struct health *health, const struct health_service *before
 		health->judge(health->lbd, LB_ORIGIN_BREAKER, before->name, name, NULL);
 		health->judge(health->lbd, LB_ORIGIN_HEALTH, before->name, name, NULL);
 	}
+}
+
+/* Where nobody is checked, it is of no use. */
+static void set_canary(struct health *health, const struct lb_config *config)
+{
+	struct health_target *target = NULL;
+	struct lb_config_check check;
+
+	if (health->services && canary_check(&config->checker, &check))
+		target = target_for(health, &check, lb_config_check_digest(&check));
+	canary_set(health, target);
 }
 
 void members_build(struct health *health, const struct lb_config *config)
@@ -336,7 +348,9 @@ void members_build(struct health *health, const struct lb_config *config)
 	for (before = old; before; before = before->hh.next)
 		take_back(health, before);
 	free_services(old);
+	set_canary(health, config);
 	drop_unused(health);
+	health->host_turn = health->hosts;
 	path_configure(health);
 	saved_free(health);
 	judge_dirty(health);

@@ -115,6 +115,22 @@ static void write_path(const struct health *health, struct json *json)
 	json_object_end(json);
 }
 
+static void write_canary(const struct health *health, struct json *json)
+{
+	char address[LB_ADDRESS_TEXT_MAX];
+
+	if (!health->canary) {
+		json_null(json, "canary");
+		return;
+	}
+	json_object(json, "canary");
+	json_string(json, "address", lb_address_text(&health->canary->check.address, address));
+	json_u64(json, "port", health->canary->check.port);
+	json_string(json, "verdict", lb_check_verdict_name(health->canary_state.verdict));
+	json_string(json, "last", health->canary->last_ns ? lb_outcome_name(health->canary->last) : NULL);
+	json_object_end(json);
+}
+
 static void write_checker(const struct health *health, __u64 now_ns, struct json *json)
 {
 	json_object(json, "checker");
@@ -126,6 +142,7 @@ static void write_checker(const struct health *health, __u64 now_ns, struct json
 	json_u64(json, "pending", health->checkd.pending);
 	json_u64(json, "late_ms", health->checkd.late_ms);
 	json_u64(json, "frozen_times", health->froze);
+	write_canary(health, json);
 	write_path(health, json);
 	json_object_end(json);
 }
