@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The demo: a lab of network namespaces (scripts/lab.sh), lbd with configs/demo.json, and real traffic with curl over
-# IPv4 and IPv6 through native XDP, while backends are drained and the agent is killed. Needs root and what
+# IPv4 and IPv6 through native XDP, while backends are drained, the agent is killed, and a backend dies. Needs root and what
 # `make all` builds; `make demo` does that. Done in less than 90 seconds; cleans up, also when interrupted.
 #
 #   KEEP=1 scripts/demo.sh     leaves the lab up and prints what to type next
@@ -92,7 +92,7 @@ lbd_serves()
 
 lbd_start()
 {
-	nsenter --net="/run/netns/$LAB_PREFIX-lb" -- setsid build/lbd -c configs/demo.json --bpffs "$lab/bpf/weir" \
+	nsenter --net="/run/netns/$LAB_PREFIX-lb" -- setsid build/lbd -c "$run/demo.json" --bpffs "$lab/bpf/weir" \
 		--state-dir "$run/state" --socket "$LBCTL_SOCKET" >>"$run/lbd.log" 2>&1 9>&- &
 	lbd=$!
 	disown "$lbd"
@@ -100,6 +100,30 @@ lbd_start()
 		cat "$run/lbd.log" >&2
 		die "lbd does not start"
 	}
+}
+
+# Asks the backends; lbd may come and go meanwhile.
+checkd_start()
+{
+	nsenter --net="/run/netns/$LAB_PREFIX-lb" -- setsid build/lb-checkd --socket "$run/checkd.sock" >>"$run/checkd.log" 2>&1 9>&- &
+	disown $!
+}
+
+# healthy N: so many backends, of both services together, have a closed breaker and have just answered.
+healthy()
+{
+	$lbctl -j health | jq -e "[.backends[] | select(.breaker.state == \"closed\" and .check.last == \"ok\")] | length == $1"
+}
+
+# What has happened to health since the given event, without its time.
+health_events()
+{
+	$lbctl -j events | jq -r ".events[] | select(.id > $1 and .kind == \"health\") | .message | select(startswith(\"service=\"))"
+}
+
+last_event()
+{
+	$lbctl -j events | jq '[.events[].id] | max'
 }
 
 gone()
@@ -293,7 +317,9 @@ act_topology()
 act_start()
 {
 	title "lbd starts"
+	jq --arg socket "$run/checkd.sock" '.checker.socket = $socket' configs/demo.json >"$run/demo.json"
 	lbd_start
+	checkd_start
 	typed $lbctl status
 	wait_for 10 resolved || die "the next hops are not resolved"
 	[[ $($lbctl -j status | jq -r '.interfaces[0].mode') == native ]] || die "XDP is not native here"
@@ -383,6 +409,37 @@ act_end()
 	say "every packet received was sent on, passed or dropped: the sum holds"
 }
 
+# Requests fail until it is found: these are not counted among those of planned changes.
+act_health()
+{
+	local event nginx
+	title "The nginx of b1 is killed, and nobody says so"
+	set_state b3 active >/dev/null
+	wait_for 20 healthy 6 || die "not all backends are healthy"
+	event=$(last_event)
+	: >"$run/v4"
+	: >"$run/v6"
+	traffic_start
+	nginx=$(<"$lab/b1/nginx.pid")
+	kill -KILL $(pgrep -P "$nginx") "$nginx"
+	wait_for 10 healthy 4 || die "checks do not find it"
+	wait_for 5 grep -q 'to=open' <(health_events "$event") || true
+	health_events "$event" | sed 's/^/    /'
+	mark
+	traffic_more 200
+	say "new connections since: $(since)"
+	typed $lbctl health web
+	say "nginx is started again:"
+	event=$(last_event)
+	lab_exec "$LAB_PREFIX-b1" nginx -c "$lab/b1/nginx.conf" -p "$lab/b1" -e "$lab/b1/error.log" 9>&-
+	wait_for 20 healthy 6 || die "checks do not find that it is back"
+	health_events "$event" | sed 's/^/    /'
+	mark
+	traffic_more 200
+	say "new connections since: $(since)"
+	traffic_stop
+}
+
 keep()
 {
 	kept=yes
@@ -392,8 +449,8 @@ keep()
 	export LBCTL_SOCKET=$LBCTL_SOCKET
 	build/lbctl                                              # status
 	build/lbctl backend list
-	build/lbctl backend set web b3 --reset                   # b3 comes back
 	build/lbctl backend set web b2 --weight 10
+	build/lbctl health
 	build/lbctl explain tcp 198.51.100.2:4000 $LAB_VIP4:80 --syn
 	build/lbctl stats --delta --interval 1
 	scripts/lab.sh exec $LAB_PREFIX-client curl http://$LAB_VIP4/
@@ -407,7 +464,7 @@ keep()
 # --- the play --------------------------------------------------------------------------------------------------
 
 [[ $EUID -eq 0 ]] || die "must be root (sudo make demo)"
-for program in build/lbd build/lbctl build/lb-backend; do
+for program in build/lbd build/lbctl build/lb-backend build/lb-checkd; do
 	[[ -x $program ]] || die "$program is missing: run make"
 done
 for program in curl jq nginx ethtool; do
@@ -437,6 +494,7 @@ act_kill
 act_drain
 act_end
 read -r asked failed answering < <(totals)
+act_health
 [[ -z ${KEEP:-} ]] || keep
 title "after $SECONDS s"
 echo "demo: $asked requests over $answering backends, $failed failed, $intact downloads intact of ${#downloads[@]}"

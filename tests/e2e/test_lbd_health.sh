@@ -141,6 +141,8 @@ check "that nothing was asked meanwhile has taken nobody out" answers GET /v1/he
 for b in b1 b2 b3; do kill_server $b; done
 check "when all fail it is said" wait_for 8 event_says 'service=web usable_weight=0 of=300'
 check "and all serve, as if they were healthy" wait_for 3 answers GET /v1/services/web '[.backends[].state] | all(. == "active")'
+check "which tiers serve, and why, is said with the service" answers GET /v1/services/web \
+	'.tiers | .below_floor and (.why | test("less than 20 %: all serve")) and .tiers[0].share_permille == 1000'
 for b in b1 b2 b3; do start_server $b; done
 check "they come back" wait_for 15 answers GET /v1/health '[.backends[].breaker.state] | all(. == "closed")'
 

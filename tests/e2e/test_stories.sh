@@ -2,12 +2,12 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # A slice of the stories (tests/stories), with fewer connections; `make stories` tells all of them whole.
-# timeout: 400
+# timeout: 500
 
 # shellcheck source=tests/e2e/lib.sh
 . "$(dirname "$0")/lib.sh"
 
-for story in drain crash flood hammer; do
+for story in drain crash flood hammer status vip_missing; do
 	QUICK=1 LAB_PREFIX=$LAB_PREFIX-$story bash "$TEST_ROOT/tests/stories/story_$story.sh" >"$TEST_TMP/$story" 2>&1
 	status=$?
 	last=$(tail -n 1 "$TEST_TMP/$story")

@@ -54,6 +54,7 @@ def backends_and_their_overrides(lbd):
     expect(r.out.startswith("BACKEND") and "web-2" in r.out, r)
     r = lbctl("service", "show", "web")
     expect("65536 slots, 1200 unsettled, for 12 s" in r.out and "web-1" in r.out, r)
+    expect("tiers       0, 1 (12.5 %): tier 0 has 40 of 100 of its weight, less than 50 %" in r.out, r)
     expect_failure(lbctl("backend", "list", "nope"), "there is no /v1/services/nope")
 
 
@@ -154,6 +155,7 @@ def health_shows_what_checks_say_and_what_follows(lbd):
     expect(re.search(r"web +web-1 +drain +0.0 % +open +1 min 1 s +tcp: refused, 0.4 s ago +refused, 4 checks in a row", r.out), r)
     expect(re.search(r"web +web-2 +active +100.0 % +- +- +not checked", r.out), r)
     expect("only 20 of 200 of its weight can serve" in r.out, r)
+    expect("the VIP is an address of this host" in r.out and "the canary 10.0.1.1 does not answer" in r.out, r)
     lbd.answers["GET /v1/health/web/web-1"] = canned.ANSWERS["GET /v1/health"]
     expect(lbctl("health", "web", "web-1").rc == 0, r)
     lbd.answers["GET /v1/health"] = dict(canned.ANSWERS["GET /v1/health"], checker={"connected": False}, backends=[])

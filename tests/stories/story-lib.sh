@@ -42,6 +42,7 @@ story_begin()
 	export LBCTL_SOCKET=$LBD_SOCKET
 	client_init
 	serve_start || not_ok "the servers start"
+	${story_before_agent:-}
 	traffic_config "${1:-.}" >"$LBD_CONFIG"
 	lbd_start || not_ok "lbd starts"
 	wait_for 10 lbd_resolved || not_ok "next hops are resolved"

@@ -137,11 +137,47 @@ static void test_reasons_are_said(void **state)
 	assert_true(summary.all_fail);
 }
 
+static void test_which_tiers_serve_is_said_in_a_sentence(void **state)
+{
+	static const struct {
+		const struct lb_pool_config *config;
+		const char *pool, *says;
+	} sentences[] = {
+		{ &all, "", "no backend has a weight" },
+		{ &all, "0a", "no backend has a weight" },
+		{ &all, "1a 1a 1b", "tier 0 has 2 of 2 of its weight, at least 50 %: it is enough" },
+		{ &all, "1a 1ax 1b", "tier 0 has 1 of 2 of its weight, at least 50 %: it is enough" },
+		{ &all, "1a 1ax 1ax 1b 1b",
+		  "tier 0 has 1 of 3 of its weight, less than 50 %: tier 1 gives what is missing" },
+		{ &all, "10ax 1b 10c",
+		  "tier 0 has 0 of 10 of its weight, less than 50 %: tier 1 and 2 give what is missing" },
+		{ &all, "2a 3ax",
+		  "tier 0 has 2 of 5 of its weight, less than 50 %: no other tier can give what is missing" },
+		{ &all, "1b 1c", "tier 1 has 1 of 1 of its weight, at least 50 %: it is enough" },
+		{ &all, "1ax 1aX",
+		  "0 of 2 of the pool's weight can serve, less than 20 %: all serve as if they were "
+		  "healthy" },
+		{ &none, "1a 9ax",
+		  "1 of 10 of the pool's weight can serve, less than 20 %: what is left serves" },
+	};
+
+	for (size_t i = 0; i < sizeof(sentences) / sizeof(sentences[0]); i++) {
+		struct lb_pool_member members[16];
+		size_t n = read_pool(sentences[i].pool, members);
+		struct lb_pool_summary summary;
+		char text[LB_POOL_TEXT_MAX];
+
+		lb_pool_resolve(sentences[i].config, members, n, &summary);
+		assert_string_equal(lb_pool_text(sentences[i].config, &summary, text), sentences[i].says);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sentences),
 		cmocka_unit_test(test_reasons_are_said),
+		cmocka_unit_test(test_which_tiers_serve_is_said_in_a_sentence),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -17,6 +17,8 @@ static void print_checker(const cJSON *root)
 		       json_u64(checker, "targets"));
 	if (strcmp(json_text(checker, "suspicion"), "frozen") == 0)
 		printf("the checker itself is suspected: verdicts are frozen\n");
+	if (strcmp(json_text(json_get(checker, "canary"), "verdict"), "down") == 0)
+		printf("the canary %s does not answer\n", json_text(json_get(checker, "canary"), "address"));
 }
 
 static void last_cell(struct table *table, const cJSON *check)
@@ -36,6 +38,7 @@ static void last_cell(struct table *table, const cJSON *check)
 static void row(struct table *table, const cJSON *backend)
 {
 	const cJSON *breaker = json_get(backend, "breaker");
+	const cJSON *trouble = json_get(json_get(backend, "check"), "path");
 	const char *reason = json_text(backend, "reason");
 
 	table_cell(table, "%s", json_text(backend, "service"));
@@ -52,6 +55,9 @@ static void row(struct table *table, const cJSON *backend)
 		table_cell(table, "-");
 	}
 	last_cell(table, json_get(backend, "check"));
+	/* That a check says nothing is worse than what it said. */
+	if (cJSON_IsString(trouble))
+		reason = trouble->valuestring;
 	table_cell(table, "%s", reason);
 }
 

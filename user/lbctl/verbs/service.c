@@ -71,6 +71,28 @@ int verb_service_list(struct lbctl *c)
 	return EXIT_DONE;
 }
 
+/* "0, 1 (50 %): tier 0 has 100 of 300 of its weight, ..."; nothing where nothing is checked. */
+static void print_tiers(const cJSON *tiers)
+{
+	const char *separator = "";
+	const cJSON *one;
+
+	if (!cJSON_IsObject(tiers))
+		return;
+	printf("%-10s  ", "tiers");
+	cJSON_ArrayForEach (one, json_get(tiers, "tiers")) {
+		double share = json_double(one, "share_permille");
+
+		if (!share)
+			continue;
+		printf("%s%llu", separator, json_u64(one, "tier"));
+		if (share < 1000)
+			printf(" (%.1f %%)", share / 10);
+		separator = ", ";
+	}
+	printf("%s%s\n", *separator ? ": " : "none: ", json_text(tiers, "why"));
+}
+
 static void print_service(const struct lbctl *c, const cJSON *service)
 {
 	_cleanup_(freep) char *address = service_address(service),
@@ -94,6 +116,7 @@ static void print_service(const struct lbctl *c, const cJSON *service)
 	       format_count(json_double(service, "packets")).text,
 	       format_bytes(json_double(service, "bytes")).text,
 	       format_count(json_double(service, "syns")).text);
+	print_tiers(json_get(service, "tiers"));
 	printf("%-10s  %llu active of %llu\n\n", "backends", json_u64(service, "backends_active"),
 	       json_u64(service, "backends_total"));
 	backends_print(c, json_get(service, "backends"), false);

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lbd/api/rendering.h"
+#include "lbd/health/health.h"
 #include "lbd/state/change.h"
 #include "base/cleanup.h"
 #include "lb/slot.h"
@@ -260,6 +261,7 @@ int api_service(struct api_call *call, struct lb_error *error)
 	if (r < 0)
 		return r;
 	write_service(call->lbd, &view, call->json);
+	health_write_service(call->lbd, view.name, call->json);
 	json_array(call->json, "backends");
 	for (size_t i = 0; i < view.n_backends; i++)
 		write_backend(call->lbd, &view, i, &configured_at, call->json);

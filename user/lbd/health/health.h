@@ -33,5 +33,8 @@ void health_heed(struct lbd *lbd);
 int health_write(struct lbd *lbd, const char *service, const char *backend, struct json *json,
 		 struct lb_error *error);
 
+/* The member "tiers" of a service: which serve, and why; null where nothing is checked. */
+void health_write_service(struct lbd *lbd, const char *name, struct json *json);
+
 /* Lines of /metrics. */
 void health_metrics(struct lbd *lbd, struct json *out);

@@ -174,6 +174,36 @@ static void write_pool(const struct health_service *service, struct json *json)
 	json_object_end(json);
 }
 
+void health_write_service(struct lbd *lbd, const char *name, struct json *json)
+{
+	const struct health *health = lbd->health;
+	const struct health_service *service = NULL;
+	char text[LB_POOL_TEXT_MAX];
+
+	if (health)
+		HASH_FIND(hh, health->services, name, strlen(name), service);
+	if (!service) {
+		json_null(json, "tiers");
+		return;
+	}
+	json_object(json, "tiers");
+	json_string(json, "why", lb_pool_text(&service->pool, &service->summary, text));
+	json_bool(json, "below_floor", service->summary.all_fail);
+	json_array(json, "tiers");
+	for (unsigned int tier = 0; tier < LB_TIERS_MAX; tier++) {
+		if (!service->summary.tier[tier].weight)
+			continue;
+		json_object(json, NULL);
+		json_u64(json, "tier", tier);
+		json_u64(json, "weight", service->summary.tier[tier].weight);
+		json_u64(json, "usable_weight", service->summary.tier[tier].usable);
+		json_u64(json, "share_permille", service->summary.tier[tier].share);
+		json_object_end(json);
+	}
+	json_array_end(json);
+	json_object_end(json);
+}
+
 int health_write(struct lbd *lbd, const char *service, const char *backend, struct json *json,
 		 struct lb_error *error)
 {

@@ -4,6 +4,7 @@
  */
 #include "health/pool.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #include "health/circuit.h"
@@ -107,6 +108,8 @@ static void choose_tiers(const struct lb_pool_config *config, struct lb_pool_mem
 
 		if (!configured[tier])
 			continue;
+		summary->tier[tier].weight = configured[tier];
+		summary->tier[tier].usable = left[tier] / LB_SHARE_FULL;
 		if (first)
 			/* The first tier always serves; half of it is no reason to use only half of it. */
 			needed = configured[tier] * LB_SHARE_FULL * config->spill_percent / 100;
@@ -118,6 +121,7 @@ static void choose_tiers(const struct lb_pool_config *config, struct lb_pool_mem
 			continue;
 		reached += left[tier] * share / LB_SHARE_FULL;
 		summary->tiers |= 1u << tier;
+		summary->tier[tier].share = share;
 		summary->last_tier = (__u8)tier;
 		summary->last_share = share;
 	}
@@ -140,4 +144,56 @@ void lb_pool_resolve(const struct lb_pool_config *config, struct lb_pool_member 
 		serve_all(members, n);
 	choose_tiers(config, members, n, &summary);
 	*ret_summary = summary;
+}
+
+/* --- in words --------------------------------------------------------------------------------------------
+ */
+
+/* The tiers behind the first that serve: "tier 1 and 2"; empty: none. */
+static void others_text(const struct lb_pool_summary *summary, unsigned int first, char *text, size_t size)
+{
+	size_t used = 0;
+
+	text[0] = '\0';
+	for (unsigned int tier = first + 1; tier < LB_TIERS_MAX; tier++) {
+		if (summary->tier[tier].share && used < size)
+			used += (size_t)snprintf(text + used, size - used, "%s%u", used ? " and " : "tier ",
+						 tier);
+	}
+}
+
+const char *lb_pool_text(const struct lb_pool_config *config, const struct lb_pool_summary *summary,
+			 char buffer[LB_POOL_TEXT_MAX])
+{
+	unsigned int first = 0;
+	bool enough, several;
+	char others[64];
+
+	while (first < LB_TIERS_MAX && !summary->tier[first].weight)
+		first++;
+	if (first == LB_TIERS_MAX) {
+		snprintf(buffer, LB_POOL_TEXT_MAX, "no backend has a weight");
+		return buffer;
+	}
+	if (summary->all_fail) {
+		snprintf(buffer, LB_POOL_TEXT_MAX,
+			 "%llu of %llu of the pool's weight can serve, less than %u %%: %s", summary->usable,
+			 summary->weight, config->floor_percent ? config->floor_percent : 1,
+			 config->when_all_fail == LB_WHEN_ALL_FAIL_ALL ? "all serve as if they were healthy"
+								       : "what is left serves");
+		return buffer;
+	}
+	others_text(summary, first, others, sizeof(others));
+	several = strchr(others, 'd'); /* of "and" */
+	enough = summary->tier[first].usable * 100 >= summary->tier[first].weight * config->spill_percent;
+	snprintf(buffer, LB_POOL_TEXT_MAX, "tier %u has %llu of %llu of its weight, %s %u %%: %s%s", first,
+		 summary->tier[first].usable, summary->tier[first].weight, enough ? "at least" : "less than",
+		 config->spill_percent,
+		 enough      ? "it is enough"
+		 : others[0] ? others
+			     : "no other tier can give what is missing",
+		 enough || !others[0] ? ""
+		 : several            ? " give what is missing"
+				      : " gives what is missing");
+	return buffer;
 }

@@ -54,7 +54,19 @@ struct lb_pool_summary {
 	__u8 last_tier;       /* the highest that serves */
 	__u32 last_share;     /* permille of it; less than all: it takes only what the others lack */
 	bool all_fail;        /* usable weight is below the floor */
+	struct {
+		__u64 weight, usable; /* as above, of this tier */
+		__u32 share;          /* permille that it serves with; 0: it does not */
+	} tier[LB_TIERS_MAX];
 };
+
+/*
+ * Which tiers serve, and why, in a sentence: "tier 0 has 100 of 300 of its weight, less than 50 %: tier 1
+ * gives what is missing". Returns the buffer.
+ */
+#define LB_POOL_TEXT_MAX 256
+const char *lb_pool_text(const struct lb_pool_config *config, const struct lb_pool_summary *summary,
+			 char buffer[LB_POOL_TEXT_MAX]);
 
 void lb_pool_resolve(const struct lb_pool_config *config, struct lb_pool_member *members, size_t n,
 		     struct lb_pool_summary *ret_summary);
