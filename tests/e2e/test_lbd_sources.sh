@@ -114,6 +114,25 @@ is "it may read" "$(as_status "$kube" GET /v1/services)" 200
 is "a source that is not listed is none" "$(api_status PUT '/v1/sources/nobody/services/s?revision=1' "$(service s 198.18.0.2)")" 404
 check "nothing of that runs" services_are "web web6 s1"
 
+# dies_within BODY PATH: a helper that ends before it has sent all of what it said it would.
+dies_within()
+{
+	setpriv --reuid "$kube" --regid "$kube" --clear-groups /usr/bin/python3 -I - "$LBD_SOCKET" "$2" "$1" <<-'PY'
+	import socket, sys
+	s = socket.socket(socket.AF_UNIX)
+	s.connect(sys.argv[1])
+	body = sys.argv[3].encode()
+	s.sendall(b"PUT %s HTTP/1.1\r\nHost: weir\r\nContent-Length: %d\r\n\r\n" % (sys.argv[2].encode(), len(body) + 1) + body)
+	s.shutdown(socket.SHUT_WR)
+	PY
+}
+
+before=$(api GET /v1/sources/kube | jq -c .service_list)
+check "a source dies in the middle of a PUT" dies_within "$(service s1 198.18.0.1 '.idle_timeout_s = 8')" "/v1/sources/kube/services/s1?revision=5"
+check "and in the middle of all that it has" dies_within "[$(service s1 198.18.0.1)]" "/v1/sources/kube?revision=6"
+check "the agent answers, and has nothing of it" answers GET /v1/services/s1 '.idle_timeout_s == 7'
+is "nor has the source" "$(api GET /v1/sources/kube | jq -c .service_list)" "$before"
+
 # --- taking weight away -------------------------------------------------------------------------------------------
 
 put "two backends" "s2?revision=1" "$(service s2 198.18.0.2 '.backends |= .[:2]')"

@@ -39,6 +39,7 @@ struct fixture {
 	struct lb_override overrides[8];
 	size_t n_overrides;
 	bool allow_ring_resize, same_nexthops;
+	bool routed; /* backends are behind a router */
 	__u64 now_s;
 	unsigned int graces, lookups, steps;
 	unsigned int nexthop_salt; /* changes every next hop */
@@ -62,7 +63,7 @@ static inline void fixture_nexthop(void *context, const struct lb_address *to, s
 	struct fixture *f = context;
 
 	f->lookups++;
-	*ret = (struct lb_nexthop){ .resolved = !f->unresolved, .port = 3, .mtu = 1500 };
+	*ret = (struct lb_nexthop){ .resolved = !f->unresolved, .routed = f->routed, .port = 3, .mtu = 1500 };
 	memcpy(ret->destination, "\x02\xdd\x00\x00\x00\x00", 6);
 	memcpy(ret->destination + 3, to->bytes + (to->family == LB_FAMILY_V4 ? 1 : 13), 3);
 	ret->destination[2] = (__u8)f->nexthop_salt;

@@ -13,6 +13,7 @@
 
 #include <cmocka.h>
 
+#include "config/config_diff.h"
 #include "intent/sources.h"
 
 #define HEAD                                                                                                 \
@@ -228,6 +229,92 @@ static void test_the_file_comes_first(void **state)
 	teardown(&f);
 }
 
+static int no_difference(void *context, const struct lb_difference *difference)
+{
+	(void)context;
+	fail_msg("%s differs", difference->path);
+	return 1;
+}
+
+/* What a change within a service leaves of the others is what was there, not a copy of it. */
+static void test_only_what_changed_is_made_anew(void **state)
+{
+	struct lb_config *running, *patched, *merged;
+	struct fixture f;
+
+	(void)state;
+	setup(&f);
+	put(&f, "kube", 1, false, false, service("a", "203.0.113.2", "80", 2, 0));
+	put(&f, "kube", 1, false, false, service("b", "203.0.113.3", "80", 2, 0));
+	put(&f, "other", 1, false, false, service("o", "203.0.113.4", "80", 2, 0));
+	assert_int_equal(lb_sources_merge(&f.sources, f.file, &running), 0);
+	lb_sources_planned(&f.sources);
+	assert_int_equal(put(&f, "kube", 2, false, false, service("b", "203.0.113.3", "80", 3, 1)), 1);
+	assert_int_equal(lb_sources_patch(&f.sources, running, &patched), 0);
+	assert_int_equal(lb_sources_merge(&f.sources, f.file, &merged), 0);
+	assert_int_equal(lb_config_diff(patched, merged, no_difference, NULL), 0);
+	lb_config_free(merged);
+	for (size_t i = 0; i < running->n_services; i++) {
+		if (strcmp(running->services[i].name, "b") == 0)
+			assert_ptr_not_equal(running->services[i].backends, patched->services[i].backends);
+		else
+			assert_ptr_equal(running->services[i].backends, patched->services[i].backends);
+	}
+	/* It failed, and is made anew with one more; then it runs. */
+	lb_config_unshare(patched, running);
+	put(&f, "other", 2, false, false, service("o", "203.0.113.4", "80", 1, 0));
+	assert_int_equal(lb_sources_patch(&f.sources, running, &patched), 0);
+	assert_int_equal(patched->services[2].n_backends, 3);
+	assert_int_equal(patched->services[3].n_backends, 1);
+	lb_config_unshare(running, patched);
+	lb_sources_planned(&f.sources);
+	lb_config_free(patched);
+	teardown(&f);
+}
+
+/* Whether what runs could be patched after something has happened. */
+static int patch(struct fixture *f, struct lb_config *running)
+{
+	struct lb_config *patched = NULL;
+	int r = lb_sources_patch(&f->sources, running, &patched);
+
+	if (r == 0)
+		lb_config_unshare(patched, running);
+	return r;
+}
+
+static void test_what_comes_and_goes_is_merged_anew(void **state)
+{
+	struct lb_config *running;
+	struct fixture f;
+
+	(void)state;
+	setup(&f);
+	put(&f, "kube", 1, false, false, service("a", "203.0.113.2", "80", 2, 0));
+	put(&f, "other", 1, false, false, service("o", "203.0.113.3", "80", 2, 0));
+	assert_int_equal(lb_sources_merge(&f.sources, f.file, &running), 0);
+	lb_sources_planned(&f.sources);
+	assert_int_equal(patch(&f, running), 0);
+	put(&f, "other", 2, false, false, service("o", "203.0.113.3", "81", 2, 0));
+	assert_int_equal(patch(&f, running), -EAGAIN);
+	lb_sources_planned(&f.sources);
+	assert_int_equal(patch(&f, running), 0);
+	put(&f, "other", 3, true, true, "");
+	assert_int_equal(patch(&f, running), -EAGAIN);
+	lb_sources_planned(&f.sources);
+	assert_int_equal(patch(&f, running), -EAGAIN); /* what runs has it still */
+	lb_config_free(running);
+	assert_int_equal(lb_sources_merge(&f.sources, f.file, &running), 0);
+	assert_int_equal(patch(&f, running), 0);
+	put(&f, "other", 4, false, false, service("o", "203.0.113.5", "80", 2, 0));
+	assert_int_equal(patch(&f, running), -EAGAIN);
+	lb_sources_planned(&f.sources);
+	lb_sources_delete(&f.sources, "other", "o");
+	assert_int_equal(patch(&f, running), -EAGAIN);
+	lb_config_free(running);
+	teardown(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -235,6 +322,8 @@ int main(void)
 		cmocka_unit_test(test_revisions),
 		cmocka_unit_test(test_losses),
 		cmocka_unit_test(test_the_file_comes_first),
+		cmocka_unit_test(test_only_what_changed_is_made_anew),
+		cmocka_unit_test(test_what_comes_and_goes_is_merged_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

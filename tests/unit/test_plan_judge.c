@@ -127,6 +127,23 @@ static void a_way_that_is_lost(void **state)
 	fixture_done(&f);
 }
 
+/* Also where the caller promises that no next hop has changed: what is made of it has. */
+static void a_way_that_is_none_for_l2(void **state)
+{
+	struct lb_config *config;
+	struct fixture f;
+
+	fixture_init(&f);
+	f.routed = true;
+	fixture_apply(&f, quic_config(&f));
+	config = quic_config(&f);
+	config->services[0].forward = LB_FORWARD_L2;
+	expect(&f, config, "backend b0 cannot be reached any more");
+	f.same_nexthops = true;
+	expect(&f, config, "backend b0 cannot be reached any more");
+	fixture_done(&f);
+}
+
 static void a_backend_without_slot(void **state)
 {
 	struct lb_plan_service service;
@@ -239,6 +256,7 @@ int main(void)
 		cmocka_unit_test(the_first_layout_is_another_meaning),
 		cmocka_unit_test(nobody_is_left),
 		cmocka_unit_test(a_way_that_is_lost),
+		cmocka_unit_test(a_way_that_is_none_for_l2),
 		cmocka_unit_test(a_backend_without_slot),
 		cmocka_unit_test(silence_has_a_limit_where_slots_move),
 		cmocka_unit_test(a_plan_is_known_again),

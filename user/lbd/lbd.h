@@ -59,6 +59,9 @@ struct desired {
 	struct lb_config *file;   /* without that; owned, unless borrowed; NULL: there is no difference */
 	char *text; /* as it was given; owned. NULL for what runs: it is in the store, see running_text() */
 	bool borrowed; /* config is the running one */
+	/* What config is a share of (lb_config_share), the running one: services have changed within. NULL:
+	 * it is none. file is borrowed then. */
+	struct lb_config *shares;
 	size_t length;
 	char digest[STORE_DIGEST];
 	char file_digest[STORE_DIGEST]; /* of the file when it was last read; empty: never */

@@ -42,6 +42,11 @@ struct lb_engine;
 int netlink_want(struct netlink *netlink, const struct lb_config *config, struct lb_engine *engine,
 		 struct lb_error *error);
 
+/* The same for services of a share of what runs (lb_config_share) that have changed: what nobody needs any
+ * more stays until all is gone through again. */
+int netlink_want_changed(struct netlink *netlink, const struct lb_config *config,
+			 const struct lb_config *runs, struct lb_error *error);
+
 struct lb_station;
 
 /* The further unicast addresses that an interface listens to, as its driver was told: at most capacity. How

@@ -361,21 +361,26 @@ int netlink_query_routes(struct netlink *netlink, struct lb_error *error)
 	return groups < 0 ? groups : routes + groups;
 }
 
-static int want_configured(struct netlink *netlink, const struct lb_config *config)
+static int want_service(struct netlink *netlink, const struct lb_config_service *service)
 {
-	for (size_t i = 0; i < config->n_services; i++) {
-		const struct lb_config_service *service = &config->services[i];
+	for (size_t i = 0; i < service->n_backends; i++) {
+		const struct lb_config_backend *backend = &service->backends[i];
 
-		for (size_t j = 0; j < service->n_backends; j++) {
-			const struct lb_config_backend *backend = &service->backends[j];
-
-			if (lb_nexthops_want(netlink->nexthops, &backend->address) < 0 ||
-			    (backend->mtu &&
-			     lb_nexthops_limit(netlink->nexthops, &backend->address, backend->mtu) < 0))
-				return -ENOMEM;
-		}
+		if (lb_nexthops_want(netlink->nexthops, &backend->address) < 0 ||
+		    (backend->mtu &&
+		     lb_nexthops_limit(netlink->nexthops, &backend->address, backend->mtu) < 0))
+			return -ENOMEM;
 	}
 	return 0;
+}
+
+static int want_configured(struct netlink *netlink, const struct lb_config *config)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < config->n_services; i++)
+		r = want_service(netlink, &config->services[i]);
+	return r;
 }
 
 static int want_running(struct netlink *netlink, struct lb_engine *engine)
@@ -403,6 +408,21 @@ int netlink_want(struct netlink *netlink, const struct lb_config *config, struct
 	if (want_configured(netlink, config) < 0 || want_running(netlink, engine) < 0)
 		return lb_error_set(error, ENOMEM, "out of memory");
 	lb_nexthops_want_end(netlink->nexthops);
+	r = netlink_query_routes(netlink, error);
+	return r < 0 ? r : 0;
+}
+
+int netlink_want_changed(struct netlink *netlink, const struct lb_config *config,
+			 const struct lb_config *runs, struct lb_error *error)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < config->n_services; i++) {
+		if (config->services[i].backends != runs->services[i].backends)
+			r = want_service(netlink, &config->services[i]);
+	}
+	if (r < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
 	r = netlink_query_routes(netlink, error);
 	return r < 0 ? r : 0;
 }

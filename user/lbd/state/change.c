@@ -29,6 +29,7 @@
 #include "lbd/state/change_log.h"
 #include "lbd/state/reverts.h"
 
+#define PATCHES   64u  /* after so many changes of services of sources the next hops are gone through */
 #define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
 
 static void plan_freep(struct lb_plan **plan)
@@ -196,7 +197,11 @@ static void settle_sources(struct lbd *lbd)
 /* next becomes what runs; the engine no longer refers to what ran. */
 static void take_over(struct lbd *lbd, struct desired *next)
 {
-	if (next->borrowed) {
+	if (next->shares) {
+		lb_config_unshare(lbd->running.config, next->config);
+		lbd->running.config = next->config;
+	}
+	if (next->borrowed || next->shares) {
 		lb_words_done(&lbd->running.words);
 		lbd->running.words = next->words;
 		memcpy(lbd->running.file_digest, next->file_digest, sizeof(next->file_digest));
@@ -204,10 +209,18 @@ static void take_over(struct lbd *lbd, struct desired *next)
 		desired_done(&lbd->running);
 		lbd->running = *next;
 	}
+	if (!next->borrowed)
+		lb_sources_planned(&lbd->sources.list);
 	free(lbd->running.text);
 	lbd->running.text = NULL;
 	memset(next, 0, sizeof(*next));
 	settle_sources(lbd);
+}
+
+/* What is not of services may have changed, too. */
+static bool is_other(const struct desired *next)
+{
+	return !next->borrowed && !next->shares;
 }
 
 static int check(struct lbd *lbd, const struct desired *next, const struct change *change,
@@ -215,7 +228,7 @@ static int check(struct lbd *lbd, const struct desired *next, const struct chang
 {
 	int r;
 
-	if (next->borrowed && !change->starting)
+	if (!is_other(next) && !change->starting)
 		return 0;
 	r = host_addresses_check(lbd, next->config, error);
 	if (r == 0 && !change->starting)
@@ -233,7 +246,7 @@ static int plan_next(struct lbd *lbd, const struct desired *next, const struct c
 		.config = next->config,
 		.allow_ring_resize = change->allow_ring_resize,
 		.differs = next != &lbd->running && judgement_differs(&lbd->running, next),
-		.same_nexthops = next->borrowed && !change->starting && !lbd->replan_due_ms && !interfaces,
+		.same_nexthops = !is_other(next) && !change->starting && !lbd->replan_due_ms && !interfaces,
 	};
 
 	if (lb_intent_overrides(&intent, next->config, &overrides, &desired.n_overrides) < 0)
@@ -277,7 +290,9 @@ static int prepare_nexthops(struct lbd *lbd, const struct desired *next, const s
 {
 	int r = 0;
 
-	if (!next->borrowed || change->starting)
+	if (next->shares)
+		r = netlink_want_changed(&lbd->netlink, next->config, next->shares, error);
+	else if (!next->borrowed || change->starting)
 		r = netlink_want(&lbd->netlink, next->config, lbd->engine, error);
 	if (r == 0 && !change->dry_run && !change->background) {
 		netlink_keep(&lbd->netlink);
@@ -290,7 +305,7 @@ static int prepare_nexthops(struct lbd *lbd, const struct desired *next, const s
 static int carry_out(struct lbd *lbd, struct desired *next, const struct change *change, struct lb_plan *plan,
 		     struct lb_error *error)
 {
-	bool interfaces = !next->borrowed && !change->starting && !change->background;
+	bool interfaces = is_other(next) && !change->starting && !change->background;
 	int r = interfaces ? interfaces_attach(lbd, next->config, error) : 0;
 
 	if (r == 0)
@@ -341,7 +356,8 @@ static int make_planned(struct lbd *lbd, struct desired *next, const struct chan
 			struct lb_plan *plan, struct telling *telling, __u64 times_ms[4],
 			struct json *plan_json, struct lb_error *error)
 {
-	bool other = !next->borrowed || change->starting; /* backends may come or go */
+	bool other = is_other(next) || change->starting; /* services and backends may come or go */
+	bool patched = next->shares;
 	int r;
 
 	plan_summarise(plan, &telling->summary);
@@ -361,9 +377,10 @@ static int make_planned(struct lbd *lbd, struct desired *next, const struct chan
 	if (r < 0)
 		return r;
 	times_ms[3] = now_ms();
-	if (other)
+	if (other || (patched && ++lbd->sources.patches % PATCHES == 0))
 		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
-	if (other)
+	/* Who is not checked, and has no tier, is none of its business. */
+	if (other || (patched && lbd->running.config->health.check))
 		health_configure(lbd);
 	health_heed(lbd);
 	/* The ring of a large service alone takes some MiB to make. */
@@ -409,7 +426,7 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 int change_make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
 		struct lb_error *error)
 {
-	bool other = !next->borrowed && !change->starting;
+	bool other = is_other(next) && !change->starting;
 	int r = make(lbd, next, change, plan_json, error);
 
 	if (lbd->running.config)
@@ -478,20 +495,11 @@ static int change_sources(struct lbd *lbd, struct lb_error *error)
 	static const struct change change = {
 		.cause = "sources", .kind = "source", .record = RECORD_OPERATOR, .background = true
 	};
-	struct desired next = { .length = lbd->running.length };
-	int r = lb_config_copy(desired_file(&lbd->running), &next.config);
+	struct desired next = {};
+	int r = desired_from_sources(lbd, &next, error);
 
-	if (r < 0 || lb_words_copy(&lbd->running.words, &next.words) < 0) {
-		desired_done(&next);
-		return lb_error_set(error, ENOMEM, "out of memory");
-	}
-	memcpy(next.digest, lbd->running.digest, sizeof(next.digest));
-	memcpy(next.file_digest, lbd->running.file_digest, sizeof(next.file_digest));
-	r = desired_merge_sources(lbd, &next, error);
-	if (r == 0) {
-		words_filter(&next.words, next.config);
+	if (r == 0)
 		r = change_make(lbd, &next, &change, NULL, error);
-	}
 	desired_done(&next);
 	return r;
 }

@@ -53,6 +53,10 @@ int running_text(const struct lbd *lbd, char **ret_text, size_t *ret_length, str
 /* What the configuration wants becomes what is to run: with the services of its sources. 0 or -ENOMEM. */
 int desired_merge_sources(const struct lbd *lbd, struct desired *desired, struct lb_error *error);
 
+/* What runs, with what its sources want now; of what has only changed within services at a cost of that. 0 or
+ * -ENOMEM. */
+int desired_from_sources(struct lbd *lbd, struct desired *ret_desired, struct lb_error *error);
+
 /* The configuration without what sources brought. */
 const struct lb_config *desired_file(const struct desired *desired);
 

@@ -14,7 +14,9 @@
 
 void desired_done(struct desired *desired)
 {
-	if (!desired->borrowed) {
+	if (desired->shares) {
+		lb_config_unshare(desired->config, desired->shares);
+	} else if (!desired->borrowed) {
 		lb_config_free(desired->config);
 		lb_config_free(desired->file);
 		free(desired->text);
@@ -50,6 +52,67 @@ int desired_merge_sources(const struct lbd *lbd, struct desired *desired, struct
 		return lb_error_set(error, ENOMEM, "out of memory");
 	desired->file = desired->config;
 	desired->config = merged;
+	return 0;
+}
+
+/* Whether more is made of its backends than what the tables have: pools, widths of ways. */
+static bool goes_further(const struct lb_config_service *service)
+{
+	for (size_t i = 0; i < service->n_backends; i++) {
+		if (service->backends[i].tier || service->backends[i].mtu)
+			return true;
+	}
+	return false;
+}
+
+/* Services of sources that have changed within, in their places: all the others are as they were. -EAGAIN: it
+ * takes more than that. */
+static int patch_sources(struct lbd *lbd, struct desired *ret_next)
+{
+	struct lb_config *runs = lbd->running.config, *patched;
+	int r = lbd->running.file ? lb_sources_patch(&lbd->sources.list, runs, &patched) : -EAGAIN;
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < runs->n_services; i++) {
+		if (patched->services[i].backends != runs->services[i].backends &&
+		    (goes_further(&patched->services[i]) || goes_further(&runs->services[i])))
+			r = -EAGAIN;
+	}
+	if (r < 0) {
+		lb_config_unshare(patched, runs);
+		return r;
+	}
+	ret_next->config = patched;
+	ret_next->file = lbd->running.file;
+	ret_next->shares = runs;
+	return 0;
+}
+
+/* All services of sources, behind those of the file. */
+static int merge_sources(struct lbd *lbd, struct desired *ret_next)
+{
+	int r = lb_config_copy(desired_file(&lbd->running), &ret_next->config);
+
+	return r < 0 ? r : desired_merge_sources(lbd, ret_next, NULL);
+}
+
+int desired_from_sources(struct lbd *lbd, struct desired *ret_desired, struct lb_error *error)
+{
+	const struct desired *running = &lbd->running;
+	struct desired desired = { .length = running->length };
+	int r = patch_sources(lbd, &desired);
+
+	if (r == -EAGAIN)
+		r = merge_sources(lbd, &desired);
+	if (r < 0 || lb_words_copy(&running->words, &desired.words) < 0) {
+		desired_done(&desired);
+		return lb_error_set(error, ENOMEM, "out of memory");
+	}
+	memcpy(desired.digest, running->digest, sizeof(desired.digest));
+	memcpy(desired.file_digest, running->file_digest, sizeof(desired.file_digest));
+	words_filter(&desired.words, desired.config);
+	*ret_desired = desired;
 	return 0;
 }
 

@@ -21,6 +21,7 @@ struct lbd_sources {
 	struct source_heard heard[LB_SOURCES_MAX];
 	bool absent; /* a whole took services away: their files are still there */
 	size_t n_hidden;
-	bool pending;    /* something is yet to be planned for */
-	char error[512]; /* why what they want does not run; empty: it does */
+	unsigned int patches; /* changes within services since all next hops were gone through */
+	bool pending;         /* something is yet to be planned for */
+	char error[512];      /* why what they want does not run; empty: it does */
 };

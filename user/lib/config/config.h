@@ -160,6 +160,18 @@ void lb_config_free(struct lb_config *config);
 
 /* A copy that shares nothing. 0 or -ENOMEM. */
 int lb_config_copy(const struct lb_config *config, struct lb_config **ret_config);
+
+/* Frees what a service owns. */
+void lb_config_service_done(struct lb_config_service *service);
+
+/*
+ * A copy that shares all that services own, and everything else, with the original: for a change of some
+ * services of many, whose places then get others. Of the two, one at a time is freed by
+ * lb_config_unshare(gone, stays): what of gone is not of stays as well; the other one then owns what it has.
+ */
+int lb_config_share(const struct lb_config *config, struct lb_config **ret_config);
+void lb_config_unshare(struct lb_config *gone, const struct lb_config *stays);
+
 static inline void lb_config_freep(struct lb_config **config)
 {
 	lb_config_free(*config);

@@ -105,3 +105,31 @@ int lb_config_copy(const struct lb_config *config, struct lb_config **ret_config
 	*ret_config = copy;
 	return 0;
 }
+
+int lb_config_share(const struct lb_config *config, struct lb_config **ret_config)
+{
+	struct lb_config *share = malloc(sizeof(*share));
+	struct lb_config_service *services =
+		copy_array(config->services, config->n_services, sizeof(*services));
+
+	if (!share || !services) {
+		free(share);
+		free(services);
+		return -ENOMEM;
+	}
+	*share = *config;
+	share->services = services;
+	*ret_config = share;
+	return 0;
+}
+
+void lb_config_unshare(struct lb_config *gone, const struct lb_config *stays)
+{
+	for (size_t i = 0; i < gone->n_services; i++) {
+		/* What a service owns hangs together; there always are backends, if only room for none. */
+		if (i >= stays->n_services || gone->services[i].backends != stays->services[i].backends)
+			lb_config_service_done(&gone->services[i]);
+	}
+	free(gone->services);
+	free(gone);
+}

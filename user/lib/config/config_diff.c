@@ -202,6 +202,9 @@ static int diff_present(struct walk *walk, struct list *from, const struct list 
 		r = find(from, element(to, i), i, &before);
 		if (r < 0)
 			return r;
+		/* Nor is what they point to another one. */
+		if (before && memcmp(before, element(to, i), to->key->size) == 0)
+			continue;
 		length = enter(walk, to, i);
 		r = before ? diff_object(walk, to->key->object, before, element(to, i))
 			   : say(walk, to->key, LB_DIFFERENCE_ADDED, "", "");
@@ -311,7 +314,8 @@ bool lb_config_same_service(const struct lb_config_service *a, const struct lb_c
 {
 	struct walk walk = { .each = differs };
 
-	return a == b || diff_object(&walk, key_of("services")->object, a, b) == 0;
+	return a == b || memcmp(a, b, sizeof(*a)) == 0 ||
+	       diff_object(&walk, key_of("services")->object, a, b) == 0;
 }
 
 bool lb_config_same_key(const struct lb_config *a, const struct lb_config *b, const char *name)

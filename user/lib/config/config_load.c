@@ -21,7 +21,7 @@ struct spot {
 	bool syntax;
 };
 
-static void free_service(struct lb_config_service *service)
+void lb_config_service_done(struct lb_config_service *service)
 {
 	/* What was being read when it failed may have no backends yet. */
 	for (size_t i = 0; service->backends && i < service->n_backends; i++)
@@ -36,7 +36,7 @@ void lb_config_free(struct lb_config *config)
 	if (!config)
 		return;
 	for (size_t i = 0; i < config->n_services; i++)
-		free_service(&config->services[i]);
+		lb_config_service_done(&config->services[i]);
 	for (size_t i = 0; config->sources && i < config->n_sources; i++)
 		free(config->sources[i].vips);
 	free(config->sources);

@@ -343,6 +343,9 @@ static int build_records(struct lb_build *build)
 		current ? &engine->tables->backends[current->vip.backend_first] : NULL;
 	__u32 had = current ? current->vip.backend_count : 0, highest = 0;
 	bool differs = !current;
+	/* A way may be none for packets that are forwarded otherwise. */
+	bool known = build->desired->same_nexthops && current && current->config &&
+		     current->config->forward == build->config->forward;
 
 	change->records = lb_plan_memory(build->plan, (build->count + 1) * sizeof(*change->records));
 	if (!change->records)
@@ -355,8 +358,7 @@ static int build_records(struct lb_build *build)
 			continue;
 		highest = i + 1;
 		address = lb_plan_member_address(build->plan, member);
-		if (!member->ghost &&
-		    (member->added || i >= had || !current->config || !build->desired->same_nexthops) &&
+		if (!member->ghost && (member->added || i >= had || !known) &&
 		    look_up(engine, &rules, &address, member) < 0)
 			return lb_build_out_of_memory(build);
 		make_record(&rules, member, &address, lb_nexthop_table_at(&engine->nexthops, member->nexthop),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The services of sources: kept, judged, merged with the file's.
+ * The services of sources: kept and judged.
  */
 #include "intent/sources.h"
 
@@ -99,7 +99,7 @@ static __u64 usable_weight(const struct lb_config_service *service)
 	return weight;
 }
 
-static bool may_claim(const struct lb_config_source *source, const struct lb_prefix *vip)
+bool lb_source_may_claim(const struct lb_config_source *source, const struct lb_prefix *vip)
 {
 	for (size_t i = 0; i < source->n_vips; i++)
 		if (vip->length >= source->vips[i].prefix.length &&
@@ -245,7 +245,7 @@ static int judge_each(const struct lb_sources *sources, const struct lb_source_p
 		char text[LB_PREFIX_TEXT_MAX];
 		int r;
 
-		if (!may_claim(put->source, &next->vip))
+		if (!lb_source_may_claim(put->source, &next->vip))
 			return lb_error_at(error, EPERM, next->name, lb_prefix_text(&next->vip, text),
 					   "service \"%s\" claims the vip %s, which %s may not: its vips are "
 					   "in the configuration file",
@@ -353,6 +353,13 @@ static void take_content(struct lb_source_service *have, struct lb_config_servic
 	memcpy(have->service.source, source, strlen(source));
 }
 
+/* Whether the same packets are claimed. */
+static bool same_claim(const struct lb_config_service *a, const struct lb_config_service *b)
+{
+	return memcmp(&a->vip, &b->vip, sizeof(a->vip)) == 0 && a->protocol == b->protocol &&
+	       a->port_first == b->port_first && a->port_last == b->port_last;
+}
+
 /* Whether anything changed. spare: taken if it is needed. */
 static bool put_one(struct lb_sources *sources, const struct lb_source_put *put,
 		    struct lb_config_service *next, struct lb_source_service **spare)
@@ -375,9 +382,10 @@ static bool put_one(struct lb_sources *sources, const struct lb_source_put *put,
 	} else {
 		note_loss(have, next, put->now_s);
 	}
+	sources->reshaped |= !have->service.name[0] || !same_claim(&have->service, next);
 	take_content(have, next, put->source->name);
 	have->revision = put->revision;
-	have->dirty = true;
+	have->dirty = have->unplanned = true;
 	return true;
 }
 
@@ -396,6 +404,7 @@ static size_t remove_absent(struct lb_sources *sources, const struct lb_source_p
 	memmove(&sources->all[kept], &sources->all[first + n],
 		(sources->n - first - n) * sizeof(struct lb_source_service *));
 	sources->n -= removed;
+	sources->reshaped |= removed > 0;
 	return removed;
 }
 
@@ -428,109 +437,10 @@ int lb_sources_put(struct lb_sources *sources, struct lb_source_put *put)
 
 void lb_sources_delete(struct lb_sources *sources, const char *source, const char *name)
 {
-	if (lb_sources_find(sources, source, name))
-		remove_at(sources, place_of(sources, source, name));
-}
-
-/* --- merging ---------------------------------------------------------------------------------------------
- */
-
-/* What each source has used up of what it may have. */
-struct used {
-	size_t services, backends;
-};
-
-/* Why a service cannot run; NULL: it can. */
-static const char *refusal(const struct lb_source_service *service, const struct lb_config_source *source,
-			   struct used *used, struct claims *claims, char why[CLAIM_WHY_MAX])
-{
-	if (!may_claim(source, &service->service.vip))
-		return "its vip is not one that the source may claim";
-	if (used->services >= source->max_services ||
-	    used->backends + service->service.n_backends > source->max_backends)
-		return "the source has more than it may have";
-	return claims_take(claims, &service->service, why);
-}
-
-static int append(struct lb_config *merged, const struct lb_config_service *service)
-{
-	struct lb_config_service *copy = &merged->services[merged->n_services];
-
-	*copy = *service;
-	copy->backends = calloc(service->n_backends + 1, sizeof(*copy->backends));
-	if (!copy->backends)
-		return -ENOMEM;
-	if (service->n_backends)
-		memcpy(copy->backends, service->backends, service->n_backends * sizeof(*copy->backends));
-	merged->n_services++;
-	return 0;
-}
-
-static int merge_all(const struct lb_sources *sources, const struct lb_config *file, struct claims *claims,
-		     struct lb_config *merged)
-{
-	struct used used[LB_SOURCES_MAX] = {};
-
-	for (size_t i = 0; i < sources->n; i++) {
-		const struct lb_source_service *service = sources->all[i];
-		const struct lb_config_source *source = lb_source_named(file, service->service.source);
-		struct used *mine = source ? &used[source - file->sources] : NULL;
-		char why[CLAIM_WHY_MAX];
-		const char *text;
-
-		if (!source)
-			continue;
-		text = refusal(service, source, mine, claims, why);
-		if (text)
-			continue;
-		mine->services++;
-		mine->backends += service->service.n_backends;
-		if (append(merged, &service->service) < 0)
-			return -ENOMEM;
-	}
-	return 0;
-}
-
-int lb_sources_merge(const struct lb_sources *sources, const struct lb_config *file,
-		     struct lb_config **ret_merged)
-{
-	_cleanup_(claims_freep) struct claims *claims = claims_new(file->n_services + sources->n);
-	_cleanup_(lb_config_freep) struct lb_config *merged = NULL;
-	struct lb_config_service *services;
-	char why[CLAIM_WHY_MAX];
-
-	if (!claims || lb_config_copy(file, &merged) < 0)
-		return -ENOMEM;
-	services = realloc(merged->services, (file->n_services + sources->n + 1) * sizeof(*services));
-	if (!services)
-		return -ENOMEM;
-	merged->services = services;
-	for (size_t i = 0; i < file->n_services; i++)
-		claims_take(claims, &file->services[i], why);
-	if (merge_all(sources, file, claims, merged) < 0)
-		return -ENOMEM;
-	*ret_merged = merged;
-	merged = NULL;
-	return 0;
-}
-
-size_t lb_sources_mark(struct lb_sources *sources, const struct lb_config *running)
-{
-	size_t at = 0, hidden = 0;
-
-	while (at < running->n_services && !running->services[at].source[0])
-		at++;
-	for (size_t i = 0; i < sources->n; i++) {
-		struct lb_source_service *service = sources->all[i];
-		const struct lb_config_service *next =
-			at < running->n_services ? &running->services[at] : NULL;
-
-		service->hidden = !next || strcmp(next->source, service->service.source) != 0 ||
-				  strcmp(next->name, service->service.name) != 0;
-		at += !service->hidden;
-		hidden += service->hidden;
-	}
-	return hidden;
+	if (!lb_sources_find(sources, source, name))
+		return;
+	remove_at(sources, place_of(sources, source, name));
+	sources->reshaped = true;
 }
 
 size_t lb_sources_forget(struct lb_sources *sources, const struct lb_config *file,

@@ -20,12 +20,14 @@ struct lb_source_service {
 	__s64 window_s;      /* ...and when that was; 0: none runs */
 	bool hidden;         /* not among what runs: the file leaves it no room */
 	bool dirty;          /* not as it is on the disk */
+	bool unplanned;      /* not as it is in what runs */
 };
 
 /* Ordered by source and name. Zeroed: none. */
 struct lb_sources {
 	struct lb_source_service **all; /* owned */
 	size_t n, room;
+	bool reshaped; /* services came or went, or claim other packets, since lb_sources_planned() */
 };
 
 void lb_sources_done(struct lb_sources *sources);
@@ -40,6 +42,9 @@ struct lb_source_service *lb_sources_find(const struct lb_sources *sources, cons
 /* The source of that name, or with that uid, in a configuration; NULL: there is none. */
 const struct lb_config_source *lb_source_named(const struct lb_config *file, const char *name);
 const struct lb_config_source *lb_source_of_uid(const struct lb_config *file, __u32 uid);
+
+/* Whether the file lets a source claim this VIP. */
+bool lb_source_may_claim(const struct lb_config_source *source, const struct lb_prefix *vip);
 
 /* What a source wants to be. */
 struct lb_source_put {
@@ -74,6 +79,16 @@ void lb_sources_delete(struct lb_sources *sources, const char *source, const cha
  */
 int lb_sources_merge(const struct lb_sources *sources, const struct lb_config *file,
 		     struct lb_config **ret_merged);
+
+/*
+ * The same at a cost of what has changed, where services have only changed within: what runs (as merged),
+ * shared (lb_config_share), with their new contents. -EAGAIN: it has to be merged anew; -ENOMEM.
+ */
+int lb_sources_patch(const struct lb_sources *sources, const struct lb_config *running,
+		     struct lb_config **ret_patched);
+
+/* What runs is of what there is now (as merged, or patched). */
+void lb_sources_planned(struct lb_sources *sources);
 
 /* Marks as hidden what is not among what runs (as merged). How many are. */
 size_t lb_sources_mark(struct lb_sources *sources, const struct lb_config *running);
