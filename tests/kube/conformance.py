@@ -120,17 +120,20 @@ def _expired_page(world):
         world.service(f"exp-{number}")
     token = world.services(limit=2).body["metadata"]["continue"]
     world.compact()
-    deadline = time.monotonic() + 10
+    # The real one goes on from copies of its own until its compactor has been round.
+    deadline = time.monotonic() + 30
     while True:
         late = world.services(**{"limit": 2, "continue": token})
         if late.code == 410 or time.monotonic() > deadline:
             break
+        time.sleep(0.1)
+        world.service(f"exp-other-{time.monotonic_ns()}")
         world.compact()
     refused(late, 410, "Expired")
     onward = late.body["metadata"].get("continue")
     expect(onward, late)
     rest = world.services(**{"limit": 10, "continue": onward})
-    expect(rest.code == 200 and names(rest.body["items"]) == ["exp-2", "exp-3"], rest)
+    expect(rest.code == 200 and names(rest.body["items"])[:2] == ["exp-2", "exp-3"], rest)
 
 
 @test("a page token that is none, and a version that is none, are 400")

@@ -1,0 +1,10 @@
+# SPDX-License-Identifier: GPL-2.0-only
+# make check-kube: against a real Kubernetes (tests/kube/real), built from its Go modules the first time; skipped with the reason where that
+# cannot be. make kube-tools builds it without haste.
+.PHONY: check-kube kube-tools
+check-kube: setup
+	+$(Q)$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) all
+	$(Q)tests/kube/real/check.py
+
+kube-tools:
+	$(Q)KUBE_BUILD_SECONDS=14400 tests/kube/real/build.sh
