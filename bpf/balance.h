@@ -11,7 +11,7 @@
 #include "parse.h"
 #include "service.h"
 
-LB_SUBPROGRAM int icmp_too_big(struct xdp_md *ctx, __u32 mtu);
+LB_SUBPROGRAM int answer(struct xdp_md *ctx, __u32 cause, __u32 mtu);
 LB_SUBPROGRAM int unclaimed_packet(struct xdp_md *ctx);
 
 /* Counts a packet that is ready to leave for its backend, and says how it leaves. */
@@ -47,13 +47,21 @@ static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const s
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	note_backend(backend);
 	reason = encapsulate(ctx, p, in, vip, backend, hash);
-	if (reason == LB_DROP_TOO_BIG)
-		reason = icmp_too_big(ctx, backend->max_len);
+	if (reason == LB_DROP_TOO_BIG || reason == LB_DROP_TTL)
+		reason = answer(ctx, reason, backend->max_len);
 	if (reason == LB_PASS_LOCAL)
 		count_flow(counter, pkt_is_syn(p), how);
 	if (reason)
 		return finish_slow(ctx, reason);
 	return leave(ctx, backend, counter, in.length + sizeof(struct ethhdr), pkt_is_syn(p), how);
+}
+
+/* The end of a packet that choose() found nobody for. */
+static __always_inline int not_chosen(struct xdp_md *ctx, const struct lb_vip *vip, int reason)
+{
+	if (reason == LB_DROP_NO_BACKEND && vip->flags & LB_VIP_REJECT)
+		reason = answer(ctx, reason, 0);
+	return finish_slow(ctx, reason);
 }
 
 /* Where the payload of a UDP packet begins in the frame. */
@@ -87,7 +95,7 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	note_service(active, vip);
 	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), &choice);
 	if (reason)
-		return finish_slow(ctx, reason);
+		return not_chosen(ctx, vip, reason);
 	backend = backend_record(vip, choice.index);
 	if (!backend)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
@@ -122,7 +130,7 @@ LB_SUBPROGRAM int balance_unsettled(struct xdp_md *ctx, __u64 active, __u32 buck
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	reason = choose_slot(&p, control, active, bucket, vip, &choice);
 	if (reason)
-		return finish_slow(ctx, reason);
+		return not_chosen(ctx, vip, reason);
 	backend = backend_record(vip, choice.index);
 	if (!backend)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
@@ -166,7 +174,7 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	note_slot(vip, hash, slot);
 	note_choice(lb_slot_cur(slot), LB_HOW_SETTLED);
 	if (lb_slot_cur(slot) == LB_INDEX_NONE)
-		return finish_slow(ctx, LB_DROP_NO_BACKEND);
+		return not_chosen(ctx, vip, LB_DROP_NO_BACKEND);
 	backend = backend_record(vip, lb_slot_cur(slot));
 	if (!backend)
 		return finish_slow(ctx, LB_DROP_INTERNAL);

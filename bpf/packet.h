@@ -35,6 +35,12 @@
 #define SHORT(base, offset) (*(__u16 *)((void *)(base) + (offset)))
 #define BYTE(base, offset)  (*(__u8 *)((void *)(base) + (offset)))
 
+/* Fields that C's structures do not name, or not as the bytes that they are. */
+#define IPV4_PLAIN      0x45 /* first byte: version 4, a header without options */
+#define IPV4_DF         0x4000
+#define TCP_DATA_OFFSET (offsetof(struct tcphdr, window) - 2)
+#define TCP_FLAGS       (offsetof(struct tcphdr, window) - 1)
+
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "header words are composed for little endian");
 
 /* Moves forward only over what was checked to be there. */

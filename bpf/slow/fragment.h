@@ -10,6 +10,7 @@
 #include "slow/slow.h"
 
 #define LB_FRAGMENT_AHEAD_S 4
+#define FRAGMENT_OF_ECHO    0xffffu /* is no service's id: the first was an echo request, and answered */
 
 static __always_inline __u64 fragment_tag(const struct scratch *s, const struct lb_control *control)
 {

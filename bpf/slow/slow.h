@@ -20,6 +20,8 @@
 /* RFC 792; linux/icmp.h drags in the C library's socket headers. */
 #define ICMP_ECHO_REPLY           0
 #define ICMP_DEST_UNREACHABLE     3
+#define ICMP_PROTOCOL_UNREACHABLE 2
+#define ICMP_PORT_UNREACHABLE     3
 #define ICMP_FRAGMENTATION_NEEDED 4
 #define ICMP_ECHO_REQUEST         8
 #define ICMP_TIME_EXCEEDED        11
@@ -41,13 +43,31 @@
 #define LB_ANSWER_BYTES_V4 576u
 #define LB_ANSWER_BYTES_V6 1280u
 
+#define LB_L3_MAX 22u /* Ethernet and the tags that are followed */
+
+#define LB_MTU_MIN_V4 552
+#define LB_MTU_MIN_V6 1280
+
+#define ANSWER_TTL               64
+#define TOS_INTERNETWORK_CONTROL 0xc0
+
+/* How messages of both versions begin. */
+struct icmp_header {
+	__u8 type;
+	__u8 code;
+	__sum16 check;
+	__be32 word; /* MTU, identifier and sequence, ...: as the type says */
+};
+
 enum slow_kind { SLOW_FLOW, SLOW_ICMP_ERROR, SLOW_ECHO, SLOW_LATER_FRAGMENT };
 
 struct scratch {
 	__u8 head[LB_HEAD_LOAD];
 	__u8 outer[LB_OUTER_BYTES];
-	__u8 answer[LB_ANSWER_BYTES_V6]; /* an ICMP error being built: IP, ICMP, quote */
+	__u8 answer[LB_ANSWER_BYTES_V6]; /* being built: IP, ICMP and quote, or TCP */
 	struct pkt p;
+	__u64 router[2];   /* source of an answer of a router, as words in memory; 0: the packet's destination
+			    */
 	__u32 head_bytes;  /* valid in head */
 	__u32 frame_bytes; /* of the whole frame */
 	__u32 l3;          /* offset of the IP header */
@@ -64,10 +84,6 @@ struct scratch {
 	__u8 tags_out;    /* that the packet leaves with */
 	__u8 link_only;   /* neighbour discovery and the like, which routers do not forward */
 	__s32 bad_header; /* enum lb_reason, or 0 */
-	/* Rate limits of this CPU: whole seconds, and what was answered in this one. */
-	__u64 second;
-	__u32 echoes;
-	__u32 errors;
 };
 
 /* Written and read by one packet at a time, each CPU its own. Of each program its own, and not pinned:
@@ -108,6 +124,7 @@ static __always_inline int slow_load(struct xdp_md *ctx, struct scratch *s)
 	s->head_bytes = bytes;
 	s->tags = s->kind = s->first_fragment = s->later_fragment = s->silly_mtu = 0;
 	s->link_only = 0;
+	s->router[0] = s->router[1] = 0;
 	s->bad_header = 0;
 	__builtin_memset(&s->p, 0, sizeof(s->p));
 	if (bytes < sizeof(struct ethhdr) || bytes > LB_HEAD_LOAD ||

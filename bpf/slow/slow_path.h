@@ -59,8 +59,8 @@ static __always_inline int slow_send(struct xdp_md *ctx, struct scratch *s, cons
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	note_backend(backend);
 	reason = slow_encapsulate(ctx, s, vip, backend, hash);
-	if (reason == LB_DROP_TOO_BIG && s->kind == SLOW_FLOW)
-		reason = icmp_too_big(ctx, backend->max_len);
+	if ((reason == LB_DROP_TOO_BIG || reason == LB_DROP_TTL) && s->kind == SLOW_FLOW)
+		reason = answer(ctx, reason, backend->max_len);
 	if (reason == LB_PASS_LOCAL)
 		count_flow(counter, s->kind == SLOW_FLOW && pkt_is_syn(&s->p), how);
 	if (reason)
@@ -102,7 +102,7 @@ LB_SUBPROGRAM int slow_flow(struct xdp_md *ctx, __u64 active)
 	choice.forget = s->kind == SLOW_ICMP_ERROR;
 	reason = choose(ctx, &p, control, active, bucket, vip, payload, &choice);
 	if (reason)
-		return finish_slow(ctx, reason);
+		return s->kind == SLOW_FLOW ? not_chosen(ctx, vip, reason) : finish_slow(ctx, reason);
 	if (s->first_fragment)
 		fragment_remember(s, control, choice.index, bucket, vip->service);
 	return slow_send(ctx, s, vip, choice.index, choice.hash, choice.how);
@@ -162,6 +162,8 @@ LB_SUBPROGRAM int slow_fragment(struct xdp_md *ctx, __u64 active)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	tag = fragment_tag(s, control);
 	if (fragment_find(tag, LB_LOAD(&control->clock_s), &word) == 0) {
+		if ((word >> 32 & 0xffff) == FRAGMENT_OF_ECHO)
+			return finish_slow(ctx, icmp_echo_fragment(ctx));
 		vip = fragment_service(bank, active, word);
 		if (vip && backend_is_alive(vip, word & LB_INDEX_MASK)) {
 			note_service(active, vip);
@@ -191,7 +193,9 @@ LB_SUBPROGRAM int slow_fragment(struct xdp_md *ctx, __u64 active)
 /* Answers if the address is a VIP, or of a prefix service, with an active backend. */
 LB_SUBPROGRAM int slow_echo(struct xdp_md *ctx, __u64 active)
 {
+	struct lb_control *control = control_get();
 	struct scratch *s = scratch_get();
+	int reason;
 
 	if (!s)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
@@ -199,7 +203,10 @@ LB_SUBPROGRAM int slow_echo(struct xdp_md *ctx, __u64 active)
 	    !(host_flags(active, s->p.daddr[0], s->p.daddr[1], s->p.family) & LB_VIP_ECHO) ||
 	    !is_one_host((const __u8 *)s->p.saddr, s->p.family))
 		return unclaimed(ctx, active, LB_PASS_ICMP);
-	return finish_slow(ctx, icmp_echo(ctx));
+	reason = icmp_echo(ctx);
+	if (reason == LB_REPLY_ECHO && s->first_fragment && control)
+		fragment_remember(s, control, LB_INDEX_NONE, 0, FRAGMENT_OF_ECHO);
+	return finish_slow(ctx, reason);
 }
 
 /* A plain packet that found no service: what the fast path knows is read again. */

@@ -7,7 +7,7 @@
  */
 #pragma once
 
-#include "slow/slow.h"
+#include "slow/answer.h"
 
 /* The end of a packet in scratch that is the host's for a reason, unless it is to a VIP that says otherwise.
  */
@@ -23,5 +23,6 @@ LB_SUBPROGRAM int unclaimed(struct xdp_md *ctx, __u64 active, __u32 reason)
 	/* Who is on the link may need an answer for the VIP; no router forwards such a packet (RFC 4861). */
 	if (!(flags & LB_VIP_UNCLAIMED) || s->link_only)
 		return finish_slow(ctx, reason);
-	return finish_slow(ctx, LB_DROP_UNCLAIMED);
+	return finish_slow(ctx, flags & LB_VIP_UNCLAIMED_REJECT ? answer(ctx, LB_DROP_UNCLAIMED, 0)
+								: LB_DROP_UNCLAIMED);
 }

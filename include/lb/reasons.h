@@ -44,7 +44,7 @@
 	X(22, REPLY_TOO_BIG, REPLY, "reply_too_big",                                                         \
 	  "would not fit the next hop's MTU after encapsulation: the sender was told (RFC 1191, RFC 8201)")  \
 	X(23, DROP_ICMP_MTU, DROP, "icmp_mtu",                                                               \
-	  "a too-big message with an MTU below 576 (IPv4) or 1280 (IPv6): a mistake or an attack")           \
+	  "a too-big message with an MTU of 1 to 551 (IPv4) or below 1280 (IPv6): a mistake or an attack")   \
 	X(24, DROP_FRAGMENT, DROP, "fragment_unknown",                                                       \
 	  "a fragment whose first fragment was not seen, to a service with fragments: drop")                 \
 	X(25, PASS_FRAGMENT_UNKNOWN, PASS, "fragment_early",                                                 \
@@ -53,7 +53,13 @@
 	X(27, PASS_OTHER_HOST, PASS, "other_host",                                                           \
 	  "a frame to the MAC address of another host, which a switch flooded: for nobody here")             \
 	X(28, DROP_UNCLAIMED, DROP, "unclaimed",                                                             \
-	  "to a VIP, but for no service of it: see unclaimed in weir.json")
+	  "to a VIP, but for no service of it: see unclaimed in weir.json")                                  \
+	X(29, REPLY_UNCLAIMED, REPLY, "reply_unclaimed",                                                     \
+	  "to a VIP, but for no service of it: the sender was told (unclaimed: reject)")                     \
+	X(30, REPLY_NO_BACKEND, REPLY, "reply_no_backend",                                                   \
+	  "the service has no eligible backend: the client was told (no_backend: reject)")                   \
+	X(31, REPLY_TTL, REPLY, "reply_ttl",                                                                 \
+	  "TTL or hop limit would reach zero when forwarded: the sender was told, as traceroute wants it")
 
 enum lb_reason {
 	LB_REASON_NONE = 0, /* a bug if it is ever counted: dropped */

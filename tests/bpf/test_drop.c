@@ -56,47 +56,6 @@ static void egress_is_gone(void **state)
 	expect_redirect(rig, frame(ETH(), way_ip(&all_ways[N_WAYS - 1]), TCP(4000, 80)), NULL);
 }
 
-/* A reply of ours is itself limited; beyond, the packet is dropped in silence. */
-static void too_big_beyond_the_rate(void **state)
-{
-	struct rig *rig = *state;
-	int drops = 0;
-
-	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
-	rig->alone = true; /* the other one's second may be another */
-	for (int i = 0; i < 2000 && drops < 10; i++) {
-		rig_run(rig, frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80), DATA(1441)));
-		if (rig->last.action == XDP_DROP) {
-			assert_int_equal(rig->last.reason, LB_DROP_TOO_BIG);
-			drops++;
-		} else {
-			assert_int_equal(rig->last.reason, LB_REPLY_TOO_BIG);
-		}
-	}
-	assert_int_equal(drops, 10);
-}
-
-static void echo_beyond_the_rate(void **state)
-{
-	struct rig *rig = *state;
-	int drops = 0;
-
-	if (getenv("WEIR_VM"))
-		skip(); /* an emulated machine does not get through so many in a second */
-	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
-	rig->alone = true;
-	for (int i = 0; i < 20000 && drops < 10; i++) {
-		rig_run(rig, frame(ETH(), IP4(CLIENT4, VIP4), ICMP(8, 0, .word = (__u32)i), DATA(8)));
-		if (rig->last.action == XDP_DROP) {
-			assert_int_equal(rig->last.reason, LB_DROP_ECHO_LIMIT);
-			drops++;
-		} else {
-			assert_int_equal(rig->last.reason, LB_REPLY_ECHO);
-		}
-	}
-	assert_int_equal(drops, 10);
-}
-
 /* Nobody tells the sender of an ICMP error, or of a later fragment (RFC 1122). */
 static void too_big_without_a_reply(void **state)
 {
@@ -215,8 +174,6 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(no_backend),
 	RIG_TEST(unresolved_nexthop),
 	RIG_TEST(egress_is_gone),
-	RIG_TEST(too_big_beyond_the_rate),
-	RIG_TEST(echo_beyond_the_rate),
 	RIG_TEST(too_big_without_a_reply),
 	RIG_TEST(no_headroom),
 	RIG_TEST(unknown_method),

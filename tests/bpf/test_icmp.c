@@ -156,21 +156,29 @@ static void errors_about_nothing_of_ours(void **state)
 
 static void silly_mtu(void **state)
 {
+	const __u32 silly[] = { 1, 67, 68, 296, 551 }, heeded[] = { 0, 552, 575, 576, 1006, 1500, 65535 };
 	struct rig *rig = *state;
 
 	rig_services(rig, "{'name':'a','vip':'" VIP4 "','protocol':'tcp','port':80,'ring_size':64,"
 			  "'backends':[{'name':'a','address':'10.0.1.1'}]},"
 			  "{'name':'b','vip':'" VIP6 "','protocol':'tcp','port':80,'ring_size':64,"
 			  "'backends':[{'name':'a','address':'fd00::1'}]}");
-	for (unsigned int mtu = 0; mtu < 576; mtu += 115)
+	for (size_t i = 0; i < sizeof(silly) / sizeof(silly[0]); i++)
 		expect_drop(rig,
-			    frame(ETH(), IP4(ROUTER4, VIP4), ICMP(3, 4, .word = mtu), IP4(VIP4, CLIENT4),
+			    frame(ETH(), IP4(ROUTER4, VIP4), ICMP(3, 4, .word = silly[i]), IP4(VIP4, CLIENT4),
 				  TCP(80, 4000)),
 			    ICMP_MTU);
-	expect_tx(
-		rig,
-		frame(ETH(), IP4(ROUTER4, VIP4), ICMP(3, 4, .word = 576), IP4(VIP4, CLIENT4), TCP(80, 4000)),
-		NULL);
+	/* 0 is of routers from before RFC 1191; the kernel's own minimum is 552. */
+	for (size_t i = 0; i < sizeof(heeded) / sizeof(heeded[0]); i++)
+		expect_tx(rig,
+			  frame(ETH(), IP4(ROUTER4, VIP4), ICMP(3, 4, .word = heeded[i]), IP4(VIP4, CLIENT4),
+				TCP(80, 4000)),
+			  NULL);
+	/* What stands in front of the MTU is reserved. */
+	expect_drop(rig,
+		    frame(ETH(), IP4(ROUTER4, VIP4), ICMP(3, 4, .word = 0x12340044), IP4(VIP4, CLIENT4),
+			  TCP(80, 4000)),
+		    ICMP_MTU);
 	for (unsigned int mtu = 0; mtu < 1280; mtu += 1279)
 		expect_drop(rig,
 			    frame(ETH(), IP6(ROUTER6, VIP6), ICMP(2, 0, .word = mtu), IP6(VIP6, CLIENT6),
@@ -358,8 +366,54 @@ static void echo_is_left_to_the_host(void **state)
 	expect_pass(rig, frame(ETH(), IP4("127.0.0.1", VIP4), ICMP(8, 0), DATA(7)), ICMP);
 	expect_pass(rig, frame(ETH(), IP4("224.0.0.1", VIP4), ICMP(8, 0), DATA(7)), ICMP);
 	expect_pass(rig, frame(ETH(), IP4("255.255.255.255", VIP4), ICMP(8, 0), DATA(7)), ICMP);
-	/* A fragmented question needs reassembly. */
-	expect_pass(rig, frame(ETH(), IP4(CLIENT4, VIP4, .mf = 1, .id = 3), ICMP(8, 0), DATA(8)), ICMP);
+}
+
+/* Every fragment goes back by itself: the checksum, in the first, changes by the type alone. */
+static void echo_in_fragments(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
+	/* Not before the first has been seen. */
+	expect_pass(rig, frame(ETH(), IP4(CLIENT4, VIP4, .offset = 16, .id = 3, .type = 1), DATA(8)),
+		    FRAGMENT);
+	expect_reply(
+		rig,
+		frame(ETH(), IP4(CLIENT4, VIP4, .mf = 1, .id = 3, .ttl = 9), ICMP(8, 0, .word = 7), DATA(8)),
+		ECHO,
+		frame(ETH_BACK(), IP4(VIP4, CLIENT4, .mf = 1, .id = 3), ICMP(0, 0, .word = 7), DATA(8)));
+	expect_reply(
+		rig, frame(ETH(), IP4(CLIENT4, VIP4, .offset = 16, .mf = 1, .id = 3, .type = 1), DATA(1200)),
+		ECHO,
+		frame(ETH_BACK(), IP4(VIP4, CLIENT4, .offset = 16, .mf = 1, .id = 3, .type = 1), DATA(1200)));
+	expect_reply(rig,
+		     frame(ETH(), VLAN(4), IP4(CLIENT4, VIP4, .offset = 1216, .id = 3, .type = 1, .ttl = 1),
+			   DATA(9), PAD(20)),
+		     ECHO,
+		     frame(ETH_BACK(), VLAN(4), IP4(VIP4, CLIENT4, .offset = 1216, .id = 3, .type = 1),
+			   DATA(9), PAD(20)));
+	/* Another datagram, another sender. */
+	expect_pass(rig, frame(ETH(), IP4(CLIENT4, VIP4, .offset = 16, .id = 4, .type = 1), DATA(8)),
+		    FRAGMENT);
+	expect_pass(rig, frame(ETH(), IP4("198.51.100.8", VIP4, .offset = 16, .id = 3, .type = 1), DATA(8)),
+		    FRAGMENT);
+	/* A liar's. */
+	expect_drop(
+		rig,
+		frame(ETH(), IP4(CLIENT4, VIP4, .offset = 16, .id = 3, .type = 1, .length = 900), DATA(8)),
+		IP_HEADER);
+	rig_services(rig, WEB6(ipip, tcp, "'fd00::1'"));
+	expect_reply(
+		rig,
+		frame(ETH(), IP6(CLIENT6, VIP6, .ttl = 9), FRAGMENT6(0, 1, 5), ICMP(128, 0, .word = 7),
+		      DATA(8)),
+		ECHO,
+		frame(ETH_BACK(), IP6(VIP6, CLIENT6), FRAGMENT6(0, 1, 5), ICMP(129, 0, .word = 7), DATA(8)));
+	expect_reply(rig,
+		     frame(ETH(), IP6(CLIENT6, VIP6, .ttl = 9), FRAGMENT6(16, 0, 5, .next = 58), DATA(80)),
+		     ECHO, frame(ETH_BACK(), IP6(VIP6, CLIENT6), FRAGMENT6(16, 0, 5, .next = 58), DATA(80)));
+	/* Errors and the rest have no business in fragments. */
+	expect_pass(rig, frame(ETH(), IP6(CLIENT6, VIP6), FRAGMENT6(0, 1, 6), ICMP(129, 0), DATA(8)), ICMP);
 }
 
 /* What RFC 1812 (IPv4) and RFC 4443 let an answer of 576 and 1280 bytes quote. */
@@ -395,20 +449,40 @@ static void too_big_is_answered(void **state)
 	}
 }
 
+/* An answer with what lay behind it in the frame that it was made of. */
+static const struct frame *not_shortened(struct frame *answer, const struct frame *in)
+{
+	memcpy(answer->bytes + answer->length, in->bytes + answer->length, in->length - answer->length);
+	answer->length = in->length;
+	return answer;
+}
+
+/* What lies in several buffers keeps its length: the kernel's way of shortening it damages the kernel. The
+ * answer ends where its IP header says. */
 static void too_big_in_several_parts(void **state)
 {
 	struct rig *rig = *state;
 	struct frame *in = frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 80), DATA(8900));
 
+	rig->linear = 1000;
 	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
 	expect_reply(rig, in, TOO_BIG,
-		     frame(ETH_BACK(), IP4(VIP4, CLIENT4, .tos = 0xc0, .df = 1), ICMP(3, 4, .word = 1480),
-			   DATA(QUOTE4, .bytes = in->bytes + ETHER)));
+		     not_shortened(frame(ETH_BACK(), IP4(VIP4, CLIENT4, .tos = 0xc0, .df = 1),
+					 ICMP(3, 4, .word = 1480), DATA(QUOTE4, .bytes = in->bytes + ETHER)),
+				   in));
 	rig_services(rig, WEB6(ipip, tcp, "'fd00::1'"));
 	in = frame(ETH(), VLAN(5), IP6(CLIENT6, VIP6), TCP(4000, 80), DATA(8900));
 	expect_reply(rig, in, TOO_BIG,
-		     frame(ETH_BACK(), VLAN(5), IP6(VIP6, CLIENT6), ICMP(2, 0, .word = 1460),
-			   DATA(QUOTE6, .bytes = in->bytes + ETHER + 4)));
+		     not_shortened(frame(ETH_BACK(), VLAN(5), IP6(VIP6, CLIENT6), ICMP(2, 0, .word = 1460),
+					 DATA(QUOTE6, .bytes = in->bytes + ETHER + 4)),
+				   in));
+	/* However little is in the first buffer. */
+	rig->linear = 64;
+	in = frame(ETH(), IP6(CLIENT6, VIP6), TCP(4000, 80), DATA(1460));
+	expect_reply(rig, in, TOO_BIG,
+		     not_shortened(frame(ETH_BACK(), IP6(VIP6, CLIENT6), ICMP(2, 0, .word = 1460),
+					 DATA(QUOTE6, .bytes = in->bytes + ETHER)),
+				   in));
 }
 
 /* A packet that is shorter than a quote may be: all of it but for what the answer's own headers need. */
@@ -485,6 +559,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(echo_to_a_prefix),
 	RIG_TEST(echo_to_a_prefix_without_backends),
 	RIG_TEST(echo_checksum_at_every_value),
+	RIG_TEST(echo_in_fragments),
 	RIG_TEST(echo_is_left_to_the_host),
 	RIG_TEST(too_big_is_answered),
 	RIG_TEST(too_big_in_several_parts),

@@ -44,10 +44,11 @@ KINDS = {
     "no_backend": TO / TCP(sport=40000, dport=81),
     "fragment_unknown": IP(src=CLIENT, dst=VIP, frag=100, id=7, proto=6) / Raw(b"x" * 64),
     "nexthop": TO / TCP(sport=40000, dport=83),
-    "ttl": IP(src=CLIENT, dst=VIP, ttl=1) / TCP(sport=40000, dport=80, flags="PA") / Raw(b"hello"),
+    "ttl": IP(src=CLIENT, dst=VIP, ttl=1) / TCP(sport=40000, dport=80, flags="R"),  # a reset is never answered
     "too_big": IP(src="0.1.2.3", dst=VIP) / TCP(sport=40000, dport=84, flags="A") / Raw(b"x" * 1440),
     "icmp_mtu": IP(src="10.9.9.9", dst=VIP) / ICMP(type=3, code=4, nexthopmtu=200) / Raw(bytes(TOLD)[:28]),
     "echo_limit": TO / ICMP() / Raw(b"x" * 32),
+    "echoes": TO / ICMP() / Raw(b"x" * 32),  # from many networks, each of which has its share of answers
     "flood": TO / TCP(sport=40001, dport=80, flags="A") / Raw(b"x" * 100),
 }
 
@@ -59,6 +60,8 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as wire:
     sent = 0
     while sent < COUNT:
         try:
+            if KIND == "echoes":
+                frame = frame[:28] + bytes([sent % 250]) + frame[29:]
             wire.send(frame)
             sent += 1
         except (BlockingIOError, OSError) as e:

@@ -98,7 +98,7 @@ provoke tcp_header "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:80 [S], data of
 provoke udp_header "bytes: UDP 198.51.100.2:40000 > 203.0.113.10:53, length 4"
 provoke no_backend "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:81 [S]"
 provoke nexthop "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:83 [S]"
-provoke ttl "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:80 [P.], TTL 1"
+provoke ttl "bytes: TCP 198.51.100.2:40000 > 203.0.113.10:80 [R], TTL 1"
 provoke icmp_mtu "bytes: ICMP 10.9.9.9 > 203.0.113.10, fragmentation needed, MTU 200"
 provoke fragment_unknown "bytes: protocol 6 198.51.100.2 > 203.0.113.10, fragment at 800"
 provoke echo_limit "bytes: ICMP 198.51.100.2 > 203.0.113.10, echo request" 4000
@@ -153,11 +153,11 @@ check "the metrics tell" grep -qE '^weir_redirect_lost_packets_total\{interface=
 # The same on the way back: echo replies leave by the interface that the requests came in on.
 check "what was sent back out was taken" sent_back_is '. == 0'
 in_ns router ip link set dev front xdp off
-inject echo_limit 7
+inject echoes 7
 check "what the interface refuses to send back out is counted as lost" sent_back_is '. == 7'
 # With GRO alone the far end has a queue that nobody empties.
 in_ns router ethtool -K front gro on
-inject echo_limit 400
+inject echoes 400
 check "a full queue as well" sent_back_is '. > 7'
 lost_back=$(api GET /v1/stats | jq .totals.tx_lost)
 in_ns router ethtool -K front gro off

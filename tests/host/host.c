@@ -58,6 +58,7 @@ static struct {
 	struct lb_fragment_bucket fragments[LB_FRAGMENT_BUCKETS];
 	struct lb_sample samples[HOST_CPUS_MAX * LB_REASONS_MAX];
 	struct scratch scratch[HOST_CPUS_MAX];
+	struct lb_answers answers[HOST_CPUS_MAX];
 } beside;
 
 static const struct lb_tables *bound;
@@ -169,6 +170,7 @@ static void bind(const struct lb_tables *t)
 	BIND(lb_fragments, beside.fragments, LB_FRAGMENT_BUCKETS);
 	BIND(lb_samples, beside.samples, (__u64)s->cpus * LB_REASONS_MAX);
 	BIND(slow_scratch, beside.scratch, 1);
+	BIND(lb_answers, beside.answers, 1);
 	SET_CONSTANT(lb_counter_stride, s->counters);
 	memset(&lb_control, 0, sizeof(lb_control));
 	bound = t;
@@ -230,6 +232,23 @@ void host_forget(struct host *host)
 	memset(beside.fragments, 0, sizeof(beside.fragments));
 	memset(beside.samples, 0, cpus * LB_REASONS_MAX * sizeof(beside.samples[0]));
 	memset(beside.scratch, 0, cpus * sizeof(beside.scratch[0]));
+	memset(beside.answers, 0, cpus * sizeof(beside.answers[0]));
+}
+
+static void set_rates(bool unlimited)
+{
+	static __u32 echo, error, reset, source; /* as loaded */
+
+	if (!echo) {
+		echo = lb_echo_rate;
+		error = lb_error_rate;
+		reset = lb_reset_rate;
+		source = lb_source_rate;
+	}
+	SET_CONSTANT(lb_echo_rate, unlimited ? 0xffffffff : echo);
+	SET_CONSTANT(lb_error_rate, unlimited ? 0xffffffff : error);
+	SET_CONSTANT(lb_reset_rate, unlimited ? 0xffffffff : reset);
+	SET_CONSTANT(lb_source_rate, unlimited ? 0xffffffff : source);
 }
 
 int host_packet(struct host *host, __u8 *frame, size_t *length, size_t capacity)
@@ -240,6 +259,7 @@ int host_packet(struct host *host, __u8 *frame, size_t *length, size_t capacity)
 	if (bound != host->tables)
 		bind(host->tables);
 	SET_CONSTANT(lb_several_interfaces, host->several);
+	set_rates(host->unlimited);
 	if (host->several)
 		memcpy(beside.ports, host->ports, sizeof(beside.ports));
 	if (*length > HOST_FRAME_MAX)

@@ -43,6 +43,7 @@ struct host {
 	__u32 cpu;                  /* below tables->sizes.cpus */
 	__u32 ingress_ifindex;      /* 1 at first */
 	bool several;               /* load-time constant lb_several_interfaces */
+	bool unlimited;             /* rates of answers: none */
 	size_t linear;              /* bytes in the linear part, the rest in fragments; 0: all of it */
 	size_t headroom;            /* bytes, at most HOST_HEADROOM, which it is at first */
 	__u64 now_ns;               /* what bpf_ktime_get_ns() and its kin say */

@@ -117,7 +117,9 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 	path.skeleton->rodata->lb_several_interfaces = several;
 	if (rates) {
 		path.skeleton->rodata->lb_echo_rate = rates->echo;
-		path.skeleton->rodata->lb_icmp_rate = rates->icmp;
+		path.skeleton->rodata->lb_error_rate = rates->error;
+		path.skeleton->rodata->lb_reset_rate = rates->reset;
+		path.skeleton->rodata->lb_source_rate = rates->source;
 	}
 	/* As it runs on an interface that is not shared. */
 	bpf_program__set_flags(path.skeleton->progs.lb_ingress, BPF_F_XDP_HAS_FRAGS);

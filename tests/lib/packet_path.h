@@ -22,10 +22,15 @@ struct packet_path {
 /* 0 or a negative errno; messages of libbpf go to stderr. several: load for several interfaces. */
 int packet_path_open(const struct lb_table_sizes *sizes, int several, struct packet_path *ret_path);
 
-/* The same with other rates of echo replies and ICMP errors, per second and CPU. */
+/* The same with other rates of answers, per second and CPU. */
 struct packet_path_rates {
-	__u32 echo, icmp;
+	__u32 echo, error, reset, source;
 };
+#define PACKET_PATH_NO_LIMITS                                                                                \
+	(struct packet_path_rates)                                                                           \
+	{                                                                                                    \
+		0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff                                               \
+	}
 int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 			   const struct packet_path_rates *rates, struct packet_path *ret_path);
 

@@ -81,7 +81,7 @@ int rig_share_maps(const struct rig *rig, struct bpf_object *object)
 	return 0;
 }
 
-static int set_up(void **state, int several)
+static int set_up(void **state, bool several, bool limited)
 {
 	struct lb_table_sizes sizes = { .cpus = (__u32)libbpf_num_possible_cpus(),
 					.vip_buckets = LB_VIP_BUCKETS,
@@ -90,6 +90,7 @@ static int set_up(void **state, int several)
 					.counters = 256,
 					.services = 64,
 					.flow_buckets = RIG_BUCKETS };
+	const struct packet_path_rates rates = PACKET_PATH_NO_LIMITS;
 	static struct rig rig;
 	cpu_set_t cpu;
 
@@ -97,25 +98,32 @@ static int set_up(void **state, int several)
 	CPU_SET(0, &cpu);
 	sched_setaffinity(0, sizeof(cpu), &cpu);
 	rig = (struct rig){ .hooks = { .context = &rig, .grace = grace, .nexthop = nexthop } };
-	if (packet_path_open(&sizes, several, &rig.path) < 0 || make_network(&rig) < 0 ||
-	    host_new(&rig.path.tables, &rig.host) < 0 || rig_capture_new(&rig, several, &rig.capture) < 0 ||
+	if (packet_path_open_rates(&sizes, several, limited ? NULL : &rates, &rig.path) < 0 ||
+	    make_network(&rig) < 0 || host_new(&rig.path.tables, &rig.host) < 0 ||
+	    rig_capture_new(&rig, several, &rig.capture) < 0 ||
 	    rig_explain_new(&rig, several, &rig.explain) < 0) {
 		fprintf(stderr, "# cannot load the packet path, or make a veth pair: is this root?\n");
 		return -1;
 	}
 	rig.host->several = several;
+	rig.host->unlimited = !limited;
 	*state = &rig;
 	return 0;
 }
 
 int rig_setup(void **state)
 {
-	return set_up(state, 0);
+	return set_up(state, false, false);
 }
 
 int rig_setup_several(void **state)
 {
-	return set_up(state, 1);
+	return set_up(state, true, false);
+}
+
+int rig_setup_limited(void **state)
+{
+	return set_up(state, false, true);
 }
 
 int rig_teardown(void **state)

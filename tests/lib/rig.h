@@ -84,9 +84,11 @@ struct rig {
 	struct result last;
 };
 
-/* Group set-up and tear-down: *state is the rig. rig_setup_several: loaded for several interfaces. */
+/* Group set-up and tear-down: *state is the rig. rig_setup_several: loaded for several interfaces;
+ * rig_setup_limited: with the rates of answers that there are, without which other tests do. */
 int rig_setup(void **state);
 int rig_setup_several(void **state);
+int rig_setup_limited(void **state);
 int rig_teardown(void **state);
 /* Test set-up: empty tables, defaults. */
 int rig_reset(void **state);

@@ -10,13 +10,14 @@ from collections import namedtuple
 
 from flow_hash import flow_hash, ports_word
 from headers import (
-    Ends, HEAD_BYTES, ICMP, ICMPV6, TCP, UDP, destination_of, ip_packet, ipv4_checksum_after_ttl, outer_ipv4, outer_ipv6,
-    outer_udp, replaced_checksum, tags_of, too_big_answer, transport_ports, walk_extensions,
+    Ends, HEAD_BYTES, ICMP, ICMPV6, TCP, UDP, destination_of, ip_packet, rest_of, ipv4_checksum_after_ttl, outer_ipv4, outer_ipv6,
+    error_about, outer_udp, replaced_checksum, reset_about, tags_of, transport_ports, walk_extensions,
 )
 
 EMBRYONIC, ESTABLISHED, CLOSING = 1, 2, 3  # states of a remembered flow
 LEFT_TO_HOST = {"PASS " + reason for reason in
                 ("protocol", "no_service", "fragment", "ipv6_extension", "malformed", "icmp", "fragment_early")}
+LINEAR = 3520  # bytes of a frame that the kernel puts into its first buffer when it is not told
 NONE = 0x3FFF  # a ring slot's word for "no backend"
 FRAGMENT_AGE_S = 30
 QUIC_BYTES = 15  # of a datagram that can be QUIC: type, version, length, eight bytes of ID and more
@@ -66,6 +67,7 @@ class Service:
         self.first, self.last = int(first), int(last or first)
         self.affinity = service["affinity"]
         self.echo = service["echo"]
+        self.rejects = service["no_backend"] == "reject"
         # The host has none of the addresses.
         self.unclaimed = service.get("unclaimed") or config.get("unclaimed") or "drop"
         self.drops_fragments = service["fragments"] == "drop"
@@ -92,6 +94,8 @@ class Balancer:
         self.interfaces = {int(port): number for port, number in tables["ports"].items()}
         self.stations = {int(port): {bytes.fromhex(mac) for mac in macs}
                          for port, macs in tables["stations"].items()}
+        self.routers = {int(port): [ipaddress.ip_address(a).packed if a else None for a in addresses]
+                        for port, addresses in tables["routers"].items()}
         self.reasons = tables["reasons"]
         self.flows = {}  # (service, flow) -> [backend index, state], while the slot is unsettled
         self.fragments = {}  # (source, destination, protocol, id) -> (service, backend index, when)
@@ -102,7 +106,7 @@ class Balancer:
 
     def decide(self, frame, ingress=0, linear=0):
         """linear: bytes of the frame in its first buffer; 0: all of it"""
-        self.ingress, self.linear, self.came_by = self.interfaces[ingress], linear or len(frame), ingress
+        self.ingress, self.linear, self.came_by = self.interfaces[ingress], linear or min(len(frame), LINEAR), ingress
         try:
             return self.judge(frame)
         except Ends as end:
@@ -124,7 +128,7 @@ class Balancer:
             destination = destination_of(frame, l3, kind)
             if destination is None or end.reason not in LEFT_TO_HOST:
                 raise
-            self.unclaimed(destination, end)
+            return self.unclaimed(destination, end)
 
     def unclaimed(self, destination, end):
         """What the services of a VIP say of a packet that none of them takes; ends it."""
@@ -134,10 +138,12 @@ class Balancer:
         words = {s.unclaimed for s in here if s.network.prefixlen == longest}
         if not words or "pass" in words or end.link_only:
             raise end
-        raise Ends("DROP unclaimed")
+        # Who would rather drop gives way to who would tell.
+        return self.answer("unclaimed", "reply_unclaimed", tell="reject" in words)
 
     def judge_ip(self, frame, l3, kind):
-        ip = ip_packet(frame, l3, kind)
+        self.ip = rest_of(frame, l3, kind)
+        ip = self.ip = ip_packet(frame, l3, kind)
         if ip.later_fragment:
             return self.later_fragment(ip)
         if ip.protocol in (TCP, UDP):
@@ -150,6 +156,7 @@ class Balancer:
 
     def transport(self, ip):
         source_port, destination_port, flags, lie = transport_ports(ip)
+        ip.lie = lie
         flow = Flow(ip.source, ip.destination, source_port, destination_port, ip.protocol)
         service = self.service_of(flow)
         if not service:
@@ -161,11 +168,14 @@ class Balancer:
         hash_ = self.hash_of(service, flow)
         how = "settled"
         if not backend:
-            backend, how = self.by_slot(service, flow, hash_, syn, closing)
+            try:
+                backend, how = self.by_slot(service, flow, hash_, syn, closing)
+            except Ends as end:
+                return self.answer("no_backend", "reply_no_backend", end.note, tell=service.rejects)
         if ip.first_fragment:
             self.fragments[self.fragment_key(ip)] = (service, backend.index, self.clock_s)
             self.remembered += 1
-        return self.send(ip, service, backend, hash_, how, syn, answer_too_big=True)
+        return self.send(ip, service, backend, hash_, how, syn, answer=True)
 
     def service_of(self, flow):
         key = (flow.destination, flow.protocol, flow.destination_port)
@@ -257,7 +267,12 @@ class Balancer:
     def later_fragment(self, ip):
         protocol = ip.fragment_protocol
         seen = self.fragments.get(self.fragment_key(ip))
-        if seen and self.clock_s - seen[2] <= FRAGMENT_AGE_S and seen[0].alive(seen[1]):
+        fresh = seen and self.clock_s - seen[2] <= FRAGMENT_AGE_S
+        if fresh and not seen[0]:  # of an echo request that was answered
+            if ip.lie:
+                raise Ends("DROP " + ip.lie)
+            return Opinion("TX", "echo", bytes(self.turned_around(ip)), {self.reasons["REPLY echo"]: 1}, "echo reply")
+        if fresh and seen[0].alive(seen[1]):
             if ip.lie:
                 raise Ends("DROP " + ip.lie)
             identification = int.from_bytes(ip.fragment_id, "little")
@@ -290,11 +305,13 @@ class Balancer:
 
     def icmp(self, ip):
         message = ip.frame[ip.l4 : ip.end]
-        if ip.lie or ip.first_fragment or len(message) < 8 or ip.l4 > HEAD_BYTES:
+        if ip.lie or len(message) < 8 or ip.l4 > HEAD_BYTES:
             raise Ends("PASS icmp")
         kind, code = message[0], message[1]
         if kind == (8 if ip.version == 4 else 128):
             return self.echo(ip)
+        if ip.first_fragment:
+            raise Ends("PASS icmp")
         if kind not in ((3, 11, 12) if ip.version == 4 else (1, 2, 3, 4)):
             # Neighbour discovery and the like are of the link: no router forwards them.
             raise Ends("PASS icmp", link_only=ip.version == 6 and 133 <= kind <= 137)
@@ -304,7 +321,7 @@ class Balancer:
             raise Ends("PASS icmp")
         if ip.version == 4:
             mtu = int.from_bytes(message[6:8], "big")
-            silly = kind == 3 and code == 4 and mtu < 576
+            silly = kind == 3 and code == 4 and 0 < mtu < 552
         else:
             silly = kind == 2 and int.from_bytes(message[4:8], "big") < 1280
         if silly:
@@ -378,9 +395,22 @@ class Balancer:
         vip = any(s.echo and s.has_eligible for s in here if s.network.prefixlen == longest)
         if not vip or not ip.source_is_one_host() or not self.options_can_be_sent_back(ip):
             raise Ends("PASS icmp")
-        frame, l3, l4 = bytearray(ip.frame), ip.l3, ip.l4
-        frame[0:12] = frame[6:12] + frame[0:6]
+        frame, l4 = self.turned_around(ip), ip.l4
         request, reply = (8, 0) if ip.version == 4 else (128, 129)
+        if ip.first_fragment:
+            self.fragments[self.fragment_key(ip)] = (None, NONE, self.clock_s)
+            self.remembered += 1
+        code = frame[l4 + 1]
+        frame[l4] = reply
+        frame[l4 + 2 : l4 + 4] = replaced_checksum(frame[l4 + 2 : l4 + 4], bytes([request, code]), bytes([reply, code]))
+        if ip.version == 4 and not any(frame[l4 + 2 : l4 + 8]):
+            frame[l4 + 2 : l4 + 4] = b"\xff\xff"  # of a message of zeroes nothing else verifies
+        return Opinion("TX", "echo", bytes(frame), {self.reasons["REPLY echo"]: 1}, "echo reply")
+
+    @staticmethod
+    def turned_around(ip):
+        frame, l3 = bytearray(ip.frame), ip.l3
+        frame[0:12] = frame[6:12] + frame[0:6]
         if ip.version == 4:
             before = bytes(frame[l3 + 8 : l3 + 10])
             frame[l3 + 8] = 64
@@ -389,12 +419,44 @@ class Balancer:
         else:
             frame[l3 + 7] = 64
             frame[l3 + 8 : l3 + 40] = ip.destination + ip.source
-        code = frame[l4 + 1]
-        frame[l4] = reply
-        frame[l4 + 2 : l4 + 4] = replaced_checksum(frame[l4 + 2 : l4 + 4], bytes([request, code]), bytes([reply, code]))
-        if ip.version == 4 and not any(frame[l4 + 2 : l4 + 8]):
-            frame[l4 + 2 : l4 + 4] = b"\xff\xff"  # of a message of zeroes nothing else verifies
-        return Opinion("TX", "echo", bytes(frame), {self.reasons["REPLY echo"]: 1}, "echo reply")
+        return frame
+
+    # --- answers ----------------------------------------------------------------------------------------------
+
+    def answer(self, cause, reply, note="", mtu=0, tell=True):
+        """What becomes of the packet that is dropped for a cause: its sender is told of it, or not."""
+        ip = self.ip
+        about = self.about(ip, cause, mtu) if tell and self.may_be_answered(ip) else None
+        if about is None:
+            raise Ends("DROP " + cause, note)
+        frame = ip.frame[6:12] + ip.frame[0:6] + ip.frame[12 : ip.l3] + about
+        # What lies in several buffers is not shortened.
+        if self.linear < len(ip.frame):
+            frame += ip.frame[len(frame) :]
+        return Opinion("TX", reply, frame, {self.reasons["REPLY " + reply]: 1}, note)
+
+    @staticmethod
+    def may_be_answered(ip):
+        if ip.later_fragment or ip.lie or ip.protocol in (ICMP, ICMPV6) or not ip.source_is_one_host():
+            return False
+        if ip.protocol != TCP or ip.l4 > HEAD_BYTES or len(ip.frame) < ip.l4 + 20:
+            return True
+        header = ip.frame[ip.l4 + 12] >> 4 << 2
+        return header >= 20 and header <= ip.end - ip.l4 and not ip.frame[ip.l4 + 13] & 4
+
+    def about(self, ip, cause, mtu):
+        v4 = ip.version == 4
+        if cause == "too_big":
+            longest = len(ip.frame) - ip.l3
+            return error_about(ip, 3, 4, mtu, longest=longest) if v4 else error_about(ip, 2, 0, mtu, longest=longest)
+        if cause == "ttl":
+            source = self.routers[self.came_by][0 if v4 else 1]
+            return error_about(ip, 11 if v4 else 3, 0, source=source)
+        if ip.protocol == TCP:
+            return reset_about(ip)
+        if ip.protocol == UDP:
+            return error_about(ip, 3, 3) if v4 else error_about(ip, 1, 4)
+        return error_about(ip, 3, 2) if v4 else error_about(ip, 1, 1)
 
     # --- sending ----------------------------------------------------------------------------------------------
 
@@ -406,23 +468,20 @@ class Balancer:
             counters[first + (KNOWN if how == "known" else BASE)] = 1
         return counters
 
-    def send(self, ip, service, backend, hash_, how, syn=False, answer_too_big=False):
+    def send(self, ip, service, backend, hash_, how, syn=False, answer=False):
         note = f"{service.name} {backend.name} {how}"
         if not backend.resolved:
             raise Ends("DROP nexthop", note)
         if backend.local:
             raise Ends("PASS local", note, self.flow_counters(backend, how, syn))
         if ip.length > backend.max_len:
-            if not answer_too_big or not ip.source_is_one_host():
-                raise Ends("DROP too_big", note)
             # Less than 1280 is what no IPv6 sender heeds (RFC 8201 4).
             mtu = backend.max_len if ip.version == 4 else max(backend.max_len, 1280)
-            if ip.length <= mtu:
-                raise Ends("DROP too_big", note)
-            return Opinion("TX", "reply_too_big", too_big_answer(ip, mtu),
-                           {self.reasons["REPLY reply_too_big"]: 1}, note)
+            return self.answer("too_big", "reply_too_big", note, mtu, tell=answer and ip.length > mtu)
         device = self.interfaces.get(backend.port)
         same = device is not None and device == self.ingress if self.several else backend.same_interface
+        if not backend.l2 and ip.frame[ip.l3 + (8 if ip.version == 4 else 7)] <= 1:
+            return self.answer("ttl", "reply_ttl", note, tell=answer)
         frame = self.rewritten(ip, backend, hash_, same)
         if not same and device is None:
             raise Ends("DROP egress", note)
@@ -442,8 +501,6 @@ class Balancer:
             return backend.ethernet + tags + frame[l3 - 2 :]
         inner = bytearray(frame[l3:])  # with what the sender put behind the packet
         hop = 8 if ip.version == 4 else 7
-        if inner[hop] <= 1:
-            raise Ends("DROP ttl", backend.name)
         inner[hop] -= 1
         if ip.version == 4:
             inner[10:12] = ipv4_checksum_after_ttl(frame[l3 : l3 + 20])

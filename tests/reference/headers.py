@@ -64,6 +64,21 @@ def destination_of(frame, l3, kind):
     return frame[l3 + at : l3 + size]
 
 
+def rest_of(frame, l3, kind):
+    """What is known of a packet before its header is read any further; None: nothing."""
+    if destination_of(frame, l3, kind) is None:
+        return None
+    ip = IpPacket()
+    ip.frame, ip.l3, ip.version, ip.protocol = frame, l3, 4 if kind == 0x0800 else 6, None
+    ip.length = number(frame, l3 + 2) if ip.version == 4 else number(frame, l3 + 4) + 40
+    ip.l4, ip.end = len(frame), l3 + ip.length
+    ip.lie = "ip_header" if ip.end > len(frame) or ip.length > 65535 else None
+    at, size = (12, 4) if ip.version == 4 else (8, 16)
+    ip.source, ip.destination = frame[l3 + at : l3 + at + size], frame[l3 + at + size : l3 + at + 2 * size]
+    ip.first_fragment = ip.later_fragment = False
+    return ip
+
+
 def ip_packet(frame, l3, kind):
     return ipv4_packet(frame, l3) if kind == 0x0800 else ipv6_packet(frame, l3)
 
@@ -208,21 +223,48 @@ def outer_udp(source_port, destination_port, payload):
     return struct.pack(">HHHH", source_port, destination_port, 8 + payload, 0)
 
 
-def too_big_answer(ip, mtu):
-    """Fragmentation needed (RFC 1191) or packet too big (RFC 4443), to the sender, from where it sent to."""
-    frame, l3 = ip.frame, ip.l3
-    ethernet = frame[6:12] + frame[0:6] + frame[12:l3]
-    room = min(ANSWER_BYTES[ip.version], len(frame) - l3) - (28 if ip.version == 4 else 48)
-    quote = frame[l3 : l3 + min(ip.length, room) // 4 * 4]
-    if ip.version == 4:
-        message = struct.pack(">BBHHH", 3, 4, 0, 0, mtu) + quote
+def message_of(version, kind, code, word, body, source, destination):
+    """An ICMP message in its IP header."""
+    message = struct.pack(">BBHI", kind, code, 0, word) + body
+    if version == 4:
         message = message[:2] + checksum(message) + message[4:]
-        header = outer_ipv4(0xC0, len(message), ICMP, int.from_bytes(ip.destination, "big"),
-                            int.from_bytes(ip.source, "big"))
+        return outer_ipv4(0xC0, len(message), ICMP, int.from_bytes(source, "big"),
+                          int.from_bytes(destination, "big")) + message
+    pseudo = source + destination + struct.pack(">II", len(message), ICMPV6)
+    message = message[:2] + checksum(pseudo + message) + message[4:]
+    return outer_ipv6(0, 0, len(message), ICMPV6, int.from_bytes(source, "big"),
+                      int.from_bytes(destination, "big")) + message
+
+
+def error_about(ip, kind, code, word=0, source=None, longest=None):
+    """An ICMP error about a packet to its sender, from where it sent to, or from source; None: too little would be quoted.
+    longest: bytes of the answer at most, besides what RFC 1812 4.3.2.3 and RFC 4443 2.4 say."""
+    room = min(ANSWER_BYTES[ip.version], longest or 65535) - (28 if ip.version == 4 else 48)
+    quote = ip.frame[ip.l3 : ip.l3 + max(min(ip.length, room), 0) // 4 * 4]
+    needed = (ip.frame[ip.l3] & 15) * 4 + 8 if ip.version == 4 else 40
+    if len(quote) < needed:
+        return None
+    return message_of(ip.version, kind, code, word, quote, source or ip.destination, ip.source)
+
+
+def reset_about(ip):
+    """The reset that answers a segment (RFC 9293 3.10.7.1); None: there is none."""
+    frame, at = ip.frame, ip.l4
+    if at > HEAD_BYTES or len(frame) < at + 20 or ip.first_fragment:
+        return None
+    flags, data = frame[at + 13], at + (frame[at + 12] >> 4) * 4
+    if flags & 4 or data > ip.end:
+        return None
+    source_port, destination_port, sequence, acknowledged = struct.unpack_from(">HHII", frame, at)
+    if flags & 0x10:
+        sequence, acknowledged, flags = acknowledged, 0, 0x04
     else:
-        message = struct.pack(">BBHI", 2, 0, 0, mtu) + quote
-        pseudo = ip.destination + ip.source + struct.pack(">II", len(message), ICMPV6)
-        message = message[:2] + checksum(pseudo + message) + message[4:]
-        header = outer_ipv6(0, 0, len(message), ICMPV6, int.from_bytes(ip.destination, "big"),
-                            int.from_bytes(ip.source, "big"))
-    return ethernet + header + message
+        length = ip.end - data + (flags >> 1 & 1) + (flags & 1)
+        sequence, acknowledged, flags = 0, sequence + length & 0xFFFFFFFF, 0x14
+    tcp = struct.pack(">HHIIBBHHH", destination_port, source_port, sequence, acknowledged, 0x50, flags, 0, 0, 0)
+    check = checksum(ip.destination + ip.source + struct.pack(">II", 20, TCP) + tcp)
+    tcp = tcp[:16] + check + tcp[18:]
+    source, destination = int.from_bytes(ip.destination, "big"), int.from_bytes(ip.source, "big")
+    if ip.version == 4:
+        return outer_ipv4(0, 20, TCP, source, destination) + tcp
+    return outer_ipv6(0, 0, 20, TCP, source, destination) + tcp

@@ -4,6 +4,7 @@
  * says it all: the byte before the last picks the MTU, the last one the port, with three values of their own
  * below.
  */
+#include <arpa/inet.h>
 #include <bpf/bpf.h>
 #include <errno.h>
 #include <net/if.h>
@@ -90,6 +91,11 @@ static const __u8 macs[][6] = { { 2, 0xee, 0, 0, 0, 1 },
 				{ 2, 0xee, 0, 0, 0, 0x10 } };
 #define MACS (sizeof(macs) / sizeof(macs[0]))
 
+/* Addresses of interfaces; the last one has none. */
+static const char *const routers[PORTS][2] = { { "192.0.2.77", "2001:db8:77::1" },
+					       { "192.0.2.78", "2001:db8:78::1" },
+					       { "", "" } };
+
 static struct lb_station station_of(const struct runner *runner, int port, size_t number)
 {
 	struct lb_station station = { .ifindex = runner->ifindex[port], .own = number == 0 };
@@ -107,6 +113,15 @@ static int fill_stations(struct runner *runner)
 	for (int port = 0; port < PORTS; port++)
 		for (size_t i = 0; i < MACS; i++)
 			all[(size_t)port * MACS + i] = station_of(runner, port, i);
+	for (int port = 0; port < PORTS - 1; port++) {
+		__u32 ifindex = (__u32)runner->ifindex[port];
+		struct lb_station_interface *interface =
+			&runner->path.stations->interface[ifindex & (LB_STATION_INTERFACES - 1)];
+
+		interface->ifindex = ifindex;
+		inet_pton(AF_INET, routers[port][0], &interface->ipv4);
+		inet_pton(AF_INET6, routers[port][1], interface->ipv6);
+	}
 	runner->path.stations->closed = 1;
 	return lb_stations_build(all, PORTS * MACS, runner->several ? 0 : runner->ifindex[0], 0,
 				 runner->path.stations);
@@ -143,7 +158,7 @@ int runner_open(struct runner *runner, bool several, char **configs, int n_confi
 					      .counters = 512,
 					      .services = 64,
 					      .flow_buckets = 1u << 16 };
-	const struct packet_path_rates rates = { .echo = 0xffffffff, .icmp = 0xffffffff };
+	const struct packet_path_rates rates = PACKET_PATH_NO_LIMITS;
 	struct lb_error error = {};
 	int r;
 
@@ -280,6 +295,10 @@ int runner_dump(struct runner *runner, FILE *out)
 		}
 		fputc(']', out);
 	}
+	fputs("},\"routers\":{", out);
+	for (int port = 0; port < PORTS; port++)
+		fprintf(out, "%s\"%d\":[\"%s\",\"%s\"]", port ? "," : "", port, routers[port][0],
+			routers[port][1]);
 	fputs("},\"reasons\":{", out);
 #define X(number, name, action, text, help)                                                                  \
 	fprintf(out, "%s\"" #action " " text "\":%d", number > 1 ? "," : "", number);
