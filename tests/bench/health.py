@@ -29,6 +29,7 @@ TARGETS = [  # what, unit, target, whether more is better
     ("verdict to slots, one service of 5,000: longest", "ms", 100, False),
     ("verdict to slots, one host in 1,000 services: longest", "ms", 1000, False),
     ("TCP checks per CPU second of lb-checkd", "", 20000, True),
+    ("TCP checks through the packet path per CPU second of lb-checkd", "", 20000, True),
 ]
 SERVERS = r"""
 import socket, sys, time
@@ -103,7 +104,7 @@ def configuration(lab, check, services=1, checked=1, backends=BACKENDS):
                             "backends": [{"name": f"b{n}", "address": f"10.99.0.{n}"} for n in range(1, backends + 1)]}
                            for s in range(services)]}
     for service in result["services"][:checked]:
-        service["health"] = {"check": {"kind": "tcp", "port": 80, **check}}
+        service["health"] = {"check": {"kind": "tcp", "port": 80, "target": "address", **check}}
     return result
 
 
@@ -164,11 +165,11 @@ def verdicts(lab, servers, services, checked):
     return values
 
 
-def checks_per_second(lab):
+def checks_per_second(lab, name, **keys):
     """lb-checkd alone, with more to do than it can: checks made for each second of processor time."""
     sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "checkd"))
     from agent import Agent as Peer  # pylint: disable=import-outside-toplevel
-    directory = lab.path("speed")
+    directory = lab.path(name)
     os.mkdir(directory)
     peer = Peer(directory)
     program = os.path.join(directory, "checkd")
@@ -176,10 +177,13 @@ def checks_per_second(lab):
         file.write(f'#!/bin/sh\nexec nsenter --net=/run/netns/{lab.prefix}-lb -- {BUILD}/lb-checkd "$@"\n')
     os.chmod(program, 0o755)
     peer.start(program)
+    ports = os.memfd_create("ports")  # lb_check_ports, without a program that reads it
+    os.ftruncate(ports, 2 << 20)
+    peer.give_ports(ports)
     ears = threading.Thread(target=lambda: peer.hear(6), daemon=True)
     ears.start()
     for number in range(2000):
-        peer.set(number, "tcp", 80, address=f"10.99.0.{number % BACKENDS + 1}", interval_ms=100, fast_ms=100)
+        peer.set(number, "tcp", 80, address=f"10.99.0.{number % BACKENDS + 1}", interval_ms=100, fast_ms=100, **keys)
         if number % 50 == 0:
             time.sleep(0.01)
     time.sleep(2)
@@ -187,6 +191,7 @@ def checks_per_second(lab):
     time.sleep(3)
     after, used = peer.state[6], peer.cpu_s() - cpu
     ears.join()
+    os.close(ports)
     peer.stop()
     return [(after - before) / used]
 
@@ -211,8 +216,9 @@ def measure(lab, rows):
     for services, checked in ((5000, 1), (1000, 1000)):
         values = verdicts(lab, servers, services, checked)
         rows.append((max(values), values))
-    values = checks_per_second(lab)
-    rows.append((values[0], values))
+    for name, keys in (("speed", {}), ("speed-path", {"mark": 0x2000, "source": "192.0.2.2"})):
+        values = checks_per_second(lab, name, **keys)
+        rows.append((values[0], values))
 
 
 def main():
