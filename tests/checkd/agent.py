@@ -13,7 +13,7 @@ VERSION = 2
 HELLO, SET, REMOVE, RESULTS, ALIVE, PATH = 1, 2, 3, 4, 5, 6
 VIP, ADDRESS = 1, 2
 OUTCOMES = ["none", "ok", "timeout", "refused", "reset", "protocol", "status", "limited"]
-KINDS = {"tcp": 2, "udp": 3, "http": 4, "https": 5, "grpc": 6}
+KINDS = {"tcp": 2, "udp": 3, "http": 4, "https": 5, "grpc": 6, "agent": 7}
 STATE = struct.Struct("=IIIIIIQII")
 TARGET = struct.Struct("=II III B16s3x BBBBBB B16s B16s IIIIIII HH 16s 192s192s192s192s192s192s192s".replace(" ", ""))
 RESULT = struct.Struct("=IIQQII")

@@ -100,6 +100,14 @@ def cases(directory):
         ("https: not TLS at all", "protocol", "https", junk.port, {"insecure": True}),
         ("https: a file of ours that is missing says nothing of it", "none", "https", secure.port,
          {"ca": "/nowhere.pem", "host": "good.test"}),
+        ("agent: up", "ok", "agent", peers.Server(peers.says(b"up\n")).port, {}),
+        ("agent: a part of its weight, without an end of line", "ok", "agent", peers.Server(lambda p, _s: p.sendall(b"75% drain")).port, {}),
+        ("agent: asked first", "ok", "agent", peers.Server(peers.answers(b"ready up\r\n")).port, {"send": "hello\n"}),
+        ("agent: down", "status", "agent", peers.Server(peers.says(b"down#disk\n")).port, {}),
+        ("agent: words that are none", "protocol", "agent", junk.port, {"send": "x"}),
+        ("agent: a line without end", "protocol or timeout", "agent", peers.Server(peers.says(b"up " * 5000)).port, {}),
+        ("agent: nothing", "timeout", "agent", peers.Server(peers.silent).port, {}),
+        ("agent: closed before it says anything", "reset", "agent", peers.Server(lambda _p, _s: None).port, {}),
         ("grpc: of one who does not speak it", "reset or protocol", "grpc", junk.port, {}),
     ]
     return table, {"flood": flood, "http_flood": http_flood, "loop": loop, "sockets": (echo, mute)}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * TCP and UDP checks. A TCP check ends in a reset: no port of ours stays in TIME-WAIT, and the server is not
- * left with a half-closed connection.
+ * TCP and UDP checks, and those of agents. A TCP check ends in a reset: no port of ours stays in TIME-WAIT,
+ * and the server is not left with a half-closed connection.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "health/agent.h"
 #include "lb-checkd/checkd.h"
 
 #define ANSWER_MAX 4096u /* bytes that are looked at */
@@ -52,6 +53,23 @@ static socklen_t address_of(const struct lb_config_check *check, struct sockaddr
 /* --- what is read ----------------------------------------------------------------------------------------
  */
 
+/* The line of an agent, once it is there; over: there will be no more of it. */
+static void read_agent(struct checkd *checkd, struct probe *probe, bool over)
+{
+	struct lb_agent_says says;
+
+	if (!over && !memchr(probe->answer, '\n', probe->n_answer) && probe->n_answer < ANSWER_MAX)
+		return;
+	if (!probe->n_answer)
+		probe_end(checkd, probe, LB_OUTCOME_RESET, 0);
+	else if (!lb_agent_parse(probe->answer, probe->n_answer, &says))
+		probe_end(checkd, probe, LB_OUTCOME_PROTOCOL, 0);
+	else if (says.down)
+		probe_end(checkd, probe, LB_OUTCOME_STATUS, 0);
+	else
+		probe_end(checkd, probe, LB_OUTCOME_OK, lb_agent_detail(&says));
+}
+
 static void read_answer(struct checkd *checkd, struct probe *probe)
 {
 	const char *expect = probe->target->config.expect;
@@ -71,6 +89,10 @@ static void read_answer(struct checkd *checkd, struct probe *probe)
 		return;
 	}
 	probe->n_answer += (size_t)n;
+	if (probe->target->config.kind == LB_CHECK_AGENT) {
+		read_agent(checkd, probe, n == 0);
+		return;
+	}
 	if (memmem(probe->answer, probe->n_answer, expect, strlen(expect)))
 		probe_end(checkd, probe, LB_OUTCOME_OK, 0);
 	else if (n == 0)
@@ -86,7 +108,9 @@ static void connected(struct checkd *checkd, struct probe *probe)
 	struct epoll_event event = { .events = EPOLLIN, .data.ptr = &probe->watch };
 	size_t length = strlen(check->send);
 
-	if (!length && !check->expect[0]) {
+	bool wants = check->expect[0] || check->kind == LB_CHECK_AGENT;
+
+	if (!length && !wants) {
 		probe_end(checkd, probe, LB_OUTCOME_OK, 0);
 		return;
 	}
@@ -132,7 +156,7 @@ void probe_socket_begin(struct checkd *checkd, struct probe *probe)
 	const struct lb_config_check *check = &probe->target->config;
 	struct sockaddr_storage address;
 	socklen_t length = address_of(check, &address);
-	int type = check->kind == LB_CHECK_TCP ? SOCK_STREAM : SOCK_DGRAM;
+	int type = check->kind == LB_CHECK_UDP ? SOCK_DGRAM : SOCK_STREAM;
 	struct epoll_event event = { .events = EPOLLOUT, .data.ptr = &probe->watch };
 
 	probe->watch.ready = ready;

@@ -193,7 +193,8 @@ static void target_due(struct checkd *checkd, struct timer *timer, __u64 now)
 		return;
 	}
 	schedule(checkd, target, now);
-	if (target->config.kind == LB_CHECK_TCP || target->config.kind == LB_CHECK_UDP)
+	if (target->config.kind == LB_CHECK_TCP || target->config.kind == LB_CHECK_UDP ||
+	    target->config.kind == LB_CHECK_AGENT)
 		probe_socket_begin(checkd, probe);
 	else
 		probe_http_begin(checkd, probe);

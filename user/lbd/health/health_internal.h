@@ -16,6 +16,7 @@
 #include <xxhash.h>
 
 #include "config/config_levels.h"
+#include "health/agent.h"
 #include "health/host.h"
 #include "health/message.h"
 #include "health/settings.h"
@@ -41,6 +42,7 @@ struct health_target {
 	enum lb_outcome last; /* that lb-checkd said, with what more it said */
 	__u32 detail;
 	__u64 last_ns, duration_ns;
+	struct lb_agent_says agent; /* the last that an agent said; percent 100 for other kinds */
 	__u64 outcomes[LB_OUTCOME_COUNT];
 
 	/* Where it goes through the packet path (health_path.c). */

@@ -71,6 +71,36 @@ static void tell_suspicion(struct health *health)
 		   lb_suspicion_name(health->suspect.state), frozen ? cause : "");
 }
 
+/* In steps of 5 %: what goes up and down all the time moves no flows. Something is never nothing. */
+static __u32 agent_share(const struct lb_agent_says *agent)
+{
+	__u32 steps = (agent->percent + 2) / 5;
+
+	return agent->percent && !steps ? LB_SHARE_FULL / 20 : steps * (LB_SHARE_FULL / 20);
+}
+
+/* An agent's line: what it says besides that the backend serves. */
+static void heed_agent(struct health *health, struct health_target *target, const struct lb_result *result,
+		       __u32 detail)
+{
+	struct lb_agent_says before = target->agent;
+
+	if (target->check.kind != LB_CHECK_AGENT || result->outcome != LB_OUTCOME_OK)
+		return;
+	lb_agent_of_detail(detail, &target->agent);
+	if (target->agent.percent > 100)
+		target->agent = before; /* lb-checkd is taken for a stranger */
+	if (target->agent.drain == before.drain && agent_share(&target->agent) == agent_share(&before))
+		return;
+	for (struct health_member *member = target->members; member; member = member->next_of_target) {
+		events_add(&health->lbd->events, LOG_LEVEL_INFO, "health",
+			   "service=%s backend=%s agent=%s weight_percent=%u", member->service->name,
+			   member->name, target->agent.drain ? "drain" : "up",
+			   agent_share(&target->agent) / 10);
+		judge_mark(health, member->service);
+	}
+}
+
 void judge_result(struct health *health, struct health_target *target,
 		  const struct lb_message_result *message)
 {
@@ -93,6 +123,7 @@ void judge_result(struct health *health, struct health_target *target,
 		tell_suspicion(health);
 	if (!lb_suspect_believes(&health->suspect, &result))
 		return;
+	heed_agent(health, target, &result, message->detail);
 	for (struct health_member *member = first; member; member = member->next_of_target) {
 		enum lb_circuit_state before = member->circuit.state;
 		bool dead = member->circuit.dead;
@@ -181,6 +212,11 @@ static void judge_host(struct health *health, struct health_host *host)
 /* --- pools -----------------------------------------------------------------------------------------------
  */
 
+static bool says_less(const struct health_target *target)
+{
+	return target && (target->agent.drain || target->agent.percent < 100);
+}
+
 static void reason_of(const struct health_member *member, const struct lb_pool_member *says, char *reason,
 		      size_t size)
 {
@@ -190,6 +226,9 @@ static void reason_of(const struct health_member *member, const struct lb_pool_m
 		snprintf(reason, size, "%s", lb_pool_reason_text(says->ret_reason));
 	else if (member->circuit.state == LB_CIRCUIT_CLOSED && member->host->verdict)
 		snprintf(reason, size, "%s", lb_host_text(member->host->verdict));
+	else if (member->circuit.state == LB_CIRCUIT_CLOSED && says_less(member->target))
+		snprintf(reason, size, "its agent says: %s%u %% of its weight",
+			 member->target->agent.drain ? "drain, " : "", member->target->agent.percent);
 	else
 		snprintf(reason, size, "%s", lb_circuit_text(&member->circuit, text));
 }
@@ -239,6 +278,13 @@ static void fill(const struct health_member *member, struct lb_pool_member *ret_
 	if (member->target)
 		ret_member->state =
 			lb_circuit_verdict(&member->circuit, &member->settings, now_ns, &ret_member->share);
+	if (member->target && ret_member->state == LB_STATE_ACTIVE) {
+		__u32 share = agent_share(&member->target->agent);
+
+		ret_member->share = ret_member->share * share / LB_SHARE_FULL;
+		if (member->target->agent.drain || !share)
+			ret_member->state = LB_STATE_DRAIN;
+	}
 	if (member->host->verdict && ret_member->state == LB_STATE_ACTIVE)
 		ret_member->state = LB_STATE_DRAIN;
 }

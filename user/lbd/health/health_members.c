@@ -82,6 +82,7 @@ static struct health_target *target_for(struct health *health, const struct lb_c
 	target->id = id;
 	target->generation = ++health->generation;
 	target->check = *check;
+	target->agent.percent = 100;
 	HASH_ADD(hh, health->targets, digest, sizeof(target->digest), target);
 	if (!target->hh.tbl) {
 		free(target);

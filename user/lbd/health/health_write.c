@@ -37,11 +37,20 @@ static void write_check(const struct health_target *target, __u64 now_ns, struct
 	if (target->last_ns) {
 		json_string(json, "last", lb_outcome_name(target->last));
 		json_string(json, "last_text", lb_outcome_text(target->last));
-		json_u64(json, "detail", target->detail);
+		json_u64(json, "detail",
+			 target->check.kind == LB_CHECK_AGENT && target->last == LB_OUTCOME_OK
+				 ? 0
+				 : target->detail);
 		json_double(json, "last_age_s", seconds_since(target->last_ns, now_ns));
 		json_double(json, "duration_ms", (double)target->duration_ns / 1e6);
 	} else {
 		json_null(json, "last");
+	}
+	if (target->check.kind == LB_CHECK_AGENT) {
+		json_object(json, "agent");
+		json_bool(json, "drain", target->agent.drain);
+		json_u64(json, "weight_percent", target->agent.percent);
+		json_object_end(json);
 	}
 	json_object(json, "outcomes");
 	for (int i = 0; i < LB_OUTCOME_COUNT; i++)

@@ -19,6 +19,7 @@ enum lb_check_kind {
 	LB_CHECK_HTTP,
 	LB_CHECK_HTTPS,
 	LB_CHECK_GRPC,
+	LB_CHECK_AGENT,
 };
 enum lb_check_target_kind { LB_CHECK_TARGET_VIP = 1, LB_CHECK_TARGET_ADDRESS };
 enum lb_check_scope { LB_CHECK_SCOPE_SERVICE = 1, LB_CHECK_SCOPE_HOST };

@@ -16,6 +16,7 @@ const struct lb_schema_choice lb_schema_check_kind[] = {
 	{ "http", LB_CHECK_HTTP, "An HTTP request is answered with a status that is wanted." },
 	{ "https", LB_CHECK_HTTPS, "The same over TLS." },
 	{ "grpc", LB_CHECK_GRPC, "grpc.health.v1 says SERVING." },
+	{ "agent", LB_CHECK_AGENT, "An agent on the backend, at port, says a line in the words of HAProxy's agent-check: up, down, drain, 75% (of its weight)." },
 	{ NULL, 0, NULL }
 };
 
@@ -102,7 +103,7 @@ const struct lb_schema_key lb_schema_check_keys[] = {
 	{ .name = "service", FIELD(service), STRING(lb_format_check_text), .effect = LB_EFFECT_APPLY, .inherits = true,
 	  .without = "the server as a whole", .help = "Name of the service that grpc asks for." },
 	{ .name = "send", FIELD(send), STRING(lb_format_check_text), .effect = LB_EFFECT_APPLY, .inherits = true,
-	  .without = "nothing", .help = "What tcp and udp send." },
+	  .without = "nothing", .help = "What tcp, udp and agent send." },
 	{ .name = "expect", FIELD(expect), STRING(lb_format_check_text), .effect = LB_EFFECT_APPLY, .inherits = true,
 	  .without = "nothing", .help = "What the first 4 KiB of the answer to tcp and udp have to contain." },
 	{ 0 }

@@ -59,7 +59,7 @@ struct lb_message_result {
 	__u32 id, generation;
 	__u64 begin_ns, end_ns;
 	__u32 outcome; /* enum lb_outcome */
-	__u32 detail;  /* HTTP status, or errno; 0: nothing more to say */
+	__u32 detail;  /* HTTP status, errno, lb_agent_detail(); 0: nothing more to say */
 };
 
 #define LB_TARGETS_MAX         (1u << 20)
