@@ -84,11 +84,27 @@ static void test_a_watch_that_said_something_goes_on_from_there(void **state)
 	end(&f, (struct lb_kube_ending){ .status = 200 });
 	assert_int_equal(lb_kube_watch_turn(&f.watch, f.now), LB_KUBE_TURN_WATCH);
 	expect_query(&f, "watch=1&allowWatchBookmarks=true&timeoutSeconds=600&resourceVersion=101");
-	/* Broken off in the middle: the same, a moment later. */
+	/* Broken off in the middle: another server may answer, which knows less. */
 	assert_int_equal(lb_kube_watch_event(&f.watch, "102", f.now), 0);
 	end(&f, (struct lb_kube_ending){ .status = 0 });
-	assert_int_equal(next(&f), LB_KUBE_TURN_WATCH);
-	expect_query(&f, "watch=1&allowWatchBookmarks=true&timeoutSeconds=600&resourceVersion=102");
+	assert_int_equal(next(&f), LB_KUBE_TURN_LIST);
+	lb_kube_watch_done(&f.watch);
+}
+
+static void test_there_is_a_list_once_an_hour(void **state)
+{
+	struct fixture f;
+	int watches = 0;
+
+	setup(&f);
+	begin(&f);
+	do {
+		watches++;
+		assert_int_equal(lb_kube_watch_event(&f.watch, "101", f.now), 0);
+		f.now += 600000;
+		end(&f, (struct lb_kube_ending){ .status = 200 });
+	} while (next(&f) == LB_KUBE_TURN_WATCH);
+	assert_int_equal(watches, 6);
 	lb_kube_watch_done(&f.watch);
 }
 
@@ -175,7 +191,26 @@ static void test_work_is_bounded_whatever_fails(void **state)
 		else
 			end(&f, (struct lb_kube_ending){ .status = 410 });
 	}
-	assert_in_range(requests, 30, 120);
+	assert_in_range(requests, 60, 300);
+	lb_kube_watch_done(&f.watch);
+}
+
+static void test_a_watch_that_stood_is_no_failure_any_more(void **state)
+{
+	struct fixture f;
+	__u64 before;
+
+	setup(&f);
+	for (int i = 0; i < 8; i++) {
+		assert_int_equal(next(&f), LB_KUBE_TURN_LIST);
+		end(&f, (struct lb_kube_ending){ .status = 500 });
+	}
+	begin(&f);
+	f.now += 20000;
+	before = f.now;
+	end(&f, (struct lb_kube_ending){ .status = 0 });
+	assert_int_equal(next(&f), LB_KUBE_TURN_LIST);
+	assert_in_range(f.now - before, 50, 100);
 	lb_kube_watch_done(&f.watch);
 }
 
@@ -333,11 +368,13 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_pages_then_a_watch_from_the_list),
 		cmocka_unit_test(test_a_watch_that_said_something_goes_on_from_there),
+		cmocka_unit_test(test_there_is_a_list_once_an_hour),
 		cmocka_unit_test(test_a_watch_that_said_nothing_is_followed_by_a_list),
 		cmocka_unit_test(test_a_silent_stream_is_ended_and_followed_by_a_list),
 		cmocka_unit_test(test_410_as_a_status_and_as_an_event),
 		cmocka_unit_test(test_what_is_not_understood_is_read_anew),
 		cmocka_unit_test(test_work_is_bounded_whatever_fails),
+		cmocka_unit_test(test_a_watch_that_stood_is_no_failure_any_more),
 		cmocka_unit_test(test_waits_grow_to_a_cap_and_differ),
 		cmocka_unit_test(test_retry_after),
 		cmocka_unit_test(test_a_silent_page_is_ended),

@@ -174,7 +174,8 @@ __u64 lb_kube_ports_digest(const struct lb_kube_port *ports, size_t n)
 	for (size_t i = 0; i < n; i++) {
 		const __u32 words[] = { ports[i].port, ports[i].protocol };
 
-		digest = XXH3_64bits_withSeed(words, sizeof(words), digest);
+		if (ports[i].protocol)
+			digest = XXH3_64bits_withSeed(words, sizeof(words), digest);
 	}
 	return digest;
 }

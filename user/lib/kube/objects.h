@@ -136,7 +136,7 @@ void lb_kube_node_free(struct lb_kube_node *node);
 /* Whether two versions of a Node are the same to us. */
 bool lb_kube_node_equal(const struct lb_kube_node *a, const struct lb_kube_node *b);
 
-/* What a status says of a Service's ports, to be compared. 0: nothing. */
+/* What a status says of a Service's ports, those that are balanced, to be compared. 0: nothing. */
 __u64 lb_kube_ports_digest(const struct lb_kube_port *ports, size_t n);
 
 bool lb_kube_has_finalizer(const struct lb_kube_service *service);

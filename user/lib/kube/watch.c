@@ -20,8 +20,9 @@ const struct lb_kube_watch_limits lb_kube_watch_limits = {
 	.page = 500,
 	.silence_ms = 100000,
 	.timeout_s = 600,
+	.list_ms = 3600000,
 	.first_ms = 100,
-	.longest_ms = 30000,
+	.longest_ms = 10000,
 };
 
 void lb_kube_watch_init(struct lb_kube_watch *watch, __u64 seed)
@@ -157,6 +158,7 @@ int lb_kube_watch_page(struct lb_kube_watch *watch, const char *version, const c
 		return 0;
 	watch->want_list = false;
 	watch->listed = true;
+	watch->listed_ms = now_ms;
 	/* Not the first try: the watch that follows a list waits as long as the list would have. */
 	if (watch->failures > 1)
 		watch->due_ms = now_ms + lb_kube_backoff_ms(1, watch->limits->first_ms,
@@ -183,16 +185,22 @@ static bool is_good(const struct lb_kube_watch *watch, const struct lb_kube_endi
 }
 
 /* Whether what is known can be continued from, or has to be read anew. */
-static bool needs_list(const struct lb_kube_watch *watch, const struct lb_kube_ending *ending)
+static bool needs_list(const struct lb_kube_watch *watch, const struct lb_kube_ending *ending, __u64 now_ms)
 {
-	return watch->state == LB_KUBE_WATCH_LISTING || ending->status == GONE || ending->bad ||
-	       ending->silent || !watch->heard;
+	return watch->state == LB_KUBE_WATCH_LISTING || ending->status != 200 || ending->bad ||
+	       ending->silent || !watch->heard || now_ms - watch->listed_ms >= watch->limits->list_ms;
 }
 
 void lb_kube_watch_ended(struct lb_kube_watch *watch, const struct lb_kube_ending *ending, __u64 now_ms)
 {
 	__u32 wait_ms;
 
+	/* A watch that stands says nothing where nothing happens: time counts as well. */
+	if (watch->state == LB_KUBE_WATCH_WATCHING && !ending->silent) {
+		__u64 seconds = (now_ms - watch->since_ms) / 1000;
+
+		watch->failures = seconds < 31 ? watch->failures >> seconds : 0;
+	}
 	watch->counts.gone += ending->status == GONE;
 	watch->counts.silent += ending->silent;
 	if (!is_good(watch, ending, now_ms)) {
@@ -209,7 +217,7 @@ void lb_kube_watch_ended(struct lb_kube_watch *watch, const struct lb_kube_endin
 		if (wait_ms < after_s * 1000)
 			wait_ms = after_s * 1000 + (__u32)(next_random(&watch->random) % 500);
 	}
-	if (needs_list(watch, ending)) {
+	if (needs_list(watch, ending, now_ms)) {
 		watch->want_list = true;
 		(void)replace(&watch->more, NULL);
 	}

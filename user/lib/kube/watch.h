@@ -5,9 +5,11 @@
  *
  *   list, page by page -> watch from the list's version -> watch again from the last version heard ...
  *
- * A watch that has said nothing at all is followed by a list, never by a watch from the same version: an API
- * server whose etcd was restored from a snapshot answers such a watch with silence for ever. So is one whose
- * version is too old (410), and one that said what is not understood. Versions are opaque.
+ * Only a watch that has said something, and ended in order, is gone on from. One that has said nothing at all
+ * is followed by a list, never by a watch from the same version: an API server whose etcd was restored from a
+ * snapshot answers such a watch with silence, until it has come so far again. So is one that broke off (the
+ * API server may be another's by now), one whose version is too old (410), and one that said what is not
+ * understood; and there is a list once an hour. Versions are opaque.
  */
 #pragma once
 
@@ -19,6 +21,7 @@ struct lb_kube_watch_limits {
 	__u32 page;       /* objects of a page */
 	__u32 silence_ms; /* longest silence of a stream; bookmarks come every minute */
 	__u32 timeout_s;  /* how long the server is asked to keep a watch */
+	__u32 list_ms;    /* longest time without a list */
 	__u32 first_ms;   /* first wait after a failure; then twice as long each time... */
 	__u32 longest_ms; /* ...up to this */
 };
@@ -33,14 +36,15 @@ enum lb_kube_watch_state {
 struct lb_kube_watch {
 	const struct lb_kube_watch_limits *limits;
 	enum lb_kube_watch_state state;
-	bool listed;    /* a list has come to its end: what is known is complete */
-	bool want_list; /* the next request is a list's first page */
-	bool heard;     /* this stream has said something */
-	char *version;  /* owned */
-	char *more;     /* owned: where the next page begins; NULL: at the beginning */
-	__u64 due_ms;   /* next request */
-	__u64 since_ms; /* of this request */
-	__u64 heard_ms; /* its last sign of life */
+	bool listed;     /* a list has come to its end: what is known is complete */
+	bool want_list;  /* the next request is a list's first page */
+	bool heard;      /* this stream has said something */
+	char *version;   /* owned */
+	char *more;      /* owned: where the next page begins; NULL: at the beginning */
+	__u64 due_ms;    /* next request */
+	__u64 listed_ms; /* end of the last list */
+	__u64 since_ms;  /* of this request */
+	__u64 heard_ms;  /* its last sign of life */
 	unsigned int failures;
 	__u64 random;
 	struct {

@@ -1,0 +1,326 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What changed is looked at at once, for addresses; and planned for 20 ms after the first change, with all
+ * else that changed until then.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "lb-kubed/kubed.h"
+
+#define DEBOUNCE_MS 20
+#define BUSY_MS     50 /* of planning in one turn of the loop */
+
+/* --- queues ------------------------------------------------------------------------------------------------
+ */
+
+void plan_wanted(struct kubed *kubed, struct serving *serving, __u64 now)
+{
+	if (serving->wants_plan)
+		return;
+	serving->wants_plan = true;
+	serving->next_plan = NULL;
+	*kubed->plans.last = serving;
+	kubed->plans.last = &serving->next_plan;
+	if (!kubed->plan_due_ms)
+		kubed->plan_due_ms = now + DEBOUNCE_MS;
+}
+
+static struct serving *take(struct kubed *kubed)
+{
+	struct serving *serving = kubed->plans.first;
+
+	if (!serving)
+		return NULL;
+	kubed->plans.first = serving->next_plan;
+	if (!kubed->plans.first)
+		kubed->plans.last = &kubed->plans.first;
+	serving->wants_plan = false;
+	return serving;
+}
+
+/* --- what a Service is to us -------------------------------------------------------------------------------
+ */
+
+bool plan_serves(const struct kubed *kubed, const struct lb_kube_service *service)
+{
+	return service && !service->meta.deleting && lb_kube_is_ours(service, &kubed->options.defaults);
+}
+
+/* The record of an address is the Service's status, once our finalizer is on it; an address of ours comes
+ * from elsewhere too where a status has been restored. */
+static bool counts(const struct kubed *kubed, const struct lb_kube_service *service,
+		   const struct lb_kube_ingress *ingress)
+{
+	return lb_kube_has_finalizer(service) || lb_kube_pools_contain(&kubed->pools, &ingress->address);
+}
+
+static bool has(const struct lb_address *list, size_t n, const struct lb_address *address)
+{
+	for (size_t i = 0; i < n; i++)
+		if (lb_address_equal(&list[i], address))
+			return true;
+	return false;
+}
+
+static bool has_family(const struct lb_address *list, size_t n, __u8 family)
+{
+	for (size_t i = 0; i < n; i++)
+		if (list[i].family == family)
+			return true;
+	return false;
+}
+
+/* Addresses that it has, by its status, and that are no older Service's. */
+static size_t claim_all(struct kubed *kubed, struct serving *serving, struct lb_address *ret_addresses)
+{
+	const struct lb_kube_service *service = serving->group->service;
+	const char *share = lb_kube_pair_value(&service->annotations, LB_KUBE_PREFIX "share");
+	size_t n = 0;
+
+	for (size_t i = 0; i < service->n_ingress; i++) {
+		const struct lb_kube_ingress *ingress = &service->ingress[i];
+
+		if (has_family(ret_addresses, n, ingress->address.family) || !counts(kubed, service, ingress))
+			continue;
+		if (lb_kube_ledger_claim(kubed->ledger, serving->group->key, service, share ? share : "",
+					 &ingress->address) == 0)
+			ret_addresses[n++] = ingress->address;
+	}
+	return n;
+}
+
+static void claim(struct kubed *kubed, struct serving *serving)
+{
+	struct lb_address addresses[LB_KUBE_FAMILIES];
+	bool served = plan_serves(kubed, serving->group->service);
+	size_t n = served ? claim_all(kubed, serving, addresses) : 0;
+
+	for (size_t i = 0; i < serving->n_addresses; i++)
+		if (!has(addresses, n, &serving->addresses[i]) &&
+		    !has(serving->reserved, serving->n_reserved, &serving->addresses[i]))
+			lb_kube_ledger_release(kubed->ledger, serving->group->key, &serving->addresses[i]);
+	memcpy(serving->addresses, addresses, n * sizeof(*addresses));
+	serving->n_addresses = n;
+	if (!served)
+		lead_forget(kubed, serving);
+}
+
+/* --- looking -----------------------------------------------------------------------------------------------
+ */
+
+static void forget(struct kubed *kubed, struct serving *serving)
+{
+	for (size_t i = 0; i < serving->n_parts; i++)
+		agent_delete(kubed, serving->parts[i].text);
+	lead_forget(kubed, serving);
+	serving->group->mine = NULL;
+	free(serving->parts);
+	free(serving->awaited);
+	free(serving);
+}
+
+/* Services of others are nothing to us, unless they were ours. */
+static bool concerns(const struct kubed *kubed, const struct lb_kube_service *service)
+{
+	return service && (plan_serves(kubed, service) || lb_kube_has_finalizer(service));
+}
+
+static void look_at(struct kubed *kubed, struct lb_kube_group *group, __u64 now)
+{
+	struct serving *serving = group->mine;
+
+	if (!serving && concerns(kubed, group->service)) {
+		serving = calloc(1, sizeof(*serving));
+		group->mine = serving;
+		if (serving)
+			serving->group = group;
+	}
+	if (!serving) {
+		lb_kube_store_settle(kubed->store, group);
+		return;
+	}
+	claim(kubed, serving);
+	lead(kubed, serving, now);
+	plan_wanted(kubed, serving, now);
+}
+
+void plan_look(struct kubed *kubed, __u64 now)
+{
+	struct lb_kube_group *group;
+
+	/* Pools first: an address that is in none of them may still be one that was given. */
+	if (!kubed->have_pools)
+		return;
+	while ((group = lb_kube_store_changed(kubed->store)))
+		look_at(kubed, group, now);
+}
+
+/* --- planning ----------------------------------------------------------------------------------------------
+ */
+
+struct asking_proof {
+	struct kubed *kubed;
+	const char *key;
+	bool pending, unproven, proven; /* some node is */
+};
+
+static enum lb_kube_proof proof(void *context, const struct lb_kube_service *service,
+				const struct lb_kube_node *node, __u8 family)
+{
+	struct asking_proof *asking = context;
+	bool pending = false;
+	enum lb_kube_proof said = probes_proof(asking->kubed, service, asking->key, node, family, &pending);
+
+	asking->pending |= pending;
+	asking->unproven |= said == LB_KUBE_UNPROVEN;
+	asking->proven |= said != LB_KUBE_UNPROVEN;
+	return said;
+}
+
+/* What lbd has of a Service stays as it is, whether we have put it there or an earlier one of us. True: there
+ * is something. */
+static bool keep_as_it_is(struct kubed *kubed, struct serving *serving)
+{
+	const struct lb_kube_service *service = serving->group->service;
+	bool any = serving->n_parts > 0;
+
+	for (size_t i = 0; i < service->n_ports; i++)
+		for (size_t k = 0; k < service->n_families; k++) {
+			struct lb_kube_short name;
+
+			lb_kube_part_name(service, &service->ports[i], service->families[k], &name);
+			agent_keep(kubed, name.text);
+			any |= agent_has(kubed, name.text);
+		}
+	return any;
+}
+
+/* Services that it had and has no more go; the others are sent where they changed. */
+static void put_parts(struct kubed *kubed, struct serving *serving, struct lb_kube_parts *parts)
+{
+	struct lb_kube_short *names = calloc(parts->n + 1, sizeof(*names));
+
+	if (!names)
+		return;
+	for (size_t i = 0; i < parts->n; i++) {
+		names[i] = parts->all[i].name;
+		agent_put(kubed, names[i].text, serving->group->key, parts->all[i].json);
+		parts->all[i].json = NULL;
+	}
+	for (size_t i = 0; i < serving->n_parts; i++) {
+		bool still = false;
+
+		for (size_t k = 0; k < parts->n; k++)
+			still |= strcmp(serving->parts[i].text, names[k].text) == 0;
+		if (!still)
+			agent_delete(kubed, serving->parts[i].text);
+	}
+	free(serving->parts);
+	serving->parts = names;
+	serving->n_parts = parts->n;
+	serving->planned = true;
+}
+
+static void translate(struct kubed *kubed, struct serving *serving, const struct lb_kube_wish *wish,
+		      struct lb_kube_notes *notes)
+{
+	struct asking_proof asking = { .kubed = kubed, .key = serving->group->key };
+	struct lb_kube_parts parts = {};
+	bool untried;
+	struct lb_kube_view view = {
+		.group = serving->group,
+		.wish = wish,
+		.addresses = serving->addresses,
+		.n_addresses = serving->n_addresses,
+		.proof = proof,
+		.context = &asking,
+	};
+
+	view.nodes = lb_kube_store_nodes(kubed->store, &view.n_nodes);
+	if (lb_kube_translate(&view, &parts, notes) < 0) {
+		say("out of memory service=%s", serving->group->key);
+		return;
+	}
+	/* After a start nobody has shown anything yet: what an earlier one of us made goes on until all have
+	 * answered, and one has said yes. */
+	untried = asking.pending || (asking.unproven && !asking.proven);
+	if (!untried || serving->planned || !keep_as_it_is(kubed, serving))
+		put_parts(kubed, serving, &parts);
+	lb_kube_parts_done(&parts);
+}
+
+static void plan(struct kubed *kubed, struct serving *serving, __u64 now)
+{
+	struct lb_kube_group *group = serving->group;
+	struct lb_kube_notes notes = {};
+	struct lb_kube_parts none = {};
+	struct lb_kube_wish wish;
+	struct lb_error error;
+
+	kubed->counts.plans++;
+	if (!plan_serves(kubed, group->service)) {
+		put_parts(kubed, serving, &none);
+		if (!concerns(kubed, group->service) && !serving->write) {
+			forget(kubed, serving);
+			lb_kube_store_settle(kubed->store, group);
+		}
+		return;
+	}
+	if (lb_kube_wish_parse(group->service, &kubed->options.defaults, &wish, &error) < 0) {
+		lb_kube_note(&notes, LB_KUBE_REASON_BadAnnotation, "%.350s", error.text);
+		keep_as_it_is(kubed, serving);
+	} else if (wish.ring_size) {
+		translate(kubed, serving, &wish, &notes);
+	} else {
+		keep_as_it_is(kubed, serving);
+	}
+	tell(kubed, serving, &notes, now);
+}
+
+static __u64 elapsed_since(__u64 begin)
+{
+	return now_ms() - begin;
+}
+
+__u64 plan_turn(struct kubed *kubed, __u64 now)
+{
+	struct serving *serving;
+
+	if (!resources_listed(kubed) || !agent_known(kubed))
+		return ~0ull;
+	if (kubed->plan_due_ms > now)
+		return kubed->plan_due_ms;
+	while (elapsed_since(now) < BUSY_MS && (serving = take(kubed)))
+		plan(kubed, serving, now);
+	if (kubed->plans.first)
+		return now;
+	kubed->plan_due_ms = 0;
+	if (!kubed->swept) {
+		kubed->swept = true;
+		agent_sweep(kubed);
+		say("all Services have been planned for event=synced");
+	}
+	return ~0ull;
+}
+
+static void forget_all(void *context, struct lb_kube_group *group)
+{
+	struct serving *serving = group->mine;
+
+	if (!serving)
+		return;
+	http_abandon(serving->write);
+	free(serving->parts);
+	free(serving->awaited);
+	free(serving);
+	group->mine = NULL;
+}
+
+void plan_stop(struct kubed *kubed)
+{
+	lb_kube_store_each(kubed->store, forget_all, kubed);
+}

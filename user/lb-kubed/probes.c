@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What nodes say: healthCheckNodePort of a Service (externalTrafficPolicy Local), and /healthz of kube-proxy
+ * (Cluster; KEP-3836). One that has never said yes gets no flow; one that says no several times in a row, or
+ * nothing, drains. What is asked for is kept as long as somebody plans with it.
+ *
+ * Those that are due wait in one of four queues, by how soon they are asked again: each is in order by
+ * itself.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define HASH_NONFATAL_OOM               1
+#define HASH_FUNCTION(key, bytes, hash) ((hash) = (unsigned int)XXH3_64bits(key, bytes))
+#define uthash_nonfatal_oom(element)    ((element)->lost = true)
+#include <uthash.h>
+#include <xxhash.h>
+
+#include "base/cleanup.h"
+#include "lb-kubed/kubed.h"
+
+#define FLYING_MAX 64
+#define TIMEOUT_MS 1000
+#define FALL       3
+#define UNUSED_MS  90000 /* nobody has planned with it for so long */
+#define REPLAN_MS  30000 /* everybody is planned for anew so often: that is how they are seen to be used */
+
+enum pace { AT_ONCE, FAST, PROXY, SERVICE, PACES };
+static const __u32 pace_ms[PACES] = { [FAST] = 500, [PROXY] = 2000, [SERVICE] = 5000 };
+
+struct place {
+	struct lb_address address;
+	__u16 port;
+	__u8 pad;
+};
+
+struct probe {
+	struct place place;
+	char key[LB_KUBE_LABEL_MAX + LB_KUBE_NAME_MAX]; /* whose; empty: everybody's */
+	enum lb_kube_proof proof;
+	bool answered; /* once, whatever */
+	unsigned int failures;
+	struct request *request;
+	__u64 due_ms, used_ms;
+	struct probe *next;
+	bool lost;
+	UT_hash_handle hh;
+};
+
+struct queue {
+	struct probe *first, **last;
+};
+
+struct probes {
+	struct kubed *kubed;
+	struct probe *all;
+	struct queue queues[PACES];
+	unsigned int flying;
+	size_t counts[LB_KUBE_FAILED + 1];
+	__u64 replan_ms;
+};
+
+/* --- queues ------------------------------------------------------------------------------------------------
+ */
+
+static void enqueue(struct probes *probes, struct probe *probe, enum pace pace, __u64 due)
+{
+	struct queue *queue = &probes->queues[pace];
+
+	probe->due_ms = due;
+	probe->next = NULL;
+	*queue->last = probe;
+	queue->last = &probe->next;
+}
+
+static struct probe *dequeue(struct probes *probes, __u64 now, __u64 *due)
+{
+	for (int i = 0; i < PACES; i++) {
+		struct queue *queue = &probes->queues[i];
+		struct probe *probe = queue->first;
+
+		if (!probe)
+			continue;
+		if (probe->due_ms > now) {
+			*due = probe->due_ms < *due ? probe->due_ms : *due;
+			continue;
+		}
+		queue->first = probe->next;
+		if (!queue->first)
+			queue->last = &queue->first;
+		return probe;
+	}
+	return NULL;
+}
+
+/* --- answers -----------------------------------------------------------------------------------------------
+ */
+
+static void touch(struct kubed *kubed, const struct probe *probe)
+{
+	struct lb_kube_group *group;
+
+	if (!probe->key[0]) {
+		lb_kube_store_touch_all(kubed->store);
+		return;
+	}
+	group = lb_kube_store_find(kubed->store, probe->key);
+	if (group)
+		lb_kube_store_touch(kubed->store, group);
+}
+
+static void set_proof(struct probes *probes, struct probe *probe, enum lb_kube_proof proof)
+{
+	probes->counts[probe->proof]--;
+	probes->counts[proof]++;
+	probe->proof = proof;
+}
+
+static void judge(struct probes *probes, struct probe *probe, bool good)
+{
+	enum lb_kube_proof before = probe->proof;
+	bool first = !probe->answered;
+
+	probe->answered = true;
+	probe->failures = good ? 0 : probe->failures + 1;
+	if (good)
+		set_proof(probes, probe, LB_KUBE_PROVEN);
+	else if (probe->failures >= FALL && probe->proof == LB_KUBE_PROVEN)
+		set_proof(probes, probe, LB_KUBE_FAILED);
+	if (first || before != probe->proof)
+		touch(probes->kubed, probe);
+}
+
+static void on_answer(struct request *request)
+{
+	struct probes *probes = request->kubed->probes;
+	struct probe *probe = request->context;
+	enum pace pace;
+
+	probe->request = NULL;
+	probes->flying--;
+	judge(probes, probe, request->status == 200);
+	pace = probe->failures ? FAST : probe->key[0] ? SERVICE : PROXY;
+	enqueue(probes, probe, pace, now_ms() + pace_ms[pace]);
+}
+
+/* --- asking ------------------------------------------------------------------------------------------------
+ */
+
+static void ask(struct kubed *kubed, struct probe *probe, __u64 now)
+{
+	char url[LB_ADDRESS_TEXT_MAX + 40], address[LB_ADDRESS_TEXT_MAX];
+	struct asking asking = {
+		.peer = PEER_NODE,
+		.method = "GET",
+		.url = url,
+		.timeout_ms = TIMEOUT_MS,
+		.done = on_answer,
+		.context = probe,
+	};
+
+	lb_address_text(&probe->place.address, address);
+	snprintf(url, sizeof(url),
+		 probe->place.address.family == LB_FAMILY_V6 ? "http://[%s]:%u/healthz"
+							     : "http://%s:%u/healthz",
+		 address, probe->place.port);
+	probe->request = http_ask(kubed, &asking);
+	if (probe->request)
+		kubed->probes->flying++;
+	else
+		enqueue(kubed->probes, probe, FAST, now + pace_ms[FAST]);
+}
+
+static void forget(struct probes *probes, struct probe *probe)
+{
+	probes->counts[probe->proof]--;
+	HASH_DELETE(hh, probes->all, probe);
+	http_abandon(probe->request);
+	free(probe);
+}
+
+__u64 probes_turn(struct kubed *kubed, __u64 now)
+{
+	struct probes *probes = kubed->probes;
+	__u64 due = ~0ull;
+	struct probe *probe;
+
+	if (now >= probes->replan_ms) {
+		probes->replan_ms = now + REPLAN_MS;
+		lb_kube_store_touch_all(kubed->store);
+	}
+	while (probes->flying < FLYING_MAX && (probe = dequeue(probes, now, &due))) {
+		if (probe->used_ms + UNUSED_MS < now)
+			forget(probes, probe);
+		else
+			ask(kubed, probe, now);
+	}
+	return due < probes->replan_ms ? due : probes->replan_ms;
+}
+
+static struct probe *make(struct probes *probes, const struct place *place, const char *key)
+{
+	struct probe *probe = calloc(1, sizeof(*probe));
+
+	if (!probe)
+		return NULL;
+	memcpy(&probe->place, place, sizeof(*place));
+	snprintf(probe->key, sizeof(probe->key), "%s", key);
+	probe->proof = LB_KUBE_UNPROVEN;
+	HASH_ADD(hh, probes->all, place, sizeof(*place), probe);
+	if (probe->lost) {
+		free(probe);
+		return NULL;
+	}
+	probes->counts[LB_KUBE_UNPROVEN]++;
+	enqueue(probes, probe, AT_ONCE, 0);
+	return probe;
+}
+
+enum lb_kube_proof probes_proof(struct kubed *kubed, const struct lb_kube_service *service, const char *key,
+				const struct lb_kube_node *node, __u8 family, bool *pending)
+{
+	struct probes *probes = kubed->probes;
+	bool own = service->local && service->health_check_node_port;
+	struct place place;
+	struct probe *probe;
+
+	memset(&place, 0, sizeof(place));
+	place.address = node->addresses[family == LB_FAMILY_V6];
+	place.port = own ? service->health_check_node_port : (__u16)kubed->options.proxy_port;
+	if (!place.port)
+		return LB_KUBE_PROVEN;
+	HASH_FIND(hh, probes->all, &place, sizeof(place), probe);
+	if (!probe)
+		probe = make(probes, &place, own ? key : "");
+	if (!probe)
+		return LB_KUBE_UNPROVEN;
+	/* A port may be another Service's by now. */
+	if (own && strcmp(probe->key, key) != 0)
+		snprintf(probe->key, sizeof(probe->key), "%s", key);
+	probe->used_ms = now_ms();
+	*pending = !probe->answered;
+	return probe->proof;
+}
+
+size_t probes_count(const struct kubed *kubed, enum lb_kube_proof proof)
+{
+	return kubed->probes->counts[proof];
+}
+
+int probes_start(struct kubed *kubed)
+{
+	struct probes *probes = calloc(1, sizeof(*probes));
+
+	if (!probes)
+		return -ENOMEM;
+	probes->kubed = kubed;
+	probes->replan_ms = now_ms() + REPLAN_MS;
+	for (int i = 0; i < PACES; i++)
+		probes->queues[i].last = &probes->queues[i].first;
+	kubed->probes = probes;
+	return 0;
+}
+
+void probes_stop(struct kubed *kubed)
+{
+	struct probe *probe, *next;
+
+	HASH_ITER (hh, kubed->probes->all, probe, next)
+		forget(kubed->probes, probe);
+	free(kubed->probes);
+}
