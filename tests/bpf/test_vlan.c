@@ -59,7 +59,7 @@ static void options_and_ttl_behind_a_tag(void **state)
 	expect_pass(rig, frame(ETH(), VLAN(3), IP4(CLIENT4, VIP4), TCP(4000, 81)), NO_SERVICE);
 }
 
-static void lies_behind_a_tag(void **state)
+static void bad_headers_behind_a_tag(void **state)
 {
 	struct rig *rig = *state;
 
@@ -90,7 +90,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(two_tags_every_way),
 	RIG_TEST(a_tag_does_not_move_the_flow),
 	RIG_TEST(options_and_ttl_behind_a_tag),
-	RIG_TEST(lies_behind_a_tag),
+	RIG_TEST(bad_headers_behind_a_tag),
 	RIG_TEST(edge_of_the_mtu_with_tags),
 };
 

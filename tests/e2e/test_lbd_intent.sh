@@ -137,6 +137,7 @@ timeout()
 for i in 501 502 503; do
 	check "a configuration with $i" answers POST /v1/apply '.applied' "$(lbd_config ".services[0].idle_timeout_s = $i")"
 done
+check "records say what was set" answers GET /v1/generations '.generations[0].cause == "apply: services[web].idle_timeout_s 502 -> 503"'
 is "taking a backend down breaks connections, and wants the word" \
 	"$(api_status PATCH /v1/services/web/backends/b2 '{"state": "down", "reason": "dead"}')" 409
 check "which is told with the plan" answers PATCH /v1/services/web/backends/b2 \

@@ -411,7 +411,7 @@ class Generator:
         return data[:at] + bytes([self.rng.getrandbits(8)]) + data[at + 1 :]
 
     def bent(self, frame, probability):
-        """Perhaps with one or two lies."""
+        """Perhaps with one or two bytes that are wrong."""
         rng = self.rng
         if self.valid or rng.random() >= probability:
             return frame

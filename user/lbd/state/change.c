@@ -358,6 +358,8 @@ static int make_planned(struct lbd *lbd, struct desired *next, const struct chan
 {
 	bool other = is_other(next) || change->starting; /* services and backends may come or go */
 	bool patched = next->shares;
+	struct change recorded = *change;
+	char cause[RECORD_CAUSE_MAX];
 	int r;
 
 	plan_summarise(plan, &telling->summary);
@@ -373,7 +375,9 @@ static int make_planned(struct lbd *lbd, struct desired *next, const struct chan
 	}
 	if (change->logs_plan)
 		change_log_plan(lbd, change->kind, next, plan, &telling->reverts);
-	r = carry_out(lbd, next, change, plan, error);
+	if (change->record == RECORD_CONFIG)
+		recorded.cause = judgement_cause(&telling->judgement, change->cause, cause);
+	r = carry_out(lbd, next, &recorded, plan, error);
 	if (r < 0)
 		return r;
 	times_ms[3] = now_ms();

@@ -122,6 +122,38 @@ static void judge_interface(const struct telling *telling, const struct lb_diffe
 			 name);
 }
 
+/* "services[web].weight 100 -> 50", beside others; what does not fit is counted (judgement_cause). */
+static void say(struct judgement *judgement, const struct lb_difference *difference)
+{
+	size_t at = strlen(judgement->set), room = sizeof(judgement->set) - at;
+	const char *semicolon = at ? "; " : "";
+	int n;
+
+	if (difference->kind == LB_DIFFERENCE_VALUE)
+		n = snprintf(judgement->set + at, room, "%s%s %s -> %s", semicolon, difference->path,
+			     difference->from, difference->to);
+	else
+		n = snprintf(judgement->set + at, room, "%s%s %s", semicolon, difference->path,
+			     difference->kind == LB_DIFFERENCE_ADDED ? "added" : "removed");
+	if (n < 0 || (size_t)n >= room)
+		judgement->set[at] = '\0';
+	else
+		judgement->n_set++;
+}
+
+const char *judgement_cause(const struct judgement *judgement, const char *cause,
+			    char buffer[RECORD_CAUSE_MAX])
+{
+	size_t more = judgement->n - judgement->n_set;
+	int n = snprintf(buffer, RECORD_CAUSE_MAX, "%s%s%s", cause, judgement->set[0] ? ": " : "",
+			 judgement->set);
+
+	if (more && n > 0 && n < RECORD_CAUSE_MAX)
+		snprintf(buffer + n, RECORD_CAUSE_MAX - (size_t)n, "%s%zu keys%s",
+			 judgement->set[0] ? "; and " : ": ", more, judgement->set[0] ? " more" : "");
+	return buffer;
+}
+
 static int on_difference(void *context, const struct lb_difference *difference)
 {
 	struct telling *telling = context;
@@ -129,6 +161,7 @@ static int on_difference(void *context, const struct lb_difference *difference)
 	size_t at = strlen(judgement->paths), room = sizeof(judgement->paths) - at;
 
 	judge_interface(telling, difference);
+	say(judgement, difference);
 	if (judgement->n++ < JUDGEMENT_TOLD_MAX)
 		write_change(telling, difference);
 	if (strlen(difference->path) + 2 < room)

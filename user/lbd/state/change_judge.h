@@ -10,6 +10,7 @@
 #include <stddef.h>
 
 #include "lbd/api/json.h"
+#include "lbd/state/store_record.h"
 
 struct desired;
 struct lb_difference;
@@ -28,6 +29,8 @@ struct judgement {
 	char why_breaks[256]; /* a sentence; empty: nothing breaks besides what the plan of the services says
 			       */
 	char paths[192];      /* of the first ones, for the log */
+	char set[256];        /* what the first ones were and are, for the record */
+	size_t n_set;         /* so many are in there */
 	char identity[17];    /* hexadecimal */
 };
 
@@ -36,6 +39,10 @@ struct judgement {
 int judgement_make(const struct lbd *lbd, const struct desired *to, const struct lb_plan *plan,
 		   const struct reverts *reverts, struct judgement *ret, struct lb_error *error);
 void judgement_done(struct judgement *judgement);
+
+/* A cause with what was set, as it is recorded. Returns the buffer. */
+const char *judgement_cause(const struct judgement *judgement, const char *cause,
+			    char buffer[RECORD_CAUSE_MAX]);
 
 /* Whether something is recorded of the change that was not before. */
 bool judgement_differs(const struct desired *from, const struct desired *to);

@@ -61,40 +61,40 @@ static void add_object(struct lb_route_group *group, __u32 id)
 }
 
 /* One of several; its attributes are those of a route. */
-static int parse_hop(const struct rtnexthop *hop, int family, struct lb_route_group *group)
+static int parse_nexthop(const struct rtnexthop *nexthop, int family, struct lb_route_group *group)
 {
 	const struct rtattr *attribute = NULL;
-	size_t skip = RTNH_ALIGN(sizeof(*hop));
+	size_t skip = RTNH_ALIGN(sizeof(*nexthop));
+	size_t left = nexthop->rtnh_len > skip ? nexthop->rtnh_len - skip : 0;
 	struct lb_route route = {};
 	int r;
 
-	while ((r = lb_attribute_next((const char *)hop + skip,
-				      hop->rtnh_len > skip ? hop->rtnh_len - skip : 0, &attribute)) > 0) {
+	while ((r = lb_attribute_next((const char *)nexthop + skip, left, &attribute)) > 0) {
 		r = lb_route_attribute_parse(attribute, family, &route);
 		if (r < 0)
 			return r;
 	}
-	if (r == 0 && !route.encapsulation && !(hop->rtnh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)))
-		add_member(group, hop->rtnh_ifindex, &route.gateway);
+	if (r == 0 && !route.encapsulation && !(nexthop->rtnh_flags & (RTNH_F_DEAD | RTNH_F_LINKDOWN)))
+		add_member(group, nexthop->rtnh_ifindex, &route.gateway);
 	return r;
 }
 
-static int parse_hops(const struct rtattr *hops, int family, struct lb_route_group *group)
+static int parse_nexthops(const struct rtattr *nexthops, int family, struct lb_route_group *group)
 {
-	const char *at = RTA_DATA(hops);
-	size_t left = RTA_PAYLOAD(hops);
+	const char *at = RTA_DATA(nexthops);
+	size_t left = RTA_PAYLOAD(nexthops);
 
 	while (left >= sizeof(struct rtnexthop)) {
-		const struct rtnexthop *hop = (const struct rtnexthop *)at;
+		const struct rtnexthop *nexthop = (const struct rtnexthop *)at;
 		size_t step;
 		int r;
 
-		if (hop->rtnh_len < sizeof(*hop) || hop->rtnh_len > left)
+		if (nexthop->rtnh_len < sizeof(*nexthop) || nexthop->rtnh_len > left)
 			return -EBADMSG;
-		r = parse_hop(hop, family, group);
+		r = parse_nexthop(nexthop, family, group);
 		if (r < 0)
 			return r;
-		step = RTNH_ALIGN(hop->rtnh_len);
+		step = RTNH_ALIGN(nexthop->rtnh_len);
 		if (step >= left)
 			return 0;
 		at += step;
@@ -121,7 +121,7 @@ static int parse_route(const struct nlmsghdr *message, struct lb_route_group *gr
 	while ((r = lb_attribute_next(first, length, &attribute)) > 0) {
 		if ((attribute->rta_type & NLA_TYPE_MASK) != RTA_MULTIPATH)
 			continue;
-		r = parse_hops(attribute, fixed->rtm_family, group);
+		r = parse_nexthops(attribute, fixed->rtm_family, group);
 		if (r < 0)
 			return r;
 	}
