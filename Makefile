@@ -21,7 +21,7 @@ endif
 .SECONDARY:
 .DEFAULT_GOAL := all
 
-PKGS := libbpf libxdp libnl-3.0 libnl-route-3.0 libcjson libsystemd libmicrohttpd libcurl
+PKGS := libbpf libxdp libnl-3.0 libnl-route-3.0 libcjson libsystemd libmicrohttpd libcurl zlib
 PKG_CFLAGS := $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 WARN := -Wall -Wextra -Werror -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wpointer-arith -Wvla -Wno-unused-parameter -Wno-missing-field-initializers
 CPPFLAGS += -D_GNU_SOURCE -Iinclude -Iuser -Iuser/lib -Itests/lib -I$(B)/gen $(PKG_CFLAGS) -MMD -MP
@@ -29,7 +29,7 @@ CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu17 -fno-strict-aliasing $(WARN)
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDLIBS_LIB := -lcjson -lxxhash -lm
-LDLIBS_lbd := -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd -lmicrohttpd
+LDLIBS_lbd := -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd -lmicrohttpd -lz
 LDLIBS_lbctl := -lcurl -lncursesw -lbpf -lnl-route-3 -lnl-3
 LDLIBS_lb-checkd := -lcurl
 LDLIBS_lb-kubed := -lcurl -lmicrohttpd

@@ -8,7 +8,7 @@ packages=(
 	# build
 	gcc libc6-dev make pkg-config clang clang-14 llvm bpftool
 	libbpf-dev libxdp-dev libnl-3-dev libnl-route-3-dev libcjson-dev libsystemd-dev libmicrohttpd-dev
-	libcurl4-openssl-dev libxxhash-dev uthash-dev libncurses-dev
+	libcurl4-openssl-dev zlib1g-dev libxxhash-dev uthash-dev libncurses-dev
 	# checks of the source, unit tests, fuzzing
 	clang-format-14 clang-tidy-14 cppcheck libclang-rt-14-dev libcmocka-dev valgrind shellcheck
 	# lab, demo, end-to-end tests
@@ -16,6 +16,8 @@ packages=(
 	python3 python3-scapy python3-yaml binutils man-db
 	# hosts: packages, systemd in containers, announced VIPs
 	dpkg-dev debhelper fakeroot systemd dbus systemd-container bird2
+	# scrapes, rules and dashboards
+	prometheus
 )
 
 die()
@@ -79,7 +81,7 @@ apt=(apt-get -qq -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0)
 "${apt[@]}" install -y --no-install-recommends "${need[@]}" >/dev/null ||
 	die "apt-get could not install: ${need[*]}"
 
-# Our nginx and BIRD are started by tests, never at boot.
+# Our nginx, BIRD and Prometheus are started by tests, never at boot.
 if [[ " ${need[*]} " == *" nginx-light "* ]]; then
 	deb-systemd-helper disable nginx.service >/dev/null 2>&1 || true
 	update-rc.d nginx disable >/dev/null 2>&1 || true
@@ -87,6 +89,10 @@ fi
 if [[ " ${need[*]} " == *" bird2 "* ]]; then
 	deb-systemd-helper disable bird.service >/dev/null 2>&1 || true
 	update-rc.d bird disable >/dev/null 2>&1 || true
+fi
+if [[ " ${need[*]} " == *" prometheus "* ]]; then
+	deb-systemd-helper disable prometheus.service >/dev/null 2>&1 || true
+	update-rc.d prometheus disable >/dev/null 2>&1 || true
 fi
 absent=$(missing)
 [[ -z $absent ]] || die "still missing: $absent"

@@ -286,10 +286,11 @@ struct lb_reason_counter {
 };
 /* The last ones are no reasons, and the agent's: what the lines of removed backends had counted before their
  * ids were given to others, so that what a CPU has done in all never falls. */
+#define LB_CARRIED_REFUSED  (LB_REASONS_MAX - 4) /* inserts into the flow table */
 #define LB_CARRIED_TX       (LB_REASONS_MAX - 3) /* packets */
 #define LB_CARRIED_REDIRECT (LB_REASONS_MAX - 2) /* packets */
 #define LB_CARRIED_BYTES    (LB_REASONS_MAX - 1)
-#define LB_CARRIED_FIRST    LB_CARRIED_TX
+#define LB_CARRIED_FIRST    LB_CARRIED_REFUSED
 struct lb_reason_block {
 	struct lb_reason_counter reason[LB_REASONS_MAX];
 };

@@ -63,14 +63,14 @@ check "it tells of packets in the last interval" wait_for 5 backend web "$mine" 
 check "so do people's lists" grep -q "web/$mine drains for" <("$LBCTL" backend list web)
 is "the connection lives still" "$(cat "$TEST_TMP/tcp.tcp")" "$mine"
 check "the metric says that it has not drained" grep -q "^weir_backend_drained{service=\"web\",backend=\"$mine\"} 0" \
-	<(in_ns lb curl -s http://127.0.0.1:9909/metrics)
+	<(in_ns lb curl -s http://127.0.0.1:9909/metrics/backends)
 rm "$TEST_TMP/tcp"
 finish "$tcp_pid" 5
 check "when it has ended, the backend drains" "$LBCTL" backend drain web "$mine" --wait --timeout 20
 check "nothing is left" backend web "$mine" '.slots == 0 and .slots_base == 0 and .entries == 0 and .draining.drained'
 check "an event tells, once" wait_for 3 event_says drained "service=web backend=$mine let_go=no"
 check "and the metric" grep -q "^weir_backend_drained{service=\"web\",backend=\"$mine\"} 1" \
-	<(in_ns lb curl -s http://127.0.0.1:9909/metrics)
+	<(in_ns lb curl -s http://127.0.0.1:9909/metrics/backends)
 check "it is taken back" "$LBCTL" backend set web "$mine" --reset
 check "and does not drain any more" backend web "$mine" '.draining == null and .state == "active"'
 

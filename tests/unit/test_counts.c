@@ -52,15 +52,8 @@ static struct lb_carried counted(struct fixture *f, const char *backend)
 	struct lb_carried sum = backend ? (struct lb_carried){} : f->tables.service_meta[view.id].carried;
 
 	for (size_t i = 0; i < view.n_backends; i++) {
-		struct lb_carried one;
-
-		if (backend && strcmp(view.backends[i].name, backend) != 0)
-			continue;
-		lb_counts_of(&f->tables, view.backends[i].id, &one);
-		sum.packets += one.packets;
-		sum.bytes += one.bytes;
-		sum.syns += one.syns;
-		sum.refused += one.refused;
+		if (!backend || strcmp(view.backends[i].name, backend) == 0)
+			lb_counts_add(&f->tables, view.backends[i].id, &sum);
 	}
 	return sum;
 }
@@ -94,6 +87,7 @@ static void test_id_serves_again(void **state)
 	assert_int_equal(cpu_packets(&f, 0), 15);
 	assert_int_equal(cpu_packets(&f, 1), 21);
 	assert_int_equal(f.tables.reasons[1].reason[LB_CARRIED_BYTES].packets, 7 * 300);
+	assert_int_equal(f.tables.reasons[1].reason[LB_CARRIED_REFUSED].packets, 7);
 	assert_counted(&f, "b1", 0);
 	assert_counted(&f, NULL, 12);
 	fixture_done(&f);

@@ -155,7 +155,12 @@ struct lbd {
 	char metrics_error[512];  /* why it does not listen as configured; empty: it does */
 	unsigned int trim_s;      /* something large is over: give its memory back to the system in so many
 				     seconds; 0: no */
-	bool degraded;            /* the configuration file was bad or missing: what ran before is running */
+	struct {
+		__s64 time_s, success_s; /* wall clock; 0: not yet */
+		bool ok;                 /* the last time */
+	} reloaded;                      /* the configuration file */
+	__u64 scrapes_refused;
+	bool degraded; /* the configuration file was bad or missing: what ran before is running */
 };
 
 extern const char lbd_version[];

@@ -351,6 +351,10 @@ int lbd_read_file(struct lbd *lbd, struct desired *ret_desired, struct lb_error 
 
 void lbd_reloaded(struct lbd *lbd, int r, const struct lb_error *error)
 {
+	lbd->reloaded.time_s = time(NULL);
+	lbd->reloaded.ok = r == 0;
+	if (r == 0)
+		lbd->reloaded.success_s = lbd->reloaded.time_s;
 	if (r < 0) {
 		events_add(&lbd->events, LOG_LEVEL_ERROR, "reload", "%s%s%s; nothing was changed",
 			   error->text, error->path[0] ? " at " : "", error->path);

@@ -129,6 +129,8 @@ static enum MHD_Result send_stream(struct http *http, struct MHD_Connection *con
 		client->streaming = answer->lasting;
 	if (answer->type)
 		MHD_add_response_header(response, "Content-Type", answer->type);
+	if (answer->encoding)
+		MHD_add_response_header(response, "Content-Encoding", answer->encoding);
 	MHD_add_response_header(response, "Cache-Control", "no-store");
 	MHD_add_response_header(response, "Connection", "close");
 	result = MHD_queue_response(connection, answer->status, response);

@@ -37,6 +37,7 @@ struct http_request {
 struct http_answer {
 	unsigned int status;
 	const char *type;           /* NULL: application/json */
+	const char *encoding;       /* of the stream; NULL: none */
 	struct json body;           /* taken over */
 	struct http_stream *stream; /* taken over; sent instead of the body, in chunks as they come */
 	bool lasting;               /* the stream: it takes as long as it takes */

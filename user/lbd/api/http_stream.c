@@ -7,6 +7,7 @@
 
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/socket.h>
 
 #define PIECE_BYTES (16u << 10)
 
@@ -74,6 +75,19 @@ void http_stream_wake(struct http_stream *stream)
 	/* With an event loop that is not its own, libmicrohttpd only notes it. */
 	sd_event_source_set_time(stream->timer, 0);
 	sd_event_source_set_enabled(stream->timer, SD_EVENT_ONESHOT);
+}
+
+void http_stream_abort(struct http_stream *stream)
+{
+	const union MHD_ConnectionInfo *info =
+		stream->connection
+			? MHD_get_connection_info(stream->connection, MHD_CONNECTION_INFO_CONNECTION_FD)
+			: NULL;
+
+	stream->gone = true;
+	if (info)
+		shutdown(info->connect_fd, SHUT_RDWR);
+	http_stream_wake(stream);
 }
 
 static int on_client(sd_event_source *source, int fd, uint32_t revents, void *context)

@@ -26,5 +26,8 @@ struct http_source {
 struct http_stream *http_stream_new(const struct http_source *source);
 void http_stream_free(struct http_stream *stream);
 
+/* Its client takes nothing, and is to go: it is closed when the server runs next. */
+void http_stream_abort(struct http_stream *stream);
+
 /* The source has something, or has come to its end. Not from within its functions. */
 void http_stream_wake(struct http_stream *stream);

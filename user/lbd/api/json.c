@@ -58,9 +58,10 @@ void json_done(struct json *json)
 	memset(json, 0, sizeof(*json));
 }
 
-/* Length of the UTF-8 sequence at s, or 0 when it is none (RFC 3629). */
-static size_t utf8_length(const unsigned char *s)
+size_t json_utf8_length(const char *text)
 {
+	const unsigned char *s = (const unsigned char *)text;
+
 	if (s[0] < 0x80)
 		return 1;
 	if (s[0] >= 0xc2 && s[0] < 0xe0)
@@ -97,7 +98,7 @@ static void append_string(struct json *json, const char *value)
 		append(json, (const char *)plain, s - plain);
 		if (!*s)
 			break;
-		n = utf8_length(s);
+		n = json_utf8_length((const char *)s);
 		if (n > 1) {
 			append(json, (const char *)s, n);
 		} else if (n == 0) {

@@ -37,5 +37,8 @@ void json_bool(struct json *json, const char *key, bool value);
 void json_null(struct json *json, const char *key);
 void json_hex(struct json *json, const char *key, const void *bytes, size_t length);
 
+/* Length of the UTF-8 sequence at s, or 0 when it is none (RFC 3629). s: terminated, not empty. */
+size_t json_utf8_length(const char *s);
+
 /* Text that already is JSON: a whole value, or with key NULL and raw text, members to go into the object. */
 void json_raw(struct json *json, const char *key, const char *text, size_t length);

@@ -8,6 +8,7 @@
 
 #include <linux/types.h>
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "lbd/api/json.h"
 #include "base/error.h"
@@ -36,5 +37,14 @@ int health_write(struct lbd *lbd, const char *service, const char *backend, stru
 /* The member "tiers" of a service: which serve, and why; null where nothing is checked. */
 void health_write_service(struct lbd *lbd, const char *name, struct json *json);
 
-/* Lines of /metrics. */
-void health_metrics(struct lbd *lbd, struct json *out);
+struct metric_labels;
+/* Samples of metrics_list.h; parts as there. Of the whole; of a service of that name, if it is checked: for
+ * /metrics, with its backends added to breakers, by state (LB_CIRCUIT_STATE_COUNT); for /metrics/services;
+ * for /metrics/backends, from one of its backends up to before another. */
+void health_metrics_whole(struct lbd *lbd, struct json *parts);
+void health_metrics_service(struct lbd *lbd, const char *name, struct metric_labels *labels, __u64 *breakers,
+			    struct json *parts);
+void health_metrics_detail(struct lbd *lbd, const char *name, struct metric_labels *labels,
+			   struct json *parts);
+void health_metrics_backends(struct lbd *lbd, const char *name, size_t from, size_t to,
+			     struct metric_labels *labels, struct json *parts);

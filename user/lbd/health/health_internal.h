@@ -26,6 +26,7 @@
 #include "lbd/health/health_path.h"
 #include "lbd/lbd.h"
 #include "lbd/log.h"
+#include "lbd/metrics/exposition.h"
 
 struct check_path;
 struct health_member;
@@ -93,6 +94,8 @@ struct health_service {
 	__u64 tenant;
 	struct lb_pool_config pool;
 	struct lb_pool_summary summary;
+	__u64 outcomes[LB_OUTCOME_COUNT]; /* of checks of its backends */
+	struct metric_histogram answered; /* how long the good ones took */
 	struct health_member *members;
 	size_t n_members;
 	bool lively; /* a circuit may change by time alone */
@@ -160,6 +163,7 @@ struct health {
 	bool unsaved;
 	__u64 saved_ns;
 	__u64 opens, froze;
+	__u64 outcomes[LB_OUTCOME_COUNT]; /* of all checks */
 };
 
 static inline __u64 health_now_ns(void)

@@ -101,6 +101,18 @@ static void heed_agent(struct health *health, struct health_target *target, cons
 	}
 }
 
+/* For whoever asked: a service in which several backends share a check counts it for each. */
+static void count(struct health *health, struct health_target *target, const struct lb_result *result)
+{
+	target->outcomes[result->outcome]++;
+	health->outcomes[result->outcome]++;
+	for (struct health_member *member = target->members; member; member = member->next_of_target) {
+		member->service->outcomes[result->outcome]++;
+		if (lb_outcome_is_good(result->outcome))
+			metric_histogram_add(&member->service->answered, result->end_ns - result->begin_ns);
+	}
+}
+
 void judge_result(struct health *health, struct health_target *target,
 		  const struct lb_message_result *message)
 {
@@ -109,7 +121,7 @@ void judge_result(struct health *health, struct health_target *target,
 	__u64 now = health_now_ns();
 
 	result.outcome = path_judge(health, target, &result);
-	target->outcomes[result.outcome]++;
+	count(health, target, &result);
 	if (result.outcome != LB_OUTCOME_NONE) {
 		target->last = result.outcome;
 		target->detail = message->detail;

@@ -230,8 +230,11 @@ static struct health_service *build_service(struct health *health, const struct 
 			inherit(health, &service->members[service->n_members - 1], before,
 				service->n_members - 1, now);
 	}
-	if (before)
+	if (before) {
 		service->summary = before->summary;
+		service->answered = before->answered;
+		memcpy(service->outcomes, before->outcomes, sizeof(service->outcomes));
+	}
 	return service;
 }
 

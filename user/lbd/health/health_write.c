@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Health for people and for /metrics: what the check says, what the breaker makes of it, what follows, and
+ * Health for people: what the check says, what the breaker makes of it, what follows, and
  * when it will be asked again, side by side.
  */
-#include <stdarg.h>
-
 #include "lbd/health/health_internal.h"
 #include "lbd/kernel/check_path.h"
 
@@ -237,84 +235,4 @@ int health_write(struct lbd *lbd, const char *service, const char *backend, stru
 		return 0;
 	return lb_error_set(error, ESRCH, "no backend of that name is checked: %s%s%s",
 			    service ? service : "", backend && backend[0] ? "/" : "", backend ? backend : "");
-}
-
-/* --- /metrics --------------------------------------------------------------------------------------------
- */
-
-static void line(struct json *out, const char *format, ...) __attribute__((format(printf, 2, 3)));
-
-static void line(struct json *out, const char *format, ...)
-{
-	char text[512];
-	va_list arguments;
-
-	va_start(arguments, format);
-	vsnprintf(text, sizeof(text), format, arguments);
-	va_end(arguments);
-	out->comma = false;
-	json_raw(out, NULL, text, strlen(text));
-}
-
-static void head(struct json *out, const char *name, const char *type, const char *help)
-{
-	line(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
-}
-
-typedef void member_line(struct json *out, const struct health_member *member);
-
-static void write_state(struct json *out, const struct health_member *member)
-{
-	line(out, "weir_backend_breaker_state{service=\"%s\",backend=\"%s\"} %d\n", member->service->name,
-	     member->name, (int)lb_circuit_state(&member->circuit));
-}
-
-static void write_opens(struct json *out, const struct health_member *member)
-{
-	line(out, "weir_backend_breaker_opens_total{service=\"%s\",backend=\"%s\"} %llu\n",
-	     member->service->name, member->name, member->circuit.opens);
-}
-
-static void write_outcomes(struct json *out, const struct health_member *member)
-{
-	for (int i = 0; i < LB_OUTCOME_COUNT; i++)
-		line(out, "weir_backend_checks_total{service=\"%s\",backend=\"%s\",outcome=\"%s\"} %llu\n",
-		     member->service->name, member->name, lb_outcome_name((enum lb_outcome)i),
-		     member->target->outcomes[i]);
-}
-
-static void each_member(const struct health *health, struct json *out, member_line *write)
-{
-	for (const struct health_service *service = health->services; service; service = service->hh.next) {
-		for (size_t i = 0; i < service->n_members; i++) {
-			if (service->members[i].target)
-				write(out, &service->members[i]);
-		}
-	}
-}
-
-void health_metrics(struct lbd *lbd, struct json *out)
-{
-	const struct health *health = lbd->health;
-
-	head(out, "weir_checker_connected", "gauge", "1 if lb-checkd is connected.");
-	line(out, "weir_checker_connected %d\n", health->link >= 0);
-	head(out, "weir_health_stale", "gauge", "1 if verdicts are of earlier, because lb-checkd is away.");
-	line(out, "weir_health_stale %d\n", health->stale && health->targets);
-	head(out, "weir_health_frozen", "gauge",
-	     "1 if verdicts are frozen, because the checker is suspected.");
-	line(out, "weir_health_frozen %d\n", health->suspect.state == LB_SUSPICION_FROZEN);
-	if (!health->targets)
-		return;
-	head(out, "weir_backend_breaker_state", "gauge",
-	     "0 closed, 1 open, 2 half-open, 3 forced-open, 4 disabled.");
-	each_member(health, out, write_state);
-	head(out, "weir_backend_breaker_opens_total", "counter", "Times that the breaker opened.");
-	each_member(health, out, write_opens);
-	head(out, "weir_backend_checks_total", "counter", "Checks of a backend by how they ended.");
-	each_member(health, out, write_outcomes);
-	head(out, "weir_service_usable_weight", "gauge", "Weight that health leaves of a service's pool.");
-	for (const struct health_service *service = health->services; service; service = service->hh.next)
-		line(out, "weir_service_usable_weight{service=\"%s\"} %llu\n", service->name,
-		     service->summary.usable);
 }

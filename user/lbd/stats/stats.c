@@ -66,6 +66,7 @@ void stats_cpu_lines(const struct lb_tables *tables, __u32 cpu, __u32 first, __u
 		totals->tx += word(&lines[id].tx_packets);
 		totals->redirect += word(&lines[id].redirect_packets);
 		totals->bytes += word(&lines[id].tx_bytes) + word(&lines[id].redirect_bytes);
+		totals->refused += word(&lines[id].refused_inserts);
 	}
 }
 
@@ -76,6 +77,7 @@ void stats_cpu_rest(const struct lb_tables *tables, __u32 cpu, struct stats_tota
 	totals->tx += word(&reasons[LB_CARRIED_TX].packets);
 	totals->redirect += word(&reasons[LB_CARRIED_REDIRECT].packets);
 	totals->bytes += word(&reasons[LB_CARRIED_BYTES].packets);
+	totals->refused += word(&reasons[LB_CARRIED_REFUSED].packets);
 	for (const struct reason_text *text = reason_texts; text->name; text++) {
 		__u64 packets = word(&reasons[text->number].packets);
 
@@ -97,6 +99,7 @@ void stats_add_totals(struct stats_totals *sum, const struct stats_totals *more)
 	sum->pass += more->pass;
 	sum->drop += more->drop;
 	sum->bytes += more->bytes;
+	sum->refused += more->refused;
 }
 
 void stats_cpu(const struct lb_tables *tables, __u32 cpu, struct stats_totals *ret_totals)

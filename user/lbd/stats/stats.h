@@ -11,6 +11,7 @@
 struct stats_totals {
 	__u64 rx, tx, redirect, pass, drop; /* packets; rx is the sum of the others */
 	__u64 bytes;                        /* of what was forwarded, as it came in */
+	__u64 refused;                      /* inserts that the flow table had no room for */
 };
 
 /* Of one backend id, over all CPUs. */

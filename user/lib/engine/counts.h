@@ -11,8 +11,9 @@
 /* The line of an id begins at zero for a new backend. What it had counted stays in what its CPU has done. */
 void lb_counts_begin(const struct lb_tables *tables, __u32 id);
 
-/* Of one backend id, over all CPUs, with what it carries. Read while packets write: each word is whole. */
-void lb_counts_of(const struct lb_tables *tables, __u32 id, struct lb_carried *ret_counts);
+/* Adds what one backend id has counted, over all CPUs, and what it carries. Read while packets write: each
+ * word is whole. */
+void lb_counts_add(const struct lb_tables *tables, __u32 id, struct lb_carried *sum);
 
 /* An id is about to be free: what it counted goes to heir, the same backend under another id, or to its
  * service where there is none (LB_NO_HEIR). */

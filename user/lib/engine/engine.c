@@ -450,6 +450,11 @@ size_t lb_engine_services(struct lb_engine *engine)
 	return engine->n_order;
 }
 
+const char *lb_engine_service_name(const struct lb_engine *engine, size_t i)
+{
+	return i < engine->n_order ? engine->order[i]->name : NULL;
+}
+
 int lb_engine_service(struct lb_engine *engine, size_t i, struct lb_service_view *ret_view)
 {
 	return i < engine->n_order ? view_service(engine, engine->order[i], ret_view) : -ENOENT;

@@ -164,7 +164,9 @@ struct lb_service_view {
 	size_t n_backends;
 };
 size_t lb_engine_services(struct lb_engine *engine);
-/* i: 0..lb_engine_services()-1, in configuration order. 0 or -ENOENT. */
+/* i: 0..lb_engine_services()-1, in configuration order. NULL: there is no such. */
+const char *lb_engine_service_name(const struct lb_engine *engine, size_t i);
+/* The same; 0 or -ENOENT. */
 int lb_engine_service(struct lb_engine *engine, size_t i, struct lb_service_view *ret_view);
 int lb_engine_service_by_name(struct lb_engine *engine, const char *name, struct lb_service_view *ret_view);
 
