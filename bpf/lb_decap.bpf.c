@@ -215,8 +215,8 @@ static __always_inline int ecn_decapsulate(__u8 outer, __u8 inner)
 	return inner;
 }
 
-/* A VIP's packet is ours: from here on, bad headers are dropped. length: of the inner packet, ~0 if its header
- * is bad. */
+/* A VIP's packet is ours: from here on, bad headers are dropped. length: of the inner packet, ~0 if its
+ * header is bad. */
 static __always_inline int vip_find(const struct lb_decap_address *address, __u32 length, struct tunnel *t)
 {
 	t->vip = bpf_map_lookup_elem(&decap_vips, address);

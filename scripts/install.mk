@@ -15,6 +15,8 @@ INSTALL_MAN8 := $(wildcard docs/*.8)
 INSTALL_MAN5 := $(wildcard docs/*.5)
 INSTALL_UNITS := $(wildcard configs/systemd/*.service)
 INSTALL_DOCS := README.md CHANGELOG.md $(wildcard docs/*.md)
+INSTALL_GRAFANA := $(wildcard configs/grafana/*.json)
+INSTALL_PROMETHEUS := $(wildcard configs/prometheus/*.yml)
 INSTALL_EXAMPLES := configs/minimal.json configs/weir.json $(wildcard configs/backend.json)
 
 .PHONY: install uninstall
@@ -27,6 +29,9 @@ install: all
 	install -m 644 $(INSTALL_MAN5) $(MAN)/man5
 	install -m 644 configs/completion/lbctl.bash $(COMPLETIONS)/lbctl
 	install -m 644 configs/schema.json $(SHARE)
+	install -d $(SHARE)/grafana $(SHARE)/prometheus
+	install -m 644 $(INSTALL_GRAFANA) $(SHARE)/grafana
+	install -m 644 $(INSTALL_PROMETHEUS) $(SHARE)/prometheus
 	install -m 644 $(INSTALL_DOCS) $(DOC)
 	install -m 644 $(INSTALL_EXAMPLES) $(DOC)/examples
 	$(Q)for unit in $(INSTALL_UNITS); do \
@@ -40,7 +45,8 @@ install: all
 uninstall:
 	rm -f $(INSTALL_PROGRAMS:%=$(SBIN)/%) $(INSTALL_MAN8:docs/%=$(MAN)/man8/%) $(INSTALL_MAN5:docs/%=$(MAN)/man5/%) \
 		$(COMPLETIONS)/lbctl $(INSTALL_UNITS:configs/systemd/%=$(UNITS)/%) $(OBJECTS)/xdp-dispatcher.o $(SHARE)/schema.json \
+		$(INSTALL_GRAFANA:configs/%=$(SHARE)/%) $(INSTALL_PROMETHEUS:configs/%=$(SHARE)/%) \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/weir.conf \
 		$(foreach f,$(INSTALL_DOCS),$(DOC)/$(notdir $(f))) \
 		$(foreach f,$(INSTALL_EXAMPLES),$(DOC)/examples/$(notdir $(f)))
-	-rmdir $(DOC)/examples $(DOC) $(SHARE) $(OBJECTS)
+	-rmdir $(SHARE)/grafana $(SHARE)/prometheus $(DOC)/examples $(DOC) $(SHARE) $(OBJECTS)

@@ -206,7 +206,7 @@ def run(*command):
     subprocess.run(command, check=True)
 
 
-def start_agent(directory, namespace):
+def start_agent(directory, namespace, *arguments):
     run("ip", "netns", "add", namespace)
     run("ip", "-n", namespace, "link", "add", "eth0", "type", "veth", "peer", "name", "peer0")
     run("ip", "-n", namespace, "address", "add", "10.99.0.250/8", "dev", "eth0")
@@ -217,7 +217,7 @@ def start_agent(directory, namespace):
     log = open(f"{directory}/log", "wb")  # pylint: disable=consider-using-with
     agent = subprocess.Popen(  # pylint: disable=consider-using-with
         ["nsenter", f"--net=/run/netns/{namespace}", "--", f"{BUILD}/lbd", "-c", f"{directory}/weir.json", "--bpffs",
-         f"{directory}/bpf/weir", "--state-dir", f"{directory}/state", "--socket", f"{directory}/sock"], stderr=log)
+         f"{directory}/bpf/weir", "--state-dir", f"{directory}/state", "--socket", f"{directory}/sock", *arguments], stderr=log)
     end = time.monotonic() + 60
     while b"200" not in ask(f"{directory}/sock", VERSION):
         if agent.poll() is not None or time.monotonic() > end:

@@ -2,6 +2,7 @@
 # Speed and scale beyond the packet path alone (tests/bench/rules.mk). Each is one command, done in under 90 s:
 #   sudo make bench-control   the agent with thousands of services: changes, reloads, restarts, memory
 #   sudo make bench-agent     the agent beside hostile clients: how late it answers, and what that costs
+#   sudo make bench-scrapes   scrapes of 5,000 services of 20 backends: series, time, how late the loop is meanwhile
 BENCH_ENV = LAB_BUILD="$(CURDIR)/$(B)"
 
 .PHONY: bench-control
@@ -14,6 +15,11 @@ bench-control: setup
 bench-health: setup
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)$(BENCH_ENV) tests/bench/health.py
+
+.PHONY: bench-scrapes
+bench-scrapes: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)$(BENCH_ENV) tests/bench/scrapes.py
 
 .PHONY: bench-agent
 bench-agent: setup
