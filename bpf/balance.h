@@ -93,7 +93,7 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	if (!vip)
 		return may_be_host(p, active) ? unclaimed_packet(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
 	note_service(active, vip);
-	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), &choice);
+	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), NULL, &choice);
 	if (reason)
 		return not_chosen(ctx, vip, reason);
 	backend = backend_record(vip, choice.index);
@@ -128,7 +128,7 @@ LB_SUBPROGRAM int balance_unsettled(struct xdp_md *ctx, __u64 active, __u32 buck
 
 	if (!control || !vip || !read_again(&c, &p))
 		return finish_slow(ctx, LB_DROP_INTERNAL);
-	reason = choose_slot(&p, control, active, bucket, vip, &choice);
+	reason = choose_slot(ctx, &p, control, active, bucket, vip, NULL, &choice);
 	if (reason)
 		return not_chosen(ctx, vip, reason);
 	backend = backend_record(vip, choice.index);

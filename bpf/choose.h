@@ -16,33 +16,98 @@ struct choice {
 	__u16 forget; /* in: an ICMP error, which says nothing about its flow's life: remember nothing */
 };
 
+/* What a TCP header says of its segment. room: bytes of the IP packet from it on. */
+static __always_inline void segment_read_tcp(const struct tcphdr *tcp, __u8 flags, __u32 room,
+					     struct lb_segment *ret_segment)
+{
+	__u32 header = tcp->doff * 4;
+
+	*ret_segment = (struct lb_segment){ .seq = bpf_ntohl(tcp->seq),
+					    .ack = bpf_ntohl(tcp->ack_seq),
+					    .bytes = room > header ? room - header : 0,
+					    .flags = LB_SEGMENT_TCP };
+	if ((flags & (LB_TCP_SYN | LB_TCP_ACK | LB_TCP_RST | LB_TCP_FIN)) == LB_TCP_SYN) {
+		ret_segment->flags |= LB_SEGMENT_SYN;
+		ret_segment->seq++;
+	} else if (flags & LB_TCP_SYN || !(flags & (LB_TCP_ACK | LB_TCP_RST))) {
+		/* No client of ours sends that: neither a SYN nor of a connection. */
+		ret_segment->flags |= LB_SEGMENT_FORGET;
+	} else if (flags & LB_TCP_RST) {
+		ret_segment->flags |= LB_SEGMENT_RST;
+	} else if (flags & LB_TCP_FIN) {
+		ret_segment->flags |= LB_SEGMENT_FIN;
+	}
+}
+
+/*
+ * The segment of a packet that is in the linear part of its frame, without extension headers: all that the
+ * fast path's parser takes. Another protocol's is empty.
+ */
+static __always_inline void segment_read(struct xdp_md *ctx, const struct pkt *p,
+					 struct lb_segment *ret_segment)
+{
+	void *end = (void *)(long)ctx->data_end, *tcp = p->ip;
+	__u32 room;
+
+	*ret_segment = (struct lb_segment){};
+	if (p->protocol != IPPROTO_TCP)
+		return;
+	if (p->family == LB_FAMILY_V4) {
+		const struct iphdr *ip = p->ip;
+		__u32 header;
+
+		if ((void *)(ip + 1) > end)
+			return;
+		header = ip->ihl * 4;
+		room = bpf_ntohs(ip->tot_len) - header;
+		tcp += header;
+	} else {
+		const struct ipv6hdr *ip = p->ip;
+
+		if ((void *)(ip + 1) > end)
+			return;
+		room = bpf_ntohs(ip->payload_len);
+		tcp += sizeof(*ip);
+	}
+	if (tcp + sizeof(struct tcphdr) > end)
+		return;
+	segment_read_tcp(tcp, p->tcp_flags, room, ret_segment);
+}
+
 /*
  * Asks the flow table. Nearly all that it knows lies in the flow's home bucket; only what is not there goes
- * through the whole look-up.
+ * through the whole look-up. known: the packet's segment; NULL: it is read from the packet.
  */
-static __always_inline void choose_unsettled(const struct pkt *p, const struct lb_control *control,
-					     __u64 active, __u32 bucket, const struct lb_vip *vip, __u32 slot,
-					     struct choice *choice)
+static __always_inline void choose_unsettled(struct xdp_md *ctx, const struct pkt *p,
+					     const struct lb_control *control, __u64 active, __u32 bucket,
+					     const struct lb_vip *vip, __u32 slot,
+					     const struct lb_segment *known, struct choice *choice)
 {
 	__u64 tag = lb_flow_tag(flow_hash(p, control->flow_key, 0));
-	__u32 flags = 0, selected;
+	struct lb_segment segment;
+	__u64 what, numbers;
+	__u32 selected;
 
-	if (pkt_is_syn(p))
-		flags |= LB_FLOW_IS_SYN;
-	if (p->tcp_flags & (LB_TCP_FIN | LB_TCP_RST))
-		flags |= LB_FLOW_IS_CLOSING;
-	if (LB_TRACELESS || choice->forget)
-		flags |= LB_FLOW_FORGET;
-	selected = select_known(control, vip, tag, choice->hash, flags);
+	if (known)
+		segment = *known;
+	else
+		segment_read(ctx, p, &segment);
+	if (choice->forget)
+		segment.flags |= LB_SEGMENT_FORGET | LB_SEGMENT_ERROR;
+	what = select_what(choice->hash, &segment);
+	numbers = lb_segment_numbers(&segment);
+	selected = select_known(control, vip, tag, what, numbers);
 	if (selected == LB_SELECTED_NOTHING)
-		selected = select_unsettled(active, bucket, tag, choice->hash, flags, slot);
+		selected = select_unsettled(active, bucket, tag, what, numbers, slot);
 	choice->index = LB_SELECTED_INDEX(selected);
 	choice->how = LB_SELECTED_HOW(selected);
 }
 
-/* The owner of the slot that choice->hash names. 0, or a reason. */
-static __always_inline int choose_slot(const struct pkt *p, const struct lb_control *control, __u64 active,
-				       __u32 bucket, const struct lb_vip *vip, struct choice *choice)
+/* The owner of the slot that choice->hash names. 0, or a reason. segment: as known of choose_unsettled(). */
+static __always_inline int choose_slot(struct xdp_md *ctx, const struct pkt *p,
+				       const struct lb_control *control, __u64 active, __u32 bucket,
+				       const struct lb_vip *vip, const struct lb_segment *segment,
+				       struct choice *choice)
 {
 	__u32 slot, *ring = ring_slot(vip, choice->hash & vip->ring_mask);
 
@@ -53,18 +118,18 @@ static __always_inline int choose_slot(const struct pkt *p, const struct lb_cont
 	choice->how = LB_HOW_SETTLED;
 	note_slot(vip, choice->hash, slot);
 	if (!lb_slot_settled(slot))
-		choose_unsettled(p, control, active, bucket, vip, slot, choice);
+		choose_unsettled(ctx, p, control, active, bucket, vip, slot, segment, choice);
 	note_choice(choice->index, choice->how);
 	return choice->index == LB_INDEX_NONE ? LB_DROP_NO_BACKEND : 0;
 }
 
 /*
  * 0, or a reason when there is nobody. payload: offset of the transport payload in the frame, for QUIC;
- * 0: there is none to look at.
+ * 0: there is none to look at. segment: as known of choose_unsettled().
  */
 static __always_inline int choose(struct xdp_md *ctx, const struct pkt *p, const struct lb_control *control,
 				  __u64 active, __u32 bucket, const struct lb_vip *vip, __u32 payload,
-				  struct choice *choice)
+				  const struct lb_segment *segment, struct choice *choice)
 {
 	choice->hash = flow_hash(p, LB_AFTER(&control->hash_seed[0], active), vip->flags);
 	if (vip->flags & LB_VIP_QUIC && payload) {
@@ -73,5 +138,5 @@ static __always_inline int choose(struct xdp_md *ctx, const struct pkt *p, const
 		if (choice->index != LB_INDEX_NONE)
 			return 0;
 	}
-	return choose_slot(p, control, active, bucket, vip, choice);
+	return choose_slot(ctx, p, control, active, bucket, vip, segment, choice);
 }

@@ -22,6 +22,21 @@ static __always_inline struct lb_flow_bucket *lb_flow_bucket_get(__u64 table, __
 
 #include "lb/flowtable.h"
 
+/* A look-up under way, which the stack has no room for. One packet's at a time, each CPU its own. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct lb_flow_search);
+} lb_search SEC(".maps");
+
+static __always_inline struct lb_flow_search *search_get(void)
+{
+	__u32 zero = 0;
+
+	return bpf_map_lookup_elem(&lb_search, &zero);
+}
+
 #define LB_CLAIM_TURNS 3
 #define LB_CLAIM_LOST  0xffffffffu
 
@@ -49,10 +64,20 @@ static __always_inline __u64 flow_hash_of(const struct pkt *p, const __u64 *key,
 	return lb_hash_client_v6(key, p->saddr, p->sport, mix);
 }
 
-/* What a packet is to select_known() and select_unsettled(). */
-#define LB_FLOW_IS_SYN     1u
-#define LB_FLOW_IS_CLOSING 2u
-#define LB_FLOW_FORGET     4u /* change nothing */
+/* A flow's hash (the bits that name its slot) and its segment, as the numbers that subprograms take. */
+static __always_inline __u64 select_what(__u32 hash, const struct lb_segment *segment)
+{
+	return hash | (__u64)(segment->bytes & 0xffff) << 32 | (__u64)(segment->flags & LB_SEGMENT_ALL) << 48;
+}
+
+#define LB_WHAT(flags) ((__u64)(flags) << 48)
+
+static __always_inline struct lb_segment select_segment(__u64 what, __u64 numbers)
+{
+	return (struct lb_segment){
+		.seq = numbers, .ack = numbers >> 32, .bytes = what >> 32 & 0xffff, .flags = what >> 48
+	};
+}
 
 /* Their answer: index, and how it was found; or that the first of them knows none alive. */
 #define LB_SELECTED(index, how) ((index) | (__u32)(how) << 16)
@@ -121,82 +146,152 @@ static __always_inline void stamp_slot(const struct lb_vip *vip, __u32 number, _
 		LB_STORE(stamp, now_s);
 }
 
+/* lb_flow_follow() and lb_flow_claim(), each with a stack of its own. */
+LB_SUBPROGRAM int select_follow(const struct lb_flow_place *place, __u64 what, __u64 numbers, __u32 now_s)
+{
+	struct lb_segment segment = select_segment(what, numbers);
+
+	return place ? lb_flow_follow(0, place, &segment, now_s) : 0;
+}
+
+LB_SUBPROGRAM int select_claim(const struct lb_flow_search *search, __u64 word, __u64 what)
+{
+	struct lb_segment segment;
+
+	if (!search)
+		return 0;
+	segment = select_segment(what, search->numbers);
+	return lb_flow_claim(0, &search->best, search->tag, word, &segment);
+}
+
 /* A flow that was found: its owner, as LB_SELECTED(), and its entry refreshed; LB_SELECTED_NOTHING: dead. */
 static __always_inline __u32 select_found(const struct lb_vip *vip, const struct lb_flow_place *place,
-					  __u32 flags, __u32 now_s)
+					  __u64 what, __u64 numbers, __u32 now_s)
 {
 	__u32 index = lb_flow_backend(place->word);
-	__u32 state = lb_flow_next_state(lb_flow_state(place->word), flags & LB_FLOW_IS_SYN,
-					 flags & LB_FLOW_IS_CLOSING);
 
 	note_flow(index);
 	if (!backend_is_alive(vip, index))
 		return LB_SELECTED_NOTHING;
-	if (!(flags & LB_FLOW_FORGET))
-		lb_flow_touch(0, place, state, now_s);
+	if (!LB_TRACELESS && !(what & LB_WHAT(LB_SEGMENT_FORGET)))
+		(void)select_follow(place, what, numbers, now_s);
 	return LB_SELECTED(index, LB_HOW_KNOWN);
 }
 
-/* The owner of a flow that its home bucket knows, as LB_SELECTED(), or LB_SELECTED_NOTHING. */
+/*
+ * The owner of a flow that its home bucket knows, as LB_SELECTED(), or LB_SELECTED_NOTHING. TCP: of what
+ * continues a flow to the byte, which nearly everything does.
+ */
 static __always_inline __u32 select_known(const struct lb_control *control, const struct lb_vip *vip,
-					  __u64 tag, __u32 hash, __u32 flags)
+					  __u64 tag, __u64 what, __u64 numbers)
 {
-	__u64 identity = lb_flow_word(0, 0, hash, vip->service, 0);
+	__u64 identity = lb_flow_word(0, 0, what, vip->service, 0);
 	struct lb_flow_place place;
 
-	if (!lb_flow_find_home(0, control->flow_mask, tag, identity, &place))
+	if (what & LB_WHAT(LB_SEGMENT_SYN | LB_SEGMENT_ERROR) ||
+	    !lb_flow_find_home(0, control->flow_mask, tag, lb_flow_question(identity, what >> 48, 0), numbers,
+			       &place))
 		return LB_SELECTED_NOTHING;
-	return select_found(vip, &place, flags, LB_LOAD(&control->clock_s));
+	return select_found(vip, &place, what, numbers, LB_LOAD(&control->clock_s));
 }
 
 /*
- * The backend of a packet whose slot is unsettled, as LB_SELECTED(); LB_CLAIM_LOST when another CPU took the
- * place found for an insertion. active, bucket: name the service's VIP entry; tag, hash: of the flow; flags:
- * LB_FLOW_*.
+ * Whether a flow that is not known is to be remembered. A SYN: where the slot's halves differ, or where what
+ * follows it might be taken for another connection of the same addresses and ports. An older TCP connection,
+ * by what acknowledges something. Others: while the slot learns.
  */
-LB_SUBPROGRAM __u32 select_attempt(__u64 active, __u32 bucket, __u64 tag, __u32 hash, __u32 flags)
+static __always_inline bool is_worth_an_entry(__u64 what, const struct lb_flow_place *place, __u32 slot)
+{
+	bool differs = lb_slot_cur(slot) != lb_slot_base(slot);
+
+	if (what & LB_WHAT(LB_SEGMENT_SYN))
+		return differs || place->lives;
+	if (what & LB_WHAT(LB_SEGMENT_FORGET | LB_SEGMENT_RST))
+		return false;
+	return differs && (what & LB_WHAT(LB_SEGMENT_TCP) || slot & LB_SLOT_LEARNING);
+}
+
+/*
+ * The owner of a flow that is not known: base, who had the old ones. A SYN opens a new one, for cur; but
+ * where an entry has other numbers and no mark of an end, somebody still lives there or wants us to think so.
+ */
+static __always_inline __u32 owner_of_unknown(__u64 what, const struct lb_flow_place *place, __u32 slot)
+{
+	return what & LB_WHAT(LB_SEGMENT_SYN) && !place->others ? lb_slot_cur(slot) : lb_slot_base(slot);
+}
+
+/*
+ * The backend of a packet whose slot is unsettled, if its flow is known, as LB_SELECTED(); or
+ * LB_SELECTED_NOTHING, with all that the look-up met in lb_search, for select_unknown(). active, bucket: name
+ * the service's VIP entry; tag: of the flow; what, numbers: select_what(), lb_segment_numbers().
+ */
+LB_SUBPROGRAM __u32 select_listed(__u64 active, __u32 bucket, __u64 tag, __u64 what, __u64 numbers)
+{
+	struct lb_flow_search *search = search_get();
+	struct lb_control *control = control_get();
+	struct lb_vip *vip;
+	__u32 now_s;
+
+	if (!search || !control)
+		return LB_INDEX_NONE;
+	LB_HIDE_POINTER(search);
+	vip = vip_at(active, bucket);
+	if (!vip)
+		return LB_INDEX_NONE;
+	now_s = LB_LOAD(&control->clock_s);
+	search->tag = tag;
+	search->question = lb_flow_question(lb_flow_word(0, 0, what, vip->service, 0), what >> 48, now_s);
+	search->numbers = numbers;
+	if (!lb_flow_look(0, control->flow_mask, search))
+		return LB_SELECTED_NOTHING;
+	return select_found(vip, &search->best, what, numbers, now_s);
+}
+
+/*
+ * The same of a flow that select_listed() did not find, or whose backend is dead; LB_CLAIM_LOST when another
+ * CPU took the place found for an insertion.
+ */
+LB_SUBPROGRAM __u32 select_unknown(__u64 active, __u32 bucket, __u64 what)
 {
 	struct lb_control *control = control_get();
-	struct lb_vip *vip = vip_at(active, bucket);
-	__u32 now_s, number, slot, cur, base, owner, *ring;
-	bool syn = flags & LB_FLOW_IS_SYN;
-	struct lb_flow_place place;
-	__u64 identity;
+	struct lb_flow_search *search = search_get();
+	__u32 number, slot, owner, how, now_s, *ring;
+	bool syn = what & LB_WHAT(LB_SEGMENT_SYN), tcp = what & LB_WHAT(LB_SEGMENT_TCP);
+	struct lb_vip *vip;
+	__u64 word;
 
-	if (!control || !vip)
+	if (!search || !control)
 		return LB_INDEX_NONE;
-	number = hash & vip->ring_mask;
+	LB_HIDE_POINTER(search);
+	vip = vip_at(active, bucket);
+	if (!vip)
+		return LB_INDEX_NONE;
+	number = (__u32)what & vip->ring_mask;
 	ring = ring_slot(vip, number);
 	if (!ring)
 		return LB_INDEX_NONE;
 	slot = LB_LOAD(ring);
-	cur = lb_slot_cur(slot);
-	base = lb_slot_base(slot);
-	owner = syn ? cur : base;
 	now_s = LB_LOAD(&control->clock_s);
-	identity = lb_flow_word(0, 0, hash, vip->service, 0);
-	if (lb_flow_find(0, control->flow_mask, tag, identity, now_s, &place)) {
-		__u32 found = select_found(vip, &place, flags, now_s);
+	owner = owner_of_unknown(what, &search->best, slot);
+	word = lb_flow_word(owner, syn ? LB_FLOW_EMBRYONIC : LB_FLOW_ONCE, what, vip->service, now_s);
+	how = syn ? LB_HOW_NEW : LB_HOW_BASE;
 
-		if (found != LB_SELECTED_NOTHING)
-			return found;
-	}
-	if (cur == base || !(syn || slot & LB_SLOT_LEARNING)) {
-		if (!syn && cur != base && !(flags & LB_FLOW_FORGET))
-			stamp_slot(vip, number, now_s);
-		return LB_SELECTED(base, syn ? LB_HOW_NEW : LB_HOW_BASE);
-	}
-	if (owner == LB_INDEX_NONE)
-		return LB_INDEX_NONE;
-	if (LB_TRACELESS && place.number == LB_FLOW_NOWHERE)
-		return LB_SELECTED(base, LB_HOW_REFUSED);
-	if (flags & LB_FLOW_FORGET ||
-	    (place.number != LB_FLOW_NOWHERE &&
-	     lb_flow_claim(0, &place, tag, identity | lb_flow_word(owner, LB_FLOW_EMBRYONIC, 0, 0, now_s))))
-		return LB_SELECTED(owner, syn ? LB_HOW_NEW : LB_HOW_BASE);
-	/* Should it stay unremembered, the flow lives with base from now on: base must be kept for it. */
-	stamp_slot(vip, number, now_s);
-	return place.number == LB_FLOW_NOWHERE ? LB_SELECTED(base, LB_HOW_REFUSED) : LB_CLAIM_LOST;
+	/* Whether it is remembered or not, an old connection lives with base: base must be kept for it. */
+	if (tcp && !syn && lb_slot_cur(slot) != owner && !(what & LB_WHAT(LB_SEGMENT_FORGET)))
+		stamp_slot(vip, number, now_s);
+	if (owner == LB_INDEX_NONE || !is_worth_an_entry(what, &search->best, slot))
+		return LB_SELECTED(owner, how);
+	if (LB_TRACELESS)
+		return search->best.number == LB_FLOW_NOWHERE
+			       ? LB_SELECTED(lb_slot_base(slot), LB_HOW_REFUSED)
+			       : LB_SELECTED(owner, how);
+	if (search->best.number != LB_FLOW_NOWHERE && select_claim(search, word, what))
+		return LB_SELECTED(owner, how);
+	/* So must it be for a new one that stays unremembered. Others than TCP have the learning window. */
+	if (tcp)
+		stamp_slot(vip, number, now_s);
+	return search->best.number == LB_FLOW_NOWHERE ? LB_SELECTED(lb_slot_base(slot), LB_HOW_REFUSED)
+						      : LB_CLAIM_LOST;
 }
 
 /*
@@ -204,13 +299,15 @@ LB_SUBPROGRAM __u32 select_attempt(__u64 active, __u32 bucket, __u64 tag, __u32 
  * consistent for as long as nothing is remembered. Unrolled calls, not a loop: kernels before 6.8 refuse a
  * loop that a compiler closes by falling through to its head, as clang does with this one.
  */
-static __always_inline __u32 select_unsettled(__u64 active, __u32 bucket, __u64 tag, __u32 hash, __u32 flags,
-					      __u32 slot)
+static __always_inline __u32 select_unsettled(__u64 active, __u32 bucket, __u64 tag, __u64 what,
+					      __u64 numbers, __u32 slot)
 {
 	LB_UNROLL
 	for (int turn = 0; turn < LB_CLAIM_TURNS; turn++) {
-		__u32 selected = select_attempt(active, bucket, tag, hash, flags);
+		__u32 selected = select_listed(active, bucket, tag, what, numbers);
 
+		if (selected == LB_SELECTED_NOTHING)
+			selected = select_unknown(active, bucket, what);
 		if (selected != LB_CLAIM_LOST)
 			return selected;
 	}

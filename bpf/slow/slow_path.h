@@ -69,6 +69,22 @@ static __always_inline int slow_send(struct xdp_md *ctx, struct scratch *s, cons
 		     s->kind == SLOW_FLOW && pkt_is_syn(&s->p), how);
 }
 
+/*
+ * The TCP segment of the packet, or of one whose header cannot be read here or that begins a fragmented
+ * packet, which then changes nothing. An ICMP error has the numbers of the other direction.
+ */
+static __always_inline void slow_segment(struct scratch *s, struct lb_segment *ret_segment)
+{
+	const struct tcphdr *tcp = head_at(s, s->l4, sizeof(struct tcphdr));
+
+	*ret_segment = (struct lb_segment){};
+	if (s->p.protocol != IPPROTO_TCP)
+		return;
+	ret_segment->flags = LB_SEGMENT_TCP | LB_SEGMENT_FORGET | LB_SEGMENT_ERROR;
+	if (s->kind == SLOW_FLOW && tcp)
+		segment_read_tcp(tcp, s->p.tcp_flags, s->l3 + s->length - s->l4, ret_segment);
+}
+
 /* A packet with ports of its own, or an ICMP error with those of the packet it is about. */
 LB_SUBPROGRAM int slow_flow(struct xdp_md *ctx, __u64 active)
 {
@@ -76,15 +92,16 @@ LB_SUBPROGRAM int slow_flow(struct xdp_md *ctx, __u64 active)
 	struct lb_control *control = control_get();
 	struct scratch *s = scratch_get();
 	struct choice choice = {};
+	struct lb_segment segment;
+	const struct pkt *p;
 	struct lb_vip *vip;
-	struct pkt p;
 	__u32 bucket;
 	int reason;
 
 	if (!s || !control)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
-	p = s->p;
-	bucket = service_of(&p, active);
+	p = &s->p;
+	bucket = service_of(p, active);
 	vip = vip_at(active, bucket);
 	if (!vip)
 		return unclaimed(ctx, active,
@@ -96,11 +113,12 @@ LB_SUBPROGRAM int slow_flow(struct xdp_md *ctx, __u64 active)
 		return finish_slow(ctx, s->bad_header);
 	if (s->silly_mtu)
 		return finish_slow(ctx, LB_DROP_ICMP_MTU);
-	if (s->kind == SLOW_FLOW && p.protocol == IPPROTO_UDP &&
+	if (s->kind == SLOW_FLOW && p->protocol == IPPROTO_UDP &&
 	    s->l4 + sizeof(struct udphdr) + QUIC_HEAD_BYTES <= s->l3 + s->length)
 		payload = s->l4 + sizeof(struct udphdr);
 	choice.forget = s->kind == SLOW_ICMP_ERROR;
-	reason = choose(ctx, &p, control, active, bucket, vip, payload, &choice);
+	slow_segment(s, &segment);
+	reason = choose(ctx, p, control, active, bucket, vip, payload, &segment, &choice);
 	if (reason)
 		return s->kind == SLOW_FLOW ? not_chosen(ctx, vip, reason) : finish_slow(ctx, reason);
 	if (s->first_fragment)

@@ -91,6 +91,14 @@ static inline __u32 only_place(const struct rig *rig)
 	return place;
 }
 
+/* The marks and counts (struct lb_flow_numbers: rest) of the only flow that is remembered. */
+static inline __u64 only_rest(const struct rig *rig)
+{
+	__u32 place = only_place(rig);
+
+	return rig->path.tables.flows[place / LB_FLOWS_PER_BUCKET].numbers[place % LB_FLOWS_PER_BUCKET].rest;
+}
+
 /* The newest stamp beside the service's ring. */
 static inline __u32 newest_stamp_of(struct rig *rig, const char *service)
 {

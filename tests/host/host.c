@@ -59,6 +59,7 @@ static struct {
 	struct lb_sample samples[HOST_CPUS_MAX * LB_REASONS_MAX];
 	struct scratch scratch[HOST_CPUS_MAX];
 	struct lb_answers answers[HOST_CPUS_MAX];
+	struct lb_flow_search search[HOST_CPUS_MAX];
 } beside;
 
 static const struct lb_tables *bound;
@@ -171,6 +172,7 @@ static void bind(const struct lb_tables *t)
 	BIND(lb_samples, beside.samples, (__u64)s->cpus * LB_REASONS_MAX);
 	BIND(slow_scratch, beside.scratch, 1);
 	BIND(lb_answers, beside.answers, 1);
+	BIND(lb_search, beside.search, 1);
 	SET_CONSTANT(lb_counter_stride, s->counters);
 	memset(&lb_control, 0, sizeof(lb_control));
 	bound = t;

@@ -202,7 +202,11 @@ static void put_transport(__u8 *at, const struct layer *l, const __u8 *ip, const
 	if (l->kind == LAYER_UDP)
 		put16(at + 4, or_default(l->length, (unsigned int)length));
 	if (l->kind == LAYER_TCP) {
-		put32(at + 4, 0x01020304);
+		/* Of one connection: its SYN, and what follows it. */
+		put32(at + 4, l->seq                                        ? l->seq
+			      : (l->flags & (TCP_SYN | TCP_ACK)) == TCP_SYN ? 0x01020304
+									    : 0x01020305);
+		put32(at + 8, l->ack);
 		at[12] = (__u8)(or_default(l->doff, (unsigned int)header / 4) << 4);
 		at[13] = (__u8)l->flags;
 		put16(at + 14, 0xffff);

@@ -53,6 +53,7 @@ struct layer {
 	int df, mf, offset; /* offset: in bytes, multiple of 8 */
 	int sport, dport, flags, doff, window;
 	int vid;
+	__u32 seq, ack;    /* TCP */
 	__u32 word;        /* ICMP: the second four bytes (MTU, id and sequence); EXTENSION: likewise */
 	int check;         /* given instead of computed */
 	const void *bytes; /* options (IP4, TCP), content (EXTENSION), data (DATA) */

@@ -73,7 +73,8 @@ int rig_share_maps(const struct rig *rig, struct bpf_object *object)
 		const char *name = bpf_map__name(map);
 		struct bpf_map *same = bpf_object__find_map_by_name(object, name);
 
-		if (!same || strstr(name, "rodata") || !strcmp(name, "slow_scratch"))
+		if (!same || strstr(name, "rodata") || !strcmp(name, "slow_scratch") ||
+		    !strcmp(name, "lb_search"))
 			continue;
 		if (bpf_map__reuse_fd(same, bpf_map__fd(map)))
 			return -1;

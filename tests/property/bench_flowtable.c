@@ -48,9 +48,10 @@ static void measure(struct lb_flow_bucket *table, __u32 buckets, __u64 n)
 	for (__u64 i = 0; i < n; i++) {
 		__u64 tag = tag_of(i), word = word_of(tag);
 
-		if (!lb_flow_find(table, buckets - 1, tag, lb_flow_identity(word), 1, &place) &&
+		if (!lb_flow_find(table, buckets - 1, tag, lb_flow_question(lb_flow_identity(word), 0, 1), 0,
+				  &place) &&
 		    place.number != LB_FLOW_NOWHERE) {
-			lb_flow_claim(table, &place, tag, word);
+			lb_flow_claim(table, &place, tag, word, NULL);
 			continue;
 		}
 		first = first ? first : i;
@@ -61,7 +62,8 @@ static void measure(struct lb_flow_bucket *table, __u32 buckets, __u64 n)
 	for (__u64 i = 0; i < lookups; i++) {
 		__u64 tag = tag_of(lb_mix64(i) % n);
 
-		hits += (__u64)lb_flow_find(table, buckets - 1, tag, lb_flow_identity(word_of(tag)), 1,
+		hits += (__u64)lb_flow_find(table, buckets - 1, tag,
+					    lb_flow_question(lb_flow_identity(word_of(tag)), 0, 1), 0,
 					    &place);
 	}
 	hit_ns = (now_ns() - start) / (double)lookups;
@@ -69,7 +71,8 @@ static void measure(struct lb_flow_bucket *table, __u32 buckets, __u64 n)
 	for (__u64 i = 0; i < lookups; i++) {
 		__u64 tag = tag_of(n + lb_mix64(i) % n);
 
-		hits += (__u64)lb_flow_find(table, buckets - 1, tag, lb_flow_identity(word_of(tag)), 1,
+		hits += (__u64)lb_flow_find(table, buckets - 1, tag,
+					    lb_flow_question(lb_flow_identity(word_of(tag)), 0, 1), 0,
 					    &place);
 	}
 	miss_ns = (now_ns() - start) / (double)lookups;

@@ -27,9 +27,10 @@
 
 #include "lb/hash.h"
 #include "lb/slot.h"
+#include "client.h"
 #include "world.h"
 
-enum { FLOWS = 700, ETHER = 14, FRAME_MAX = 256 };
+enum { FLOWS = 700, ETHER = 14, FRAME_MAX = 320 };
 #define EMBRYONIC_GRACE_S 5u
 
 struct flow {
@@ -43,12 +44,17 @@ struct flow {
 	__u32 deaths;   /* of the owner's address, then */
 	__u32 seen;     /* clock of the last packet */
 	__u32 before;   /* owner of the flow's last life: a stale entry may still name it */
+	bool unproven;  /* TCP: the last packet went to base, and nothing knew the flow */
+	bool late;      /* and the one before was longer ago than is promised */
+	bool dirty; /* not every connection of its addresses and ports ended with a FIN that was noticed */
+	struct client client;
 };
 
 struct run {
 	struct world world;
 	struct flow flows[FLOWS];
-	__u64 step, packets, checked, refused, drops, violations;
+	__u32 pressed_s; /* clock when the flow table was last nearly full */
+	__u64 step, packets, checked, refused, drops, forged, again, violations;
 };
 
 /* --- packets ------------------------------------------------------------------------------------- */
@@ -57,13 +63,13 @@ struct run {
  * Its bytes; how many. Most are plain and short, some shorter than anything else that begins as they do, and
  * some have IPv4 options, which other code parses: whatever its form, a packet is its flow's.
  */
-static size_t make_frame(struct world *world, const struct flow *flow, __u8 protocol, bool syn, bool fin,
-			 __u8 frame[FRAME_MAX])
+static size_t make_frame(struct world *world, const struct flow *flow, __u8 protocol,
+			 const struct client_segment *segment, __u8 frame[FRAME_MAX])
 {
-	__be32 saddr = htonl(flow->address), daddr = htonl(world_vip(flow->service));
+	__be32 saddr = htonl(flow->address), daddr = htonl(world_vip(flow->service)), number;
 	__be16 sport = htons(flow->port), dport = htons(80), length;
 	__u32 options = world_random(world, 16) ? 0 : 4 * world_random(world, 11);
-	__u32 data = world_random(world, 13), header = protocol == IPPROTO_TCP ? 20 : 8;
+	__u32 data = segment ? segment->bytes : world_random(world, 13), header = segment ? 20 : 8;
 	__u8 *ip = frame + ETHER, *l4 = ip + 20 + options;
 
 	memset(frame, 0, FRAME_MAX);
@@ -80,7 +86,11 @@ static size_t make_frame(struct world *world, const struct flow *flow, __u8 prot
 	memcpy(l4 + 2, &dport, 2);
 	if (protocol == IPPROTO_TCP) {
 		l4[12] = 0x50;
-		l4[13] = (__u8)(syn ? 0x02 : fin ? 0x11 : 0x10);
+		l4[13] = segment->flags;
+		number = htonl(segment->seq);
+		memcpy(l4 + 4, &number, 4);
+		number = htonl(segment->ack);
+		memcpy(l4 + 8, &number, 4);
 	} else {
 		length = htons((__u16)(header + data));
 		memcpy(l4 + 4, &length, 2);
@@ -88,12 +98,12 @@ static size_t make_frame(struct world *world, const struct flow *flow, __u8 prot
 	return ETHER + 20 + options + header + data;
 }
 
-/* Sends a packet; the address of the backend that it went to, or 0 if it was dropped. */
-static __u32 send_packet(struct run *run, const struct flow *flow, bool syn, bool fin)
+/* Sends a packet (segment: of TCP); the address of the backend that it went to, or 0 if it was dropped. */
+static __u32 send_packet(struct run *run, const struct flow *flow, const struct client_segment *segment)
 {
 	__u8 frame[FRAME_MAX];
 	size_t length =
-		make_frame(&run->world, flow, run->world.services[flow->service].protocol, syn, fin, frame);
+		make_frame(&run->world, flow, run->world.services[flow->service].protocol, segment, frame);
 	__be32 to;
 	int action;
 
@@ -157,8 +167,16 @@ static void violation(struct run *run, const struct flow *flow, __u32 went, cons
 		slot & LB_SLOT_UNSETTLED ? ", unsettled" : "", slot & LB_SLOT_LEARNING ? ", learning" : "");
 }
 
+/* Whether the flow table is nearly full, or was while what is not proven may have needed it. */
+static bool is_pressed(struct run *run)
+{
+	if (world_entries(&run->world) > WORLD_FLOW_BUCKETS * LB_FLOWS_PER_BUCKET / 2)
+		run->pressed_s = world_clock(&run->world);
+	return run->pressed_s && world_clock(&run->world) - run->pressed_s <= 3 * WORLD_TCP_IDLE_S;
+}
+
 /* Whether the promise holds for a flow's next packet. */
-static bool is_bound(const struct run *run, const struct flow *flow)
+static bool is_bound(const struct run *run, const struct flow *flow, bool pressed)
 {
 	const struct world_address *owner = address_of(run, flow->service, flow->owner);
 	__u32 age = world_clock(&run->world) - flow->seen;
@@ -167,9 +185,9 @@ static bool is_bound(const struct run *run, const struct flow *flow)
 
 	if (!flow->open || !owner || !owner->alive || owner->deaths != flow->deaths)
 		return false;
-	if (flow->embryonic && age > EMBRYONIC_GRACE_S)
+	if (flow->embryonic && (age > EMBRYONIC_GRACE_S || (flow->service && pressed)))
 		return false;
-	return age <= promised && !flow->forgotten;
+	return age <= promised && !flow->forgotten && !(flow->unproven && (pressed || flow->late));
 }
 
 /* What may be said of any packet. */
@@ -202,21 +220,36 @@ static void check_first(struct run *run, const struct flow *flow, __u32 slot, __
 		violation(run, flow, went, "first packet to neither the new nor the old owner");
 }
 
-static void packet(struct run *run, struct flow *flow, bool syn, bool fin)
+/* A port that is used again, after all its connections were seen to end: the new one is free to choose. */
+static void check_again(struct run *run, const struct flow *flow, __u32 slot, __u32 went)
 {
-	bool bound = !syn && is_bound(run, flow);
+	__u32 cur = world_index_address(&run->world, flow->service, lb_slot_cur(slot));
+
+	run->again++;
+	if (went && went != cur)
+		violation(run, flow, went, "used its port again, and did not go to the new owner");
+}
+
+static void packet(struct run *run, struct flow *flow, bool syn, const struct client_segment *segment)
+{
+	bool pressed = is_pressed(run), bound = !syn && is_bound(run, flow, pressed);
+	bool fin = segment && segment->flags & CLIENT_FIN, again = syn && !flow->dirty && flow->before;
 	__u32 slot = slot_of(run, flow), went;
-	__u64 refused = world_refused(&run->world);
+	__u64 refused = world_refused(&run->world), base = world_base(&run->world);
 	const struct world_address *to;
 
-	went = send_packet(run, flow, syn, fin);
+	went = send_packet(run, flow, segment);
 	refused = world_refused(&run->world) - refused;
+	base = world_base(&run->world) - base;
 	run->refused += refused;
 	if (run->world.verbose)
-		fprintf(stderr, "# %llu: flow %td%s%s -> %#x (slot %#x)\n", run->step, flow - run->flows,
-			syn ? " syn" : "", fin ? " fin" : "", went, slot);
+		fprintf(stderr, "# %llu: flow %td%s%s seq %u ack %u +%u -> %#x (slot %#x)%s%s\n", run->step,
+			flow - run->flows, syn ? " syn" : "", fin ? " fin" : "", segment ? segment->seq : 0,
+			segment ? segment->ack : 0, segment ? segment->bytes : 0, went, slot,
+			base ? " base" : "", refused ? " refused" : "");
 	if (!check_sane(run, flow, went)) {
 		flow->open = false;
+		flow->dirty = true;
 		return;
 	}
 	if (bound) {
@@ -226,16 +259,21 @@ static void packet(struct run *run, struct flow *flow, bool syn, bool fin)
 	} else if (syn || !flow->open) {
 		check_first(run, flow, slot, went);
 	}
+	if (again && !pressed)
+		check_again(run, flow, slot, went);
 	to = address_of(run, flow->service, went);
 	flow->embryonic = syn || !flow->open;
 	flow->open = went != 0;
-	flow->forgotten = refused && flow->service;
+	flow->forgotten = refused != 0 && (flow->service || !syn);
+	flow->late = base && (flow->late || world_clock(&run->world) - flow->seen > WORLD_TCP_IDLE_S);
+	flow->unproven = base != 0;
 	flow->owner = went;
 	flow->before = went ? went : flow->before;
 	flow->deaths = to ? to->deaths : 0;
 	flow->seen = world_clock(&run->world);
 	if (fin)
 		flow->open = false;
+	flow->dirty |= pressed || refused;
 }
 
 /* --- the run ------------------------------------------------------------------------------------- */
@@ -247,18 +285,50 @@ static void step_packet(struct run *run)
 	__u32 n = active[run->step / 20000 % 4];
 	struct flow *flow = &run->flows[world_random(&run->world, n)];
 	bool tcp = flow->service == 0;
+	struct client_segment segment;
 
 	if (!flow->open || (tcp && world_random(&run->world, 60) == 0)) {
+		flow->dirty |= flow->open;
 		/* A flow that was closed may come again as another one. */
 		if (world_random(&run->world, 4)) {
 			flow->port = (__u16)(flow->port < 65000 ? flow->port + 1 : 1024);
 			flow->before = 0;
+			flow->dirty = false;
 		}
 		flow->open = false;
-		packet(run, flow, tcp, false);
+		segment = client_open(&run->world, &flow->client);
+		packet(run, flow, tcp, tcp ? &segment : NULL);
 		return;
 	}
-	packet(run, flow, false, tcp && world_random(&run->world, 30) == 0);
+	if (tcp)
+		segment = client_send(&run->world, &flow->client, world_random(&run->world, 30) == 0);
+	packet(run, flow, false, tcp ? &segment : NULL);
+}
+
+/* A packet that somebody else sent with a client's address and port: wherever it goes, it changes nothing. */
+static void step_forge(struct run *run)
+{
+	static const __u8 flags[] = { CLIENT_SYN,
+				      CLIENT_ACK,
+				      CLIENT_ACK | CLIENT_FIN,
+				      CLIENT_RST,
+				      CLIENT_SYN | CLIENT_FIN,
+				      CLIENT_SYN | CLIENT_RST,
+				      CLIENT_SYN | CLIENT_ACK,
+				      CLIENT_RST | CLIENT_ACK };
+	struct flow *flow = &run->flows[world_random(&run->world, 30) * 2];
+	__u8 what = flags[world_random(&run->world, sizeof(flags))];
+	struct client_segment segment = client_forge(&run->world, &flow->client, what);
+
+	(void)send_packet(run, flow, &segment);
+	run->forged++;
+	/* And what completes the handshake. */
+	if (what == CLIENT_SYN && world_random(&run->world, 2)) {
+		segment.seq++;
+		segment.flags = CLIENT_ACK;
+		(void)send_packet(run, flow, &segment);
+	}
+	flow->dirty = true;
 }
 
 /* Handshakes from everywhere that nobody will complete. They may fill the flow table; they may not push out
@@ -270,8 +340,9 @@ static void step_flood(struct run *run)
 	while (n--) {
 		struct flow stranger = { .address = 0xac100000 | world_random(&run->world, 1u << 20),
 					 .port = (__u16)world_random(&run->world, 65536) };
+		struct client_segment segment = client_open(&run->world, &stranger.client);
 		__u64 refused = world_refused(&run->world);
-		__u32 slot = slot_of(run, &stranger), went = send_packet(run, &stranger, true, false);
+		__u32 slot = slot_of(run, &stranger), went = send_packet(run, &stranger, &segment);
 
 		run->refused += world_refused(&run->world) - refused;
 		if (check_sane(run, &stranger, went))
@@ -293,6 +364,8 @@ static void step(struct run *run)
 		if (run->world.verbose)
 			fprintf(stderr, "# %llu: restart\n", run->step);
 		world_restart(&run->world);
+	} else if (kind < 100 && run->step / 20000 % 2 == 0) {
+		step_forge(run);
 	} else if (kind < 76 && run->step / 10000 % 3 == 1) {
 		step_flood(run);
 	} else {
@@ -319,9 +392,11 @@ int main(int argc, char **argv)
 	}
 	for (run->step = 1; run->step <= steps; run->step++)
 		step(run);
-	printf("# %llu packets, %llu bound to a backend, %llu not remembered, %llu dropped; %llu commits, "
-	       "%llu restarts\n",
-	       run->packets, run->checked, run->refused, run->drops, run->world.commits, run->world.restarts);
+	printf("# %llu packets, %llu bound to a backend, %llu not remembered, %llu dropped, %llu forged; "
+	       "%llu ports "
+	       "used again; %llu commits, %llu restarts\n",
+	       run->packets, run->checked, run->refused, run->drops, run->forged, run->again,
+	       run->world.commits, run->world.restarts);
 	violations = run->violations;
 	printf("property: %llu steps, %llu violations\n", steps, violations);
 	world_done(&run->world);

@@ -6,7 +6,8 @@ SEED ?= 1
 
 TSAN := -fsanitize=thread
 TSAN_LIB_OBJ := $(LIB_SRC:%.c=$(B)/tsan/%.o)
-PROPERTY_OBJ := $(B)/tests/property/property.o $(B)/tests/property/world.o
+PROPERTY_OBJ := $(B)/tests/property/property.o $(B)/tests/property/client.o \
+	$(B)/tests/property/world.o
 SAN_PROPERTY_OBJ := $(PROPERTY_OBJ:$(B)/%=$(B)/san/%)
 PROPERTY_PROGRAMS := $(B)/tests/property/property $(B)/san/tests/property/property \
 	$(B)/tests/property/test_stress_flowtable $(B)/tests/property/intent_model $(B)/san/tests/property/intent_model \

@@ -48,6 +48,24 @@ __u64 world_refused(const struct world *world)
 	return sum;
 }
 
+__u64 world_base(const struct world *world)
+{
+	__u64 sum = 0;
+
+	for (__u32 id = 0; id < world->tables.sizes.counters; id++)
+		sum += world->tables.counters[id].base_packets;
+	return sum;
+}
+
+__u32 world_entries(const struct world *world)
+{
+	__u32 n = 0;
+
+	for (__u32 i = 0; i < WORLD_FLOW_BUCKETS * LB_FLOWS_PER_BUCKET; i++)
+		n += world->tables.flows[i / LB_FLOWS_PER_BUCKET].flow[i % LB_FLOWS_PER_BUCKET].word > 3;
+	return n;
+}
+
 /* --- hooks --------------------------------------------------------------------------------------- */
 
 static int no_packets(void *context)

@@ -79,6 +79,12 @@ __u64 world_refused(const struct world *world);
 __u32 world_vip(unsigned int service);
 __u32 world_address(unsigned int service, unsigned int backend, unsigned int which);
 
+/* Sum of packets over all counters that went to base because nothing knew their flow. */
+__u64 world_base(const struct world *world);
+
+/* Entries in the flow table. */
+__u32 world_entries(const struct world *world);
+
 /* The slot word that a flow's hash names, as packets see it. */
 __u32 world_slot(const struct world *world, unsigned int service, __u64 hash);
 

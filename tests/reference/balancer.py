@@ -8,20 +8,20 @@ docs/reference-balancer.md. `Balancer.decide()` returns an Opinion.
 import ipaddress
 from collections import namedtuple
 
+from connections import NOT_TCP, Connections, Segment, segment_of
 from flow_hash import flow_hash, ports_word
 from headers import (
     Ends, HEAD_BYTES, ICMP, ICMPV6, TCP, UDP, destination_of, ip_packet, rest_of, ipv4_checksum_after_ttl, outer_ipv4, outer_ipv6,
     error_about, outer_udp, replaced_checksum, reset_about, tags_of, transport_ports, walk_extensions,
 )
 
-EMBRYONIC, ESTABLISHED, CLOSING = 1, 2, 3  # states of a remembered flow
 LEFT_TO_HOST = {"PASS " + reason for reason in
                 ("protocol", "no_service", "fragment", "ipv6_extension", "malformed", "icmp", "fragment_early")}
 LINEAR = 3520  # bytes of a frame that the kernel puts into its first buffer when it is not told
 NONE = 0x3FFF  # a ring slot's word for "no backend"
 FRAGMENT_AGE_S = 30
 QUIC_BYTES = 15  # of a datagram that can be QUIC: type, version, length, eight bytes of ID and more
-TX_PACKETS, TX_BYTES, REDIRECT_PACKETS, REDIRECT_BYTES, SYN, KNOWN, BASE = range(7)  # of struct lb_counter
+TX_PACKETS, TX_BYTES, REDIRECT_PACKETS, REDIRECT_BYTES, SYN, KNOWN, BASE, REFUSED = range(8)  # of struct lb_counter
 
 # action: "PASS", "DROP", "TX", "REDIRECT"; reason: "" for forwarded packets; frame: what leaves, or None where it does
 # not matter; counters: {number: increment} as the runner numbers them; note: for people
@@ -97,10 +97,15 @@ class Balancer:
         self.routers = {int(port): [ipaddress.ip_address(a).packed if a else None for a in addresses]
                         for port, addresses in tables["routers"].items()}
         self.reasons = tables["reasons"]
-        self.flows = {}  # (service, flow) -> [backend index, state], while the slot is unsettled
+        self.flows = Connections()  # while the slot is unsettled
         self.fragments = {}  # (source, destination, protocol, id) -> (service, backend index, when)
-        self.remembered = 0  # grows when something is remembered
+        self.fragments_seen = 0
         self._services = {}  # a cache: (destination, protocol, port) -> service
+
+    @property
+    def remembered(self):
+        """Grows when something is remembered."""
+        return self.flows.remembered + self.fragments_seen
 
     # --- what to do with a frame ------------------------------------------------------------------------------
 
@@ -163,18 +168,19 @@ class Balancer:
             raise Ends("PASS fragment" if ip.first_fragment else "PASS no_service")
         if lie:
             raise Ends("DROP " + lie, service.name)
-        syn, closing = flags & 0x12 == 0x02, bool(flags & 0x05)
+        syn = flags & 0x12 == 0x02
         backend = self.by_connection_id(service, ip) if service.affinity == "quic" else None
         hash_ = self.hash_of(service, flow)
         how = "settled"
         if not backend:
+            segment = segment_of(ip, flags) if ip.protocol == TCP else NOT_TCP
             try:
-                backend, how = self.by_slot(service, flow, hash_, syn, closing)
+                backend, how = self.by_slot(service, flow, hash_, segment)
             except Ends as end:
                 return self.answer("no_backend", "reply_no_backend", end.note, tell=service.rejects)
         if ip.first_fragment:
             self.fragments[self.fragment_key(ip)] = (service, backend.index, self.clock_s)
-            self.remembered += 1
+            self.fragments_seen += 1
         return self.send(ip, service, backend, hash_, how, syn, answer=True)
 
     def service_of(self, flow):
@@ -217,46 +223,34 @@ class Balancer:
         backend = service.server_ids.get(connection_id[1 : 1 + size])
         return backend if backend and not backend.dead else None
 
-    def by_slot(self, service, flow, hash_, syn, closing=False, remember=True):
-        """Transition-only state (docs/architecture.md)."""
+    def by_slot(self, service, flow, hash_, segment):
+        """Transition-only state (docs/architecture.md, docs/flow-table.md)."""
         slot = service.ring[hash_ & (len(service.ring) - 1)]
         current, base = slot & 0x3FFF, slot >> 16 & 0x3FFF
-        learning, unsettled = slot >> 30 & 1, slot >> 31
-        key = (service.id, flow)
-        how = "settled"
-        index = current
-        if unsettled or current != base:
-            known = self.flows.get(key)
-            if known and service.alive(known[0]):
-                index, how = known[0], "known"
-                if remember:
-                    known[1] = self.next_state(known[1], syn, closing)
-            elif current == base or not (syn or learning):
-                index, how = base, "new" if syn else "base"
-            else:
-                index, how = (current, "new") if syn else (base, "base")
-                if index != NONE and remember:
-                    self.flows[key] = [index, EMBRYONIC]
-                    self.remembered += 1
+        if not slot >> 31 and current == base:
+            index, how = current, "settled"
+        else:
+            index, how = self.by_flow(service, (service.id, flow), segment, current, base, slot >> 30 & 1)
         if index == NONE:
             raise Ends("DROP no_backend", service.name)
         return service.backends[index], how
 
-    @staticmethod
-    def next_state(state, syn, closing):
-        """A handshake is established by the client's next packet, and over with a FIN or RST; a SYN begins anew."""
-        if closing:
-            return CLOSING
-        if state == CLOSING and syn:
-            return EMBRYONIC
-        return ESTABLISHED if state == EMBRYONIC and not syn else state
-
-    def flow_states(self):
-        """The number of flows by state."""
-        counts = {EMBRYONIC: 0, ESTABLISHED: 0, CLOSING: 0}
-        for _, state in self.flows.values():
-            counts[state] += 1
-        return counts
+    def by_flow(self, service, key, segment, current, base, learning):
+        known = self.flows.best(key, segment)
+        if known and service.alive(known.index):
+            if segment.kind not in ("other", "error"):
+                known.follow(segment, self.clock_s)
+                self.flows.remembered += 1
+            return known.index, "known"
+        if segment.kind == "syn":
+            index, how = base if self.flows.somebody_lives(key) else current, "new"
+            worth = current != base or self.flows.has(key)
+        else:
+            index, how = base, "base"
+            worth = current != base and segment.kind in ("data", "fin") and (segment.seq is not None or learning)
+        if index != NONE and worth and not self.flows.remember(key, index, segment, self.clock_s):
+            return base, "refused"
+        return index, how
 
     # --- fragments --------------------------------------------------------------------------------------------
 
@@ -332,7 +326,7 @@ class Balancer:
             backend = self.by_source_connection_id(service, message[8 + at :], ip.l4 + 8 + at)
         if not backend:
             # An error is no sign of life of its flow: nothing is remembered for it.
-            backend, how = self.by_slot(service, flow, hash_, False, remember=False)
+            backend, how = self.by_slot(service, flow, hash_, Segment("error", 0, 0, 0))
         return self.send(ip, service, backend, hash_, how)
 
     def by_source_connection_id(self, service, datagram, at):
@@ -464,8 +458,8 @@ class Balancer:
     def flow_counters(backend, how, syn):
         first = 1000 + 8 * backend.id
         counters = {first + SYN: 1} if syn else {}
-        if how in ("known", "base"):
-            counters[first + (KNOWN if how == "known" else BASE)] = 1
+        if how in ("known", "base", "refused"):
+            counters[first + {"known": KNOWN, "base": BASE, "refused": REFUSED}[how]] = 1
         return counters
 
     def send(self, ip, service, backend, hash_, how, syn=False, answer=False):

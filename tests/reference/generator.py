@@ -69,6 +69,7 @@ class Generator:
         self.clients = {4: pool(4, 24), 6: pool(16, 24)}
         self.pending = []  # fragments that are to come
         self.moved = [t for t in self.targets if "moved" in t.name]
+        self.connections = {}  # by addresses and ports: next sequence number, last acknowledgement
         self.recent = {}  # by target: clients' ends of flows that may go on
 
     def unicast(self, size):
@@ -214,14 +215,33 @@ class Generator:
             return d.transport
         if d.protocol == TCP:
             size = 20 + len(d.tcp_options)
-            acknowledged = self.rng.getrandbits(32) if d.flags & 0x10 or not self.valid else 0
-            data = struct.pack(">HHIIBBHHH", d.source_port, d.destination_port, self.rng.getrandbits(32),
-                               acknowledged, size << 2, d.flags, 8192, 0, 0) + d.tcp_options + d.payload
+            seq, acknowledged = self.numbers(d)
+            if self.valid and not d.flags & 0x10:
+                acknowledged = 0
+            data = struct.pack(">HHIIBBHHH", d.source_port, d.destination_port, seq, acknowledged, size << 2, d.flags, 8192, 0, 0) + d.tcp_options + d.payload
             at = 16
         else:
             data = struct.pack(">HHHH", d.source_port, d.destination_port, 8 + len(d.payload) & 0xFFFF, 0) + d.payload
             at = 6
         return self.with_checksum(d, data, at) if self.valid else data
+
+    def numbers(self, d):
+        """Sequence and acknowledgement number: what comes next, something about it, or anything."""
+        rng = self.rng
+        key = (d.source, d.source_port, d.destination, d.destination_port)
+        if rng.random() < 0.1 or key not in self.connections:
+            if len(self.connections) > 5000:
+                self.connections.clear()
+            self.connections[key] = [rng.getrandbits(32), rng.getrandbits(32)]
+        following = self.connections[key]
+        off = rng.choice((0, 0, 0, 0, 0, -1, 1, -7, 600, 2047, 2049, -2049, 32768, 32769, -32769, 100000, 178176, 178177,
+                          -178176, 300000, -5000000))
+        acked = rng.choice((0, 0, 0, 0, 1, 1000, 131072, 131073, -131073, 4194304, 4194305, -4194305, 1 << 30))
+        seq, ack = following[0] + off, following[1] + acked
+        if off == 0:
+            following[0] += len(d.payload) + (1 if d.flags & 3 else 0)
+            following[1] = ack
+        return seq & 0xFFFFFFFF, ack & 0xFFFFFFFF
 
     def with_checksum(self, d, data, at):
         pseudo = d.source + d.destination + struct.pack(">II", len(data), d.protocol)

@@ -159,13 +159,23 @@ static void put(FILE *out, const struct answer *answer, const __u8 *frame)
 
 static void count_flows(const struct lb_tables *t, struct answer *answer)
 {
-	*answer = (struct answer){ .n_moved = 3, .moved = { { 1 }, { 2 }, { 3 } } };
+	*answer = (struct answer){ .n_moved = 9 };
+	for (__u32 i = 0; i < answer->n_moved; i++)
+		answer->moved[i][0] = i + 1;
 	for (__u32 i = 0; i < t->sizes.flow_buckets; i++) {
 		for (__u32 k = 0; k < LB_FLOWS_PER_BUCKET; k++) {
+			const struct lb_flow_numbers *numbers = &t->flows[i].numbers[k];
 			__u32 state = lb_flow_state(t->flows[i].flow[k].word);
 
-			if (state)
-				answer->moved[state - 1][1]++;
+			if (!state)
+				continue;
+			answer->moved[state - 1][1]++;
+			answer->moved[3][1] += !!(numbers->rest & LB_NUMBERS_FIN);
+			answer->moved[4][1] += !!(numbers->rest & LB_NUMBERS_RST);
+			answer->moved[5][1] += lb_numbers_next(numbers->next_ack);
+			answer->moved[6][1] += lb_numbers_ack(numbers->next_ack);
+			answer->moved[7][1] += lb_numbers_carried(numbers->rest);
+			answer->moved[8][1] += lb_numbers_credit(numbers->rest);
 		}
 	}
 }

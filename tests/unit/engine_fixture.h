@@ -308,11 +308,11 @@ static inline struct lb_flow *fixture_remember(struct fixture *f, __u64 tag, __u
 	int found;
 
 	found = lb_flow_find(f->tables.flows, f->tables.control->flow_mask, tag,
-			     lb_flow_word(0, 0, hash, service, 0), now, &place);
+			     lb_flow_question(lb_flow_word(0, 0, hash, service, 0), 0, now), 0, &place);
 	assert_int_equal(found, 0);
 	assert_int_not_equal(place.number, LB_FLOW_NOWHERE);
-	assert_int_equal(
-		lb_flow_claim(f->tables.flows, &place, tag, lb_flow_word(index, state, hash, service, now)),
-		1);
+	assert_int_equal(lb_flow_claim(f->tables.flows, &place, tag,
+				       lb_flow_word(index, state, hash, service, now), NULL),
+			 1);
 	return lb_flow_at(f->tables.flows, place.number);
 }

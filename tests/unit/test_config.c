@@ -71,6 +71,7 @@ static void every_default_is_filled_in(void **state)
 	assert_int_equal(service->ring_size, 0);
 	assert_int_equal(service->affinity, LB_AFFINITY_FLOW);
 	assert_int_equal(service->idle_timeout_s, 900);
+	assert_int_equal(service->half_closed_timeout_s, 0);
 	assert_int_equal(service->learning_window_s, 30);
 	assert_true(service->echo);
 	assert_int_equal(service->fragments, LB_FRAGMENTS_PASS);
@@ -94,6 +95,7 @@ static void every_default_is_filled_in(void **state)
 	"'services':["                                                                                       \
 	"{'name':'h3','vip':'2001:db8::/48','protocol':'udp','port':'80-90','forward':'gue',"                \
 	"'algorithm':'rendezvous','ring_size':64,'affinity':'quic','idle_timeout_s':32000,"                  \
+	"'half_closed_timeout_s':31000,"                                                                     \
 	"'learning_window_s':0,'echo':false,'fragments':'drop','unclaimed':'pass','no_backend':'reject','"   \
 	"gue_port':1,"                                                                                       \
 	"'quic':{'configs':[{'rotation':6,'server_id_bytes':8},{'rotation':0,'server_id_bytes':8}]},"        \
@@ -132,6 +134,7 @@ static void every_key_is_read(void **state)
 	assert_int_equal(service->ring_size, 64);
 	assert_int_equal(service->affinity, LB_AFFINITY_QUIC);
 	assert_int_equal(service->idle_timeout_s, 32000);
+	assert_int_equal(service->half_closed_timeout_s, 31000);
 	assert_int_equal(service->learning_window_s, 0);
 	assert_false(service->echo);
 	assert_int_equal(service->fragments, LB_FRAGMENTS_DROP);

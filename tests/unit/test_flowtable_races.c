@@ -97,8 +97,8 @@ static void fill(struct lb_flow_bucket *bucket, unsigned int n)
 /* Either look-up. */
 static int look_up(struct lb_flow_bucket *table, bool home, __u64 identity, struct lb_flow_place *got)
 {
-	return home ? lb_flow_find_home(table, 7, TAG_X, identity, got)
-		    : lb_flow_find(table, 7, TAG_X, identity, 100, got);
+	return home ? lb_flow_find_home(table, 7, TAG_X, identity, 0, got)
+		    : lb_flow_find(table, 7, TAG_X, lb_flow_question(identity, 0, 100), 0, got);
 }
 
 /*
@@ -174,8 +174,11 @@ static void test_writer_against_writer(void **state)
 			fill(&table[0], 3);
 			table[0].flow[3].word = spares[s];
 			other.taken = other.loads = 0;
-			assert_int_equal(lb_flow_find(table, 7, TAG_X, lb_flow_identity(mine), 100, &got), 0);
-			claimed = lb_flow_claim(table, &got, TAG_X, mine);
+			assert_int_equal(lb_flow_find(table, 7, TAG_X,
+						      lb_flow_question(lb_flow_identity(mine), 0, 100), 0,
+						      &got),
+					 0);
+			claimed = lb_flow_claim(table, &got, TAG_X, mine, NULL);
 			/* The other CPU's compare-and-swap would have failed had we been first: then it
 			 * stops. */
 			if (claimed && got.number == 3) {
@@ -208,12 +211,12 @@ static void test_touch(void **state)
 	other.n_steps = 0;
 	for (int i = 0; i < 4; i++) {
 		table[0].flow[2].word = instead[i];
-		lb_flow_touch(table, &got, LB_FLOW_CLOSING, 200);
+		lb_flow_touch(table, &got, LB_FLOW_ONCE, 200);
 		assert_true(table[0].flow[2].word == instead[i]);
 	}
 	table[0].flow[2].word = first;
-	lb_flow_touch(table, &got, LB_FLOW_CLOSING, 200);
-	assert_int_equal(lb_flow_state(table[0].flow[2].word), LB_FLOW_CLOSING);
+	lb_flow_touch(table, &got, LB_FLOW_ONCE, 200);
+	assert_int_equal(lb_flow_state(table[0].flow[2].word), LB_FLOW_ONCE);
 	assert_int_equal(lb_flow_age_s(table[0].flow[2].word, 203), 3);
 }
 

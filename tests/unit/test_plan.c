@@ -73,6 +73,7 @@ static void test_empty(void **state)
 		assert_false(fixture_is_empty(&f, config));                                                  \
 	} while (0)
 	CHANGED(config->services[0].idle_timeout_s = 11);
+	CHANGED(config->services[0].half_closed_timeout_s = 11);
 	CHANGED(config->services[0].learning_window_s = 11);
 	CHANGED(config->services[0].drain_limit_s = 11);
 	CHANGED(config->services[0].echo = true);

@@ -65,7 +65,8 @@ static void test_clock(void **state)
 }
 
 /* How many passes-and-seconds an entry of a state survives. */
-static unsigned int lifetime(__u8 protocol, __u32 state, __u32 idle_timeout_s)
+static unsigned int lifetime(__u8 protocol, __u32 state, __u64 marks, __u32 idle_timeout_s,
+			     __u32 half_closed_timeout_s)
 {
 	struct fixture f;
 	struct lb_config *config[2];
@@ -76,11 +77,13 @@ static unsigned int lifetime(__u8 protocol, __u32 state, __u32 idle_timeout_s)
 	for (int i = 0; i < 2; i++) {
 		config[i] = POOL(&f, protocol, i ? 0 : 100, i ? 100 : 0);
 		config[i]->services[0].idle_timeout_s = idle_timeout_s;
+		config[i]->services[0].half_closed_timeout_s = half_closed_timeout_s;
 		config[i]->services[0].learning_window_s = 3600;
 		fixture_apply(&f, config[i]);
 	}
 	fixture_pass(&f, 1);
 	flow = fixture_remember(&f, 1, 0, 5, 1, state);
+	f.tables.flows[1].numbers[0].rest = marks;
 	while (lb_flow_state(flow->word)) {
 		/* Old flows keep the slots as they are. */
 		for (int s = 0; s < 64; s++)
@@ -95,13 +98,20 @@ static unsigned int lifetime(__u8 protocol, __u32 state, __u32 idle_timeout_s)
 static void test_expiry(void **state)
 {
 	(void)state;
-	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_ESTABLISHED, 100), 101);
-	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_EMBRYONIC, 100), 61);
-	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_CLOSING, 100), 61);
-	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_EMBRYONIC, 10), 11);
-	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_CLOSING, 10), 11);
+	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_ESTABLISHED, 0, 100, 0), 101);
+	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_ONCE, 0, 100, 0), 101);
+	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_EMBRYONIC, 0, 100, 0), 61);
+	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_EMBRYONIC, 0, 10, 0), 11);
+	/* A reset one is over; one that is half closed may be waiting. */
+	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_ESTABLISHED, LB_NUMBERS_RST, 100, 0), 61);
+	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_ESTABLISHED, LB_NUMBERS_RST, 10, 0), 11);
+	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_ESTABLISHED, LB_NUMBERS_FIN | LB_NUMBERS_RST, 100, 90),
+			 61);
+	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_ESTABLISHED, LB_NUMBERS_FIN, 100, 0), 101);
+	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_ESTABLISHED, LB_NUMBERS_FIN, 100, 30), 31);
+	assert_int_equal(lifetime(IPPROTO_TCP, LB_FLOW_ESTABLISHED, LB_NUMBERS_FIN, 100, 150), 151);
 	/* One packet a minute is a living UDP flow. */
-	assert_int_equal(lifetime(IPPROTO_UDP, LB_FLOW_EMBRYONIC, 100), 101);
+	assert_int_equal(lifetime(IPPROTO_UDP, LB_FLOW_ONCE, 0, 100, 0), 101);
 }
 
 static void test_void_entries(void **state)
@@ -212,21 +222,53 @@ static void test_learning(void **state)
 	fixture_done(&f);
 }
 
-/* UDP: an old flow that found no place in the flow table has only base; its window is the time since then. */
+/* UDP: the window ends when it says, whatever finds no place in the flow table: anybody can send that. */
 static void test_learning_refused(void **state)
 {
 	struct fixture f;
 
 	(void)state;
 	moved_pool(&f, IPPROTO_UDP);
-	for (int i = 0; i < 20; i++) {
+	for (int i = 0; i < 8; i++) {
 		fixture_pass(&f, 1);
 		fixture_stamps(&f, "web")[5] = CLOCK(&f);
 	}
 	assert_int_equal(slot(&f, 6), lb_slot_make(1, 1, 0));
-	assert_int_equal(slot(&f, 5), lb_slot_make(1, 0, LB_SLOT_UNSETTLED | LB_SLOT_LEARNING));
-	fixture_pass(&f, 8);
 	assert_int_equal(slot(&f, 5), lb_slot_make(1, 1, 0));
+	fixture_done(&f);
+}
+
+/* TCP: what proves nothing holds a slot for twice the idle timeout in all; a flow that lives, for as long as
+ * it does. */
+static void test_what_proves_nothing(void **state)
+{
+	struct lb_flow *lives, *once;
+	unsigned int held = 0;
+	struct fixture f;
+
+	(void)state;
+	moved_pool(&f, IPPROTO_TCP);
+	lives = fixture_remember(&f, 1, 0, 7, 0, LB_FLOW_ESTABLISHED);
+	once = fixture_remember(&f, 2, 0, 6, 0, LB_FLOW_ONCE);
+	while (lb_slot_base(slot(&f, 5)) == 0 && held < 100) {
+		for (int s = 0; s < 64; s++)
+			fixture_stamps(&f, "web")[s] = CLOCK(&f);
+		lives->word = lb_flow_word(0, LB_FLOW_ESTABLISHED, 7, 0, CLOCK(&f));
+		once->word = lb_flow_word(0, LB_FLOW_ONCE, 6, 0, CLOCK(&f));
+		fixture_pass(&f, 1);
+		held++;
+	}
+	assert_in_range(held, 20, 22);
+	for (int i = 0; i < 30; i++) {
+		fixture_pass(&f, 1);
+		lives->word = lb_flow_word(0, LB_FLOW_ESTABLISHED, 7, 0, CLOCK(&f));
+	}
+	assert_int_equal(slot(&f, 5), lb_slot_make(1, 1, 0));
+	assert_int_equal(slot(&f, 6), lb_slot_make(1, 1, 0));
+	assert_int_equal(slot(&f, 7), lb_slot_make(1, 1, LB_SLOT_UNSETTLED));
+	assert_int_equal(once->word, LB_FLOW_EMPTY);
+	fixture_pass(&f, 12);
+	assert_int_equal(slot(&f, 7), lb_slot_make(1, 1, 0));
 	fixture_done(&f);
 }
 
@@ -248,10 +290,10 @@ static void test_tombs(void **state)
 	fixture_apply(&f, config);
 	/* Five flows of bucket 10, so one lies in 11; one of bucket 20 with room beside it. */
 	for (__u32 i = 0; i < 4; i++)
-		home[i] =
-			fixture_remember(&f, 10 + 64 * i, 0, 5, 1, i ? LB_FLOW_ESTABLISHED : LB_FLOW_CLOSING);
+		home[i] = fixture_remember(&f, 10 + 64 * i, 0, 5, 1,
+					   i ? LB_FLOW_ESTABLISHED : LB_FLOW_EMBRYONIC);
 	further = fixture_remember(&f, 10 + 64 * 4, 0, 5, 1, LB_FLOW_ESTABLISHED);
-	other = fixture_remember(&f, 20, 0, 5, 1, LB_FLOW_CLOSING);
+	other = fixture_remember(&f, 20, 0, 5, 1, LB_FLOW_EMBRYONIC);
 	assert_ptr_equal(further, &f.tables.flows[11].flow[0]);
 	fixture_pass(&f, 60);
 	graces = f.graces;
@@ -434,6 +476,7 @@ int main(void)
 		cmocka_unit_test(test_disagreement),
 		cmocka_unit_test(test_learning),
 		cmocka_unit_test(test_learning_refused),
+		cmocka_unit_test(test_what_proves_nothing),
 		cmocka_unit_test(test_tombs),
 		cmocka_unit_test(test_leaving),
 		cmocka_unit_test(test_removed_service),

@@ -149,11 +149,13 @@ struct flow_search {
 	__u32 now_s;
 };
 
-static const char *flow_state_name(__u32 state)
+static const char *flow_state_name(__u32 state, __u64 rest)
 {
-	return state == LB_FLOW_EMBRYONIC     ? "embryonic"
-	       : state == LB_FLOW_ESTABLISHED ? "established"
-					      : "closing";
+	return state == LB_FLOW_ONCE        ? "seen once"
+	       : state == LB_FLOW_EMBRYONIC ? "embryonic"
+	       : !lb_numbers_marked(rest)   ? "established"
+	       : rest & LB_NUMBERS_RST      ? "reset"
+					    : "closing";
 }
 
 static const struct lb_backend_view *view_backend(const struct lb_service_view *view, __u32 index)
@@ -164,7 +166,7 @@ static const struct lb_backend_view *view_backend(const struct lb_service_view *
 	return NULL;
 }
 
-static void write_flow(struct flow_search *search, __u64 word)
+static void write_flow(struct flow_search *search, __u64 word, __u64 rest)
 {
 	struct json *json = search->call->json;
 	const struct lb_backend_view *backend;
@@ -182,7 +184,7 @@ static void write_flow(struct flow_search *search, __u64 word)
 	json_string(json, "service", view->name);
 	json_string(json, "backend", backend ? backend->name : NULL);
 	json_u64(json, "slot", lb_flow_hash(word) & (view->ring_slots - 1));
-	json_string(json, "state", flow_state_name(lb_flow_state(word)));
+	json_string(json, "state", flow_state_name(lb_flow_state(word), rest));
 	json_u64(json, "idle_s", lb_flow_age_s(word, search->now_s));
 	json_object_end(json);
 	search->told++;
@@ -200,7 +202,7 @@ static bool search_flows(struct flow_search *search)
 				continue;
 			if (search->told >= search->limit)
 				return true;
-			write_flow(search, word);
+			write_flow(search, word, LB_LOAD(&tables->flows[i].numbers[j].rest));
 		}
 	}
 	return false;

@@ -77,7 +77,8 @@ struct lb_config_service {
 	__u32 ring_size; /* slots, power of two; 0: by pool size (lb_config_ring_size) */
 	enum lb_affinity affinity;
 	__u32 idle_timeout_s;
-	__u32 learning_window_s; /* protocols without SYN */
+	__u32 half_closed_timeout_s; /* 0: idle_timeout_s */
+	__u32 learning_window_s;     /* protocols without SYN */
 	__u32 drain_limit_s;
 	bool echo; /* answer ICMP echo to the address */
 	enum lb_fragments fragments;

@@ -190,6 +190,12 @@ static const struct lb_schema_key service_keys[] = {
 		  "TCP's keepalives begin (RFC 1122) and that a NAT must bear (RFC 5382): a connection that is silent for longer breaks only if "
 		  "its slot moves, while every slot that waits costs each of its packets a look into the flow table, and a backend that drains is "
 		  "not free for as long. Give 7440 (2 h 4 min) where connections sleep for hours." },
+	{ .name = "half_closed_timeout_s", FIELD(half_closed_timeout_s), INTEGER(1, 32000, 0), .effect = LB_EFFECT_APPLY,
+	  .without = "idle_timeout_s",
+	  .help = "TCP only: seconds without a packet of a client that has closed its side (FIN) after which its flow is taken to be over, where "
+		  "the flow is remembered. A finished close and a client that waits silently for its answer look the same to a balancer that "
+		  "sees only what clients send: keep it above the longest time that an answer takes, and below idle_timeout_s only "
+		  "where many closes during a change fill the flow table." },
 	{ .name = "learning_window_s", FIELD(learning_window_s), INTEGER(0, 3600, 30), .effect = LB_EFFECT_APPLY,
 	  .help = "Protocols without a handshake only (udp): seconds after a move during which a flow that is not known is taken to be old, "
 		  "and stays where it was." },
@@ -289,7 +295,7 @@ static const struct lb_schema_key limits_keys[] = {
 	  .help = "Ring slots that fit, all services together. A ring that changes needs room for its old and its new slots." },
 	{ .name = "flow_entries", FIELD(limits.flow_entries), INTEGER(0, 1ll << 31, 0), .effect = LB_EFFECT_MAPS,
 	  .range_note = "0: sized by lbd",
-	  .help = "Entries of the flow table, which remembers flows while slots move: 16 bytes each." },
+	  .help = "Entries of the flow table, which remembers flows while slots move: 32 bytes each." },
 	{ 0 }
 };
 

@@ -361,13 +361,11 @@ static int prepare_service(struct lb_engine *engine, struct lb_service *service)
 	service->ready = lb_ready_new(slots);
 	if (!service->ready)
 		return -ENOMEM;
-	if (service->key.protocol == IPPROTO_TCP)
-		return 0;
-	service->learning_since_s = calloc(slots, sizeof(*service->learning_since_s));
-	if (!service->learning_since_s)
+	service->moved_s = calloc(slots, sizeof(*service->moved_s));
+	if (!service->moved_s)
 		return -ENOMEM;
 	for (__u32 s = 0; s < slots; s++)
-		service->learning_since_s[s] = now;
+		service->moved_s[s] = now;
 	return 0;
 }
 

@@ -32,9 +32,9 @@ static int prepare_settling(struct lb_service_change *change)
 		return 0;
 	if (!next->ready)
 		next->ready = lb_ready_new(slots);
-	if (!next->learning_since_s && next->key.protocol != IPPROTO_TCP)
-		next->learning_since_s = calloc(slots, sizeof(*next->learning_since_s));
-	return next->ready && (next->key.protocol == IPPROTO_TCP || next->learning_since_s) ? 0 : -ENOMEM;
+	if (!next->moved_s)
+		next->moved_s = calloc(slots, sizeof(*next->moved_s));
+	return next->ready && next->moved_s ? 0 : -ENOMEM;
 }
 
 static __u32 other_bank(const struct lb_engine *engine, bool fresh)
@@ -188,9 +188,8 @@ static void write_ring(struct commit *commit, struct lb_service_change *change)
 		if (lb_slot_settled(word))
 			continue;
 		stamps[s] = moved ? now : __atomic_load_n(&old_stamps[from], __ATOMIC_RELAXED);
-		if (next->learning_since_s)
-			next->learning_since_s[s] =
-				moved || !current->learning_since_s ? now : current->learning_since_s[from];
+		if (next->moved_s)
+			next->moved_s[s] = moved || !current->moved_s ? now : current->moved_s[from];
 		if (word == old && walk.slots == walk.old_slots && current->ready)
 			lb_ready_set(next->ready, s, lb_ready_get(current->ready, s));
 	}
@@ -347,9 +346,9 @@ static void carry_over(struct lb_engine *engine, struct lb_service_change *chang
 	}
 	if (same_ring) {
 		next->ready = current->ready;
-		next->learning_since_s = current->learning_since_s;
+		next->moved_s = current->moved_s;
 		current->ready = NULL;
-		current->learning_since_s = NULL;
+		current->moved_s = NULL;
 	}
 }
 
@@ -398,9 +397,9 @@ static void replace_service(struct lb_engine *engine, struct lb_service_change *
 		next->unsettled_since_s = lb_engine_clock(engine);
 	if (!next->unsettled) {
 		free(next->ready);
-		free(next->learning_since_s);
+		free(next->moved_s);
 		next->ready = NULL;
-		next->learning_since_s = NULL;
+		next->moved_s = NULL;
 	}
 	lb_service_free(current);
 	change->current = NULL;

@@ -33,7 +33,7 @@ void lb_service_free(struct lb_service *service)
 {
 	if (!service)
 		return;
-	free(service->learning_since_s);
+	free(service->moved_s);
 	free(service->ready);
 	free(service->views);
 	free(service->server_ids);

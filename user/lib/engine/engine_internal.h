@@ -97,7 +97,7 @@ struct lb_service {
 	__u32 n_leaving;                 /* leaving, draining and ghosts */
 	__u32 unsettled;                 /* slots */
 	__u32 unsettled_since_s;         /* coarse clock */
-	__u32 *learning_since_s;         /* by slot, coarse clock; NULL: no slot is learning */
+	__u32 *moved_s;                  /* by slot: coarse clock when it moved; NULL: none is unsettled */
 	__u64 *ready; /* bit by slot: set while the running pass looks for entries that disagree; NULL: none
 			 unsettled */
 	struct lb_count entries;

@@ -12,7 +12,7 @@
  */
 #define FLOWS_PER_10_BUCKETS 25u
 #define FLOW_BUCKETS_MIN     (1u << 14)
-#define FLOW_BUCKETS_MAX     (1u << 22)
+#define FLOW_BUCKETS_MAX     (1u << 21) /* 256 MiB */
 #define FLOW_MEMORY_SHARE    64u
 
 static __u64 max64(__u64 a, __u64 b)

@@ -83,9 +83,9 @@ static void finish_service(struct lb_engine *engine, struct lb_service *service)
 {
 	if (!service->unsettled) {
 		free(service->ready);
-		free(service->learning_since_s);
+		free(service->moved_s);
 		service->ready = NULL;
-		service->learning_since_s = NULL;
+		service->moved_s = NULL;
 	} else {
 		engine->sweep.moved = true;
 	}

@@ -19,24 +19,28 @@ static inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index
 
 #include "lb/flowtable.h"
 
-/* A handshake that is never completed, or a connection that was closed, is forgotten after this time. */
+/* A handshake that is never completed, or a connection that was reset, is forgotten after this time. */
 #define SHORT_TIMEOUT_S 60u
 /* Ages are known modulo 2^16 seconds. */
 #define TIMEOUT_MAX_S 60000u
 
-static __u32 timeout_of(const struct lb_service *service, __u64 word)
+/* The longest silence of a flow with a given word and marks (struct lb_flow_numbers: rest). */
+static __u32 timeout_of(const struct lb_service *service, __u64 word, __u64 rest)
 {
-	__u32 idle = service->config->idle_timeout_s;
+	__u32 idle = service->config->idle_timeout_s, half_closed = service->config->half_closed_timeout_s;
+	bool over = lb_flow_state(word) == LB_FLOW_EMBRYONIC || rest & LB_NUMBERS_RST;
 
 	if (idle > TIMEOUT_MAX_S)
 		idle = TIMEOUT_MAX_S;
-	if (service->key.protocol != IPPROTO_TCP || lb_flow_state(word) == LB_FLOW_ESTABLISHED)
+	if (service->key.protocol != IPPROTO_TCP)
 		return idle;
-	return idle < SHORT_TIMEOUT_S ? idle : SHORT_TIMEOUT_S;
+	if (over)
+		return idle < SHORT_TIMEOUT_S ? idle : SHORT_TIMEOUT_S;
+	return rest & LB_NUMBERS_FIN && half_closed ? half_closed : idle;
 }
 
 /* Whether a flow is to be forgotten; if not, it is counted. */
-static bool judge(struct lb_engine *engine, __u64 word)
+static bool judge(struct lb_engine *engine, __u64 word, __u64 rest)
 {
 	__u32 id = lb_flow_service(word), index = lb_flow_backend(word), number, slot;
 	__u64 pass = engine->sweep.begun;
@@ -52,11 +56,15 @@ static bool judge(struct lb_engine *engine, __u64 word)
 	if (lb_member_dead(&service->members[index]) ||
 	    lb_drain_let_go(engine, service, &service->members[index]))
 		return true;
-	if (service->config && lb_flow_age_s(word, lb_engine_clock(engine)) > timeout_of(service, word))
+	if (service->config && lb_flow_age_s(word, lb_engine_clock(engine)) > timeout_of(service, word, rest))
 		return true;
 	number = lb_flow_hash(word) & service->vip.ring_mask;
 	slot = lb_engine_ring(engine, lb_vip_ring_line(&service->vip))[number];
 	if (lb_slot_cur(slot) == index && lb_slot_base(slot) == index && !(slot & LB_SLOT_LEARNING))
+		return true;
+	/* Seen once in all the time that base was kept for it: it proves nothing. */
+	if (lb_slot_cur(slot) != index && lb_slot_cur(slot) == lb_slot_base(slot) &&
+	    service->key.protocol == IPPROTO_TCP && lb_flow_state(word) == LB_FLOW_ONCE)
 		return true;
 	if (lb_slot_cur(slot) != index && service->ready)
 		lb_ready_set(service->ready, number, false);
@@ -146,7 +154,7 @@ size_t lb_sweep_bucket(struct lb_engine *engine, __u32 number)
 
 		/* A packet may refresh the flow between the judgement and the swap: judge again. */
 		while (lb_flow_state(word)) {
-			if (!judge(engine, word)) {
+			if (!judge(engine, word, LB_LOAD(&bucket->numbers[i].rest))) {
 				count(engine, word);
 				break;
 			}

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * The sweeper's work on one line of a ring. At the start of a pass it lets base follow cur where no old flow
- * can be left (TCP: none was seen for the idle timeout; others: the learning window is over, since the move
- * and since a flow could not be remembered for want of room), and marks the slots whose halves agree as
- * ready. While the pass walks the flow table, an entry that disagrees unmarks its slot (sweep_flows.c). What
- * is still marked at the end is settled.
+ * can be left (TCP: none was seen for the idle timeout, or the slot moved so long ago that each of them was
+ * seen twice and has an entry; others: the learning window is over), and marks the slots whose halves agree
+ * as ready. While the pass walks the flow table, an entry that disagrees unmarks its slot (sweep_flows.c).
+ * What is still marked at the end is settled.
  *
  * Every change is one store of a word, by the only writer that slots have.
  */
@@ -36,13 +36,13 @@ static bool is_over(const struct lb_engine *engine, const struct lb_service *ser
 	if (lb_slot_base(slot) < service->vip.backend_count &&
 	    lb_drain_let_go(engine, service, &service->members[lb_slot_base(slot)]))
 		return true;
-	if (service->key.protocol == IPPROTO_TCP)
-		return (__s32)(now - stamp) > (__s32)service->config->idle_timeout_s;
-	if (!(slot & LB_SLOT_LEARNING) || !service->learning_since_s)
-		return true;
-	/* The stamp is of the last flow that could not be remembered: it must get its chance as well. */
-	return now - service->learning_since_s[number] > service->config->learning_window_s &&
-	       (__s32)(now - stamp) > (__s32)service->config->learning_window_s;
+	if (service->key.protocol != IPPROTO_TCP)
+		return !(slot & LB_SLOT_LEARNING) || !service->moved_s ||
+		       now - service->moved_s[number] > service->config->learning_window_s;
+	/* Whoever lives sends once in each of two idle timeouts, which proves it; others may not hold the
+	 * slot. */
+	return (__s32)(now - stamp) > (__s32)service->config->idle_timeout_s ||
+	       (service->moved_s && now - service->moved_s[number] > 2 * service->config->idle_timeout_s);
 }
 
 void lb_sweep_begin_line(struct lb_engine *engine, struct lb_service *service, __u32 line)
