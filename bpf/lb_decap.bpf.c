@@ -37,6 +37,7 @@
 /* Set by lb-backend before loading. */
 const volatile __u32 formats = LB_DECAP_FORMAT_IPIP; /* LB_DECAP_FORMAT_*, or'ed */
 const volatile __u16 gue_port = LB_GUE_PORT;         /* host byte order */
+const volatile __u8 check_from;                      /* 1: tunnels come from decap_from alone */
 
 /* Addresses of the host that tunnels end at. Written by lb-backend; the value means nothing. */
 struct {
@@ -45,6 +46,15 @@ struct {
 	__type(key, struct lb_decap_address);
 	__type(value, __u32);
 } decap_local SEC(".maps");
+
+/* Prefixes that balancers send from. Written by lb-backend; the value means nothing. */
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, LB_DECAP_PREFIXES_MAX);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct lb_decap_prefix);
+	__type(value, __u32);
+} decap_from SEC(".maps");
 
 /* VIPs. Keys written by lb-backend, counts by packets. */
 struct {
@@ -79,6 +89,7 @@ struct tunnel {
 	__be16 inner_word; /* first 16 bits of the inner header, as they will be: version and traffic class */
 	__u16 inner_check; /* the IPv4 checksum that goes with it */
 	bool marked;       /* these two differ from what the packet has */
+	bool stranger;     /* the outer source is nobody whose tunnels we take */
 };
 
 static __always_inline int count(__u32 outcome)
@@ -110,6 +121,14 @@ static __always_inline void address_v4(struct lb_decap_address *address, __be32 
 static __always_inline void address_v6(struct lb_decap_address *address, const struct in6_addr *value)
 {
 	__builtin_memcpy(address, value, sizeof(*address));
+}
+
+/* Whether tunnels from an address are taken. */
+static __always_inline bool is_stranger(const struct lb_decap_address *source)
+{
+	struct lb_decap_prefix key = { .bits = 8 * sizeof(*source), .address = *source };
+
+	return check_from && !bpf_map_lookup_elem(&decap_from, &key);
 }
 
 /* Of a header without options. Nobody else would check it once the header is gone. */
@@ -152,6 +171,8 @@ static __always_inline int parse_outer_v4(struct cursor *c, struct tunnel *t, __
 		return *protocol == IPPROTO_UDP ? LB_DECAP_PASS_PLAIN : LB_DECAP_PASS_FRAGMENT;
 	if (*protocol != IPPROTO_UDP && !ip_checksum_right(ip))
 		return LB_DECAP_PASS_MALFORMED;
+	address_v4(&address, ip->saddr);
+	t->stranger = is_stranger(&address);
 	t->outer_family = 4;
 	t->ecn = ip->tos & ECN_MASK;
 	t->outer_len = sizeof(*ip);
@@ -176,6 +197,8 @@ static __always_inline int parse_outer_v6(struct cursor *c, struct tunnel *t, __
 		return *protocol == IPPROTO_UDP ? LB_DECAP_PASS_PLAIN : LB_DECAP_PASS_OUTER;
 	if (ip->version != 6)
 		return LB_DECAP_PASS_MALFORMED;
+	address_v6(&address, &ip->saddr);
+	t->stranger = is_stranger(&address);
 	t->outer_family = 6;
 	t->ecn = ip->flow_lbl[0] >> 4 & ECN_MASK;
 	t->outer_len = sizeof(*ip);
@@ -222,6 +245,8 @@ static __always_inline int vip_find(const struct lb_decap_address *address, __u3
 	t->vip = bpf_map_lookup_elem(&decap_vips, address);
 	if (!t->vip)
 		return LB_DECAP_PASS_INNER;
+	if (t->stranger)
+		return LB_DECAP_DROP_SOURCE;
 	if (length > t->payload_len)
 		return LB_DECAP_DROP_INNER;
 	t->inner_len = length;

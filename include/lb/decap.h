@@ -14,6 +14,14 @@ struct lb_decap_address {
 _Static_assert(sizeof(struct lb_decap_address) == 16, "no padding");
 
 #define LB_DECAP_ADDRESSES_MAX 4096u
+#define LB_DECAP_PREFIXES_MAX  256u
+
+/* Where tunnels may come from: the key of a longest-prefix table. */
+struct lb_decap_prefix {
+	__u32 bits; /* of the address: 96 more than an IPv4 prefix has */
+	struct lb_decap_address address;
+};
+_Static_assert(sizeof(struct lb_decap_prefix) == 20, "no padding");
 
 /* Value of a VIP: what was decapsulated for it, by this CPU. */
 struct lb_decap_vip {
@@ -42,7 +50,9 @@ struct lb_decap_vip {
 	X(9, PASS_MALFORMED, "pass_malformed", "tunnel packet cut short or lying: left to the kernel")       \
 	X(10, DROP_INNER, "drop_inner", "inner packet to a VIP with a bad header: dropped")                  \
 	X(11, DROP_ECN, "drop_ecn", "congestion marked on a packet that cannot carry the mark: dropped")     \
-	X(12, DROP_ADJUST, "drop_adjust", "the kernel refused to take the outer header off: dropped")
+	X(12, DROP_ADJUST, "drop_adjust", "the kernel refused to take the outer header off: dropped")        \
+	X(13, DROP_SOURCE, "drop_source",                                                                    \
+	  "a tunnel to a VIP from an address that --from does not name: dropped")
 
 enum lb_decap_outcome {
 #define X(number, name, text, help) LB_DECAP_##name = number,

@@ -132,6 +132,54 @@ test_formats()
 	check "down" backend down
 }
 
+# Tunnels from the balancer's addresses alone.
+strangers_dropped()
+{
+	backend status -j | jq -e ".devices[0].packets.drop_source $1" >/dev/null
+}
+
+up_telling()
+{
+	backend up "$@" >"$TEST_TMP/up"
+}
+
+test_from()
+{
+	local hook format
+	encap_with ipip_v4
+	for hook in xdp tc; do
+		check "$hook, any source: up" up_telling "${VIPS[@]}" --dev eth0 --decap ipip,gue --hook "$hook"
+		check "$hook, any source: it warns, and names what to add" grep -q 'warning: .*from any address.*--from' "$TEST_TMP/up"
+		check "$hook, any source: status says so" grep -q 'from *any address' <(backend status)
+		check "$hook, the balancer's: up" up_telling "${VIPS[@]}" --from 192.0.2.0/24 10.77.0.2 --from fd77::/64 --dev eth0 \
+			--decap ipip,gue --hook "$hook"
+		refuse "$hook, the balancer's: no warning" "" grep warning "$TEST_TMP/up"
+		for format in ipip_v4 ipip_v6 gue_v4 gue_v6; do
+			encap_with "$format"
+			check "$hook, $format: from the balancer" in_ns client curl -sf --max-time 5 "http://$LAB_VIP4/id"
+		done
+		check "$hook: no stranger was seen" strangers_dropped "== 0"
+		is "$hook: status has the list" "$(backend status -j | jq -c .devices[0].from)" '["192.0.2.0/24","10.77.0.2","fd77::/64"]'
+		check "$hook, others: up, while up" backend up "${VIPS[@]}" --dev eth0 --decap ipip,gue --hook "$hook" \
+			--from 10.77.0.3 fd77:0:0:1::/64
+		for format in ipip_v4 ipip_v6 gue_v4 gue_v6; do
+			encap_with "$format"
+			refuse "$hook, $format: from a stranger" "" in_ns client curl -sf --max-time 0.3 "http://$LAB_VIP4/id"
+		done
+		check "$hook: strangers are counted" strangers_dropped ">= 4"
+		check "$hook, wider: up, while up" backend up "${VIPS[@]}" --dev eth0 --decap ipip,gue --hook "$hook" --from 10.0.0.0/8
+		encap_with ipip_v4
+		check "$hook, wider: it is a change of a map alone" strangers_dropped ">= 4"
+		check "$hook, wider: from the balancer" in_ns client curl -sf --max-time 5 "http://$LAB_VIP4/id"
+		encap_with ipip_v6
+		refuse "$hook, wider: IPv6 is not named" "" in_ns client curl -sf --max-time 0.3 "http://$LAB_VIP4/id"
+		check "$hook, any again: up, while up" backend up "${VIPS[@]}" --dev eth0 --decap ipip,gue --hook "$hook"
+		check "$hook, any again: taken" in_ns client curl -sf --max-time 5 "http://$LAB_VIP4/id"
+		check "$hook: down" backend down
+	done
+	undo_exact "with a list of sources" --from 10.77.0.2
+}
+
 # Programs change under traffic without a gap: a request in flight all the time.
 test_replace_under_load()
 {
@@ -300,6 +348,8 @@ test_refusals()
 	refuse "the host's own IPv6 address" "fd77::11 is an address of eth0" backend up --vip fd77::11 --dev eth0
 	refuse "a loopback address" "cannot be a VIP" backend up --vip 127.0.0.1 --dev eth0
 	refuse "a multicast address" "cannot be a VIP" backend up --vip ff02::1 --dev eth0
+	refuse "not a prefix" "--from 10.0.0.0/33: not an IPv4 or IPv6 address or prefix" backend up "${VIPS[@]}" --dev eth0 --from 10.0.0.0/33
+	refuse "bits behind a prefix" "--from 10.0.0.1/8: bits behind the prefix" backend up "${VIPS[@]}" --dev eth0 --from 10.0.0.1/8
 	refuse "an unknown format" "ipip, gue" backend up "${VIPS[@]}" --dev eth0 --decap gre
 	refuse "an unknown hook" "xdp, tc or auto" backend up "${VIPS[@]}" --dev eth0 --hook xpd
 	refuse "a port out of range" "1 to 65535" backend up "${VIPS[@]}" --dev eth0 --gue-port 65536
@@ -432,7 +482,7 @@ backend down >/dev/null 2>&1 # makes the lock, which stays
 check "the balancer of this test comes up" balancer_start
 
 # The stories named by the arguments, or all.
-(($#)) || set -- tcp formats replace_under_load undo others xdp_taken crash refusals two_devices watch watch_addresses decap_only
+(($#)) || set -- tcp formats from replace_under_load undo others xdp_taken crash refusals two_devices watch watch_addresses decap_only
 for story; do
 	"test_$story"
 done

@@ -85,7 +85,7 @@ static int sync(struct work *work, const struct program *program)
 	if (ret < 0)
 		lb_error_set(&work->error, -ret, "out of memory");
 	else
-		ret = program_sync(program, &local, &work->options->vips, &work->error);
+		ret = program_sync(program, &local, &work->options->vips, &work->options->from, &work->error);
 	address_list_done(&local);
 	return ret;
 }
@@ -94,7 +94,8 @@ static bool settings_same(const struct work *work, const struct device_state *de
 			  const struct program *old)
 {
 	return device->program_id == old->id && device->formats == work->options->formats &&
-	       device->gue_port == work->options->gue_port;
+	       device->gue_port == work->options->gue_port &&
+	       (device->from.n > 0) == (work->options->from.n > 0);
 }
 
 /* Notes where the program is going to be, so that a crash on the way leaves nothing unknown. */
@@ -105,6 +106,8 @@ static int note_place(struct work *work, struct device_state *device, enum hook 
 	device->formats = work->options->formats;
 	device->gue_port = work->options->gue_port;
 	device->program_id = 0;
+	if (prefix_list_copy(&device->from, &work->options->from) < 0)
+		return lb_error_set(&work->error, ENOMEM, "out of memory");
 	if (hook == HOOK_TC && network_clsact_exists(&work->network, device->index) == 0)
 		device->clsact_added = true;
 	return state_save(&work->state, &work->error);
@@ -145,10 +148,16 @@ static int program_up_at(struct work *work, struct device_state *device, enum ho
 {
 	struct program program = PROGRAM_NONE, old = PROGRAM_NONE;
 	bool have = program_find(device->index, hook, work->options->mode, &old);
-	int ret = program_load(hook, work->options->formats, work->options->gue_port, &program, &work->error);
+	const struct program_settings settings = { .hook = hook,
+						   .formats = work->options->formats,
+						   .gue_port = work->options->gue_port,
+						   .check_from = work->options->from.n > 0 };
+	int ret = program_load(&settings, &program, &work->error);
 
 	if (ret == 0 && have && old.tag == program.tag && settings_same(work, device, &old)) {
 		ret = sync(work, &old);
+		if (ret == 0 && prefix_list_copy(&device->from, &work->options->from) < 0)
+			ret = lb_error_set(&work->error, ENOMEM, "out of memory");
 		if (ret == 0)
 			say_same(work, "%s: decapsulation of %s already attached (%s, program %u)",
 				 device->name, formats_name(device->formats), place_name(hook, device->mode),
@@ -179,6 +188,12 @@ int program_up(struct work *work, struct device_state *device)
 	enum hook wanted = work->options->hook;
 	int ret;
 
+	if (work->options->formats && !work->options->from.n)
+		say_same(work,
+			 "%s: warning: tunnels to the VIPs are taken from any address: name those that the "
+			 "balancers "
+			 "send from (tunnel_source in weir.json, or their own) with --from",
+			 device->name);
 	if (work->options->formats == 0) {
 		ret = programs_detach(work, device, HOOK_NONE, LB_XDP_NATIVE);
 		device->hook = HOOK_NONE;

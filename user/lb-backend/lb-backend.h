@@ -14,7 +14,9 @@
 
 struct options {
 	struct address_list vips;
-	const char *device; /* NULL: not given */
+	struct prefix_list from; /* where tunnels may come from; empty: anywhere */
+	int list;                /* option that takes what follows without one: --vip A B C */
+	const char *device;      /* NULL: not given */
 	const char *state_dir;
 	enum hook hook;
 	enum lb_xdp_mode mode;

@@ -44,6 +44,7 @@ static void usage(FILE *out)
 		"  --decap-only        the host knows the VIPs already (Kubernetes: its service proxy): "
 		"nothing on lo\n"
 		"  --dev DEV           device that the balancer's packets come in on\n"
+		"  --from PREFIX...    addresses that the balancers send tunnels from (any)\n"
 		"  --decap FORMAT      ipip, gue, ipip,gue or none, as the service's \"forward\" says "
 		"(ipip)\n"
 		"  --gue-port N        UDP port of gue (%d)\n"
@@ -145,6 +146,20 @@ static void address_next(struct lb_address *address)
 		i--;
 }
 
+enum {
+	OPT_MORE = 1, /* getopt's number for what stands there without an option */
+	OPT_VIP = 256,
+	OPT_DECAP_ONLY,
+	OPT_FROM,
+	OPT_DEV,
+	OPT_DECAP,
+	OPT_GUE_PORT,
+	OPT_HOOK,
+	OPT_XDP_MODE,
+	OPT_STATE_DIR,
+	OPT_VERSION
+};
+
 static int vip_add(struct options *options, const char *text)
 {
 	struct lb_prefix prefix;
@@ -162,6 +177,33 @@ static int vip_add(struct options *options, const char *text)
 			return wrong("out of memory");
 	}
 	return 0;
+}
+
+static int from_add(struct options *options, const char *text)
+{
+	struct lb_prefix prefix;
+
+	int r = lb_prefix_parse(text, &prefix);
+
+	if (r == -EDOM)
+		return wrong("--from %s: bits behind the prefix are set", text);
+	if (r < 0)
+		return wrong("--from %s: not an IPv4 or IPv6 address or prefix", text);
+	if (options->from.n == LB_DECAP_PREFIXES_MAX)
+		return wrong("--from takes at most %u prefixes", LB_DECAP_PREFIXES_MAX);
+	if (prefix_list_add(&options->from, &prefix) < 0)
+		return wrong("out of memory");
+	return 0;
+}
+
+/* What stands there without an option, behind one that takes several. */
+static int more_add(struct options *options, const char *text)
+{
+	if (options->list == OPT_VIP)
+		return vip_add(options, text);
+	if (options->list == OPT_FROM)
+		return from_add(options, text);
+	return wrong("%s: what is this?", text);
 }
 
 static int port_parse(const char *text, __u16 *ret_port)
@@ -186,21 +228,10 @@ static int mode_parse(const char *text, enum lb_xdp_mode *ret_mode)
 	return 0;
 }
 
-enum {
-	OPT_VIP = 256,
-	OPT_DECAP_ONLY,
-	OPT_DEV,
-	OPT_DECAP,
-	OPT_GUE_PORT,
-	OPT_HOOK,
-	OPT_XDP_MODE,
-	OPT_STATE_DIR,
-	OPT_VERSION
-};
-
 static const struct option long_options[] = {
 	{ "vip", required_argument, NULL, OPT_VIP },
 	{ "decap-only", no_argument, NULL, OPT_DECAP_ONLY },
+	{ "from", required_argument, NULL, OPT_FROM },
 	{ "dev", required_argument, NULL, OPT_DEV },
 	{ "decap", required_argument, NULL, OPT_DECAP },
 	{ "gue-port", required_argument, NULL, OPT_GUE_PORT },
@@ -215,12 +246,18 @@ static const struct option long_options[] = {
 
 static int option_take(struct options *options, int option, const char *value)
 {
+	if (option == OPT_VIP || option == OPT_FROM)
+		options->list = option;
 	switch (option) {
+	case OPT_MORE:
+		return more_add(options, value);
 	case OPT_VIP:
 		return vip_add(options, value);
 	case OPT_DECAP_ONLY:
 		options->decap_only = true;
 		return 0;
+	case OPT_FROM:
+		return from_add(options, value);
 	case OPT_DEV:
 		if (!*value || strlen(value) >= IF_NAMESIZE || strchr(value, '/') || *value == '.')
 			return wrong("--dev %s: not a device name", value);
@@ -263,7 +300,7 @@ static int options_parse(int argc, char **argv, struct options *options)
 	int option, ret = 0;
 
 	opterr = 0;
-	while (ret == 0 && (option = getopt_long(argc, argv, ":jh", long_options, NULL)) >= 0) {
+	while (ret == 0 && (option = getopt_long(argc, argv, "-:jh", long_options, NULL)) >= 0) {
 		switch (option) {
 		case 'h':
 			usage(stdout);
@@ -279,10 +316,9 @@ static int options_parse(int argc, char **argv, struct options *options)
 			ret = option_take(options, option, optarg);
 		}
 	}
-	/* What follows without an option: --vip A B C. */
+	/* What follows "--". */
 	for (; ret == 0 && optind < argc; optind++)
-		ret = options->vips.n > 0 ? vip_add(options, argv[optind])
-					  : wrong("%s: what is this?", argv[optind]);
+		ret = more_add(options, argv[optind]);
 	return ret ?: -1;
 }
 
@@ -332,5 +368,6 @@ int main(int argc, char **argv)
 	if (ret < 0)
 		ret = verb ? verb_run(verb, &options) : wrong("say what to do: up, watch, down or status");
 	address_list_done(&options.vips);
+	prefix_list_done(&options.from);
 	return ret;
 }

@@ -36,10 +36,10 @@ static int program_info(int fd, __u32 *ret_id, __u64 *ret_tag, char name[16])
 	return 0;
 }
 
-int program_load(enum hook hook, unsigned int formats, __u16 gue_port, struct program *ret_program,
-		 struct lb_error *error)
+int program_load(const struct program_settings *settings, struct program *ret_program, struct lb_error *error)
 {
 	struct program program = PROGRAM_NONE;
+	enum hook hook = settings->hook;
 	struct bpf_program *entry;
 	char name[16];
 	int ret;
@@ -47,8 +47,9 @@ int program_load(enum hook hook, unsigned int formats, __u16 gue_port, struct pr
 	program.skeleton = lb_decap_bpf__open();
 	if (!program.skeleton)
 		return lb_error_set(error, errno, "cannot open the decapsulation program: %m");
-	program.skeleton->rodata->formats = formats;
-	program.skeleton->rodata->gue_port = gue_port;
+	program.skeleton->rodata->formats = settings->formats;
+	program.skeleton->rodata->gue_port = settings->gue_port;
+	program.skeleton->rodata->check_from = settings->check_from;
 	entry = hook == HOOK_XDP ? program.skeleton->progs.lb_decap_xdp : program.skeleton->progs.lb_decap_tc;
 	bpf_program__set_autoload(program.skeleton->progs.lb_decap_xdp, hook == HOOK_XDP);
 	bpf_program__set_autoload(program.skeleton->progs.lb_decap_tc, hook == HOOK_TC);
@@ -58,6 +59,7 @@ int program_load(enum hook hook, unsigned int formats, __u16 gue_port, struct pr
 		program.local_fd = bpf_map__fd(program.skeleton->maps.decap_local);
 		program.vips_fd = bpf_map__fd(program.skeleton->maps.decap_vips);
 		program.counts_fd = bpf_map__fd(program.skeleton->maps.decap_counts);
+		program.from_fd = bpf_map__fd(program.skeleton->maps.decap_from);
 		ret = program_info(program.fd, &program.id, &program.tag, name);
 	}
 	if (ret < 0) {
@@ -87,6 +89,8 @@ static int program_maps(struct program *program, const __u32 *ids, __u32 n)
 			place = &program->vips_fd;
 		else if (strcmp(info.name, "decap_counts") == 0)
 			place = &program->counts_fd;
+		else if (strcmp(info.name, "decap_from") == 0)
+			place = &program->from_fd;
 		if (place && *place < 0)
 			*place = fd;
 		else
@@ -136,6 +140,7 @@ void program_close(struct program *program)
 		closep(&program->local_fd);
 		closep(&program->vips_fd);
 		closep(&program->counts_fd);
+		closep(&program->from_fd);
 	}
 	*program = PROGRAM_NONE;
 }
@@ -183,8 +188,51 @@ static int map_sync(int fd, const struct address_list *list, const void *value)
 	return 0;
 }
 
+static void key_of_prefix(const struct lb_prefix *prefix, struct lb_decap_prefix *ret_key)
+{
+	*ret_key = (struct lb_decap_prefix){ .bits = prefix->length };
+	ret_key->bits += prefix->address.family == LB_FAMILY_V4 ? 96 : 0;
+	key_of_address(&prefix->address, &ret_key->address);
+}
+
+static bool is_wanted(const struct prefix_list *list, const struct lb_decap_prefix *key)
+{
+	for (size_t i = 0; i < list->n; i++) {
+		struct lb_decap_prefix wanted;
+
+		key_of_prefix(&list->items[i], &wanted);
+		if (memcmp(&wanted, key, sizeof(*key)) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* New prefixes before old ones go: what both lists have is never missing. */
+static int from_sync(int fd, const struct prefix_list *list)
+{
+	struct lb_decap_prefix key, stale[LB_DECAP_PREFIXES_MAX];
+	__u32 value = 0;
+	size_t n_stale = 0;
+
+	for (void *previous = NULL;
+	     bpf_map_get_next_key(fd, previous, &key) == 0 && n_stale < LB_DECAP_PREFIXES_MAX;
+	     previous = &key)
+		if (!is_wanted(list, &key))
+			stale[n_stale++] = key;
+	for (size_t i = 0; i < list->n; i++) {
+		struct lb_decap_prefix wanted;
+
+		key_of_prefix(&list->items[i], &wanted);
+		if (bpf_map_update_elem(fd, &wanted, &value, BPF_ANY) < 0)
+			return -errno;
+	}
+	for (size_t i = 0; i < n_stale; i++)
+		bpf_map_delete_elem(fd, &stale[i]);
+	return 0;
+}
+
 int program_sync(const struct program *program, const struct address_list *local,
-		 const struct address_list *vips, struct lb_error *error)
+		 const struct address_list *vips, const struct prefix_list *from, struct lb_error *error)
 {
 	int cpus = libbpf_num_possible_cpus(), ret;
 	_cleanup_(freep) struct lb_decap_vip *zero = NULL;
@@ -197,6 +245,8 @@ int program_sync(const struct program *program, const struct address_list *local
 	ret = zero ? map_sync(program->local_fd, local, zero) : -ENOMEM;
 	if (ret == 0)
 		ret = map_sync(program->vips_fd, vips, zero);
+	if (ret == 0 && program->from_fd >= 0)
+		ret = from_sync(program->from_fd, from);
 	if (ret < 0)
 		return lb_error_set(error, -ret, "cannot fill the maps of the decapsulation program: %s",
 				    strerror(-ret));

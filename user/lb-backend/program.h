@@ -18,21 +18,29 @@ struct program {
 	struct lb_decap_bpf *skeleton; /* when we loaded it; owned */
 	int fd;                        /* these are owned when there is no skeleton */
 	int local_fd, vips_fd, counts_fd;
+	int from_fd; /* -1: the program is of a version that took tunnels from anywhere */
 	__u32 id;
 	__u64 tag; /* digest of its instructions */
 };
-#define PROGRAM_NONE ((struct program){ .fd = -1, .local_fd = -1, .vips_fd = -1, .counts_fd = -1 })
+#define PROGRAM_NONE                                                                                         \
+	((struct program){ .fd = -1, .local_fd = -1, .vips_fd = -1, .counts_fd = -1, .from_fd = -1 })
 
-/* hook: HOOK_XDP or HOOK_TC. */
-int program_load(enum hook hook, unsigned int formats, __u16 gue_port, struct program *ret_program,
+/* What a program is loaded for. */
+struct program_settings {
+	enum hook hook;       /* HOOK_XDP or HOOK_TC */
+	unsigned int formats; /* LB_DECAP_FORMAT_* */
+	__u16 gue_port;       /* host byte order */
+	bool check_from;      /* tunnels come from known prefixes alone */
+};
+int program_load(const struct program_settings *settings, struct program *ret_program,
 		 struct lb_error *error);
 /* Opens a loaded program; -ENOENT when the id names no program or one that is not of this kind. */
 int program_open(__u32 id, enum hook hook, struct program *ret_program);
 void program_close(struct program *program);
 
-/* Makes the maps hold exactly these addresses. */
+/* Makes the maps hold exactly these addresses and prefixes. */
 int program_sync(const struct program *program, const struct address_list *local,
-		 const struct address_list *vips, struct lb_error *error);
+		 const struct address_list *vips, const struct prefix_list *from, struct lb_error *error);
 
 /* Id of the program at the device's hook: ours where the priority is ours (tc), any (XDP); 0: none. */
 int program_attached(unsigned int index, enum hook hook, enum lb_xdp_mode mode, __u32 *ret_id);

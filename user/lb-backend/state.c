@@ -51,6 +51,47 @@ void address_list_done(struct address_list *list)
 	*list = (struct address_list){};
 }
 
+int prefix_list_add(struct prefix_list *list, const struct lb_prefix *prefix)
+{
+	struct lb_prefix *items;
+
+	for (size_t i = 0; i < list->n; i++)
+		if (memcmp(&list->items[i], prefix, sizeof(*prefix)) == 0)
+			return 0;
+	items = reallocarray(list->items, list->n + 1, sizeof(*items));
+	if (!items)
+		return -ENOMEM;
+	items[list->n++] = *prefix;
+	list->items = items;
+	return 0;
+}
+
+bool prefix_list_same(const struct prefix_list *a, const struct prefix_list *b)
+{
+	return a->n == b->n && (a->n == 0 || memcmp(a->items, b->items, a->n * sizeof(*a->items)) == 0);
+}
+
+int prefix_list_copy(struct prefix_list *list, const struct prefix_list *from)
+{
+	struct prefix_list copy = {};
+
+	for (size_t i = 0; i < from->n; i++) {
+		if (prefix_list_add(&copy, &from->items[i]) < 0) {
+			prefix_list_done(&copy);
+			return -ENOMEM;
+		}
+	}
+	prefix_list_done(list);
+	*list = copy;
+	return 0;
+}
+
+void prefix_list_done(struct prefix_list *list)
+{
+	free(list->items);
+	*list = (struct prefix_list){};
+}
+
 static const char *const hook_names[] = {
 	[HOOK_AUTO] = "auto", [HOOK_XDP] = "xdp", [HOOK_TC] = "tc", [HOOK_NONE] = "none"
 };
@@ -98,6 +139,7 @@ void state_device_remove(struct state *state, struct device_state *device)
 	size_t i = device - state->devices;
 
 	address_list_done(&device->vips);
+	prefix_list_done(&device->from);
 	state->n_devices--;
 	memmove(device, device + 1, (state->n_devices - i) * sizeof(*device));
 }
@@ -145,8 +187,10 @@ void state_sysctl_remove(struct state *state, struct sysctl_state *sysctl)
 
 void state_done(struct state *state)
 {
-	for (size_t i = 0; i < state->n_devices; i++)
+	for (size_t i = 0; i < state->n_devices; i++) {
 		address_list_done(&state->devices[i].vips);
+		prefix_list_done(&state->devices[i].from);
+	}
 	free(state->devices);
 	free(state->sysctls);
 	address_list_done(&state->added);

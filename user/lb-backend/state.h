@@ -23,6 +23,18 @@ int address_list_add(struct address_list *list, const struct lb_address *address
 void address_list_remove(struct address_list *list, const struct lb_address *address);
 void address_list_done(struct address_list *list);
 
+struct prefix_list {
+	struct lb_prefix *items; /* owned */
+	size_t n;
+};
+/* Adds unless it is there. 0 or -ENOMEM. */
+int prefix_list_add(struct prefix_list *list, const struct lb_prefix *prefix);
+/* The same prefixes in the same order. */
+bool prefix_list_same(const struct prefix_list *a, const struct prefix_list *b);
+/* Makes one a copy of the other. 0 or -ENOMEM, and then it is as it was. */
+int prefix_list_copy(struct prefix_list *list, const struct prefix_list *from);
+void prefix_list_done(struct prefix_list *list);
+
 enum hook { HOOK_AUTO, HOOK_XDP, HOOK_TC, HOOK_NONE };
 const char *hook_name(enum hook hook);
 int hook_parse(const char *name, enum hook *ret_hook);
@@ -38,6 +50,7 @@ struct device_state {
 	bool clsact_added;    /* the clsact qdisc is ours */
 	bool decap_only;      /* VIPs are not on lo, and need not be */
 	struct address_list vips;
+	struct prefix_list from; /* where tunnels may come from; empty: anywhere */
 };
 
 struct sysctl_state {

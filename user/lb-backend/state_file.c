@@ -52,6 +52,34 @@ static int addresses_from_json(const cJSON *array, struct address_list *list)
 	return 0;
 }
 
+static cJSON *prefixes_to_json(const struct prefix_list *list)
+{
+	char text[LB_PREFIX_TEXT_MAX];
+	cJSON *array = cJSON_CreateArray();
+
+	for (size_t i = 0; array && i < list->n; i++)
+		cJSON_AddItemToArray(array, cJSON_CreateString(lb_prefix_text(&list->items[i], text)));
+	return array;
+}
+
+/* Files of versions that did not know have none. */
+static int prefixes_from_json(const cJSON *array, struct prefix_list *list)
+{
+	const cJSON *item;
+
+	cJSON_ArrayForEach (item, array) {
+		struct lb_prefix prefix;
+		int ret;
+
+		if (!cJSON_IsString(item) || lb_prefix_parse(item->valuestring, &prefix) < 0)
+			return -EINVAL;
+		ret = prefix_list_add(list, &prefix);
+		if (ret < 0)
+			return ret;
+	}
+	return 0;
+}
+
 static cJSON *device_to_json(const struct device_state *device)
 {
 	cJSON *json = cJSON_CreateObject();
@@ -66,6 +94,7 @@ static cJSON *device_to_json(const struct device_state *device)
 	cJSON_AddBoolToObject(json, "clsact_added", device->clsact_added);
 	cJSON_AddBoolToObject(json, "decap_only", device->decap_only);
 	cJSON_AddItemToObject(json, "vips", addresses_to_json(&device->vips));
+	cJSON_AddItemToObject(json, "from", prefixes_to_json(&device->from));
 	return json;
 }
 
@@ -110,6 +139,8 @@ static int device_from_json(const cJSON *json, struct state *state)
 	device->clsact_added = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "clsact_added"));
 	device->decap_only = cJSON_IsTrue(cJSON_GetObjectItemCaseSensitive(json, "decap_only"));
 	if (hook_parse(hook, &device->hook) < 0)
+		return -EINVAL;
+	if (prefixes_from_json(cJSON_GetObjectItemCaseSensitive(json, "from"), &device->from) < 0)
 		return -EINVAL;
 	return addresses_from_json(cJSON_GetObjectItemCaseSensitive(json, "vips"), &device->vips);
 }

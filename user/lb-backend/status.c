@@ -132,7 +132,8 @@ static bool sysctls_json(struct work *work, const struct device_view *view, cJSO
 static bool device_json(struct work *work, const struct device_view *view, cJSON *array)
 {
 	const struct device_state *device = view->device;
-	cJSON *json = cJSON_CreateObject(), *counts;
+	cJSON *json = cJSON_CreateObject(), *counts, *from;
+	char text[LB_PREFIX_TEXT_MAX];
 	bool right = view->attached;
 
 	cJSON_AddStringToObject(json, "name", device->name);
@@ -144,6 +145,9 @@ static bool device_json(struct work *work, const struct device_view *view, cJSON
 					device->mode == LB_XDP_NATIVE ? "native" : "generic");
 	if (device->formats & LB_DECAP_FORMAT_GUE)
 		cJSON_AddNumberToObject(json, "gue_port", device->gue_port);
+	from = cJSON_AddArrayToObject(json, "from");
+	for (size_t i = 0; i < device->from.n; i++)
+		cJSON_AddItemToArray(from, cJSON_CreateString(lb_prefix_text(&device->from.items[i], text)));
 	cJSON_AddBoolToObject(json, "attached", view->program.fd >= 0);
 	if (view->program.fd >= 0) {
 		cJSON_AddNumberToObject(json, "program_id", view->program.id);
@@ -203,6 +207,16 @@ static bool sysctls_print(struct work *work, const struct device_view *view)
 	return right;
 }
 
+static void from_print(const struct device_state *device)
+{
+	char text[LB_PREFIX_TEXT_MAX];
+
+	printf("  from   ");
+	for (size_t i = 0; i < device->from.n; i++)
+		printf(" %s", lb_prefix_text(&device->from.items[i], text));
+	printf("%s\n", device->from.n ? "" : " any address: name the balancers' with --from");
+}
+
 static bool device_print(struct work *work, const struct device_view *view)
 {
 	const struct device_state *device = view->device;
@@ -219,6 +233,8 @@ static bool device_print(struct work *work, const struct device_view *view)
 	if (view->program.fd >= 0)
 		printf(" (program %u)", view->program.id);
 	printf("\n");
+	if (device->formats)
+		from_print(device);
 	right &= vips_print(work, view);
 	right &= sysctls_print(work, view);
 	for (int i = 0; view->program.fd >= 0 && i < LB_DECAP_OUTCOME_COUNT; i++) {
