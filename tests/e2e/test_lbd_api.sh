@@ -86,7 +86,9 @@ check "the packet that leaves is the one that went in, with a header" explain "$
 	'(.packet_out | length) == (.packet | length) + 40'
 check "IPv6" explain '{"protocol":"tcp","source":"[2001:db8:51::7]:4000","destination":"['"$LAB_VIP6"']:80"}' \
 	'.agrees and .service == "web6" and (.packet_out | length) == (.packet | length) + 80'
-check "what is for no service passes" explain '{"protocol":"udp","source":"198.51.100.7:4","destination":"'"$LAB_VIP4"':53"}' \
+check "what is for no service of a VIP is dropped" explain '{"protocol":"udp","source":"198.51.100.7:4","destination":"'"$LAB_VIP4"':53"}' \
+	'.agrees and .verdict == "XDP_DROP" and .reason == "unclaimed" and .service == null'
+check "what is for no VIP passes" explain '{"protocol":"udp","source":"198.51.100.7:4","destination":"203.0.113.99:53"}' \
 	'.agrees and .verdict == "XDP_PASS" and .reason == "no_service" and .service == null'
 check "explain remembers nothing" answers GET /v1/flows '.total == 0'
 real=$(in_ns client curl -s -w '%{local_port}' -o "$TEST_TMP/who" "http://$LAB_VIP4/"; :)

@@ -156,12 +156,19 @@ static void write_parse(struct json *json, const struct explain_question *questi
 	json_object_end(json);
 }
 
+static bool left_to_host(__u32 reason)
+{
+	return reason != LB_DROP_UNCLAIMED && reason != LB_REPLY_UNCLAIMED;
+}
+
 static void write_service(struct json *json, const struct told *told)
 {
 	step(json, "service");
 	if (!told->service.name) {
-		json_string(json, "text",
-			    "no service has this address, protocol and port: the host gets the packet");
+		json_format(json, "text", "no service has this address, protocol and port: %s",
+			    left_to_host(told->decision->reason)
+				    ? "the host gets the packet"
+				    : "unclaimed says of the VIP what becomes of the packet");
 	} else {
 		json_format(json, "text", "service %s (id %u) in generation %llu", told->service.name,
 			    told->decision->service, told->decision->generation);
