@@ -17,6 +17,9 @@
 #include "select.h"
 #include "service.h"
 
+/* In tc_index of what was sent from here. */
+#define SENT_BY_US 0x5743
+
 #define TTL 64 /* lb-checkd sends with 1, so that what goes astray dies at the first router */
 
 /* Written by lb-checkd. Key: lb_check_place(). Value: number of the target + 1, of the youngest check from
@@ -193,6 +196,7 @@ static __always_inline int send(struct __sk_buff *skb, const struct pkt *p, cons
 	set_ttl(p);
 	if (wrap(skb, in, vip, backend, hash))
 		return count(LB_CHECK_REFUSED, TC_ACT_SHOT);
+	skb->tc_index = SENT_BY_US;
 	skb->mark = 0; /* it has led here, and means nothing to others */
 	if (seen)
 		LB_STORE(seen, bpf_ktime_get_ns());
@@ -225,6 +229,27 @@ int lb_check(struct __sk_buff *skb)
 	if (!backend || !(backend->flags & LB_BACKEND_USED))
 		return count(LB_CHECK_NO_RECORD, TC_ACT_SHOT);
 	return send(skb, &p, vip, backend, flow_hash(&p, seed, 0), number);
+}
+
+/*
+ * At clsact egress of the interfaces that VIPs are routed to the balancer by: when an answer to a check comes
+ * after its end, the kernel, which has no socket of it any more, answers with a reset that has no mark. To a
+ * VIP it would be sent to some backend as a client's packet. Others' packets, connections of this host to a
+ * VIP among them, go on.
+ */
+SEC("tc")
+int lb_check_guard(struct __sk_buff *skb)
+{
+	struct pkt p = {};
+	__u32 number = 0;
+	void *tcp;
+
+	if (skb->tc_index == SENT_BY_US || !read_headers(skb, &p) || p.protocol != IPPROTO_TCP)
+		return TC_ACT_UNSPEC;
+	tcp = p.ip + (p.family == LB_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
+	if (tcp + sizeof(struct tcphdr) > (void *)(long)skb->data_end || !(BYTE(tcp, 13) & LB_TCP_RST))
+		return TC_ACT_UNSPEC;
+	return target_of(&p, &number) ? count(LB_CHECK_LATE, TC_ACT_SHOT) : TC_ACT_UNSPEC;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -38,7 +38,8 @@ _Static_assert(sizeof(struct lb_check_target) == 48, "no bytes but those of fiel
 	X(1, NOT_OURS, "not_ours")   /* no check is known that it could be of */                             \
 	X(2, NO_RECORD, "no_record") /* the service or the backend is not in the tables */                   \
 	X(3, NO_WAY, "no_way")       /* no next hop, or it is too big, or the backend is this host */        \
-	X(4, REFUSED, "refused")     /* the kernel gives no room for the header */
+	X(4, REFUSED, "refused")     /* the kernel gives no room for the header */                           \
+	X(5, LATE, "late")           /* a reset by the kernel for a check that is over: it does not leave */
 
 enum lb_check_count {
 #define X(number, name, text) LB_CHECK_##name = (number),

@@ -124,6 +124,26 @@ check "although its own address answers" answers_itself "$(lab_backend4 3)"
 in_ns sw tc qdisc del dev b3 clsact
 check "and that it is gone" wait_for 10 all_well
 
+# --- what comes late ------------------------------------------------------------------------------------------------
+
+# What b2 sends to the balancer (10.77.0.2) is lost for a while; then its answers are sent again, to checks that are over.
+in_ns sw tc qdisc add dev b2 clsact
+in_ns sw tc filter add dev b2 ingress protocol ip prio 1 bpf da bytecode '4,32 0 0 30,21 0 1 172818434,6 0 0 2,6 0 0 4294967295' ||
+	not_ok "answers are lost"
+check "a backend that is slow" wait_for 5 breaker web b2 open
+late=$(api GET /v1/health | jq .checker.path.late)
+in_ns sw tc qdisc del dev b2 clsact
+come_late()
+{
+	answers GET /v1/health ".checker.path.late > $late"
+}
+check "answers checks that are over: the kernel's resets are kept from the network" wait_for 8 come_late
+is "nothing of them came back as a client's packet" "$(balanced)" 0
+check "and it is back" wait_for 10 all_well
+check "this host's own connections to a VIP go on" in_ns lb curl -gsf --max-time 3 -o /dev/null "http://$LAB_VIP4/"
+own=$(balanced)
+check "as a client's do" test "$own" -gt 3
+
 # --- what is no backend's health ------------------------------------------------------------------------------------
 
 in_ns lb ip address add "$LAB_VIP4/32" dev lo
@@ -148,7 +168,7 @@ in_ns lb ip -6 rule del pref 90
 check "a rule that others take away is put back" wait_for 5 rules_are_back
 check "nobody was taken out for it" wait_for 5 all_well
 # Had they been led to the router, they had come back here.
-check "and nothing of it came back to the balancer as a client's packet" test "$(balanced)" = 0
+check "and nothing of it came back to the balancer as a client's packet" test "$(balanced)" = "$own"
 in_ns lb ip link del weir-check
 check "a device that others take away is put back" wait_for 5 has_program
 in_ns lb tc qdisc del dev weir-check clsact
@@ -183,7 +203,13 @@ check "checks go on" wait_for 10 all_well
 path_config '.health.check.target = "address"' >"$TEST_TMP/address.json"
 check "checks of the backends' own addresses" answers POST '/v1/apply?allow_break=1' .applied @"$TEST_TMP/address.json"
 check "go their own way" wait_for 5 asked '.check.target == "address" and .check.last == "ok" and .check.via == null'
-check "and nothing of the other is left" is "devices, rules" "$(in_ns lb ip link | grep -c weir-check) $(rules -4) $(rules -6)" "0 0 0"
+check "and nothing of the other is left" is "devices, rules, qdiscs" \
+	"$(in_ns lb ip link | grep -c weir-check) $(rules -4) $(rules -6) $(in_ns lb tc qdisc | grep -c clsact)" "0 0 0 0"
+check "checks through the packet path once more" answers POST '/v1/apply?allow_break=1' .applied @"$LBD_CONFIG"
+check "go on" wait_for 10 all_well
 kill -TERM "$checkd_pid"
-lbd_stop TERM || not_ok "it stops in order"
+lbd_stop KILL
+check "--detach takes away what an agent that was killed has left" lbd_once --detach
+is "devices, rules, filters" \
+	"$(in_ns lb ip link | grep -c weir-check) $(rules -4) $(rules -6) $(in_ns lb tc filter show dev eth0 egress | grep -c lb_check)" "0 0 0 0"
 done_testing

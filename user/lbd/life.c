@@ -37,6 +37,7 @@
 #include "lbd/stats/drain.h"
 #include "lbd/step.h"
 #include "lbd/kernel/attach.h"
+#include "lbd/kernel/check_path.h"
 #include "lbd/sweeper.h"
 #include "lbd/state/intent.h"
 #include "lbd/state/intent_change.h"
@@ -429,6 +430,7 @@ int lbd_detach(const struct lbd_options *options, struct lb_error *error)
 	snprintf(path, sizeof(path), "%s/lb_control", options->bpffs);
 	maps.fd[MAP_CONTROL] = bpf_obj_get(path);
 	r = attachments_remove_all(&maps, error);
+	check_path_down(NULL);
 	if (r >= 0) {
 		log_info("event=detach interfaces=%d bpffs=%s", r, options->bpffs);
 		r = maps_unpin(&maps, error);

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <linux/fib_rules.h>
 #include <linux/if_link.h>
+#include <linux/pkt_sched.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
 #include <net/if.h>
@@ -271,6 +272,32 @@ int check_device_up(struct check_device *device, const struct lb_config_checker 
 	if (r4 < 0 && r6 < 0)
 		return r4;
 	return device->ifindex != had;
+}
+
+static int visit_filter(struct nl_msg *message, void *context)
+{
+	bool *some = context;
+
+	*some = true;
+	return NL_OK;
+}
+
+bool check_device_has_filters(struct check_device *device, int ifindex)
+{
+	static const __u32 parents[] = { TC_H_MIN_INGRESS, TC_H_MIN_EGRESS };
+	bool some = false;
+
+	nl_socket_modify_cb(device->requests, NL_CB_VALID, NL_CB_CUSTOM, visit_filter, &some);
+	for (size_t i = 0; i < sizeof(parents) / sizeof(parents[0]); i++) {
+		struct tcmsg which = { .tcm_ifindex = ifindex,
+				       .tcm_parent = TC_H_MAKE(TC_H_CLSACT, parents[i]) };
+
+		if (nl_send_simple(device->requests, RTM_GETTFILTER, NLM_F_DUMP, &which, sizeof(which)) < 0 ||
+		    nl_recvmsgs_default(device->requests) < 0)
+			some = true; /* not known: it stays */
+	}
+	nl_socket_modify_cb(device->requests, NL_CB_VALID, NL_CB_DEFAULT, NULL, NULL);
+	return some;
 }
 
 void check_device_close(struct check_device *device)

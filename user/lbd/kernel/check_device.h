@@ -6,6 +6,8 @@
  */
 #pragma once
 
+#include <stdbool.h>
+
 #include "config/config_health.h"
 
 #define CHECK_DEVICE     "weir-check"
@@ -23,6 +25,9 @@ struct check_device {
  * another device than before, or -errno with *ret_step what failed. */
 int check_device_up(struct check_device *device, const struct lb_config_checker *settings,
 		    const char **ret_step);
+
+/* Whether clsact of an interface has filters, whoever's. */
+bool check_device_has_filters(struct check_device *device, int ifindex);
 
 /* Lets go of it; what there is stays. */
 void check_device_close(struct check_device *device);

@@ -7,6 +7,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <net/if.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -23,13 +24,22 @@
 /* Our place among the filters of clsact egress. */
 #define TC_HANDLE   1
 #define TC_PRIORITY 1
+/* The guard's, on the interfaces of packets. */
+#define TC_GUARD_PRIORITY 6081
 
 #define ROOM_MIN 16384u /* targets */
+
+/* An interface that the guard is on. */
+struct guarded {
+	int ifindex; /* 0: free */
+	bool made;   /* clsact, by us */
+};
 
 struct check_path {
 	struct lb_check_bpf *skeleton;
 	struct check_device device;
 	struct lb_config_checker settings;
+	struct guarded guarded[LB_PORTS_MAX];
 	size_t room;
 	const __u64 *seen; /* lb_check_seen; room of them */
 };
@@ -75,29 +85,91 @@ static int load(const struct lbd *lbd, size_t room, struct lb_check_bpf **ret_sk
 	return 0;
 }
 
-static bool is_attached(int ifindex, __u32 id)
+/* A place of ours at clsact egress. */
+static bool is_attached(int ifindex, __u32 priority, __u32 id)
 {
 	LIBBPF_OPTS(bpf_tc_hook, place, .ifindex = ifindex, .attach_point = BPF_TC_EGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = TC_HANDLE, .priority = TC_PRIORITY);
+	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = TC_HANDLE, .priority = priority);
 
 	return bpf_tc_query(&place, &filter) == 0 && filter.prog_id == id;
 }
 
-static int attach(const struct check_path *path)
+/* 0, 1: clsact was made for it, or -errno. */
+static int attach(int ifindex, __u32 priority, int fd)
 {
-	LIBBPF_OPTS(bpf_tc_hook, place, .ifindex = path->device.ifindex, .attach_point = BPF_TC_EGRESS);
-	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = TC_HANDLE, .priority = TC_PRIORITY,
-		    .prog_fd = bpf_program__fd(path->skeleton->progs.lb_check), .flags = BPF_TC_F_REPLACE);
+	LIBBPF_OPTS(bpf_tc_hook, place, .ifindex = ifindex, .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = TC_HANDLE, .priority = priority, .prog_fd = fd,
+		    .flags = BPF_TC_F_REPLACE);
 	struct program_identity program;
-	int r;
+	int made, r;
 
-	program_identify(filter.prog_fd, &program);
-	if (is_attached(path->device.ifindex, program.id))
+	program_identify(fd, &program);
+	if (is_attached(ifindex, priority, program.id))
 		return 0;
-	r = bpf_tc_hook_create(&place);
-	if (r < 0 && r != -EEXIST)
-		return r;
-	return bpf_tc_attach(&place, &filter);
+	made = bpf_tc_hook_create(&place);
+	if (made < 0 && made != -EEXIST)
+		return made;
+	r = bpf_tc_attach(&place, &filter);
+	return r < 0 ? r : made == 0;
+}
+
+/* --- the guard -------------------------------------------------------------------------------------------
+ */
+
+static void unguard(struct check_path *path, struct guarded *one)
+{
+	LIBBPF_OPTS(bpf_tc_hook, place, .ifindex = one->ifindex, .attach_point = BPF_TC_EGRESS);
+	LIBBPF_OPTS(bpf_tc_opts, filter, .handle = TC_HANDLE, .priority = TC_GUARD_PRIORITY);
+
+	bpf_tc_detach(&place, &filter);
+	place.attach_point = BPF_TC_INGRESS | BPF_TC_EGRESS;
+	/* The qdisc goes when we made it and nobody else has come to use it. */
+	if (one->made && !check_device_has_filters(&path->device, one->ifindex))
+		bpf_tc_hook_destroy(&place);
+	*one = (struct guarded){};
+}
+
+static bool runs_packets(const struct lbd *lbd, int ifindex)
+{
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		if (lbd->attachments[i].ifindex == ifindex)
+			return true;
+	}
+	return false;
+}
+
+static struct guarded *place_of(struct check_path *path, int ifindex)
+{
+	struct guarded *spare = NULL;
+
+	for (size_t i = 0; i < LB_PORTS_MAX; i++) {
+		if (path->guarded[i].ifindex == ifindex)
+			return &path->guarded[i];
+		if (!path->guarded[i].ifindex && !spare)
+			spare = &path->guarded[i];
+	}
+	return spare;
+}
+
+/* Where it cannot be, late resets go to some backend, which does not know them: no reason to check nobody. */
+static void guard(struct check_path *path, const struct lbd *lbd)
+{
+	int fd = bpf_program__fd(path->skeleton->progs.lb_check_guard);
+
+	for (size_t i = 0; i < LB_PORTS_MAX; i++) {
+		if (path->guarded[i].ifindex && !runs_packets(lbd, path->guarded[i].ifindex))
+			unguard(path, &path->guarded[i]);
+	}
+	for (size_t i = 0; i < lbd->n_attachments; i++) {
+		int ifindex = lbd->attachments[i].ifindex, r;
+		struct guarded *one = ifindex ? place_of(path, ifindex) : NULL;
+
+		r = one ? attach(ifindex, TC_GUARD_PRIORITY, fd) : -ENOSPC;
+		if (r < 0)
+			continue;
+		one->ifindex = ifindex;
+		one->made |= r == 1;
+	}
 }
 
 /* --- life ------------------------------------------------------------------------------------------------
@@ -142,18 +214,19 @@ static int path_new(const struct lbd *lbd, size_t room, struct check_path **ret_
 }
 
 /* Whatever of it is missing. */
-static int lead_there(struct check_path *path, struct lb_error *error)
+static int lead_there(struct check_path *path, const struct lbd *lbd, struct lb_error *error)
 {
 	const char *step;
 	int r = check_device_up(&path->device, &path->settings, &step);
 
 	if (r < 0)
 		return lb_error_set(error, -r, "Failed to %s: %s", step, strerror(-r));
-	r = attach(path);
+	r = attach(path->device.ifindex, TC_PRIORITY, bpf_program__fd(path->skeleton->progs.lb_check));
 	if (r < 0)
 		return lb_error_set(error, -r,
 				    "Failed to attach the program of checks to " CHECK_DEVICE ": %s",
 				    strerror(-r));
+	guard(path, lbd);
 	return 0;
 }
 
@@ -163,13 +236,15 @@ int check_path_up(const struct lbd *lbd, size_t room, struct check_path **path, 
 	int r;
 
 	if (had && had->room >= room)
-		return lead_there(had, error);
+		return lead_there(had, lbd, error);
 	r = path_new(lbd, room, &other, error);
 	if (r < 0)
 		return r;
-	if (had)
+	if (had) {
 		other->settings = had->settings;
-	r = lead_there(other, error);
+		memcpy(other->guarded, had->guarded, sizeof(other->guarded));
+	}
+	r = lead_there(other, lbd, error);
 	if (r < 0) {
 		if (!had)
 			check_device_down(&other->device);
@@ -183,10 +258,36 @@ int check_path_up(const struct lbd *lbd, size_t room, struct check_path **path, 
 	return 0;
 }
 
+/* What an agent that was killed left on interfaces; clsact may be anybody's, and stays. */
+static void drop_guards(void)
+{
+	struct if_nameindex *all = if_nameindex();
+
+	for (const struct if_nameindex *one = all; one && one->if_index; one++) {
+		LIBBPF_OPTS(bpf_tc_hook, place, .ifindex = (int)one->if_index, .attach_point = BPF_TC_EGRESS);
+		LIBBPF_OPTS(bpf_tc_opts, filter, .handle = TC_HANDLE, .priority = TC_GUARD_PRIORITY);
+
+		if (bpf_tc_query(&place, &filter) < 0)
+			continue;
+		filter.prog_id = 0;
+		filter.flags = filter.prog_fd = 0;
+		bpf_tc_detach(&place, &filter);
+	}
+	if (all)
+		if_freenameindex(all);
+}
+
 void check_path_down(struct check_path *path)
 {
 	struct check_device left = {};
 
+	if (!path)
+		drop_guards();
+
+	for (size_t i = 0; path && i < LB_PORTS_MAX; i++) {
+		if (path->guarded[i].ifindex)
+			unguard(path, &path->guarded[i]);
+	}
 	check_device_down(path ? &path->device : &left);
 	if (path)
 		path_free(path);
