@@ -12,7 +12,7 @@ packages=(
 	# checks of the source, unit tests, fuzzing
 	clang-format-14 clang-tidy-14 cppcheck libclang-rt-14-dev libcmocka-dev valgrind shellcheck
 	# lab, demo, end-to-end tests
-	iproute2 procps util-linux openssl ethtool iputils-ping curl nginx-light iperf3 socat jq tcpdump tshark strace tmux
+	iproute2 nftables procps util-linux openssl ethtool iputils-ping curl nginx-light iperf3 socat jq tcpdump tshark strace tmux
 	python3 python3-scapy python3-yaml binutils man-db
 	# hosts: packages, systemd in containers, announced VIPs
 	dpkg-dev debhelper fakeroot systemd dbus systemd-container bird2

@@ -468,6 +468,9 @@ test_decap_only()
 	check "decap only: status finds all as it should be" backend status
 	between=$(in_ns b1 ip -o address show dev lo)
 	is "decap only: nothing is added to lo" "$(grep -c "${LAB_VIP4%.*}" <<<"$between")" 0
+	in_ns b1 sysctl -qw net.ipv6.conf.lo.disable_ipv6=1
+	check "decap only: up where IPv6 is off" backend up --decap-only --vip "$LAB_VIP4" "$LAB_VIP6" --dev eth0
+	in_ns b1 sysctl -qw net.ipv6.conf.lo.disable_ipv6=0
 	refuse "decap only: too many addresses" "more than 4096" backend up --decap-only --vip 10.0.0.0/8 --dev eth0
 	check "decap only: down" backend down
 	after=$(snapshot)

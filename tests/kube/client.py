@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """A small client of the API, the real server's and ours: what tests do to a cluster, and what they look at."""
+import contextlib
+import ctypes
 import http.client
 import json
 import ssl
@@ -44,7 +46,6 @@ class Watch:
 
     def __init__(self, client, path):
         self.connection = client.connect(timeout=10)
-        self.connection.connect()
         self.sock = self.connection.sock
         lines = [f"GET {path} HTTP/1.1", f"Host: {client.url.netloc}"] + [f"{name}: {value}" for name, value in client.headers.items()]
         self.sock.sendall(("\r\n".join(lines) + "\r\n\r\n").encode())
@@ -103,17 +104,39 @@ class Watch:
         self.connection.close()
 
 
-class Client:
-    """url, token and the file of the CA (None: plain HTTP, or nobody is checked)."""
+@contextlib.contextmanager
+def in_netns(name):
+    """This thread in a network namespace (None: where it is); sockets that it makes there stay there."""
+    if name is None:
+        yield
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    with open("/proc/thread-self/ns/net", "rb") as home, open(f"/run/netns/{name}", "rb") as there:
+        if libc.setns(there.fileno(), 0x40000000) < 0:
+            raise OSError(ctypes.get_errno(), f"setns {name}")
+        try:
+            yield
+        finally:
+            libc.setns(home.fileno(), 0x40000000)
 
-    def __init__(self, url, token=None, ca_file=None, agent="weir-test/1"):
-        self.url, self.ca_file = urllib.parse.urlsplit(url), ca_file
+
+class Client:
+    """url, token and the file of the CA (None: plain HTTP, or nobody is checked); netns: the network to ask from."""
+
+    def __init__(self, url, token=None, ca_file=None, agent="weir-test/1", netns=None):
+        self.url, self.ca_file, self.netns = urllib.parse.urlsplit(url), ca_file, netns
         self.headers = {"User-Agent": agent, "Accept": "application/json"}
         if token:
             self.headers["Authorization"] = f"Bearer {token}"
         self.connection = None
 
     def connect(self, timeout=30):
+        connection = self._connection(timeout)
+        with in_netns(self.netns):
+            connection.connect()
+        return connection
+
+    def _connection(self, timeout):
         if self.url.scheme == "http":
             return http.client.HTTPConnection(self.url.hostname, self.url.port, timeout=timeout)
         context = ssl.create_default_context(cafile=self.ca_file)
@@ -125,14 +148,15 @@ class Client:
         data = json.dumps(body).encode() if body is not None and not isinstance(body, bytes) else body
         headers = {**self.headers, **({"Content-Type": content_type} if data is not None else {})}
         for attempt in (1, 2):
-            if self.connection is None:
-                self.connection = self.connect()
             try:
+                if self.connection is None or self.connection.sock is None:
+                    self.connection = self.connect()
                 self.connection.request(method, path, data, headers)
                 answer = self.connection.getresponse()
                 return Answer(answer.status, answer.headers, answer.read())
             except (OSError, http.client.HTTPException):
-                self.connection.close()
+                if self.connection is not None:
+                    self.connection.close()
                 self.connection = None
                 if attempt == 2 or method != "GET":
                     raise

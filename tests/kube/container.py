@@ -19,7 +19,7 @@ import subprocess
 import sys
 import tarfile
 
-CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "NET_BIND_SERVICE": 10, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_CHROOT": 18,
+CAPABILITIES = {"CHOWN": 0, "DAC_OVERRIDE": 1, "FOWNER": 3, "SETGID": 6, "SETUID": 7, "NET_BIND_SERVICE": 10, "NET_ADMIN": 12, "NET_RAW": 13, "SYS_CHROOT": 18,
                 "SYS_ADMIN": 21, "SYS_RESOURCE": 24, "PERFMON": 38, "BPF": 39}
 LAST_CAPABILITY = 40
 MS_RDONLY, MS_REMOUNT, MS_BIND, MS_REC, MS_SLAVE, MS_NOSUID, MS_NODEV = 1, 32, 4096, 16384, 1 << 19, 2, 4
@@ -85,7 +85,7 @@ class Pod:
         return found
 
     def _environment(self, container):
-        found = {"PATH": "/usr/local/sbin:/usr/sbin"}
+        found = {"PATH": "/usr/local/sbin:/usr/sbin", **{key: value for key, value in self.env.items() if key.startswith("KUBERNETES_")}}
         for entry in container.get("env", []):
             found[entry["name"]] = entry["value"] if "value" in entry else self.env[entry["name"]]
         return found

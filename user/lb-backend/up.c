@@ -85,7 +85,8 @@ static int check(struct work *work)
 		ret = check_vip(work, &vips->items[i]);
 		v6 = v6 || vips->items[i].family == LB_FAMILY_V6;
 	}
-	return ret == 0 && v6 ? check_ipv6(work) : ret;
+	/* Who only decapsulates needs no address: a node of IPv4 alone can have pools of both families. */
+	return ret == 0 && v6 && !work->options->decap_only ? check_ipv6(work) : ret;
 }
 
 /* Notes what a sysctl is before we set it, unless we have it already. */

@@ -3,19 +3,21 @@
 """make check-kube: what make check believes of Kubernetes, asked of the real one (build.sh builds it once). Ends with "N passed, N failed, N
 skipped"; where it cannot be built, all is skipped with the reason.
 
-    check.py [--keep] [PART...]     parts: conformance, manifests"""
+    check.py [--keep] [PART...]     parts: conformance, manifests, stories"""
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path[:0] = [HERE, os.path.join(HERE, "..")]
 import conformance  # noqa: E402 pylint: disable=wrong-import-position
 import manifests  # noqa: E402 pylint: disable=wrong-import-position
-from cluster import TOKEN, Cluster  # noqa: E402 pylint: disable=wrong-import-position
+import stories  # noqa: E402 pylint: disable=wrong-import-position
+from cluster import ROOT, TOKEN, Cluster  # noqa: E402 pylint: disable=wrong-import-position
 
 counts = {"passed": 0, "failed": 0, "skipped": 0}
 # Of the Prometheus operator's resources only that they are there; what is in them it knows.
@@ -68,7 +70,30 @@ def run_manifests(cluster):
         check(f"the real server takes {overlay}, every field of it", status == 0 and "nknown field" not in said and "arning" not in said, said)
 
 
-PARTS = {"conformance": run_conformance, "manifests": run_manifests}
+def on_server(part, directory):
+    """Runs a part against a control plane alone."""
+    cluster = Cluster(os.path.join(directory, "server"))
+    try:
+        cluster.start()
+        part(cluster)
+    except (RuntimeError, OSError, subprocess.SubprocessError) as error:
+        check("the tests come to their end", False, f"{error}\n{cluster.log('api')}")
+    finally:
+        cluster.stop()
+        shutil.rmtree(cluster.directory, ignore_errors=True)
+
+
+def run_stories(directory):
+    missing = [what for what, there in (("build/lb-kubed", os.path.exists(os.path.join(ROOT, "build/lb-kubed"))), ("kubectl", manifests.have_kubectl()),
+                                        ("nft (apt install nftables)", shutil.which("nft", path=os.environ["PATH"] + ":/usr/sbin"))) if not there]
+    if missing:
+        skip("Services of a real Kubernetes are served", "there is no " + missing[0])
+        return
+    stories.run(directory, check)
+
+
+PARTS = {"conformance": lambda directory: on_server(run_conformance, directory), "manifests": lambda directory: on_server(run_manifests, directory),
+         "stories": run_stories}
 
 
 def main():
@@ -80,17 +105,13 @@ def main():
         check("the real Kubernetes is built", False, built.stdout + built.stderr)
     else:
         directory = tempfile.mkdtemp(prefix="weir-kube-")
-        cluster = Cluster(directory)
-        try:
-            cluster.start()
-            for part in wanted:
-                PARTS[part](cluster)
-        except (RuntimeError, OSError, subprocess.SubprocessError) as error:
-            check("the tests come to their end", False, f"{error}\n{cluster.log('api')}")
-        finally:
-            cluster.stop()
-            if "--keep" not in sys.argv:
-                shutil.rmtree(directory, ignore_errors=True)
+        os.chmod(directory, 0o755)  # containers of other users look into it
+        for part in wanted:
+            begin = time.monotonic()
+            PARTS[part](directory)
+            print(f"# {part}: {time.monotonic() - begin:.0f} s", flush=True)
+        if "--keep" not in sys.argv:
+            shutil.rmtree(directory, ignore_errors=True)
     print(f"{counts['passed']} passed, {counts['failed']} failed, {counts['skipped']} skipped")
     sys.exit(counts["failed"] > 0)
 

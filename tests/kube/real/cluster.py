@@ -121,7 +121,7 @@ class Cluster:
     # --- what asks it
 
     def client(self, token=TOKEN):
-        return Client(self.url, token)
+        return Client(self.url, token, netns=self.netns)
 
     def kubectl(self, *words, given=None):
         """(exit status, what it said)"""

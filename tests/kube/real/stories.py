@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: GPL-2.0-only
+"""Services of a real Kubernetes, served by Weir: created, scaled, rolled, drained, moved between policies and deleted under traffic; the API
+server killed, the leader killed, the DaemonSet rolled, a node lost. Traffic is a client's curl through the VIP, all the time."""
+import json
+import os
+import subprocess
+import threading
+import time
+
+import container
+from client import MERGE, STRATEGIC
+from cluster import ROOT, Cluster
+from manifests import FOLDER
+from nodes import ADDRESS, API_HOST, Kubelet, Lab, start_proxy
+
+CLASS = "weir.dev/weir"
+
+
+def until(condition, seconds=20):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        found = condition()
+        if found:
+            return found
+        time.sleep(0.05)
+    return condition()
+
+
+class Traffic(threading.Thread):
+    """One connection a request, as fast as answers come: who answered, and what was not answered within 5 s."""
+
+    def __init__(self, lab, address, gap_s=0.02):
+        super().__init__(daemon=True)
+        self.lab, self.address, self.gap_s = lab, address, gap_s
+        self.answers, self.failed, self.slowest_s, self.stopped = [], [], 0.0, False
+
+    def run(self):
+        words = ["nsenter", f"--net=/run/netns/{self.lab.netns('client')}", "curl", "-s", "--max-time", "5", f"http://{self.address}/"]
+        while not self.stopped:
+            begin = time.monotonic()
+            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            self.slowest_s = max(self.slowest_s, time.monotonic() - begin)
+            if done.returncode or not done.stdout:
+                self.failed.append((time.monotonic(), done.returncode))
+            else:
+                self.answers.append(done.stdout.strip())
+            time.sleep(self.gap_s)
+
+    def mark(self):
+        return len(self.answers), len(self.failed)
+
+    def since(self, mark):
+        """(pods that answered, addresses they saw, failures) since a mark."""
+        lines = [line.split() for line in self.answers[mark[0]:]]
+        return {line[0] for line in lines}, {line[1] for line in lines}, self.failed[mark[1]:]
+
+    def more(self, count=40):
+        """Waits for so many more answers; since() of them."""
+        mark = self.mark()
+        until(lambda: len(self.answers) >= mark[0] + count, 20)
+        return self.since(mark)
+
+
+class Story:
+    def __init__(self, directory, check):
+        self.check, self.directory = check, directory
+        self.lab = Lab()
+        self.cluster = Cluster(directory, API_HOST, self.lab.netns("router"))
+        self.kubelet = self.client = self.traffic = None
+
+    # --- setting the stage
+
+    def start(self):
+        self.lab.up()
+        self.cluster.start()
+        self.client = self.cluster.client()
+        self.cluster.start_controllers()
+        rootfs = os.path.join(self.directory, "root")
+        container.unpack(os.path.join(ROOT, "build/image/weir.tar"), rootfs)
+        for node in ADDRESS:
+            self._node(node)
+        self._apply()
+        self.kubelet = Kubelet(self.cluster, self.lab, rootfs)
+        self.kubelet.start()
+        for number in (1, 2):
+            start_proxy(self.cluster, self.lab, f"b{number}")
+            self.lab.nginx(number)
+            self._pod(f"web-{number}", number)
+
+    def _node(self, name):
+        labels = {"kubernetes.io/hostname": name, **({"weir.dev/edge": ""} if name == "lb" else {})}
+        self.client.create("nodes", {"metadata": {"name": name, "labels": labels}})
+        self._node_status(name, "True")
+
+    def _node_status(self, name, ready):
+        self.client.patch("nodes", "", name, {"status": {"addresses": [{"type": "InternalIP", "address": ADDRESS[name]}], "conditions": [
+            {"type": "Ready", "status": ready, "reason": "Test", "message": "", "lastHeartbeatTime": None, "lastTransitionTime": None}]}}, STRATEGIC, "status")
+
+    def _pod(self, name, number):
+        """A pod as its kubelet tells of it; who answers in it is the lab's nginx."""
+        made = self.client.create("pods", {"metadata": {"name": name, "labels": {"app": "web"}}, "spec": {
+            "nodeName": f"b{number}", "terminationGracePeriodSeconds": 30, "tolerations": [{"operator": "Exists"}],
+            "containers": [{"name": "nginx", "image": "nginx", "ports": [{"containerPort": 8080}]}]}}, "default")
+        if made.code != 201:
+            raise RuntimeError(f"pod {name}: {made}")
+        self._pod_status(name, number, "True")
+
+    def _pod_status(self, name, number, ready):
+        address = f"10.244.{number}.2"
+        self.client.patch("pods", "default", name, {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [
+            {"type": kind, "status": ready} for kind in ("Ready", "ContainersReady")]}}, MERGE, "status")
+
+    def _pod_gone(self, name):
+        self.client.delete("pods", "default", name, kind="DeleteOptions", apiVersion="v1", gracePeriodSeconds=0)
+
+    def _apply(self):
+        """The manifests as they are, but for what an administrator fills in."""
+        overlay = os.path.join(self.directory, "overlay")
+        os.makedirs(overlay)
+        with open(os.path.join(FOLDER, "base/weir.json"), encoding="utf-8") as file:
+            config = json.load(file)
+        config.pop("tunnel_source")
+        config["limits"] = {"flow_entries": 100000}
+        with open(os.path.join(overlay, "weir.json"), "w", encoding="utf-8") as file:
+            json.dump(config, file)
+        with open(os.path.join(overlay, "kustomization.yaml"), "w", encoding="utf-8") as file:
+            json.dump({"apiVersion": "kustomize.config.k8s.io/v1beta1", "kind": "Kustomization", "namespace": "weir",
+                       "resources": [os.path.relpath(os.path.join(FOLDER, "base"), overlay)],
+                       "secretGenerator": [{"name": "weir-config", "behavior": "replace", "files": ["weir.json"]}],
+                       "generatorOptions": {"disableNameSuffixHash": True}}, file)
+        status, said = self.cluster.kubectl("apply", "-k", overlay)
+        self.check("kubectl apply of the manifests", status == 0, said)
+
+    def stop(self):
+        if self.traffic:
+            self.traffic.stopped = True
+        if self.kubelet:
+            self.kubelet.end()
+        self.cluster.stop()
+        self.lab.down()
+
+    # --- what is looked at
+
+    def service(self, name="web"):
+        return self.client.get("services", "default", name).body
+
+    def address(self, name="web"):
+        ingress = self.service(name).get("status", {}).get("loadBalancer", {}).get("ingress") or []
+        return ingress[0].get("ip") if ingress else None
+
+    def make_service(self, name="web", **spec):
+        return self.client.create("services", {"metadata": {"name": name}, "spec": {
+            "type": "LoadBalancer", "loadBalancerClass": CLASS, "selector": {"app": "web"}, "externalTrafficPolicy": "Local",
+            "ports": [{"name": "http", "port": 80, "targetPort": 8080}], **spec}}, "default")
+
+    def diagnosis(self):
+        lbctl = [os.path.join(ROOT, "build/lbctl"), "--socket", os.path.join(self.directory, "hosts/lb/run/weir/lbd.sock")]
+        said = [self.kubelet and f"kubelet: {self.kubelet.error!r}"]
+        for words in (["status"], ["backend", "list"], ["drops"]):
+            said.append(subprocess.run([*lbctl, *words], capture_output=True, text=True, check=False).stdout[-1500:])
+        for name in ("lb-lb-kubed", "lb-lbd", "b1-lb-backend", "proxy-b1", "controllers"):
+            said.append(f"{name}: " + self.cluster.log(name, 8)[-1200:])
+        return "\n".join(str(text) for text in said)
+
+    def whole(self, what, mark, pods=None):
+        """No request has failed since a mark; and, where said, just these pods answer from now on."""
+        good = until(lambda: pods is None or self.traffic.more()[0] == pods, 30)
+        answered, _, failed = self.traffic.since(mark)
+        self.check(what, good and not failed, f"{answered} answered, failed: {failed}\n{self.diagnosis()}")
+
+    # --- the story
+
+    def rolls_out(self):
+        good = until(lambda: self.client.get("daemonsets", "weir", "weir").body["status"].get("numberReady") == 1 and
+                     self.client.get("daemonsets", "weir", "weir-node").body["status"].get("numberReady") == 2, 30)
+        self.check("pods of both DaemonSets run: one edge node, two others", good, self.client.get("pods", "weir"))
+
+    def created(self):
+        begin = time.monotonic()
+        made = self.make_service()
+        address = until(self.address)
+        self.check("a Service gets an address", made.code == 201 and address, self.diagnosis())
+        print(f"# the address came {(time.monotonic() - begin) * 1000:.0f} ms after the Service", flush=True)
+        service = self.service()
+        entry = (service["status"]["loadBalancer"].get("ingress") or [{}])[0]
+        self.check("with the mode VIP, and a finalizer of ours", entry.get("ipMode") == "VIP" and any("weir.dev" in name for name in
+                   service["metadata"].get("finalizers", [])), service)
+        answer = until(lambda: self.lab.inside("client", "curl", "-s", "--max-time", "1", f"http://{address}/", check=False))
+        self.check("and traffic", answer, self.diagnosis())
+        print(f"# the first answer came {(time.monotonic() - begin) * 1000:.0f} ms after the Service", flush=True)
+        self.traffic = Traffic(self.lab, address)
+        self.traffic.start()
+        pods = until(lambda: self.traffic.more()[0] == {"p1", "p2"}, 30)
+        _, seen, _ = self.traffic.more()
+        self.check("both pods answer, and see the client's own address", pods and seen == {"198.51.100.2"}, (self.traffic.more(), self.diagnosis()))
+
+    def scaled(self):
+        mark = self.traffic.mark()
+        # A pod that is told to end goes on serving until it does: ready no more, serving and terminating.
+        self.client.delete("pods", "default", "web-2")
+        self.whole("drained: a pod that ends answers no new client, and none fails", mark, {"p1"})
+        mark = self.traffic.mark()
+        self._pod_gone("web-2")
+        self.traffic.more()
+        self.whole("scaled down: the pod is gone, and nobody noticed", mark)
+        self._pod("web-2b", 2)
+        self.whole("scaled up: the new pod answers, and no request fails", mark, {"p1", "p2"})
+
+    def policies(self):
+        mark = self.traffic.mark()
+        self.client.patch("services", "default", "web", {"spec": {"externalTrafficPolicy": "Cluster"}})
+        moved = until(lambda: "10.77.0" in str(self.traffic.more()[1]) or "10.244" in str(self.traffic.more()[1]), 20)
+        self.check("policy Cluster: nodes' addresses are seen", moved, (self.traffic.more(), self.diagnosis()))
+        self.whole("policy Cluster: no request fails on the way", mark)
+        mark = self.traffic.mark()
+        self.client.patch("services", "default", "web", {"spec": {"externalTrafficPolicy": "Local"}})
+        back = until(lambda: self.traffic.more()[1] == {"198.51.100.2"}, 30)
+        self.check("policy Local again: the client's own address", back, self.traffic.more())
+        self.whole("policy Local again: no request fails on the way", mark, {"p1", "p2"})
+
+    def server_away(self):
+        mark = self.traffic.mark()
+        self.cluster.kill("api")
+        self.traffic.more(100)
+        self.whole("the API server is killed: no packet knows", mark)
+        self.cluster.start_api()
+        self.cluster.ready()
+        self.client = self.cluster.client()
+        self.make_service("later")
+        self.check("it is back: a new Service gets its address", until(lambda: self.address("later"), 30), self.diagnosis())
+        self.whole("and nobody noticed", mark, {"p1", "p2"})
+
+    def leader_dies(self):
+        mark = self.traffic.mark()
+        leader = self.kubelet.process("lb", "lb-kubed")
+        leader.kill()
+        self.make_service("last")
+        self.check("the leader is killed: the next one gives addresses", until(lambda: self.address("last"), 40), self.diagnosis())
+        self.check("and another address than those that are given", len({self.address(name) for name in ("web", "later", "last")}) == 3,
+                   [self.address(name) for name in ("web", "later", "last")])
+        self.whole("and nobody noticed", mark, {"p1", "p2"})
+
+    def rolled(self):
+        mark = self.traffic.mark()
+        before = self.kubelet.process("lb", "lbd")
+        self.client.patch("daemonsets", "weir", "weir", {"spec": {"template": {"metadata": {"annotations": {"weir.dev/restarted": "now"}}}}})
+        new = until(lambda: self.kubelet.process("lb", "lbd") not in (None, before), 40)
+        ready = until(lambda: self.client.get("daemonsets", "weir", "weir").body["status"].get("updatedNumberScheduled") == 1, 20)
+        self.check("the DaemonSet is rolled", new and ready, self.diagnosis())
+        self.traffic.more(100)
+        self.whole("rolled: no request fails, with one edge node", mark, {"p1", "p2"})
+
+    def node_dies(self):
+        self.lab.inside("b2", "ip", "link", "set", "eth0", "down")
+        begin = time.monotonic()
+        self._node_status("b2", "Unknown")
+        self._pod_status("web-2b", 2, "False")
+        good = until(lambda: self.traffic.more(60)[::2] == ({"p1"}, []), 40)
+        self.check("a node dies: the other answers everybody", good, (self.traffic.more(), self.diagnosis()))
+        print(f"# within {time.monotonic() - begin:.1f} s at most", flush=True)
+
+    def deleted(self):
+        address = self.address()
+        self.traffic.stopped = True
+        self.traffic.join()
+        for name in ("web", "later", "last"):
+            self.client.delete("services", "default", name)
+        self.check("deleted: our finalizer does not hold it", until(lambda: self.client.get("services", "default", "web").code == 404), self.service())
+        gone = until(lambda: not self.lab.inside("client", "curl", "-s", "--max-time", "1", f"http://{address}/", check=False), 10)
+        self.check("and the address answers no more", gone)
+        routes = until(lambda: self.lab.inside("lb", "ip", "route", "show", "table", "177", check=False).strip() == "", 10)
+        self.check("nor is it announced", routes, self.lab.inside("lb", "ip", "route", "show", "table", "177", check=False))
+
+    def tell(self):
+        for part in (self.rolls_out, self.created, self.scaled, self.policies, self.server_away, self.leader_dies, self.rolled, self.node_dies, self.deleted):
+            part()
+
+
+def run(directory, check):
+    story = Story(os.path.join(directory, "stories"), check)
+    try:
+        story.start()
+        story.tell()
+    except (RuntimeError, OSError, KeyError, TypeError, AttributeError, subprocess.SubprocessError) as error:
+        check("the story comes to its end", False, f"{type(error).__name__}: {error}\n{story.diagnosis() if story.client else ''}")
+    finally:
+        story.stop()
