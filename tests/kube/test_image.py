@@ -134,7 +134,7 @@ def edge(host, rootfs, directory, logs):
     good, status = powers(lbd, ["BPF", "NET_ADMIN", "PERFMON"])
     check("lbd is root with three capabilities, and can have no more", good and status["Uid"].split()[0] == "0", status)
     checkd = pod.start("lb-checkd", stdout=logs, stderr=logs)
-    check("lb-checkd reaches it", until(lambda: "weir_checker_connected 1" in host.get("/metrics")[1]), host.get("/metrics")[1][:300])
+    check("lb-checkd reaches it", until(lambda: "\nweir_checker_connected 1\n" in host.get("/metrics")[1]), host.get("/metrics")[1][:300])
     good, status = powers(checkd, ["NET_RAW"])
     check("lb-checkd is nobody, and may do no more than mark its packets", good and status["Uid"].split()[0] == "65101", status)
     with open(f"/proc/{lbd.pid}/mountinfo", encoding="utf-8") as file:
