@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * One line per message, in one write, so that lines never mix.
+ * One line per message, in one write, so that lines never mix. Whoever reads them is not waited for: lines
+ * that there is no room for are counted, and the next one tells of them.
  */
 #include "lbd/log.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -26,6 +29,42 @@ void log_open(bool journal, bool debug)
 	if (stream && sscanf(stream, "%lu:%lu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
 	    st.st_dev == device && st.st_ino == inode)
 		prefixed = true;
+}
+
+/* Lines are shorter than PIPE_BUF: where a pipe or a terminal can be written to, a whole one can. */
+static bool has_room(void)
+{
+	struct pollfd poll_fd = { .fd = STDERR_FILENO, .events = POLLOUT };
+
+	return poll(&poll_fd, 1, 0) > 0 && (poll_fd.revents & (POLLOUT | POLLNVAL | POLLERR));
+}
+
+static bool write_line(const char *line, size_t length)
+{
+	ssize_t n = send(STDERR_FILENO, line, length, MSG_DONTWAIT | MSG_NOSIGNAL);
+
+	if (n < 0 && errno == ENOTSOCK)
+		n = has_room() ? write(STDERR_FILENO, line, length) : -1;
+	return n >= 0;
+}
+
+static void write_or_count(const char *line, size_t length)
+{
+	static unsigned long lost;
+	unsigned long before = __atomic_exchange_n(&lost, 0, __ATOMIC_RELAXED);
+	char text[96];
+	int n;
+
+	if (before) {
+		n = snprintf(text, sizeof(text), "%sevent=log lost=%lu why=\"nobody read them\"\n",
+			     prefixed ? "<4>" : "lbd: ", before);
+		if (!write_line(text, n)) {
+			__atomic_add_fetch(&lost, before + 1, __ATOMIC_RELAXED);
+			return;
+		}
+	}
+	if (!write_line(line, length))
+		__atomic_add_fetch(&lost, 1, __ATOMIC_RELAXED);
 }
 
 void log_line(enum log_level level, const char *format, ...)
@@ -51,8 +90,6 @@ void log_line(enum log_level level, const char *format, ...)
 		if ((unsigned char)line[i] < ' ' || line[i] == 0x7f)
 			line[i] = ' ';
 	line[n] = '\n';
-	if (write(STDERR_FILENO, line, n + 1) < 0) {
-		/* Nobody is left to be told. */
-	}
+	write_or_count(line, n + 1);
 	errno = saved;
 }
