@@ -29,7 +29,7 @@ CFLAGS ?= -O2 -g
 CFLAGS += -std=gnu17 -fno-strict-aliasing $(WARN)
 SAN := -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
 LDLIBS_LIB := -lcjson -lxxhash -lm
-LDLIBS_lbd := -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd -lmicrohttpd -lz
+LDLIBS_lbd := -lpthread -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd -lmicrohttpd -lz
 LDLIBS_lbctl := -lcurl -lncursesw -lbpf -lnl-route-3 -lnl-3
 LDLIBS_lb-checkd := -lcurl
 LDLIBS_lb-kubed := -lcurl -lmicrohttpd

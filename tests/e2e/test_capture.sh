@@ -337,7 +337,11 @@ lbd_config '.interfaces += [{ "name": "eth1", "xdp_mode": "native", "attach": "e
 kill -HUP "$lbd_pid"
 act "a second interface ends it" finish "$capturing" 10
 check "its client has the statistics" grep -q "packets captured, 0 lost" "$TEST_TMP/change.pcapng.said"
-is "the ordinary program runs" "$(name_of_running) $(name_of_running eth1)" "lb_ingress lb_ingress"
+both_ordinary()
+{
+	[[ "$(name_of_running) $(name_of_running eth1)" == "lb_ingress lb_ingress" ]]
+}
+check "the ordinary program runs once it is loaded" wait_for 10 both_ordinary
 check "it shows the generation that decided" test \
 	"$(fields "$TEST_TMP/change.pcapng" '' frame.comment | sed 's/.*generation=\([0-9]*\).*/\1/' | sort -u)" -gt "$generation"
 act "a capture of two interfaces starts" capture "$TEST_TMP/two.pcapng" --flow "tcp:*,$LAB_VIP4:80"

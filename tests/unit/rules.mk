@@ -10,5 +10,15 @@ $(B)/tests/unit/%: $(B)/san/tests/unit/%.o $(B)/san/liblb.a
 # Memory runs out when the test says so.
 $(B)/tests/unit/test_engine_memory: LDFLAGS_UNIT := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 
+# Of the agent itself.
+$(B)/tests/unit/test_task: $(B)/san/user/lbd/task.o
+$(B)/tests/unit/test_task: LDLIBS_LIB += -lsystemd -lpthread
+
+# The same under ThreadSanitizer: part of make check.
+$(B)/tests/unit/tsan_task: $(B)/tsan/tests/unit/test_task.o $(B)/tsan/user/lbd/task.o
+	$(call say,LD,$@)
+	@mkdir -p $(@D)
+	$(Q)$(CC) $(CFLAGS) $(TSAN) -o $@ $^ -lcmocka -lsystemd -lpthread
+
 .PHONY: unit
 unit: $(UNIT_TESTS)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The agent: everything that one running lbd has. One thread, one sd-event loop; whatever changes tables goes
- * through state/change.c. Data alone: what is done with it is declared beside who does it.
+ * The agent: everything that one running lbd has. One sd-event loop, and tasks that take turns with it
+ * (task.h); whatever changes tables goes through state/change.c, in a task. Data alone: what is done with it
+ * is declared beside who does it.
  */
 #pragma once
 
@@ -23,6 +24,7 @@
 #include "lbd/state/sources_state.h"
 #include "lbd/state/store.h"
 #include "lbd/stats/stats.h"
+#include "lbd/task.h"
 
 #define LBD_CONFIG_DEFAULT "/etc/weir/weir.json"
 #define LBD_BPFFS_DEFAULT  "/sys/fs/bpf/weir"
@@ -89,6 +91,13 @@ struct lbd {
 	struct lbd_options options;
 	sd_event *event;
 	__u64 started_ms;
+	struct tasks *tasks;
+	struct {
+		struct task start, reload, wanted, replan, links, words, verify, capture, grace, stations;
+	} task;
+	const char *starting; /* what is done before the first commit, to be told; NULL: it has been made */
+	int start_result;     /* 0 or -errno, with start_error */
+	struct lb_error start_error;
 	struct events events;
 	struct store store;
 	struct maps maps;
@@ -112,7 +121,9 @@ struct lbd {
 	struct lb_engine_hooks hooks;
 	struct grace grace;
 	struct lb_engine *engine;
-	const struct lb_config *planning; /* whose next hops the engine asks for */
+	const struct lb_config *planning;  /* whose next hops the engine asks for */
+	__u64 planned_ports[LB_PORTS_MAX]; /* interfaces by port, as the plan has them; opened by its commit
+					    */
 	struct desired running;
 	struct lbd_intent intent;
 	struct lbd_sources sources;

@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/sysinfo.h>
+#include <systemd/sd-daemon.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -183,23 +184,53 @@ static int choose(struct lbd *lbd, const struct record *newest, struct desired *
 /* --- start -----------------------------------------------------------------------------------------------
  */
 
+/* Tables are made, or adopted, before anybody else looks at them. */
+struct opening {
+	struct lbd *lbd;
+	const struct lb_table_sizes *sizes;
+	__u64 generation;
+	struct lb_engine *engine;
+	int r;
+	struct lb_error *error;
+};
+
+static void open_maps_beside(void *context)
+{
+	struct opening *opening = context;
+	struct lbd *lbd = opening->lbd;
+
+	opening->r = maps_open(&lbd->maps, opening->sizes, lbd->options.chunked_tables, opening->generation,
+			       opening->error);
+}
+
+static void open_engine_beside(void *context)
+{
+	struct opening *opening = context;
+	struct lbd *lbd = opening->lbd;
+
+	opening->r = lb_engine_new(&lbd->maps.tables, &lbd->hooks, &opening->engine, opening->error);
+}
+
 static int open_tables(struct lbd *lbd, const struct lb_config *config, __u64 generation,
 		       struct lb_error *error)
 {
 	struct lb_table_sizes sizes;
+	struct opening opening;
 	struct sysinfo info;
-	int cpus = libbpf_num_possible_cpus(), r;
+	int cpus = libbpf_num_possible_cpus();
 
 	if (cpus < 0 || sysinfo(&info) < 0)
 		return lb_error_set(error, EIO, "Failed to learn about the machine's CPUs and memory");
 	lb_engine_sizes(config, cpus, (__u64)info.totalram * info.mem_unit, &sizes);
-	r = maps_open(&lbd->maps, &sizes, lbd->options.chunked_tables, generation, error);
-	if (r < 0)
-		return r;
+	opening = (struct opening){ .lbd = lbd, .sizes = &sizes, .generation = generation, .error = error };
+	task_beside(open_maps_beside, &opening);
+	if (opening.r < 0)
+		return opening.r;
 	nexthops_init(lbd);
-	r = lb_engine_new(&lbd->maps.tables, &lbd->hooks, &lbd->engine, error);
-	if (r < 0)
-		return r;
+	task_beside(open_engine_beside, &opening);
+	if (opening.r < 0)
+		return opening.r;
+	lbd->engine = opening.engine;
 	memset(lbd->maps.tables.control->version, 0, sizeof(lbd->maps.tables.control->version));
 	snprintf(lbd->maps.tables.control->version, sizeof(lbd->maps.tables.control->version), "%s",
 		 lbd_version);
@@ -224,11 +255,14 @@ static int first_commit(struct lbd *lbd, struct desired *next, const char *why, 
 	return r;
 }
 
-static int open_api(struct lbd *lbd, struct lb_error *error)
+/* What the configuration names; the rest listens already. */
+static int open_listeners(struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
 {
-	const char *path = lbd->options.socket ? lbd->options.socket : lbd->running.config->api.socket;
+	int r = lbd->api ? 0 : verify_socket_open(lbd, config->api.socket, error);
 
-	return verify_socket_open(lbd, path, error);
+	if (r == 0)
+		metrics_update(lbd, config->api.metrics);
+	return r;
 }
 
 static int open_monitor(struct lbd *lbd, struct lb_error *error)
@@ -255,6 +289,9 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 		lbd_recorded(lbd, newest);
 	}
 	if (r == 0)
+		r = open_listeners(lbd, next.config, error);
+	lbd->starting = "tables are opened";
+	if (r == 0)
 		r = netlink_open(&lbd->netlink, lbd->event, replan_nexthops_changed, lbd, error);
 	if (r == 0)
 		r = open_tables(lbd, next.config, newest ? newest->generation : 0, error);
@@ -262,6 +299,7 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 		redirect_open(lbd);
 	if (r == 0)
 		r = health_open(lbd, intent_judge, error);
+	lbd->starting = "the configuration is made to run";
 	if (r == 0)
 		r = first_commit(lbd, &next, why, error);
 	/* What was recorded anew is copied already. */
@@ -269,15 +307,9 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 	    lbd->store.stamp_ms == newest->stamp_ms)
 		store_settle(&lbd->store, newest);
 	if (r == 0)
-		r = open_api(lbd, error);
-	if (r == 0)
-		r = open_monitor(lbd, error);
+		r = announce_open(lbd, error);
 	if (r < 0)
 		return r;
-	r = announce_open(lbd, error);
-	if (r < 0)
-		return r;
-	metrics_update(lbd);
 	r = sweeper_start(lbd);
 	if (r >= 0)
 		r = verify_start(lbd);
@@ -306,38 +338,81 @@ static void on_state(void *context, const char *text)
 	events_add(&lbd->events, LOG_LEVEL_WARNING, "state", "%s", text);
 }
 
-static int open_state(struct lbd *lbd, struct record *ret_newest, struct lb_error *error)
+static int open_state(struct lbd *lbd, struct lb_error *error)
 {
 	struct store *store = &lbd->store;
-	int r;
 
 	store->step = step_reached;
+	store->beside = task_beside;
 	store->tell = on_state;
 	store->context = lbd;
 	snprintf(store->bpffs, sizeof(store->bpffs), "%s", lbd->maps.directory);
-	r = store_open(store, lbd->options.state_directory, error);
-	if (r == 0 && sources_start(lbd) < 0)
-		r = lb_error_set(error, ENOMEM, "out of memory");
-	return r < 0 ? r : store_recover(store, maps_generation(&lbd->maps), ret_newest, error);
+	return store_open(store, lbd->options.state_directory, error);
+}
+
+static int recover(struct lbd *lbd, struct record *ret_newest, struct lb_error *error)
+{
+	if (sources_start(lbd) < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	return store_recover(&lbd->store, maps_generation(&lbd->maps), ret_newest, error);
+}
+
+static void ready(struct lbd *lbd)
+{
+	int unused;
+
+	lbd->starting = NULL;
+	log_notice("event=ready version=%s pid=%d generation=%llu services=%zu socket=%s start_ms=%llu",
+		   lbd_version, getpid(), lb_engine_generation(lbd->engine), lb_engine_services(lbd->engine),
+		   lbd->socket_path, now_ms() - lbd->started_ms);
+	lbd_notify_status(lbd);
+	/* Unless it has been told to stop meanwhile. */
+	if (sd_event_get_exit_code(lbd->event, &unused) == -ENODATA)
+		sd_notify(0, "READY=1");
+}
+
+static void on_start(void *context)
+{
+	struct lbd *lbd = context;
+	struct record newest = {};
+	int r = recover(lbd, &newest, &lbd->start_error);
+
+	if (r >= 0)
+		r = start(lbd, r ? &newest : NULL, &lbd->start_error);
+	record_done(&newest);
+	if (r >= 0) {
+		ready(lbd);
+		return;
+	}
+	give_up(lbd);
+	lbd->start_result = r;
+	sd_event_exit(lbd->event, 1);
 }
 
 int lbd_start(struct lbd *lbd, struct lb_error *error)
 {
-	struct record newest = {};
 	int r;
 
 	lbd->started_ms = now_ms();
+	lbd->starting = "the state directory is read";
 	lbd->store.fd = lbd->store.lock_fd = lbd->maps.directory_fd = lbd->program_fd = -1;
 	capture_init(lbd);
 	libbpf_set_strict_mode(LIBBPF_STRICT_ALL);
+	r = tasks_open(&lbd->tasks, lbd->event);
+	if (r < 0)
+		return lb_error_set(error, -r, "Failed to start the thread of tasks: %s", strerror(-r));
 	r = maps_lock(&lbd->maps, lbd->options.bpffs, error);
 	if (r == 0)
-		r = open_state(lbd, &newest, error);
-	if (r >= 0)
-		r = start(lbd, r ? &newest : NULL, error);
-	record_done(&newest);
+		r = open_state(lbd, error);
+	/* Two agents that use the same are told apart by now. */
+	if (r == 0 && lbd->options.socket)
+		r = verify_socket_open(lbd, lbd->options.socket, error);
+	if (r == 0)
+		r = open_monitor(lbd, error);
 	if (r < 0)
 		give_up(lbd);
+	else
+		task_call(lbd->tasks, &lbd->task.start, on_start, lbd);
 	return r;
 }
 
@@ -365,8 +440,9 @@ void lbd_reloaded(struct lbd *lbd, int r, const struct lb_error *error)
 	lbd_notify_status(lbd);
 }
 
-void lbd_reload(struct lbd *lbd)
+static void reload(void *context)
 {
+	struct lbd *lbd = context;
 	_cleanup_(desired_donep) struct desired next = {};
 	static const struct change change = { .cause = "reload of the configuration file",
 					      .kind = "reload",
@@ -378,12 +454,20 @@ void lbd_reload(struct lbd *lbd)
 	if (r == 0)
 		r = change_make(lbd, &next, &change, NULL, &error);
 	lbd_reloaded(lbd, r, &error);
+	sd_notify(0, "READY=1");
+}
+
+void lbd_reload(struct lbd *lbd)
+{
+	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", now_ms() * 1000);
+	task_call(lbd->tasks, &lbd->task.reload, reload, lbd);
 }
 
 void lbd_stop(struct lbd *lbd, bool detach)
 {
 	struct lb_error error = {};
 
+	tasks_end(lbd->tasks);
 	sweeper_stop(lbd);
 	announce_close(lbd);
 	verify_stop(lbd);
@@ -417,6 +501,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	store_close(&lbd->store);
 	drain_forget_all(lbd);
 	events_done(&lbd->events);
+	tasks_free(lbd->tasks);
 }
 
 int lbd_detach(const struct lbd_options *options, struct lb_error *error)

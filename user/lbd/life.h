@@ -12,11 +12,15 @@ struct desired;
 struct lbd;
 struct lbd_options;
 
-/* Starts everything: 0 when packets flow, or -errno with *error. lbd must be zeroed, options set. */
+/*
+ * Begins: 0 when the API listens and the rest is a task, or -errno with *error. If that fails it ends the
+ * loop, with lbd->start_result and start_error; else lbd->starting is NULL once packets flow. lbd must be
+ * zeroed, options set.
+ */
 int lbd_start(struct lbd *lbd, struct lb_error *error);
 
-/* Reads the configuration file again and makes it run (SIGHUP), whatever breaks. Errors are logged; the old
- * one stays. */
+/* Reads the configuration file again and makes it run (SIGHUP), whatever breaks: a task. Errors are logged;
+ * the old one stays. */
 void lbd_reload(struct lbd *lbd);
 
 /* What a reload comes to, for the log, status and systemd. r: 0 or -errno, with *error. */

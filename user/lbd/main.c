@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <getopt.h>
 #include <linux/capability.h>
+#include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,11 +16,9 @@
 
 #include "lbd/kernel/flat_tables.h"
 #include "base/nearest.h"
-#include "lbd/clock.h"
 #include "lbd/lbd.h"
 #include "lbd/life.h"
 #include "lbd/log.h"
-#include "lbd/notify.h"
 #include "lbd/prepare.h"
 
 enum {
@@ -187,9 +186,7 @@ static int on_stop(sd_event_source *source, const struct signalfd_siginfo *info,
 
 static int on_reload(sd_event_source *source, const struct signalfd_siginfo *info, void *context)
 {
-	sd_notifyf(0, "RELOADING=1\nMONOTONIC_USEC=%llu", now_ms() * 1000);
 	lbd_reload(context);
-	sd_notify(0, "READY=1");
 	return 0;
 }
 
@@ -250,15 +247,14 @@ static int run(struct lbd *lbd)
 		say(&error);
 		return r;
 	}
-	log_notice("event=ready version=%s pid=%d generation=%llu services=%zu socket=%s start_ms=%llu",
-		   lbd_version, getpid(), lb_engine_generation(lbd->engine), lb_engine_services(lbd->engine),
-		   lbd->socket_path, now_ms() - lbd->started_ms);
-	lbd_notify_status(lbd);
-	sd_notify(0, "READY=1");
 	r = sd_event_loop(lbd->event);
 	sd_notify(0, "STOPPING=1");
 	if (r < 0)
 		log_error("Failed in the event loop: %s", strerror(-r));
+	if (lbd->start_result < 0) {
+		say(&lbd->start_error);
+		return lbd->start_result;
+	}
 	return r;
 }
 
@@ -271,6 +267,8 @@ int main(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
+	/* The loop and its tasks take turns: one heap does for both, and what is freed can be given back. */
+	(void)mallopt(M_ARENA_MAX, 1);
 	log_open(lbd.options.journal, lbd.options.debug);
 	maps_messages_open();
 	r = lb_flat_install();

@@ -10,10 +10,10 @@
 #include <time.h>
 
 #include "lbd/clock.h"
-#include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/stations.h"
 #include "lbd/announce/announce.h"
 #include "lbd/lbd.h"
+#include "lbd/state/replan.h"
 #include "lbd/stats/drain.h"
 
 #define TICK_MS      1000u
@@ -42,6 +42,11 @@ static size_t next_work(size_t work, __u64 spent_ns, __u64 allowed_ns)
 	return next < WORK_MIN ? WORK_MIN : next > WORK_MAX ? WORK_MAX : next;
 }
 
+static void look_at_stations(void *context)
+{
+	stations_update(context);
+}
+
 static void housekeeping(struct lbd *lbd, __u64 second)
 {
 	drain_look(lbd);
@@ -51,11 +56,11 @@ static void housekeeping(struct lbd *lbd, __u64 second)
 		netlink_keep(&lbd->netlink);
 		netlink_probe(&lbd->netlink);
 		/* Not all that changes an interface's list of addresses tells of it. */
-		stations_update(lbd);
+		task_call(lbd->tasks, &lbd->task.stations, look_at_stations, lbd);
 	}
 	announce_tick(lbd);
 	if (lbd->attach_retry_ms && now_ms() >= lbd->attach_retry_ms)
-		interfaces_update(lbd);
+		replan_links(lbd);
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *context)
@@ -90,6 +95,12 @@ int sweeper_start(struct lbd *lbd)
 	lbd->sweeper.work = WORK_START;
 	return sd_event_add_time(lbd->event, &lbd->sweeper.timer, CLOCK_MONOTONIC, now_ms() * 1000, 1000,
 				 on_tick, lbd);
+}
+
+void sweeper_hurry(struct lbd *lbd)
+{
+	if (lbd->sweeper.timer)
+		sd_event_source_set_time(lbd->sweeper.timer, 0);
 }
 
 void sweeper_stop(struct lbd *lbd)

@@ -10,4 +10,6 @@ struct lbd;
 #define TRIM_S 2u
 
 int sweeper_start(struct lbd *lbd);
+/* What it waited for is there: its next tick is now. */
+void sweeper_hurry(struct lbd *lbd);
 void sweeper_stop(struct lbd *lbd);

@@ -25,7 +25,6 @@
 int verify_socket_open(struct lbd *lbd, const char *path, struct lb_error *error)
 {
 	struct http_handler handler;
-	struct http *http;
 	struct stat st;
 	int fd = http_listen_unix(path, 0660, lbd->options.socket_group, error), r;
 
@@ -37,13 +36,13 @@ int verify_socket_open(struct lbd *lbd, const char *path, struct lb_error *error
 	}
 	if (path != lbd->socket_path)
 		snprintf(lbd->socket_path, sizeof(lbd->socket_path), "%s", path);
+	/* Who is connected stays so. */
+	if (lbd->api) {
+		r = http_listen_on(lbd->api, fd);
+		return r < 0 ? lb_error_set(error, -r, "Failed to watch %s: %s", path, strerror(-r)) : 0;
+	}
 	api_handler(lbd, &handler);
-	r = http_new(lbd->event, fd, &handler, &http, error);
-	if (r < 0)
-		return r;
-	http_free(lbd->api);
-	lbd->api = http;
-	return 0;
+	return http_new(lbd->event, fd, &handler, &lbd->api, error);
 }
 
 /* 0: it is there and ours; -ENOENT: it is gone; -EEXIST: something else is there. */
@@ -109,7 +108,7 @@ static void verify_pins(struct lbd *lbd)
 	snprintf(lbd->pins_error, sizeof(lbd->pins_error), "%s", error.text);
 }
 
-static int on_verify(sd_event_source *source, uint64_t usec, void *context)
+static void verify(void *context)
 {
 	struct lbd *lbd = context;
 
@@ -119,6 +118,13 @@ static int on_verify(sd_event_source *source, uint64_t usec, void *context)
 		verify_pins(lbd);
 		verify_socket(lbd);
 	}
+}
+
+static int on_verify(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct lbd *lbd = context;
+
+	task_call(lbd->tasks, &lbd->task.verify, verify, lbd);
 	sd_event_source_set_time(source, (now_ms() + VERIFY_MS) * 1000);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }

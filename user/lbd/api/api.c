@@ -37,10 +37,11 @@ static const struct route {
 	api_verb *verb;
 	const char *query; /* see query_check(); NULL: nothing */
 	bool monitor;      /* the monitor socket has it as well */
-	bool heavy;        /* it waits for its turn */
+	bool heavy;        /* it is a task */
+	bool early;        /* it has an answer before the first commit; what has none waits until then */
 	enum access access;
 } routes[] = {
-	{ "GET", "/v1/version", 0, api_version, .monitor = true },
+	{ "GET", "/v1/version", 0, api_version, .monitor = true, .early = true },
 	{ "GET", "/v1/status", 0, api_status, .monitor = true },
 	{ "POST", "/v1/apply", LB_CONFIG_BYTES_MAX, api_apply, JUDGED, .heavy = true },
 	{ "POST", "/v1/diff", LB_CONFIG_BYTES_MAX, api_diff, .heavy = true },
@@ -63,11 +64,11 @@ static const struct route {
 	{ "GET", "/v1/stats", 0, api_stats, .monitor = true },
 	{ "GET", "/v1/drops", 0, api_drops },
 	{ "GET", "/v1/flows", 0, api_flows, "service limit", .heavy = true },
-	{ "GET", "/v1/events", 0, api_events, "since" },
+	{ "GET", "/v1/events", 0, api_events, "since", .early = true },
 	{ "GET", "/v1/health", 0, api_health },
 	{ "GET", "/v1/health/*", 0, api_health },
 	{ "GET", "/v1/health/*/*", 0, api_health },
-	{ "GET", "/v1/capture", 0, api_capture, "count seconds service backend flow drops?",
+	{ "GET", "/v1/capture", 0, api_capture, "count seconds service backend flow drops?", .heavy = true,
 	  .access = ACCESS_NEVER },
 	{ "GET", "/v1/sources", 0, api_sources },
 	{ "GET", "/v1/sources/*", 0, api_source },
@@ -77,7 +78,7 @@ static const struct route {
 	  .heavy = true, .access = ACCESS_OWN },
 	{ "DELETE", "/v1/sources/*/services/*", 0, api_source_delete, "revision allow_loss?", .heavy = true,
 	  .access = ACCESS_OWN },
-	{ "POST", "/v1/explain", SMALL_BODY, api_explain },
+	{ "POST", "/v1/explain", SMALL_BODY, api_explain, .heavy = true },
 };
 
 #define N_ROUTES (sizeof(routes) / sizeof(routes[0]))
@@ -259,6 +260,8 @@ static void handle(void *context, const struct http_request *request, struct htt
 {
 	struct lbd *lbd = context;
 
+	if (ready_answer(lbd, request, answer))
+		return;
 	answer_call(context, request, answer);
 	if (request->length >= LARGE || answer->body.length >= LARGE)
 		lbd->trim_s = TRIM_S;
@@ -274,22 +277,25 @@ static size_t body_limit(void *context, const char *method, const char *path)
 	return route ? route->body_bytes : SMALL_BODY;
 }
 
-/* What changes something or reads it all. */
+/* What changes something, reads it all, or has to wait for what is not there yet. */
 static bool heavy(void *context, const char *method, const char *path)
 {
+	const struct lbd *lbd = context;
 	char names[2][LB_NAME_MAX];
 	const struct route *route;
 	bool known;
 
 	route = find(method, path, names, &known);
-	return route && route->heavy;
+	return route && (route->heavy || (lbd->starting && !route->early));
 }
 
 void api_handler(struct lbd *lbd, struct http_handler *ret_handler)
 {
-	*ret_handler = (struct http_handler){
-		.handle = handle, .body_limit = body_limit, .heavy = heavy, .context = lbd
-	};
+	*ret_handler = (struct http_handler){ .handle = handle,
+					      .body_limit = body_limit,
+					      .heavy = heavy,
+					      .context = lbd,
+					      .tasks = lbd->tasks };
 }
 
 static void handle_monitor(void *context, const struct http_request *request, struct http_answer *answer)
@@ -316,8 +322,19 @@ static size_t no_body(void *context, const char *method, const char *path)
 	return 0;
 }
 
+/* Nothing there is a task but what has to wait for the first commit. */
+static bool heavy_monitor(void *context, const char *method, const char *path)
+{
+	const struct lbd *lbd = context;
+
+	return lbd->starting && (metrics_is_scrape(path) || heavy(context, method, path));
+}
+
 void api_monitor_handler(struct lbd *lbd, struct http_handler *ret_handler)
 {
-	*ret_handler =
-		(struct http_handler){ .handle = handle_monitor, .body_limit = no_body, .context = lbd };
+	*ret_handler = (struct http_handler){ .handle = handle_monitor,
+					      .body_limit = no_body,
+					      .heavy = heavy_monitor,
+					      .context = lbd,
+					      .tasks = lbd->tasks };
 }

@@ -59,6 +59,38 @@ static void name_cause(const struct lb_config_edit *edit, char *cause, size_t si
 		 edit->service, edit->backend ? "/" : "", edit->backend ? edit->backend : "");
 }
 
+struct editing {
+	const char *text;
+	size_t length;
+	const struct lb_config_edit *edit;
+	char *edited;
+	size_t edited_length;
+	int r;
+	struct lb_error *error;
+};
+
+static void edit_beside(void *context)
+{
+	struct editing *editing = context;
+
+	editing->r = lb_config_edit(editing->text, editing->length, editing->edit, &editing->edited,
+				    &editing->edited_length, editing->error);
+}
+
+/* lb_config_edit(), beside the loop. */
+static int edit_text(const char *text, size_t length, const struct lb_config_edit *edit, char **ret_edited,
+		     size_t *ret_length, struct lb_error *error)
+{
+	struct editing editing = { .text = text, .length = length, .edit = edit, .error = error };
+
+	task_beside(edit_beside, &editing);
+	if (editing.r == 0) {
+		*ret_edited = editing.edited;
+		*ret_length = editing.edited_length;
+	}
+	return editing.r;
+}
+
 /* The edit made in the file's text, which must be a good configuration before and after; waits to be put
  * there. */
 static int prepare_file(const struct lbd *lbd, const struct lb_config_edit *edit, char digest[STORE_DIGEST],
@@ -68,19 +100,19 @@ static int prepare_file(const struct lbd *lbd, const struct lb_config_edit *edit
 	_cleanup_(lb_config_freep) struct lb_config *before = NULL, *after = NULL;
 	const char *path = lbd->options.config_file;
 	struct lb_error why = {};
-	size_t length, edited_length;
+	size_t length, edited_length = 0;
 	int r = config_file_read(path, &text, &length, error);
 
 	if (r < 0)
 		return r;
-	if (lb_config_parse(text, length, &before, &why) < 0)
+	if (config_parse(text, length, &before, &why) < 0)
 		return lb_error_set(error, EINVAL,
 				    "nothing can be saved: %s is no good configuration: %.300s", path,
 				    why.text);
-	r = lb_config_edit(text, length, edit, &edited, &edited_length, &why);
+	r = edit_text(text, length, edit, &edited, &edited_length, &why);
 	if (r < 0)
 		return lb_error_at(error, -r, why.path, why.value, "%s: %.400s", path, why.text);
-	if (lb_config_parse(edited, edited_length, &after, &why) < 0)
+	if (config_parse(edited, edited_length, &after, &why) < 0)
 		return lb_error_at(error, EINVAL, why.path, why.value,
 				   "%s would be no good configuration: %.350s", path, why.text);
 	/* What is to be saved is vouched for by nothing that is to be saved: the file may say more than runs.
@@ -101,7 +133,7 @@ static int edit_running(const struct lbd *lbd, const struct lb_config_edit *edit
 	int r = running_text(lbd, &text, &length, error);
 
 	if (r == 0)
-		r = lb_config_edit(text, length, edit, &edited, &edited_length, error);
+		r = edit_text(text, length, edit, &edited, &edited_length, error);
 	return r < 0 ? r : desired_from_text(lbd, edited, edited_length, ret_next, error);
 }
 

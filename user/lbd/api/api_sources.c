@@ -61,7 +61,7 @@ static int parse(const struct http_request *request, bool whole, struct lb_confi
 		text = NULL;
 		return lb_error_set(error, ENOMEM, "out of memory");
 	}
-	r = lb_config_parse(text, (size_t)n, ret_services, error);
+	r = config_parse(text, (size_t)n, ret_services, error);
 	if (r < 0)
 		place_in_body(whole, error);
 	return r;

@@ -62,47 +62,9 @@ struct http {
 	TAILQ_HEAD(, client) clients;   /* oldest first */
 	TAILQ_HEAD(, request) requests; /* oldest first */
 	struct http_streams streams;
-	struct http_turns turns;
 	size_t n_clients;
 	size_t bodies_bytes;
 };
-
-const char *http_query(const struct http_request *request, const char *name)
-{
-	const char *value = NULL;
-	size_t length;
-
-	if (MHD_lookup_connection_value_n(request->connection, MHD_GET_ARGUMENT_KIND, name, strlen(name),
-					  &value, &length) != MHD_YES)
-		return NULL;
-	return value ? value : "";
-}
-
-const char *http_header(const struct http_request *request, const char *name)
-{
-	return MHD_lookup_connection_value(request->connection, MHD_HEADER_KIND, name);
-}
-
-void http_error(struct http_answer *answer, unsigned int status, const struct lb_error *error,
-		const char *file)
-{
-	struct json *json = &answer->body;
-
-	json_done(json);
-	answer->status = status;
-	answer->type = NULL;
-	json_object(json, NULL);
-	json_object(json, "error");
-	json_string(json, "message", error->text);
-	if (error->path[0])
-		json_string(json, "path", error->path);
-	if (error->value[0])
-		json_string(json, "value", error->value);
-	if (file)
-		json_string(json, "file", file);
-	json_object_end(json);
-	json_object_end(json);
-}
 
 static void error_text(struct http_answer *answer, unsigned int status, const char *text)
 {
@@ -171,7 +133,7 @@ static void request_free(struct request *request)
 	if (!request)
 		return;
 	TAILQ_REMOVE(&request->http->requests, request, list);
-	http_turn_done(&request->http->turns, &request->turn);
+	http_turn_done(&request->turn);
 	if (request->capacity > SMALL_BYTES)
 		request->http->bodies_bytes -= request->capacity;
 	free(request->body);
@@ -222,7 +184,9 @@ static bool drop_slow_body(struct http *http, const struct request *other)
 
 	TAILQ_FOREACH(request, &http->requests, list)
 	{
-		if (request == other || request->capacity <= SMALL_BYTES || request->fd < 0)
+		/* One that is whole is not slow: its turn comes. */
+		if (request == other || request->capacity <= SMALL_BYTES || request->fd < 0 ||
+		    request->turn.begun)
 			continue;
 		if (now_ms() - request->since_ms < SLOW_BODY_S * 1000)
 			return false;
@@ -294,20 +258,6 @@ static size_t count_lasting(const struct http *http)
 	return n;
 }
 
-/* As the kernel says it: of when the client connected. */
-static struct http_peer peer_of(struct MHD_Connection *connection)
-{
-	const union MHD_ConnectionInfo *info =
-		MHD_get_connection_info(connection, MHD_CONNECTION_INFO_CONNECTION_FD);
-	struct ucred peer = {};
-	socklen_t length = sizeof(peer);
-
-	/* Over TCP the kernel answers with uid -1, for a process of another PID namespace with pid 0. */
-	if (!info || getsockopt(info->connect_fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
-		return (struct http_peer){ .uid = HTTP_NOBODY };
-	return (struct http_peer){ .uid = peer.uid, .pid = peer.pid > 0 ? (__u32)peer.pid : 0 };
-}
-
 static enum MHD_Result on_request(void *context, struct MHD_Connection *connection, const char *url,
 				  const char *method, const char *version, const char *data, size_t *length,
 				  void **state)
@@ -325,16 +275,14 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 		*length = 0;
 		return MHD_YES;
 	}
-	if (!request->turn.due && http->handler.heavy &&
-	    http->handler.heavy(http->handler.context, method, url)) {
-		http_turn_wait(&http->turns, &request->turn, connection);
-		return MHD_YES;
-	}
 	if (request->too_large) {
 		error_text(&answer, MHD_HTTP_CONTENT_TOO_LARGE, "the body is too large for this request");
 	} else if (request->no_room) {
 		error_text(&answer, MHD_HTTP_SERVICE_UNAVAILABLE,
 			   "other requests have all the room that there is for bodies: try again");
+	} else if (request->turn.answered) {
+		answer = request->turn.answer;
+		request->turn.answer = (struct http_answer){};
 	} else {
 		const struct http_request whole = {
 			.method = method,
@@ -342,9 +290,13 @@ static enum MHD_Result on_request(void *context, struct MHD_Connection *connecti
 			.body = request->body ? request->body : "",
 			.length = request->length,
 			.connection = connection,
-			.peer = peer_of(connection),
+			.peer = http_peer_of(connection),
 		};
 
+		if (http->handler.heavy && http->handler.heavy(http->handler.context, method, url)) {
+			http_turn_begin(&request->turn, &http->handler, &whole, http->timer);
+			return MHD_YES;
+		}
 		http->handler.handle(http->handler.context, &whole, &answer);
 	}
 	if (answer.stream && answer.lasting && count_lasting(http) >= STREAMS) {
@@ -424,7 +376,6 @@ static void run(struct http *http)
 {
 	MHD_UNSIGNED_LONG_LONG timeout_ms;
 	__u64 wait_ms = CHECK_MS;
-	bool more = http_turns_next(&http->turns);
 	int turns = 0;
 
 	do {
@@ -435,9 +386,6 @@ static void run(struct http *http)
 		else
 			wait_ms = CHECK_MS;
 	} while (wait_ms == 0 && ++turns < 16);
-	/* By way of the loop, where others have their turns. */
-	if (more || !TAILQ_EMPTY(&http->turns))
-		wait_ms = 0;
 	if (http->n_clients || wait_ms < CHECK_MS) {
 		sd_event_source_set_time(http->timer, (now_ms() + wait_ms) * 1000);
 		sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT);
@@ -540,6 +488,23 @@ static int watch(struct http *http, sd_event *event)
 	return r;
 }
 
+int http_listen_on(struct http *http, int listen_fd)
+{
+	sd_event_source *accept;
+	int r = sd_event_add_io(sd_event_source_get_event(http->accept), &accept, listen_fd, EPOLLIN,
+				on_accept, http);
+
+	if (r < 0) {
+		close(listen_fd);
+		return r;
+	}
+	sd_event_source_disable_unref(http->accept);
+	close(http->listen_fd);
+	http->accept = accept;
+	http->listen_fd = listen_fd;
+	return 0;
+}
+
 int http_new(sd_event *event, int listen_fd, const struct http_handler *handler, struct http **ret_http,
 	     struct lb_error *error)
 {
@@ -555,7 +520,6 @@ int http_new(sd_event *event, int listen_fd, const struct http_handler *handler,
 	TAILQ_INIT(&http->clients);
 	TAILQ_INIT(&http->requests);
 	TAILQ_INIT(&http->streams);
-	TAILQ_INIT(&http->turns);
 	http->daemon = MHD_start_daemon(
 		MHD_USE_EPOLL | MHD_USE_ERROR_LOG | MHD_ALLOW_SUSPEND_RESUME | MHD_USE_NO_LISTEN_SOCKET, 0,
 		NULL, NULL, on_request, http, MHD_OPTION_EXTERNAL_LOGGER, on_message, NULL,
@@ -579,12 +543,9 @@ void http_free(struct http *http)
 	/* Those whose source has come to its end have a moment to send the rest. */
 	for (int turn = 0; http->daemon && turn < 16 && http_streams_end(&http->streams, turn == 15); turn++)
 		MHD_run(http->daemon);
-	/* libmicrohttpd does not stop while a connection is suspended. */
-	for (bool more = http->daemon; more;) {
-		more = http_turns_next(&http->turns);
+	/* And those that were answered last, whose connections libmicrohttpd has only noted as resumed. */
+	for (int turn = 0; http->daemon && turn < 4 && !TAILQ_EMPTY(&http->requests); turn++)
 		MHD_run(http->daemon);
-		more = more || !TAILQ_EMPTY(&http->turns);
-	}
 	sd_event_source_disable_unref(http->accept);
 	sd_event_source_disable_unref(http->accept_again);
 	sd_event_source_disable_unref(http->io);

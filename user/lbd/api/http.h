@@ -17,6 +17,7 @@
 struct http;
 struct http_stream;
 struct MHD_Connection;
+struct tasks;
 
 /* Who is at the other end of a UNIX socket. */
 #define HTTP_NOBODY ((__u32)-1)
@@ -48,10 +49,14 @@ struct http_handler {
 	void (*handle)(void *context, const struct http_request *request, struct http_answer *answer);
 	/* The largest body for a method and path, bytes. Larger ones are answered before they are read. */
 	size_t (*body_limit)(void *context, const char *method, const char *path);
-	/* Whether a request costs so much that it has to wait for its turn; NULL: none does. */
+	/* Whether a request costs so much that it is a task; NULL: none does. */
 	bool (*heavy)(void *context, const char *method, const char *path);
 	void *context;
+	struct tasks *tasks; /* for those; must end before the server is freed */
 };
+
+/* Who is at the other end of a connection. */
+struct http_peer http_peer_of(struct MHD_Connection *connection);
 
 /* Value of a parameter of the query; NULL: not given; "" for one without value. */
 const char *http_query(const struct http_request *request, const char *name);
@@ -67,6 +72,10 @@ void http_error(struct http_answer *answer, unsigned int status, const struct lb
 int http_new(sd_event *event, int listen_fd, const struct http_handler *handler, struct http **ret_http,
 	     struct lb_error *error);
 void http_free(struct http *http);
+
+/* Takes new clients from this socket, which it takes over also on failure; those that are here stay. 0 or
+ * -errno. */
+int http_listen_on(struct http *http, int listen_fd);
 
 /* Listening sockets. UNIX: of the mode, and of the group (NULL: the process's); takes the place of one that
  * nobody serves any more. TCP:

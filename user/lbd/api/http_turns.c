@@ -1,34 +1,61 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * The queue of requests that cost much.
+ * A request as a task. Its connection is suspended meanwhile: libmicrohttpd neither reads nor closes it, so
+ * that what the request points to stays.
  */
 #include "lbd/api/http_turns.h"
 
+#include <errno.h>
 #include <microhttpd.h>
 
-void http_turn_wait(struct http_turns *turns, struct http_turn *turn, struct MHD_Connection *connection)
+#include "lbd/api/http_stream.h"
+
+/* The server sends the answer when it runs. */
+static void answered(struct http_turn *turn)
 {
-	turn->connection = connection;
-	turn->waiting = true;
-	TAILQ_INSERT_TAIL(turns, turn, list);
-	MHD_suspend_connection(connection);
+	turn->answered = true;
+	MHD_resume_connection(turn->request.connection);
+	/* With an event loop that is not its own, libmicrohttpd only notes it. */
+	sd_event_source_set_time(turn->timer, 0);
+	sd_event_source_set_enabled(turn->timer, SD_EVENT_ONESHOT);
 }
 
-void http_turn_done(struct http_turns *turns, struct http_turn *turn)
+static void handle(void *context)
 {
-	if (turn->waiting)
-		TAILQ_REMOVE(turns, turn, list);
-	turn->waiting = false;
+	struct http_turn *turn = context;
+
+	turn->handler->handle(turn->handler->context, &turn->request, &turn->answer);
+	answered(turn);
 }
 
-bool http_turns_next(struct http_turns *turns)
+static void cancel(void *context)
 {
-	struct http_turn *turn = TAILQ_FIRST(turns);
+	struct http_turn *turn = context;
+	struct lb_error error = {};
 
-	if (!turn)
-		return false;
-	http_turn_done(turns, turn);
-	turn->due = true;
-	MHD_resume_connection(turn->connection);
-	return !TAILQ_EMPTY(turns);
+	lb_error_set(&error, ECANCELED, "the agent stops: nothing was changed");
+	http_error(&turn->answer, MHD_HTTP_SERVICE_UNAVAILABLE, &error, NULL);
+	answered(turn);
+}
+
+void http_turn_begin(struct http_turn *turn, const struct http_handler *handler,
+		     const struct http_request *request, sd_event_source *timer)
+{
+	*turn = (struct http_turn){
+		.task = { .run = handle, .cancel = cancel, .context = turn },
+		.handler = handler,
+		.request = *request,
+		.timer = timer,
+		.answer = { .status = MHD_HTTP_OK },
+		.begun = true,
+	};
+	MHD_suspend_connection(request->connection);
+	task_add(handler->tasks, &turn->task);
+}
+
+void http_turn_done(struct http_turn *turn)
+{
+	json_done(&turn->answer.body);
+	http_stream_free(turn->answer.stream);
+	turn->answer = (struct http_answer){};
 }

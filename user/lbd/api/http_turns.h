@@ -1,29 +1,30 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Requests that cost much have turns: one each time the server runs, in the order in which they came to their
- * end, so that whoever asks for little never waits for more than one of them.
+ * Requests that cost much are tasks (lbd/task.h): one at a time, in the order in which they came to their
+ * end, while the server goes on with the others.
  */
 #pragma once
 
 #include <stdbool.h>
-#include <sys/queue.h>
+#include <systemd/sd-event.h>
 
-struct MHD_Connection;
+#include "lbd/api/http.h"
+#include "lbd/task.h"
 
 struct http_turn {
-	struct MHD_Connection *connection;
-	bool waiting; /* suspended, in the queue */
-	bool due;     /* has had its turn: to be handled now */
-	TAILQ_ENTRY(http_turn) list;
+	struct task task;
+	const struct http_handler *handler;
+	struct http_request request;
+	sd_event_source *timer; /* the server's */
+	struct http_answer answer;
+	bool begun;    /* it is the task's, and its connection suspended */
+	bool answered; /* there is the answer */
 };
 
-TAILQ_HEAD(http_turns, http_turn);
+/* Suspends the request's connection and has the request handled in its turn. What request points to must
+ * stay. */
+void http_turn_begin(struct http_turn *turn, const struct http_handler *handler,
+		     const struct http_request *request, sd_event_source *timer);
 
-/* The request has to wait: suspends its connection. */
-void http_turn_wait(struct http_turns *turns, struct http_turn *turn, struct MHD_Connection *connection);
-
-/* The request is over, whether or not it waits. */
-void http_turn_done(struct http_turns *turns, struct http_turn *turn);
-
-/* The next one goes on when the server runs; whether more wait. */
-bool http_turns_next(struct http_turns *turns);
+/* The request is over, whether or not its answer was sent; it is not suspended any more. */
+void http_turn_done(struct http_turn *turn);

@@ -35,11 +35,13 @@ static void line(struct json *out, const char *format, ...)
 
 static const char *not_ready(const struct lbd *lbd)
 {
+	if (lbd->starting)
+		return lbd->starting;
 	if (!lbd->running.config)
-		return "no configuration is running\n";
+		return "no configuration is running";
 	for (size_t i = 0; i < lbd->n_attachments; i++)
 		if (lbd->attachments[i].by == ATTACHED_NOT)
-			return "an interface is not attached\n";
+			return "an interface is not attached";
 	return NULL;
 }
 
@@ -89,12 +91,19 @@ static const struct {
 	{ "/metrics/backends", "shard service", &metrics_backends },
 };
 
-static bool is_scrape(const char *path, size_t *ret_i)
+static bool find_scrape(const char *path, size_t *ret_i)
 {
 	for (*ret_i = 0; *ret_i < sizeof(scrapes) / sizeof(scrapes[0]); (*ret_i)++)
 		if (strcmp(path, scrapes[*ret_i].path) == 0)
 			return true;
 	return false;
+}
+
+bool metrics_is_scrape(const char *path)
+{
+	size_t which;
+
+	return find_scrape(path, &which);
 }
 
 /* "0/16" is the first of 16. */
@@ -165,21 +174,31 @@ static void answer_scrape(struct lbd *lbd, const struct http_request *request, s
 
 bool metrics_answer(struct lbd *lbd, const struct http_request *request, struct http_answer *answer)
 {
-	const char *why;
 	size_t which;
 
 	if (strcmp(request->method, "GET") != 0)
 		return false;
-	if (is_scrape(request->path, &which)) {
+	if (find_scrape(request->path, &which)) {
 		answer_scrape(lbd, request, which, answer);
 		return true;
 	}
-	if (strcmp(request->path, "/healthz") != 0 && strcmp(request->path, "/readyz") != 0)
+	return ready_answer(lbd, request, answer);
+}
+
+bool ready_answer(const struct lbd *lbd, const struct http_request *request, struct http_answer *answer)
+{
+	const char *why;
+
+	if (strcmp(request->method, "GET") != 0 ||
+	    (strcmp(request->path, "/healthz") != 0 && strcmp(request->path, "/readyz") != 0))
 		return false;
 	answer->type = "text/plain; charset=utf-8";
 	why = strcmp(request->path, "/readyz") == 0 ? not_ready(lbd) : NULL;
 	answer->status = why ? 503 : 200;
-	line(&answer->body, "%s", why ? why : "ok\n");
+	if (why && lbd->starting)
+		line(&answer->body, "starting: %s\n", why);
+	else
+		line(&answer->body, "%s\n", why ? why : "ok");
 	return true;
 }
 
@@ -203,6 +222,12 @@ static size_t body_limit(void *context, const char *method, const char *path)
 	return 0;
 }
 
+/* While the agent starts there is nothing to tell yet: answered when it is ready. */
+static bool heavy(void *context, const char *method, const char *path)
+{
+	return ((struct lbd *)context)->starting && metrics_is_scrape(path);
+}
+
 void metrics_close(struct lbd *lbd)
 {
 	http_free(lbd->metrics);
@@ -210,10 +235,13 @@ void metrics_close(struct lbd *lbd)
 	lbd->metrics_address[0] = '\0';
 }
 
-void metrics_update(struct lbd *lbd)
+void metrics_update(struct lbd *lbd, const char *address)
 {
-	const struct http_handler handler = { .handle = handle, .body_limit = body_limit, .context = lbd };
-	const char *address = lbd->running.config->api.metrics;
+	const struct http_handler handler = { .handle = handle,
+					      .body_limit = body_limit,
+					      .heavy = heavy,
+					      .context = lbd,
+					      .tasks = lbd->tasks };
 	struct lb_error error = {};
 	int fd, r;
 

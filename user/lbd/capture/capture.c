@@ -79,11 +79,9 @@ static void drain(struct capture *capture, unsigned int budget)
 static int on_ring(sd_event_source *source, int fd, uint32_t revents, void *context)
 {
 	struct capture *capture = context;
-	struct lbd *lbd = capture->lbd;
 
 	drain(capture, RECORDS_AT_ONCE);
-	/* Ending the last one frees the capture. */
-	for (__u32 i = 0; i < LB_CAPTURES_MAX && lbd->capture == capture; i++) {
+	for (__u32 i = 0; i < LB_CAPTURES_MAX; i++) {
 		struct session *session = capture->session[i];
 
 		if (!session)
@@ -117,15 +115,40 @@ static bool any_attached(const struct lbd *lbd, enum attached_by by)
 	return false;
 }
 
-/* As interfaces_program() does: whatever kind the device map is of. */
+/* More than a second of the verifier's, beside the loop. */
+struct loading {
+	const struct lbd *lbd;
+	struct capture_program *program;
+	bool maps_only, frags;
+	int r;
+	struct lb_error *error;
+};
+
+static void load_beside(void *context)
+{
+	struct loading *loading = context;
+	const struct lbd *lbd = loading->lbd;
+
+	loading->r = capture_program_load(&lbd->maps, lbd->several_interfaces, loading->maps_only,
+					  loading->frags, loading->program, loading->error);
+	/* As interfaces_program() does: whatever kind the device map is of. */
+	if (loading->r == -EINVAL)
+		loading->r = capture_program_load(&lbd->maps, lbd->several_interfaces, loading->maps_only,
+						  !loading->frags, loading->program, loading->error);
+}
+
 static int load(struct lbd *lbd, struct capture_program *ret, struct lb_error *error)
 {
-	bool maps_only = !any_attached(lbd, ATTACHED_LINK), frags = interfaces_frags(lbd);
-	int r = capture_program_load(&lbd->maps, lbd->several_interfaces, maps_only, frags, ret, error);
+	struct loading loading = {
+		.lbd = lbd,
+		.program = ret,
+		.maps_only = !any_attached(lbd, ATTACHED_LINK),
+		.frags = interfaces_frags(lbd),
+		.error = error,
+	};
 
-	if (r == -EINVAL)
-		r = capture_program_load(&lbd->maps, lbd->several_interfaces, maps_only, !frags, ret, error);
-	return r;
+	task_beside(load_beside, &loading);
+	return loading.r;
 }
 
 static int capture_new(struct lbd *lbd, struct capture **ret, struct lb_error *error)
@@ -232,13 +255,24 @@ static void conclude(struct session *session, const char *why)
 		   session->packets, session->lost);
 }
 
+/* Unless somebody has come meanwhile. */
+static void switch_off_idle(void *context)
+{
+	struct lbd *lbd = context;
+
+	if (lbd->capture && capture_count(lbd) == 0)
+		switch_off(lbd, true);
+}
+
 void capture_end_session(struct session *session, const char *why)
 {
+	struct lbd *lbd = session->lbd;
+
 	if (!session->capture)
 		return;
 	conclude(session, why);
-	if (capture_count(session->lbd) == 0)
-		switch_off(session->lbd, true);
+	if (capture_count(lbd) == 0)
+		task_call(lbd->tasks, &lbd->task.capture, switch_off_idle, lbd);
 }
 
 void capture_stop_all(struct lbd *lbd, const char *why, bool swap)

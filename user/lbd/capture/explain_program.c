@@ -57,16 +57,32 @@ static int load(const struct lbd *lbd, bool frags, struct lb_explain_bpf **ret_s
 	return 0;
 }
 
+struct loading {
+	const struct lbd *lbd;
+	bool frags;
+	struct lb_explain_bpf *skeleton;
+	int r;
+	struct lb_error *error;
+};
+
+static void load_beside(void *context)
+{
+	struct loading *loading = context;
+
+	loading->r = load(loading->lbd, loading->frags, &loading->skeleton, loading->error);
+	if (loading->r == -EINVAL) /* the device map may be of the other kind, as for interfaces_program() */
+		loading->r = load(loading->lbd, !loading->frags, &loading->skeleton, loading->error);
+}
+
 static int make_program(struct lbd *lbd, struct lb_error *error)
 {
-	bool frags = interfaces_frags(lbd);
+	struct loading loading = { .lbd = lbd, .frags = interfaces_frags(lbd), .error = error };
 	struct lb_explain_bpf *skeleton;
-	int r = load(lbd, frags, &skeleton, error);
 
-	if (r == -EINVAL) /* the device map may be of the other kind, as for interfaces_program() */
-		r = load(lbd, !frags, &skeleton, error);
-	if (r < 0)
-		return r;
+	task_beside(load_beside, &loading);
+	if (loading.r < 0)
+		return loading.r;
+	skeleton = loading.skeleton;
 	explain_program_free(lbd->explain);
 	lbd->explain = calloc(1, sizeof(*lbd->explain));
 	if (!lbd->explain) {

@@ -10,6 +10,8 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "lbd/task.h"
+
 /* The kernel ends the update of a map of maps with an RCU grace period, for the sake of just such users. */
 static int grace_by_map(struct grace *grace)
 {
@@ -28,13 +30,28 @@ static int grace_by_map(struct grace *grace)
 	return 0;
 }
 
+struct waiting {
+	struct grace *grace;
+	int r;
+};
+
 /* MEMBARRIER_CMD_GLOBAL is synchronize_rcu() in the kernel; it is refused with nohz_full and by some
  * sandboxes. */
+static void wait_beside(void *context)
+{
+	struct waiting *waiting = context;
+
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0)
+		return;
+	waiting->r = grace_by_map(waiting->grace);
+}
+
 int grace_wait(struct grace *grace)
 {
-	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) == 0)
-		return 0;
-	return grace_by_map(grace);
+	struct waiting waiting = { .grace = grace };
+
+	task_beside(wait_beside, &waiting);
+	return waiting.r;
 }
 
 void grace_close(struct grace *grace)

@@ -9,6 +9,7 @@ struct grace {
 	int inner, outer;
 };
 
-/* Every packet that may have seen what was visible before the call is done. 0 or -errno. Some 20 ms. */
+/* Every packet that may have seen what was visible before the call is done. 0 or -errno. Some 20 ms, beside
+ * the loop where a task waits. */
 int grace_wait(struct grace *grace);
 void grace_close(struct grace *grace);

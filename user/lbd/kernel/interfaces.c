@@ -147,6 +147,24 @@ bool interfaces_frags(const struct lbd *lbd)
 	return true;
 }
 
+/* Some second of the verifier's. */
+struct loading {
+	const struct maps *maps;
+	bool several_interfaces, frags;
+	int r; /* a descriptor, or -errno with *error */
+	struct lb_error *error;
+};
+
+static void load_beside(void *context)
+{
+	struct loading *loading = context;
+
+	loading->r = program_load(loading->maps, loading->several_interfaces, loading->frags, loading->error);
+	if (loading->r == -EINVAL) /* the device map may be of the other kind, from before a change */
+		loading->r = program_load(loading->maps, loading->several_interfaces, !loading->frags,
+					  loading->error);
+}
+
 int interfaces_program(struct lbd *lbd, struct lb_error *error)
 {
 	bool frags = interfaces_frags(lbd);
@@ -159,9 +177,10 @@ int interfaces_program(struct lbd *lbd, struct lb_error *error)
 	lbd->capture_stop(lbd, "the interfaces change");
 	fd = running_program(lbd, "program", digest);
 	if (fd < 0) {
-		fd = program_load(&lbd->maps, lbd->several_interfaces, frags, error);
-		if (fd == -EINVAL) /* the device map may be of the other kind, from before a change */
-			fd = program_load(&lbd->maps, lbd->several_interfaces, !frags, error);
+		struct loading loading = { &lbd->maps, lbd->several_interfaces, frags, .error = error };
+
+		task_beside(load_beside, &loading);
+		fd = loading.r;
 		if (fd < 0)
 			return fd;
 		note_program(lbd, "program", digest, fd);
@@ -188,11 +207,45 @@ static void tell(struct lbd *lbd, const struct attachment *attachment)
 			   attachment->wanted.name, attachment->wanted.name, attachment->wanted.name);
 }
 
+/* An attachment being made, beside the loop: a copy of it, for the loop may look at the other one. */
+struct making {
+	struct lbd *lbd;
+	struct attachment attachment;
+	bool share;
+	int program_fd;                        /* exclusively */
+	const struct capture_program *capture; /* shared: NULL: the usual program */
+	__u32 known_id;
+	int r;
+	struct lb_error *error;
+};
+
+static void make_beside(void *context)
+{
+	struct making *making = context;
+	const struct lbd *lbd = making->lbd;
+
+	if (making->share)
+		making->r = attachment_share(&making->attachment, &lbd->maps, lbd->several_interfaces,
+					     making->capture, making->known_id, making->error);
+	else
+		making->r = attachment_make(&making->attachment, &lbd->maps, making->program_fd,
+					    lbd->options.generic_ok, making->error);
+}
+
+static int make_attachment(struct making *making, struct attachment *attachment)
+{
+	making->attachment = *attachment;
+	task_beside(make_beside, making);
+	*attachment = making->attachment;
+	return making->r;
+}
+
 /* Through the dispatcher. -EOPNOTSUPP: exclusively, then. */
 static int share(struct lbd *lbd, struct attachment *attachment, struct lb_error *error)
 {
 	char digest[PROGRAM_DIGEST], name[IF_NAMESIZE + 16];
 	struct program_identity known = {};
+	struct making making;
 	int fd, r;
 
 	program_digest(&lbd->maps, lbd->several_interfaces, false, digest);
@@ -202,7 +255,8 @@ static int share(struct lbd *lbd, struct attachment *attachment, struct lb_error
 		program_identify(fd, &known);
 		close(fd);
 	}
-	r = attachment_share(attachment, &lbd->maps, lbd->several_interfaces, NULL, known.id, error);
+	making = (struct making){ .lbd = lbd, .share = true, .known_id = known.id, .error = error };
+	r = make_attachment(&making, attachment);
 	if (r == 0)
 		attachment->captures = 0;
 	if (r < 0 || attachment->program_id == known.id)
@@ -220,10 +274,13 @@ static int share_capture(struct lbd *lbd, struct attachment *attachment,
 			 const struct capture_program *capture, struct lb_error *error)
 {
 	struct attachment before = *attachment;
-	int r;
+	struct making making = { .lbd = lbd,
+				 .share = true,
+				 .capture = capture,
+				 .known_id = attachment->captures == capture->id ? attachment->program_id : 0,
+				 .error = error };
+	int r = make_attachment(&making, attachment);
 
-	r = attachment_share(attachment, &lbd->maps, lbd->several_interfaces, capture,
-			     attachment->captures == capture->id ? attachment->program_id : 0, error);
 	if (r == 0) {
 		attachment->captures = capture->id;
 		return 0;
@@ -246,8 +303,11 @@ static int make(struct lbd *lbd, struct attachment *attachment, struct lb_error 
 	if (attachment->wanted.attach == LB_ATTACH_DISPATCHER && attachment->by != ATTACHED_LINK)
 		r = share(lbd, attachment, error);
 	if (r == -EOPNOTSUPP) {
+		struct making making = { .lbd = lbd, .error = error };
+
 		fd = capture && capture->fd >= 0 ? capture->fd : interfaces_program(lbd, error);
-		r = fd < 0 ? fd : attachment_make(attachment, &lbd->maps, fd, lbd->options.generic_ok, error);
+		making.program_fd = fd;
+		r = fd < 0 ? fd : make_attachment(&making, attachment);
 	}
 	if (r == 0)
 		redirect_from(lbd, attachment->ifindex);

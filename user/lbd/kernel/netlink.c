@@ -7,7 +7,6 @@
 #include <errno.h>
 #include <netlink/netlink.h>
 #include <netlink/socket.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -165,17 +164,6 @@ void netlink_probe(struct netlink *netlink)
 		netlink_probe_neighbors(netlink);
 	if (again(netlink) > 0)
 		netlink->changed(netlink->context, LB_NEXTHOPS_CHANGED);
-}
-
-void netlink_settle(struct netlink *netlink, __u64 at_most_ms)
-{
-	struct pollfd poll_fd = { .fd = nl_socket_get_fd(netlink->events), .events = POLLIN };
-	__u64 end = now_ms() + at_most_ms, now;
-
-	while ((now = now_ms()) < end && lb_nexthops_fresh(netlink->nexthops, false) > 0)
-		if (poll(&poll_fd, 1, end - now) > 0)
-			on_events(NULL, poll_fd.fd, POLLIN, netlink);
-	lb_nexthops_fresh(netlink->nexthops, true);
 }
 
 static bool kernel_keeps_neighbors(void)

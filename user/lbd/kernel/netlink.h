@@ -60,10 +60,6 @@ int netlink_query_routes(struct netlink *netlink, struct lb_error *error);
 /* Asks the kernel to resolve and keep the neighbours in use, and to let go of the others. */
 void netlink_keep(struct netlink *netlink);
 
-/* Waits a moment, at most so long, for neighbours that have just come to be needed, so that a new backend is
- * reachable when the first packets go to it. */
-void netlink_settle(struct netlink *netlink, __u64 at_most_ms);
-
 /* Every few seconds: makes good what could not be at once after events were lost; where the kernel cannot
  * keep neighbours, has those probed that were not heard of lately. */
 void netlink_probe(struct netlink *netlink);

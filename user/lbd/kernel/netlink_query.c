@@ -15,6 +15,7 @@
 #include "engine/engine.h"
 #include "lbd/clock.h"
 #include "lbd/log.h"
+#include "lbd/task.h"
 #include "net/stations.h"
 
 #define BATCH        256u  /* requests in flight: their answers must fit the receive buffer */
@@ -343,6 +344,7 @@ static int query_all(struct netlink *netlink, size_t count,
 		if (r < 0)
 			return lb_error_set(error, -r, "Failed to ask for routes: %s", strerror(-r));
 		changed += r;
+		task_pause();
 	}
 	return changed;
 }
@@ -378,8 +380,10 @@ static int want_configured(struct netlink *netlink, const struct lb_config *conf
 {
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < config->n_services; i++)
+	for (size_t i = 0; r == 0 && i < config->n_services; i++) {
 		r = want_service(netlink, &config->services[i]);
+		task_pause();
+	}
 	return r;
 }
 
@@ -395,6 +399,7 @@ static int want_running(struct netlink *netlink, struct lb_engine *engine)
 		for (size_t j = 0; j < view.n_backends; j++)
 			if (lb_nexthops_want(netlink->nexthops, &view.backends[j].address) < 0)
 				return -ENOMEM;
+		task_pause();
 	}
 	return 0;
 }

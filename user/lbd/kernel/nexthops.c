@@ -7,6 +7,7 @@
 
 #include <bpf/bpf.h>
 #include <errno.h>
+#include <net/if.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -16,6 +17,7 @@
 #include "lbd/kernel/interfaces.h"
 #include "lbd/lbd.h"
 #include "lbd/step.h"
+#include "lbd/sweeper.h"
 
 #define REPORTED_MAX 8u /* backends named in one event */
 
@@ -26,10 +28,31 @@ static int grace(void *context)
 	return grace_wait(&lbd->grace);
 }
 
-/* The port of an egress interface, made if need be; -ENOSPC when all are taken. */
+static void await_grace(void *context)
+{
+	struct lbd *lbd = context;
+
+	if (lb_engine_await(lbd->engine) == 0)
+		sweeper_hurry(lbd);
+}
+
+/* The sweeper, which runs in the loop, must not wait there. */
+static void await(void *context)
+{
+	struct lbd *lbd = context;
+
+	task_call(lbd->tasks, &lbd->task.grace, await_grace, lbd);
+}
+
+static void pause_task(void *context)
+{
+	task_pause();
+}
+
+/* The port of an egress interface: as it is, or as it is to be. -ENOSPC when all are taken. */
 static int port_of(struct lbd *lbd, __u32 ifindex)
 {
-	__u64 *ports = lbd->maps.ports;
+	__u64 *ports = lbd->planned_ports;
 	int free_port = -1;
 
 	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
@@ -40,10 +63,27 @@ static int port_of(struct lbd *lbd, __u32 ifindex)
 	}
 	if (free_port < 0)
 		return -ENOSPC;
-	if (bpf_map_update_elem(lbd->maps.fd[MAP_DEVMAP], &free_port, &ifindex, BPF_ANY) < 0)
-		return -errno;
-	__atomic_store_n(&ports[free_port], ifindex, __ATOMIC_RELEASE);
+	ports[free_port] = ifindex;
 	return free_port;
+}
+
+int nexthops_open_ports(struct lbd *lbd, struct lb_error *error)
+{
+	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
+		__u32 ifindex = lbd->planned_ports[i];
+		char name[IF_NAMESIZE];
+
+		if (!ifindex || lbd->maps.ports[i] == ifindex)
+			continue;
+		/* One that has gone meanwhile takes no packets, and nobody else gets its port before its next
+		 * hops are looked at again, which is soon. */
+		if (bpf_map_update_elem(lbd->maps.fd[MAP_DEVMAP], &i, &ifindex, BPF_ANY) < 0 &&
+		    (errno != EINVAL || if_indextoname(ifindex, name)))
+			return lb_error_set(error, errno, "Failed to open a port to interface %u: %m",
+					    ifindex);
+		__atomic_store_n(&lbd->maps.ports[i], ifindex, __ATOMIC_RELEASE);
+	}
+	return 0;
 }
 
 bool nexthops_plan_for(struct lbd *lbd, const struct lb_config *config)
@@ -53,6 +93,7 @@ bool nexthops_plan_for(struct lbd *lbd, const struct lb_config *config)
 	size_t n = 0;
 
 	lbd->planning = config;
+	memcpy(lbd->planned_ports, lbd->maps.ports, sizeof(lbd->planned_ports));
 	for (size_t i = 0; i < config->n_interfaces && n < LB_PORTS_MAX; i++) {
 		/* One that is missing counts as well: whether it is the only one. */
 		ifindexes[n++] = interfaces_index(lbd, &config->interfaces[i]);
@@ -122,6 +163,8 @@ void nexthops_init(struct lbd *lbd)
 		.nexthop = nexthop,
 		.host_has = host_has,
 		.step = step_reached,
+		.pause = pause_task,
+		.await = await,
 	};
 	/* The kernel empties a slot whose interface goes away; it may have done so while no agent ran. */
 	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
@@ -163,6 +206,7 @@ void nexthops_report(struct lbd *lbd)
 				at += snprintf(names + at, sizeof(names) - at, "%s%s/%s", at ? " " : "",
 					       view.name, view.backends[j].name);
 		}
+		task_pause();
 	}
 	if (unresolved > lbd->n_unresolved)
 		events_add(&lbd->events, LOG_LEVEL_WARNING, "nexthop", "unresolved=%zu backends=\"%s%s\"",

@@ -14,6 +14,10 @@ struct lbd;
 /* The next plan is for this configuration. True: next hops may be others for its interfaces. */
 bool nexthops_plan_for(struct lbd *lbd, const struct lb_config *config);
 
+/* Before the commit of the plan: packets may leave by the interfaces that it found ways through. 0 or -errno.
+ */
+int nexthops_open_ports(struct lbd *lbd, struct lb_error *error);
+
 /* Why a backend of a service is not resolved, in words, and what is known of the way to it. */
 const char *nexthops_why(struct lbd *lbd, const struct lb_service_view *view,
 			 const struct lb_backend_view *backend, struct lb_nexthop_state *ret_state);

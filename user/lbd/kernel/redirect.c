@@ -198,6 +198,29 @@ static int set_up(struct redirect *redirect, struct lbd *lbd, size_t n_programs)
 	return r == 0 ? attach(redirect, lbd, programs, n_programs) : r;
 }
 
+/* Before the first commit: nobody else knows of it yet. */
+struct setting_up {
+	struct redirect *redirect;
+	struct lbd *lbd;
+	size_t n_programs;
+	int r;
+};
+
+static void set_up_beside(void *context)
+{
+	struct setting_up *setting = context;
+
+	setting->r = set_up(setting->redirect, setting->lbd, setting->n_programs);
+}
+
+static int set_up_programs(struct redirect *redirect, struct lbd *lbd, size_t n_programs)
+{
+	struct setting_up setting = { .redirect = redirect, .lbd = lbd, .n_programs = n_programs };
+
+	task_beside(set_up_beside, &setting);
+	return setting.r;
+}
+
 static void open_nothing(struct redirect *redirect)
 {
 	redirect->counts_fd = redirect->from_fd = -1;
@@ -239,7 +262,7 @@ void redirect_open(struct lbd *lbd)
 	if (adopt(redirect, lbd))
 		return;
 	close_all(redirect);
-	r = set_up(redirect, lbd, REDIRECT_LINKS);
+	r = set_up_programs(redirect, lbd, REDIRECT_LINKS);
 	if (r == 0) {
 		describe(lbd, note);
 		store_put_note(&lbd->store, NOTE, note);
@@ -248,7 +271,7 @@ void redirect_open(struct lbd *lbd)
 	store_put_note(&lbd->store, NOTE, "");
 	refused(redirect, REDIRECT_TX, r);
 	close_all(redirect);
-	r = set_up(redirect, lbd, REQUIRED_LINKS);
+	r = set_up_programs(redirect, lbd, REQUIRED_LINKS);
 	if (r == 0)
 		return;
 	refused(redirect, REDIRECT_ON, r);

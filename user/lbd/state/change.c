@@ -25,6 +25,7 @@
 #include "lbd/state/sources_store.h"
 #include "lbd/state/words.h"
 #include "lbd/notify.h"
+#include "lbd/state/change_internal.h"
 #include "lbd/state/change_judge.h"
 #include "lbd/state/change_log.h"
 #include "lbd/state/reverts.h"
@@ -32,9 +33,16 @@
 #define PATCHES   64u  /* after so many changes of services of sources the next hops are gone through */
 #define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
 
-static void plan_freep(struct lb_plan **plan)
+/* Waits a moment for neighbours that have just come to be needed, so that a new backend is reachable when the
+ * first packets go to it. replan.c wakes it. */
+static void settle(struct lbd *lbd)
 {
-	lb_plan_free(*plan);
+	struct lb_nexthops *nexthops = lbd->netlink.nexthops;
+	__u64 end = now_ms() + SETTLE_MS;
+
+	while (lb_nexthops_fresh(nexthops, false) > 0 && task_wait(end))
+		;
+	lb_nexthops_fresh(nexthops, true);
 }
 
 /* The stored text of what runs is gone from the state directory: another one comes in its place. */
@@ -139,52 +147,58 @@ static bool record_may_wait(struct lbd *lbd, int code, const struct lb_error *er
 	return true;
 }
 
-static int commit_plan(struct lbd *lbd, struct lb_plan *plan, struct lb_error *error)
+int change_commit_plan(struct lbd *lbd, struct lb_plan *plan, struct lb_error *error)
 {
-	/* Looked at when this turn of the loop is over. */
-	announce_changed(lbd);
-	return lb_engine_commit(lbd->engine, plan, error);
+	int r = nexthops_open_ports(lbd, error);
+
+	if (r == 0)
+		r = lb_engine_commit(lbd->engine, plan, error);
+	if (r == 0)
+		announce_changed(lbd);
+	return r;
 }
 
+/* *ret_recorded: what was written down. */
 static int commit(struct lbd *lbd, struct desired *next, const struct change *change, struct lb_plan *plan,
-		  struct lb_error *error)
+		  struct record *ret_recorded, struct lb_error *error)
 {
 	bool empty = lb_plan_is_empty(plan);
-	struct record recorded = {};
 	/* All that can fail comes before the record: that of an empty plan takes the place of the last one.
 	 */
 	int r = lb_engine_prepare(lbd->engine, plan, error);
 
 	if (r == 0)
-		r = record_next(lbd, next, change, empty, &recorded, error);
+		r = nexthops_open_ports(lbd, error);
+	if (r == 0)
+		r = record_next(lbd, next, change, empty, ret_recorded, error);
 	/* A full disk keeps nobody from starting. */
 	if (r < 0 && change->starting && record_may_wait(lbd, r, error))
 		r = 0;
 	if (r == 0)
-		r = commit_plan(lbd, plan, error);
-	if (r < 0 || !recorded.generation)
-		return r;
+		r = change_commit_plan(lbd, plan, error);
+	return r;
+}
+
+/* What runs is written down: once more, and what is too old goes. */
+static void keep_record(struct lbd *lbd, const struct record *recorded)
+{
+	if (!recorded->generation)
+		return;
 	step_reached(NULL, "committed");
-	lbd_recorded(lbd, &recorded);
+	lbd_recorded(lbd, recorded);
 	store_copy(&lbd->store);
 	step_reached(NULL, "copied");
 	store_prune(&lbd->store);
-	return 0;
-}
-
-static void on_forgotten(void *context, const struct lb_source_service *service)
-{
-	struct lbd *lbd = context;
-
-	sources_remove_file(&lbd->store, service->service.source, service->service.name);
 }
 
 /* The configuration may list other sources now, or leave their services less room. */
 static void settle_sources(struct lbd *lbd)
 {
-	size_t gone = lb_sources_forget(&lbd->sources.list, desired_file(&lbd->running), on_forgotten, lbd);
+	size_t gone = lb_sources_forget(&lbd->sources.list, desired_file(&lbd->running), NULL, NULL);
 	size_t hidden = lb_sources_mark(&lbd->sources.list, lbd->running.config);
 
+	if (gone)
+		sources_remove_absent(&lbd->store, &lbd->sources.list);
 	if (gone)
 		events_add(&lbd->events, LOG_LEVEL_NOTICE, "source",
 			   "services=%zu are forgotten: the configuration does not list their source", gone);
@@ -197,6 +211,8 @@ static void settle_sources(struct lbd *lbd)
 /* next becomes what runs; the engine no longer refers to what ran. */
 static void take_over(struct lbd *lbd, struct desired *next)
 {
+	struct desired before = {};
+
 	if (next->shares) {
 		lb_config_unshare(lbd->running.config, next->config);
 		lbd->running.config = next->config;
@@ -206,7 +222,7 @@ static void take_over(struct lbd *lbd, struct desired *next)
 		lbd->running.words = next->words;
 		memcpy(lbd->running.file_digest, next->file_digest, sizeof(next->file_digest));
 	} else {
-		desired_done(&lbd->running);
+		before = lbd->running;
 		lbd->running = *next;
 	}
 	if (!next->borrowed)
@@ -215,6 +231,7 @@ static void take_over(struct lbd *lbd, struct desired *next)
 	lbd->running.text = NULL;
 	memset(next, 0, sizeof(*next));
 	settle_sources(lbd);
+	desired_done(&before);
 }
 
 /* What is not of services may have changed, too. */
@@ -236,8 +253,8 @@ static int check(struct lbd *lbd, const struct desired *next, const struct chang
 	return r;
 }
 
-static int plan_next(struct lbd *lbd, const struct desired *next, const struct change *change,
-		     struct lb_plan **ret_plan, struct lb_error *error)
+int change_plan(struct lbd *lbd, const struct desired *next, const struct change *change,
+		struct lb_plan **ret_plan, struct lb_error *error)
 {
 	struct lb_intent intent = intent_of(lbd, &next->words);
 	_cleanup_(freep) struct lb_override *overrides = NULL;
@@ -296,7 +313,7 @@ static int prepare_nexthops(struct lbd *lbd, const struct desired *next, const s
 		r = netlink_want(&lbd->netlink, next->config, lbd->engine, error);
 	if (r == 0 && !change->dry_run && !change->background) {
 		netlink_keep(&lbd->netlink);
-		netlink_settle(&lbd->netlink, SETTLE_MS);
+		settle(lbd);
 	}
 	return r;
 }
@@ -306,13 +323,16 @@ static int carry_out(struct lbd *lbd, struct desired *next, const struct change 
 		     struct lb_error *error)
 {
 	bool interfaces = is_other(next) && !change->starting && !change->background;
+	struct record recorded = {};
 	int r = interfaces ? interfaces_attach(lbd, next->config, error) : 0;
 
 	if (r == 0)
-		r = commit(lbd, next, change, plan, error);
+		r = commit(lbd, next, change, plan, &recorded, error);
+	/* Until it is taken over the loop must not turn: what it looks at has to fit together. */
 	if (r == 0) {
 		words_tell(lbd, &lbd->running, next);
 		take_over(lbd, next);
+		keep_record(lbd, &recorded);
 	}
 	if (interfaces)
 		interfaces_trim(lbd, lbd->running.config);
@@ -401,7 +421,7 @@ static int make_planned(struct lbd *lbd, struct desired *next, const struct chan
 static int make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
 		struct lb_error *error)
 {
-	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
+	_cleanup_(change_plan_freep) struct lb_plan *plan = NULL;
 	bool nexthops = !next->borrowed || change->starting || lbd->replan_due_ms; /* looked up anew */
 	struct telling telling = { .from = lb_engine_generation(lbd->engine) };
 	__u64 times_ms[4] = { now_ms() };
@@ -411,7 +431,7 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		r = prepare_nexthops(lbd, next, change, error);
 	times_ms[1] = now_ms();
 	if (r == 0)
-		r = plan_next(lbd, next, change, &plan, error);
+		r = change_plan(lbd, next, change, &plan, error);
 	times_ms[2] = now_ms();
 	if (r < 0)
 		return r;
@@ -439,131 +459,6 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 	if (other && (r < 0 || change->dry_run))
 		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);
 	else if (other)
-		metrics_update(lbd);
+		metrics_update(lbd, lbd->running.config->api.metrics);
 	return r;
-}
-
-int change_nexthops(struct lbd *lbd, struct lb_error *error)
-{
-	static const struct change change = { .cause = "next hops" };
-	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
-	int r;
-
-	/* What runs is not borrowed: every next hop is looked at. */
-	r = plan_next(lbd, &lbd->running, &change, &plan, error);
-	if (r < 0)
-		return r;
-	if (lb_plan_is_empty(plan))
-		return 0;
-	r = commit_plan(lbd, plan, error);
-	if (r < 0)
-		return r;
-	nexthops_report(lbd);
-	lbd->trim_s = TRIM_S;
-	return 1;
-}
-
-/* --- what changed besides --------------------------------------------------------------------------------
- */
-
-#define DEBOUNCE_MS 5u   /* in which verdicts of one burst come together */
-#define SOURCE_MS   100u /* and what sources send */
-#define RETRY_MS    2000u
-
-static int on_wanted(sd_event_source *source, uint64_t usec, void *context);
-
-static void wake_in(struct lbd *lbd, __u64 delay_ms)
-{
-	__u64 due_ms = now_ms() + delay_ms, due_us = due_ms * 1000;
-	int r;
-
-	if (lbd->wanted_due_ms && lbd->wanted_due_ms <= due_ms)
-		return;
-	lbd->wanted_due_ms = due_ms;
-
-	if (!lbd->wanted) {
-		r = sd_event_add_time(lbd->event, &lbd->wanted, CLOCK_MONOTONIC, due_us, 1000, on_wanted,
-				      lbd);
-	} else {
-		r = sd_event_source_set_time(lbd->wanted, due_us);
-		if (r >= 0)
-			r = sd_event_source_set_enabled(lbd->wanted, SD_EVENT_ONESHOT);
-	}
-	if (r < 0)
-		log_error("event=timer error=\"%s\"", strerror(-r));
-}
-
-/* The same configuration, with what its sources want now. */
-static int change_sources(struct lbd *lbd, struct lb_error *error)
-{
-	static const struct change change = {
-		.cause = "sources", .kind = "source", .record = RECORD_OPERATOR, .background = true
-	};
-	struct desired next = {};
-	int r = desired_from_sources(lbd, &next, error);
-
-	if (r == 0)
-		r = change_make(lbd, &next, &change, NULL, error);
-	desired_done(&next);
-	return r;
-}
-
-/* Plans what runs anew, with what has changed around it. */
-static int change_health(struct lbd *lbd, struct lb_error *error)
-{
-	_cleanup_(plan_freep) struct lb_plan *plan = NULL;
-	static const struct change change = { .cause = "health" };
-	int r = plan_next(lbd, &lbd->running, &change, &plan, error);
-
-	if (r < 0 || lb_plan_is_empty(plan))
-		return r;
-	r = commit_plan(lbd, plan, error);
-	if (r == 0)
-		events_add(&lbd->events, LOG_LEVEL_INFO, "health", "generation=%llu",
-			   lb_engine_generation(lbd->engine));
-	return r;
-}
-
-static int plan_wanted(struct lbd *lbd, unsigned int causes, struct lb_error *error)
-{
-	int r;
-
-	if (!(causes & CAUSE_SOURCE))
-		return change_health(lbd, error);
-	sources_save(&lbd->store, &lbd->sources.list, lbd->sources.absent);
-	lbd->sources.absent = false;
-	r = change_sources(lbd, error);
-	snprintf(lbd->sources.error, sizeof(lbd->sources.error), "%s", r < 0 ? error->text : "");
-	lbd->sources.pending = r < 0;
-	return r;
-}
-
-/* After one that took long, a longer pause: plans take at most a fifth of the time. */
-#define COST_FACTOR 5u
-
-static int on_wanted(sd_event_source *source, uint64_t usec, void *context)
-{
-	struct lbd *lbd = context;
-	unsigned int causes = lbd->causes;
-	struct lb_error error = {};
-	__u64 begin = now_ms();
-	int r;
-
-	lbd->causes = 0;
-	lbd->wanted_due_ms = 0;
-	r = plan_wanted(lbd, causes, &error);
-	lbd->wanted_cost_ms = now_ms() - begin;
-	if (r == 0)
-		return 0;
-	events_add(&lbd->events, LOG_LEVEL_ERROR, causes & CAUSE_SOURCE ? "source" : "health", "%s",
-		   error.text);
-	lbd->causes |= causes;
-	wake_in(lbd, RETRY_MS);
-	return 0;
-}
-
-void change_wanted(struct lbd *lbd, unsigned int causes)
-{
-	lbd->causes |= causes;
-	wake_in(lbd, causes & CAUSE_SOURCE ? SOURCE_MS + COST_FACTOR * lbd->wanted_cost_ms : DEBOUNCE_MS);
 }

@@ -42,6 +42,9 @@ int change_nexthops(struct lbd *lbd, struct lb_error *error);
 
 void desired_done(struct desired *desired);
 
+/* lb_config_parse(), beside the loop. */
+int config_parse(const char *text, size_t length, struct lb_config **ret_config, struct lb_error *error);
+
 /* A configuration from text (copied) with the running overrides that still fit. */
 int desired_from_text(const struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,
 		      struct lb_error *error);

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "base/cleanup.h"
 #include "config/config_diff.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/state/change.h"
@@ -18,9 +19,13 @@
 /* --- changes ---------------------------------------------------------------------------------------------
  */
 
+/* Beside the loop: what links are called is looked up before. */
 struct telling {
-	const struct lbd *lbd;
+	const struct lb_config *from;
+	const struct lb_config_interface **called_now; /* by interface of from: what is wanted of it by the
+							  name that it has now, or NULL */
 	struct judgement *judgement;
+	int r;
 	const struct desired *to;
 	const struct reverts *reverts; /* NULL: nothing is */
 };
@@ -88,7 +93,7 @@ static void interface_of(const char *path, char ret_name[IF_NAMESIZE])
 static bool changes_mode(const struct telling *telling, const struct lb_difference *difference,
 			 const char *name, const struct lb_config_interface *now)
 {
-	const struct lb_config *from = telling->lbd->running.config;
+	const struct lb_config *from = telling->from;
 
 	if (!now)
 		return difference->kind == LB_DIFFERENCE_VALUE &&
@@ -98,6 +103,14 @@ static bool changes_mode(const struct telling *telling, const struct lb_differen
 			return from->interfaces[i].xdp_mode != now->xdp_mode;
 	}
 	return false;
+}
+
+static const struct lb_config_interface *called_now(const struct telling *telling, const char *name)
+{
+	for (size_t i = 0; i < telling->from->n_interfaces; i++)
+		if (strcmp(telling->from->interfaces[i].name, name) == 0)
+			return telling->called_now[i];
+	return NULL;
 }
 
 /* What comes in by an interface is lost with it, and while its program is taken off and put on again. */
@@ -111,7 +124,7 @@ static void judge_interface(const struct telling *telling, const struct lb_diffe
 	if (!name[0] || judgement->why_breaks[0])
 		return;
 	if (difference->kind == LB_DIFFERENCE_REMOVED)
-		now = interfaces_called_now(telling->lbd, telling->to->config, name);
+		now = called_now(telling, name);
 	if (difference->kind == LB_DIFFERENCE_REMOVED && !now)
 		snprintf(judgement->why_breaks, sizeof(judgement->why_breaks),
 			 INTERFACES "%s] goes: packets that come in by it are no longer forwarded", name);
@@ -201,20 +214,33 @@ static void identify(const struct desired *from, const struct desired *to, const
 /* --- judgement -------------------------------------------------------------------------------------------
  */
 
+static void compare_beside(void *context)
+{
+	struct telling *telling = context;
+
+	telling->r = lb_config_diff(telling->from, telling->to->config, on_difference, telling);
+}
+
 int judgement_make(const struct lbd *lbd, const struct desired *to, const struct lb_plan *plan,
 		   const struct reverts *reverts, struct judgement *ret, struct lb_error *error)
 {
 	const struct desired *from = &lbd->running;
-	struct telling telling = { lbd, ret, to, reverts };
-	int r;
+	_cleanup_(freep) const struct lb_config_interface **called_now = NULL;
+	struct telling telling = { .from = from->config, .judgement = ret, .to = to, .reverts = reverts };
 
 	*ret = (struct judgement){};
 	identify(from, to, plan, ret->identity);
 	if (!from->config)
 		return 0;
 	ret->overrides = !lb_words_equal(&from->words, &to->words);
-	r = lb_config_diff(from->config, to->config, on_difference, &telling);
-	if (r == 0)
+	called_now = calloc(from->config->n_interfaces + 1, sizeof(*called_now));
+	if (!called_now)
+		return lb_error_set(error, ENOMEM, "out of memory");
+	for (size_t i = 0; i < from->config->n_interfaces; i++)
+		called_now[i] = interfaces_called_now(lbd, to->config, from->config->interfaces[i].name);
+	telling.called_now = called_now;
+	task_beside(compare_beside, &telling);
+	if (telling.r == 0)
 		return 0;
 	judgement_done(ret);
 	return lb_error_set(error, ENOMEM, "out of memory");

@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "lbd/task.h"
+
 const char *plan_change_name(enum lb_change change)
 {
 	switch (change) {
@@ -95,7 +97,9 @@ void plan_write(const struct lb_plan *plan, bool applied, bool dry_run, __u64 fr
 	json_u64(json, "from_generation", from);
 	json_bool(json, "breaks", summary->breaks);
 	json_array(json, "services");
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; i < n; i++) {
 		write_service(&services[i], json);
+		task_pause();
+	}
 	json_array_end(json);
 }

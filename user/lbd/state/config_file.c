@@ -15,6 +15,7 @@
 
 #include "base/cleanup.h"
 #include "config/config.h"
+#include "lbd/task.h"
 
 /* Opens a plain file: anything else (a FIFO, a terminal) could keep us waiting. */
 static int open_plain(const char *path, struct lb_error *error)
@@ -108,7 +109,7 @@ static int write_all(int fd, const char *text, size_t length)
 		text += n;
 		length -= (size_t)n;
 	}
-	return fsync(fd);
+	return task_fsync(fd);
 }
 
 /* The file's owner and mode. */
@@ -161,7 +162,7 @@ int config_save_commit(struct config_save *save, struct lb_error *error)
 	slash[slash == save->target] = '\0';
 	directory = open(save->target, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (directory >= 0)
-		fsync(directory);
+		(void)task_fsync(directory);
 	save->target[0] = '\0';
 	return 0;
 }

@@ -12,17 +12,50 @@
 #include "lbd/state/sources_store.h"
 #include "lbd/state/words.h"
 
+/* Nobody else knows of it any more. */
+static void free_beside(void *context)
+{
+	struct desired *desired = context;
+
+	lb_config_free(desired->config);
+	lb_config_free(desired->file);
+	free(desired->text);
+}
+
 void desired_done(struct desired *desired)
 {
-	if (desired->shares) {
-		lb_config_unshare(desired->config, desired->shares);
-	} else if (!desired->borrowed) {
-		lb_config_free(desired->config);
-		lb_config_free(desired->file);
-		free(desired->text);
-	}
-	lb_words_done(&desired->words);
+	struct desired gone = *desired;
+
 	memset(desired, 0, sizeof(*desired));
+	lb_words_done(&gone.words);
+	if (gone.shares)
+		lb_config_unshare(gone.config, gone.shares);
+	else if (!gone.borrowed && (gone.config || gone.text))
+		task_beside(free_beside, &gone);
+}
+
+/* Some 100 ms for each 10 MiB. */
+struct parsing {
+	const char *text;
+	size_t length;
+	struct lb_config **config;
+	int r;
+	struct lb_error *error;
+};
+
+static void parse_beside(void *context)
+{
+	struct parsing *parsing = context;
+
+	parsing->r = lb_config_parse(parsing->text, parsing->length, parsing->config, parsing->error);
+}
+
+int config_parse(const char *text, size_t length, struct lb_config **ret_config, struct lb_error *error)
+{
+	struct parsing parsing = { text, length, ret_config, .error = error };
+
+	task_beside(parse_beside, &parsing);
+	return parsing.r;
 }
 
 int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error)
@@ -42,16 +75,32 @@ const struct lb_config *desired_file(const struct desired *desired)
 	return desired->file ? desired->file : desired->config;
 }
 
+/* Only tasks change the services of sources. */
+struct merging {
+	const struct lb_sources *sources;
+	const struct lb_config *config;
+	struct lb_config *merged;
+	int r;
+};
+
+static void merge_beside(void *context)
+{
+	struct merging *merging = context;
+
+	merging->r = lb_sources_merge(merging->sources, merging->config, &merging->merged);
+}
+
 int desired_merge_sources(const struct lbd *lbd, struct desired *desired, struct lb_error *error)
 {
-	struct lb_config *merged;
+	struct merging merging = { .sources = &lbd->sources.list, .config = desired->config };
 
 	if (!lbd->sources.list.n)
 		return 0;
-	if (lb_sources_merge(&lbd->sources.list, desired->config, &merged) < 0)
+	task_beside(merge_beside, &merging);
+	if (merging.r < 0)
 		return lb_error_set(error, ENOMEM, "out of memory");
 	desired->file = desired->config;
-	desired->config = merged;
+	desired->config = merging.merged;
 	return 0;
 }
 
@@ -116,23 +165,46 @@ int desired_from_sources(struct lbd *lbd, struct desired *ret_desired, struct lb
 	return 0;
 }
 
+struct reading {
+	const char *text;
+	size_t length;
+	struct desired *desired;
+	int r;
+	struct lb_error *error;
+};
+
+static void read_beside(void *context)
+{
+	struct reading *reading = context;
+	struct desired *desired = reading->desired;
+
+	reading->r = lb_config_parse(reading->text, reading->length, &desired->config, reading->error);
+	if (reading->r < 0)
+		return;
+	desired->text = malloc(reading->length + 1);
+	if (!desired->text) {
+		reading->r = lb_error_set(reading->error, ENOMEM, "out of memory");
+		return;
+	}
+	memcpy(desired->text, reading->text, reading->length);
+	desired->text[reading->length] = '\0';
+	desired->length = reading->length;
+	store_digest(reading->text, reading->length, desired->digest);
+}
+
 int desired_from_text(const struct lbd *lbd, const char *text, size_t length, struct desired *ret_desired,
 		      struct lb_error *error)
 {
 	struct desired desired = {};
-	int r = lb_config_parse(text, length, &desired.config, error);
+	struct reading reading = { text, length, &desired, .error = error };
+	int r;
 
-	if (r < 0)
-		return r;
-	desired.text = malloc(length + 1);
-	if (!desired.text) {
+	task_beside(read_beside, &reading);
+	r = reading.r;
+	if (r < 0) {
 		desired_done(&desired);
-		return lb_error_set(error, ENOMEM, "out of memory");
+		return r;
 	}
-	memcpy(desired.text, text, length);
-	desired.text[length] = '\0';
-	desired.length = length;
-	store_digest(text, length, desired.digest);
 	memcpy(desired.file_digest, lbd->running.file_digest, sizeof(desired.file_digest));
 	r = desired_merge_sources(lbd, &desired, error);
 	if (r == 0 && lb_words_copy(&lbd->running.words, &desired.words) < 0)

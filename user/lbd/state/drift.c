@@ -55,6 +55,14 @@ static int on_difference(void *context, const struct lb_difference *difference)
 	return 0;
 }
 
+/* Beside the loop: what is found goes to a drift of its own. */
+struct comparing {
+	const struct lbd *lbd;
+	struct lbd_drift found;
+	int r;
+	struct lb_error *error;
+};
+
 static int compare(const struct lbd *lbd, struct lbd_drift *drift, struct lb_error *error)
 {
 	_cleanup_(lb_config_freep) struct lb_config *file = NULL;
@@ -73,6 +81,13 @@ static int compare(const struct lbd *lbd, struct lbd_drift *drift, struct lb_err
 		return r;
 	r = lb_config_diff(desired_file(&lbd->running), file, on_difference, drift);
 	return r < 0 || drift->changes.failed ? lb_error_set(error, ENOMEM, "out of memory") : 0;
+}
+
+static void compare_beside(void *context)
+{
+	struct comparing *comparing = context;
+
+	comparing->r = compare(comparing->lbd, &comparing->found, comparing->error);
 }
 
 static bool same_file(const struct stat *a, const struct stat *b)
@@ -99,6 +114,7 @@ static void tell(struct lbd *lbd, bool before)
 void drift_look(struct lbd *lbd)
 {
 	struct lbd_drift *drift = &lbd->drift;
+	struct comparing comparing;
 	struct lb_error error = {};
 	struct stat file = {};
 	bool before = drift->n > 0;
@@ -112,9 +128,15 @@ void drift_look(struct lbd *lbd)
 	drift->file = file;
 	memcpy(drift->running, lbd->running.digest, sizeof(drift->running));
 	drift->looked = true;
+	comparing = (struct comparing){ .lbd = lbd, .error = &error };
+	task_beside(compare_beside, &comparing);
 	forget(drift);
-	if (compare(lbd, drift, &error) < 0) {
-		forget(drift);
+	if (comparing.r == 0) {
+		drift->changes = comparing.found.changes;
+		drift->n = comparing.found.n;
+		memcpy(drift->text, comparing.found.text, sizeof(drift->text));
+	} else {
+		forget(&comparing.found);
 		snprintf(drift->error, sizeof(drift->error), "%s%s%s", error.text,
 			 error.path[0] ? " at " : "", error.path);
 	}

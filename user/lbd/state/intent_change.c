@@ -48,8 +48,9 @@ static int end_words(struct lbd *lbd, __s64 now_s, struct lb_error *error)
 	return r;
 }
 
-static void tick(struct lbd *lbd)
+static void tick(void *context)
 {
+	struct lbd *lbd = context;
 	__s64 now_s = intent_now_s(lbd), end_s = lb_words_next_end(&lbd->running.words);
 	struct lb_error error = {};
 
@@ -65,7 +66,9 @@ static void tick(struct lbd *lbd)
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 {
-	tick(context);
+	struct lbd *lbd = context;
+
+	task_call(lbd->tasks, &lbd->task.words, tick, lbd);
 	sd_event_source_set_time(source, (now_ms() + TICK_MS) * 1000);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }

@@ -11,7 +11,6 @@
 #include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/nexthops.h"
-#include "lbd/kernel/stations.h"
 #include "lbd/lbd.h"
 #include "lbd/log.h"
 #include "lbd/state/change.h"
@@ -44,13 +43,14 @@ static void schedule(struct lbd *lbd, __u64 delay_ms)
 		log_error("event=timer error=\"%s\"", strerror(-r));
 }
 
-static int on_replan(sd_event_source *source, uint64_t usec, void *context)
+static void replan(void *context)
 {
 	struct lbd *lbd = context;
 	struct lb_error error = {};
 	__u64 begin = now_ms(), hold_ms;
 	int r;
 
+	/* Until now whoever plans looks up every next hop. */
 	lbd->replan_due_ms = 0;
 	if (lbd->routes_stale)
 		lb_nexthops_routes_stale(lbd->netlink.nexthops);
@@ -78,7 +78,27 @@ static int on_replan(sd_event_source *source, uint64_t usec, void *context)
 		lbd->nexthops_stale = true;
 		schedule(lbd, hold_ms + DEBOUNCE_MS);
 	}
+}
+
+static int on_replan(sd_event_source *source, uint64_t usec, void *context)
+{
+	struct lbd *lbd = context;
+
+	task_call(lbd->tasks, &lbd->task.replan, replan, lbd);
 	return 0;
+}
+
+static void look_at_links(void *context)
+{
+	struct lbd *lbd = context;
+
+	interfaces_update(lbd);
+	host_addresses_update(lbd);
+}
+
+void replan_links(struct lbd *lbd)
+{
+	task_call(lbd->tasks, &lbd->task.links, look_at_links, lbd);
 }
 
 void replan_nexthops_changed(void *context, int mask)
@@ -86,16 +106,14 @@ void replan_nexthops_changed(void *context, int mask)
 	struct lbd *lbd = context;
 	__u64 delay = lbd->replan_cost_ms * COST_FACTOR;
 
+	/* A change may wait for neighbours. */
+	task_wake(lbd->tasks);
 	if (delay < DEBOUNCE_MS)
 		delay = DEBOUNCE_MS;
 	if (delay > DEBOUNCE_MAX_MS)
 		delay = DEBOUNCE_MAX_MS;
-	if (mask & LB_NEXTHOPS_LINK)
-		interfaces_update(lbd);
-	else if (mask & (LB_NEXTHOPS_STATION | LB_NEXTHOPS_ADDRESS))
-		stations_update(lbd);
-	if (mask & (LB_NEXTHOPS_LINK | LB_NEXTHOPS_ADDRESS))
-		host_addresses_update(lbd);
+	if (mask & (LB_NEXTHOPS_LINK | LB_NEXTHOPS_ADDRESS | LB_NEXTHOPS_STATION))
+		replan_links(lbd);
 	if (mask & LB_NEXTHOPS_ROUTE)
 		lbd->routes_stale = true;
 	/* One that falls silent is no news by itself, only where the kernel has another way. */

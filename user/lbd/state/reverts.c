@@ -40,11 +40,26 @@ static int note(void *context, const struct lb_difference *difference)
 	return 0;
 }
 
+struct comparing {
+	const struct lb_config *before, *running;
+	struct reverts *reverts;
+	int r;
+};
+
+static void compare_beside(void *context)
+{
+	struct comparing *comparing = context;
+
+	comparing->r = lb_config_diff(comparing->before, comparing->running, note, comparing->reverts);
+}
+
 void reverts_make(const struct lbd *lbd, const struct desired *next, struct reverts *ret_reverts)
 {
 	const struct desired *running = &lbd->running;
 	_cleanup_(lb_config_freep) struct lb_config *before = NULL;
 	_cleanup_(freep) char *text = NULL;
+	struct comparing comparing;
+	struct lb_error error = {};
 	size_t length;
 
 	*ret_reverts = (struct reverts){};
@@ -58,9 +73,11 @@ void reverts_make(const struct lbd *lbd, const struct desired *next, struct reve
 	if (strcmp(running->file_digest, running->digest) == 0)
 		return;
 	if (store_get_config(&lbd->store, running->file_digest, &text, &length, NULL) < 0 ||
-	    lb_config_parse(text, length, &before, NULL) < 0)
+	    config_parse(text, length, &before, &error) < 0)
 		return;
-	if (lb_config_diff(before, desired_file(running), note, ret_reverts) < 0)
+	comparing = (struct comparing){ before, desired_file(running), ret_reverts, 0 };
+	task_beside(compare_beside, &comparing);
+	if (comparing.r < 0)
 		reverts_done(ret_reverts);
 	else if (ret_reverts->n)
 		qsort(ret_reverts->paths, ret_reverts->n, sizeof(*ret_reverts->paths), compare_paths);

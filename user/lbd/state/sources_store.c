@@ -96,7 +96,7 @@ static DIR *open_directory(struct store *store)
 	return directory;
 }
 
-static void remove_absent(struct store *store, const struct lb_sources *sources)
+void sources_remove_absent(struct store *store, const struct lb_sources *sources)
 {
 	_cleanup_(closedirp) DIR *directory = open_directory(store);
 	char source[LB_NAME_MAX], service[LB_NAME_MAX];
@@ -129,7 +129,7 @@ void sources_save(struct store *store, struct lb_sources *sources, bool absent)
 	if (failed)
 		store_tell(store, "%zu services of sources cannot be kept: %s", failed, error.text);
 	if (absent)
-		remove_absent(store, sources);
+		sources_remove_absent(store, sources);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------

@@ -15,4 +15,7 @@ int sources_load(struct store *store, struct lb_sources *sources);
 /* Writes what is dirty. absent: files of services that are gone may be there. Best effort: told. */
 void sources_save(struct store *store, struct lb_sources *sources, bool absent);
 
+/* Removes the files of services that are not among them. */
+void sources_remove_absent(struct store *store, const struct lb_sources *sources);
+
 void sources_remove_file(struct store *store, const char *source, const char *service);

@@ -31,6 +31,8 @@ struct store {
 	int fd;                                        /* of the directory */
 	int lock_fd;                                   /* closing it gives the lock up */
 	void (*step)(void *context, const char *step); /* for tests; may be NULL */
+	/* Runs what the disk makes wait; NULL: the caller waits. */
+	void (*beside)(void (*run)(void *context), void *context);
 	void (*tell)(void *context, const char *text); /* of what was set aside or found; may be NULL */
 	void *context;
 	char bpffs[PATH_MAX]; /* where the kernel's copy is pinned; empty: there is none */

@@ -23,6 +23,38 @@ static void step(struct store *store, const char *name)
 		store->step(store->context, name);
 }
 
+/* What is done to a file, where the disk may make one wait. */
+struct transfer {
+	int fd;
+	const char *text; /* to be written */
+	char **ret_text;  /* what is read */
+	size_t length;
+	int r;
+};
+
+static void wait_for_disk(const struct store *store, void (*run)(void *context), struct transfer *transfer)
+{
+	if (store->beside)
+		store->beside(run, transfer);
+	else
+		run(transfer);
+}
+
+static void sync_it(void *context)
+{
+	struct transfer *transfer = context;
+
+	transfer->r = fsync(transfer->fd) < 0 ? -errno : 0;
+}
+
+int store_sync(const struct store *store, int fd)
+{
+	struct transfer transfer = { .fd = fd };
+
+	wait_for_disk(store, sync_it, &transfer);
+	return transfer.r;
+}
+
 void store_tell(const struct store *store, const char *format, ...)
 {
 	char text[512];
@@ -111,19 +143,30 @@ int store_set_aside(struct store *store, const char *directory, const char *name
 	return r < 0 ? r : 0;
 }
 
-static int write_all(int fd, const char *text, size_t length)
+static void write_all(void *context)
 {
-	while (length) {
-		ssize_t n = write(fd, text, length);
+	struct transfer *transfer = context;
 
-		if (n < 0 && errno != EINTR)
-			return -errno;
+	while (transfer->length) {
+		ssize_t n = write(transfer->fd, transfer->text, transfer->length);
+
+		if (n < 0 && errno != EINTR) {
+			transfer->r = -errno;
+			return;
+		}
 		if (n > 0) {
-			text += n;
-			length -= n;
+			transfer->text += n;
+			transfer->length -= n;
 		}
 	}
-	return 0;
+}
+
+static int write_text(const struct store *store, int fd, const char *text, size_t length)
+{
+	struct transfer transfer = { .fd = fd, .text = text, .length = length };
+
+	wait_for_disk(store, write_all, &transfer);
+	return transfer.r;
 }
 
 /* A new file to write to. What a write that was cut left behind is removed; what else there is stays. */
@@ -165,8 +208,8 @@ static int replace(struct store *store, int at, int fd, const char *temporary, c
 {
 	int r = 0;
 
-	if (durable && fsync(fd) < 0)
-		r = -errno;
+	if (durable)
+		r = store_sync(store, fd);
 	step(store, "store_written");
 	if (r == 0)
 		r = make_way(store, at, directory, name);
@@ -175,7 +218,7 @@ static int replace(struct store *store, int at, int fd, const char *temporary, c
 	if (r < 0)
 		return r;
 	step(store, "store_renamed");
-	return durable && fsync(at) < 0 ? -errno : 0;
+	return durable ? store_sync(store, at) : 0;
 }
 
 int store_write(struct store *store, const char *directory, const char *name, const char *text, size_t length,
@@ -186,7 +229,7 @@ int store_write(struct store *store, const char *directory, const char *name, co
 	int r = at < 0 ? at : (fd = open_temporary(at, temporary));
 
 	if (r >= 0)
-		r = write_all(fd, text, length);
+		r = write_text(store, fd, text, length);
 	if (r == 0)
 		r = replace(store, at, fd, temporary, directory, name, durable);
 	if (r == 0)
@@ -197,7 +240,7 @@ int store_write(struct store *store, const char *directory, const char *name, co
 			    strerror(-r));
 }
 
-static int read_whole(int fd, size_t size, char **ret_text, size_t *ret_length)
+static int read_length(int fd, size_t size, char **ret_text, size_t *ret_length)
 {
 	_cleanup_(freep) char *text = malloc(size + 1);
 	size_t length = 0;
@@ -221,6 +264,23 @@ static int read_whole(int fd, size_t size, char **ret_text, size_t *ret_length)
 	return 0;
 }
 
+static void read_all(void *context)
+{
+	struct transfer *transfer = context;
+
+	transfer->r = read_length(transfer->fd, transfer->length, transfer->ret_text, &transfer->length);
+}
+
+static int read_whole(const struct store *store, int fd, size_t size, char **ret_text, size_t *ret_length)
+{
+	struct transfer transfer = { .fd = fd, .ret_text = ret_text, .length = size };
+
+	wait_for_disk(store, read_all, &transfer);
+	if (transfer.r == 0)
+		*ret_length = transfer.length;
+	return transfer.r;
+}
+
 int store_read(const struct store *store, const char *directory, const char *name, char **ret_text,
 	       size_t *ret_length)
 {
@@ -239,7 +299,7 @@ int store_read(const struct store *store, const char *directory, const char *nam
 		return -EPROTO;
 	if (st.st_size > (off_t)LB_CONFIG_BYTES_MAX)
 		return -E2BIG;
-	return read_whole(fd, st.st_size, ret_text, ret_length);
+	return read_whole(store, fd, st.st_size, ret_text, ret_length);
 }
 
 int store_remove(struct store *store, const char *directory, const char *name)
@@ -253,7 +313,5 @@ int store_remove(struct store *store, const char *directory, const char *name)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EPROTO;
-	if (unlinkat(at, name, 0) < 0 || fsync(at) < 0)
-		return -errno;
-	return 0;
+	return unlinkat(at, name, 0) < 0 ? -errno : store_sync(store, at);
 }

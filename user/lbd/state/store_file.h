@@ -28,5 +28,8 @@ int store_remove(struct store *store, const char *directory, const char *name);
 /* Moves what has that name into "aside", whatever it is, under a name that is free there. 0 or -errno. */
 int store_set_aside(struct store *store, const char *directory, const char *name, const char *why);
 
+/* fsync(), as the store's owner waits for the disk. 0 or -errno. */
+int store_sync(const struct store *store, int fd);
+
 /* Tells of something that an operator should know. */
 void store_tell(const struct store *store, const char *format, ...) __attribute__((format(printf, 2, 3)));

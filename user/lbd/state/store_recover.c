@@ -37,12 +37,34 @@ static int copy_read(const struct store *store, enum copy copy, const char *name
 	return store->bpffs[0] ? store_kernel_get(store->bpffs, name, ret_text, ret_length) : -ENOENT;
 }
 
+struct kernel_copy {
+	const struct store *store;
+	const char *name, *text;
+	size_t length;
+	int r;
+};
+
+static void put_in_kernel(void *context)
+{
+	struct kernel_copy *put = context;
+
+	put->r = store_kernel_put(put->store->bpffs, put->name, put->text, put->length);
+}
+
 static int copy_write(struct store *store, enum copy copy, const char *name, const char *text, size_t length)
 {
+	struct kernel_copy put = { store, name, text, length, 0 };
+
 	/* Not synced: after a power cut what was written first, and synced, is whole. */
 	if (copy == COPY_DISK)
 		return store_write(store, "copy", name, text, length, false, NULL);
-	return store->bpffs[0] ? store_kernel_put(store->bpffs, name, text, length) : 0;
+	if (!store->bpffs[0])
+		return 0;
+	if (store->beside)
+		store->beside(put_in_kernel, &put);
+	else
+		put_in_kernel(&put);
+	return put.r;
 }
 
 static int copy_record(const struct store *store, enum copy copy, struct record *ret_record)

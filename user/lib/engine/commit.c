@@ -79,6 +79,7 @@ static int prepare(struct lb_engine *engine, struct lb_plan *plan, struct lb_err
 	for (size_t i = 0; r == 0 && i < plan->n_changes; i++) {
 		if (plan->changes[i].next)
 			r = prepare_settling(&plan->changes[i]);
+		lb_engine_pause(engine);
 	}
 	if (r == 0)
 		r = prepare_gone(plan);
@@ -242,6 +243,7 @@ static void write_beside(struct commit *commit)
 			write_meta(commit, &plan->changes[i]);
 			step(engine, "meta");
 		}
+		lb_engine_pause(engine);
 	}
 	for (size_t i = 0; i < plan->n_changes; i++) {
 		const struct lb_service_change *change = &plan->changes[i];
@@ -251,12 +253,16 @@ static void write_beside(struct commit *commit)
 			       change->next->vip.backend_count * sizeof(struct lb_backend));
 			step(engine, "records");
 		}
+		lb_engine_pause(engine);
 	}
 	for (size_t i = 0; i < plan->n_changes; i++) {
 		if (plan->changes[i].target) {
 			write_ring(commit, &plan->changes[i]);
+			if (plan->changes[i].current)
+				lb_service_count_slots(engine, plan->changes[i].next);
 			step(engine, "ring");
 		}
+		lb_engine_pause(engine);
 	}
 	write_bank(commit);
 	step(engine, "bank");
@@ -325,7 +331,8 @@ static void carry_over(struct lb_engine *engine, struct lb_service_change *chang
 	if (count > current->vip.backend_count)
 		count = current->vip.backend_count;
 	next->entries = current->entries;
-	next->unsettled = current->unsettled;
+	if (same_ring)
+		next->unsettled = current->unsettled;
 	next->unsettled_since_s = current->unsettled_since_s;
 	for (__u32 i = 0; i < count; i++) {
 		const struct lb_member *before = &current->members[i];
@@ -335,8 +342,10 @@ static void carry_over(struct lb_engine *engine, struct lb_service_change *chang
 			continue;
 		after->entries = before->entries;
 		after->seen_pass = before->seen_pass;
-		after->slots_cur = before->slots_cur;
-		after->slots_base = before->slots_base;
+		if (same_ring) {
+			after->slots_cur = before->slots_cur;
+			after->slots_base = before->slots_base;
+		}
 		if (((before->leaving || before->ghost) && (after->leaving || after->ghost)) ||
 		    (lb_member_draining(before) && lb_member_draining(after))) {
 			after->clean_passes = before->clean_passes;
@@ -391,8 +400,6 @@ static void replace_service(struct lb_engine *engine, struct lb_service_change *
 		retire(engine, change);
 	}
 	lb_engine_link(engine, next);
-	if (change->target && current)
-		lb_service_count_slots(engine, next);
 	if (next->unsettled && !unsettled_before)
 		next->unsettled_since_s = lb_engine_clock(engine);
 	if (!next->unsettled) {
@@ -401,7 +408,7 @@ static void replace_service(struct lb_engine *engine, struct lb_service_change *
 		next->ready = NULL;
 		next->moved_s = NULL;
 	}
-	lb_service_free(current);
+	change->gone = current;
 	change->current = NULL;
 }
 
@@ -418,7 +425,7 @@ static void remove_service(struct lb_engine *engine, struct lb_service_change *c
 	}
 	lb_engine_unlink(engine, current);
 	retire(engine, change);
-	lb_service_free(current);
+	change->gone = current;
 	change->current = NULL;
 }
 
@@ -472,10 +479,13 @@ int lb_engine_commit(struct lb_engine *engine, struct lb_plan *plan, struct lb_e
 		return r;
 	commit.bank = plan->bank;
 	commit.generation = engine->generation + 1;
+	/* What is written is made of what the sweeper would change. */
+	engine->held++;
 	if (!lb_plan_is_empty(plan)) {
 		write_beside(&commit);
 		make_visible(&commit);
 	}
 	update_books(&commit);
+	engine->held--;
 	return 0;
 }

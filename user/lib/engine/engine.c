@@ -226,10 +226,14 @@ static void merge_stamps(struct lb_engine *engine, const struct lb_retired_ring 
 
 int lb_engine_grace(struct lb_engine *engine)
 {
-	int r = engine->hooks->grace(engine->hooks->context);
+	int r;
 
+	engine->held++;
+	r = engine->hooks->grace(engine->hooks->context);
+	engine->held--;
 	if (r < 0)
 		return r;
+	engine->awaited = false;
 	/* Oldest first: a ring may itself have taken another's place. */
 	for (size_t i = 0; i < engine->n_retired; i++)
 		merge_stamps(engine, &engine->retired[i]);

@@ -35,6 +35,11 @@ struct lb_engine_hooks {
 	/* Called between the steps of a commit; tests kill the process here. May be NULL. step: a stable
 	 * name. */
 	void (*step)(void *context, const char *step);
+	/* Called often while planning and committing takes its time: what else there is to do may be done. In
+	 * there views and lb_engine_tick() are allowed, plans and commits are not. May be NULL. */
+	void (*pause)(void *context);
+	/* The sweeper needs a grace period: have lb_engine_await() called soon. NULL: it waits at once. */
+	void (*await)(void *context);
 };
 
 /* An operator's word on one backend, over the configuration's. */
@@ -132,6 +137,10 @@ size_t lb_plan_services(const struct lb_plan *plan,
  * regions and quarantined indices. Returns the number of units visited.
  */
 size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work);
+
+/* Waits for the grace period that the sweeper needs, if it does; ticks meanwhile move the clock alone. 0 or
+ * -errno. */
+int lb_engine_await(struct lb_engine *engine);
 
 /* Views for status, stats, explain. Pointers are valid until the next commit or tick. */
 struct lb_backend_view {

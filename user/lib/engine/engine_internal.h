@@ -182,6 +182,8 @@ struct lb_engine {
 	bool bank_fresh[LB_BANKS];
 	__u64 ticked_generation; /* visible at the last tick */
 	bool dirty;              /* packets may be deciding by what is no longer visible */
+	bool awaited;            /* the sweeper needs a grace period */
+	unsigned int held; /* what the sweeper looks at is being changed, or waited for: it stands still */
 	struct lb_arena rings, records;
 	struct lb_ids service_ids, backend_ids;
 	struct lb_nexthop_table nexthops;
@@ -226,6 +228,7 @@ struct lb_service_change {
 	__u32 slots_at_risk;              /* base changes although it is alive: a smaller ring */
 	struct lb_plan_backend *backends; /* effects */
 	char *why;                        /* owned */
+	struct lb_service *gone;          /* what was current before the commit; owned */
 };
 
 /* Who is not in the tables yet. */
@@ -377,6 +380,12 @@ void lb_engine_unlink(struct lb_engine *engine, struct lb_service *service);
 
 /* Waits for a grace period: afterwards nothing that was given up before can be read any more. */
 int lb_engine_grace(struct lb_engine *engine);
+
+static inline void lb_engine_pause(const struct lb_engine *engine)
+{
+	if (engine->hooks->pause)
+		engine->hooks->pause(engine->hooks->context);
+}
 
 void lb_engine_view_member(const struct lb_engine *engine, const struct lb_service *service, __u32 index,
 			   struct lb_backend_view *view);

@@ -311,16 +311,20 @@ static int plan_all(struct lb_plan *plan, const struct lb_desired *desired, stru
 
 	if (r == 0)
 		r = check_room(plan, error);
-	for (size_t i = 0; r == 0 && i < plan->config->n_services; i++)
+	for (size_t i = 0; r == 0 && i < plan->config->n_services; i++) {
 		r = plan_one(plan, desired, sources_same, i, error);
+		lb_engine_pause(engine);
+	}
 	if (r == 0)
 		r = plan_removals(plan, error);
 	for (size_t i = 0; r == 0 && i < plan->n_changes; i++) {
 		if (plan->changes[i].next)
 			r = reserve_regions(plan, &plan->changes[i], error);
+		lb_engine_pause(engine);
 	}
 	if (r == 0)
 		r = lb_plan_layout(plan, error);
+	lb_engine_pause(engine);
 	if (r == 0)
 		r = lb_plan_effects(plan, error);
 	return r;
@@ -392,6 +396,8 @@ void lb_plan_free(struct lb_plan *plan)
 		if (!plan->done)
 			give_back(plan->engine, change, plan->scratch);
 		free(change->why);
+		lb_service_free(change->gone);
+		lb_engine_pause(plan->engine);
 	}
 	plan->engine->plans--;
 	lb_engine_trim_nexthops(plan->engine);

@@ -152,6 +152,7 @@ int lb_plan_effects(struct lb_plan *plan, struct lb_error *error)
 			continue;
 		if (tell_service(plan, change, &plan->effects[plan->n_effects++]) < 0)
 			return lb_error_set(error, ENOMEM, "out of memory");
+		lb_engine_pause(plan->engine);
 	}
 	lb_plan_identify(plan);
 	return 0;

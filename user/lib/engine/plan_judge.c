@@ -268,8 +268,10 @@ void lb_plan_identify(struct lb_plan *plan)
 
 	for (size_t i = 0; i < plan->n_effects; i++)
 		identity = mix_effect(identity, &plan->effects[i]);
-	for (size_t i = 0; i < plan->n_changes; i++)
+	for (size_t i = 0; i < plan->n_changes; i++) {
 		identity = mix_ways(identity, plan, plan->changes[i].next);
+		lb_engine_pause(plan->engine);
+	}
 	for (size_t i = 0; i < plan->n_overrides; i++)
 		identity = mix_override(identity, &plan->overrides[i]);
 	plan->identity = identity;

@@ -32,6 +32,21 @@ static void advance_clock(struct lb_engine *engine, __u64 now_s)
 	engine->ticked = true;
 }
 
+/* Whether what was given up cannot be read any more: it is waited for now, or later, or it failed. */
+static bool grace_passed(struct lb_engine *engine)
+{
+	if (!engine->hooks->await)
+		return lb_engine_grace(engine) == 0;
+	engine->awaited = true;
+	engine->hooks->await(engine->hooks->context);
+	return false;
+}
+
+int lb_engine_await(struct lb_engine *engine)
+{
+	return engine->awaited ? lb_engine_grace(engine) : 0;
+}
+
 /* --- walking the services ------------------------------------------------------------------------ */
 
 /*
@@ -153,7 +168,7 @@ static size_t sweep_flows(struct lb_engine *engine, size_t work)
 	size_t did = 0;
 
 	/* Slots were stored, or a commit was made, or places were given up: packets must have seen it. */
-	if (engine->dirty && sweep->bucket == 0 && lb_engine_grace(engine) < 0)
+	if (engine->dirty && sweep->bucket == 0 && !grace_passed(engine))
 		return 0;
 	while (did < work && sweep->bucket < engine->tables->sizes.flow_buckets)
 		did += lb_sweep_bucket(engine, sweep->bucket++);
@@ -229,7 +244,7 @@ static void reclaim(struct lb_engine *engine)
 		fresh += engine->bank_fresh[i];
 	engine->ticked_generation = engine->generation;
 	if (fresh && (quiet || fresh >= LB_BANKS / 2))
-		lb_engine_grace(engine);
+		grace_passed(engine);
 }
 
 size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work)
@@ -237,6 +252,10 @@ size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work)
 	size_t visited = 0;
 
 	lb_engine_forget_views(engine);
+	if (engine->held) {
+		advance_clock(engine, now_s);
+		return 0;
+	}
 	reclaim(engine);
 	advance_clock(engine, now_s);
 	while (visited < work) {

@@ -453,7 +453,8 @@ size_t lb_sources_forget(struct lb_sources *sources, const struct lb_config *fil
 			sources->all[kept++] = sources->all[i];
 			continue;
 		}
-		told(context, sources->all[i]);
+		if (told)
+			told(context, sources->all[i]);
 		service_free(sources->all[i]);
 	}
 	sources->n = kept;

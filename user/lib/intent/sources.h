@@ -93,6 +93,7 @@ void lb_sources_planned(struct lb_sources *sources);
 /* Marks as hidden what is not among what runs (as merged). How many are. */
 size_t lb_sources_mark(struct lb_sources *sources, const struct lb_config *running);
 
-/* Forgets the services of sources that a file does not list: each is told before. How many. */
+/* Forgets the services of sources that a file does not list: each is told before (told may be NULL). How
+ * many. */
 size_t lb_sources_forget(struct lb_sources *sources, const struct lb_config *file,
 			 void (*told)(void *context, const struct lb_source_service *service), void *context);
