@@ -13,6 +13,7 @@
 #include <systemd/sd-event.h>
 
 #include "engine/engine.h"
+#include "intent/schedule.h"
 #include "lbd/events.h"
 #include "lbd/kernel/attachment.h"
 #include "lbd/kernel/grace.h"
@@ -93,7 +94,7 @@ struct lbd {
 	__u64 started_ms;
 	struct tasks *tasks;
 	struct {
-		struct task start, reload, wanted, replan, links, words, verify, capture, grace, stations;
+		struct task start, reload, wanted, links, verify, capture, grace, stations;
 	} task;
 	const char *starting; /* what is done before the first commit, to be told; NULL: it has been made */
 	int start_result;     /* 0 or -errno, with start_error */
@@ -134,13 +135,8 @@ struct lbd {
 	__u64 recorded_rollback_to;
 	char recorded_cause[RECORD_CAUSE_MAX];
 
-	sd_event_source *wanted;       /* timer: causes are to be planned for */
-	unsigned int causes;           /* CAUSE_*, of change.h */
-	__u64 wanted_due_ms;           /* 0: none is due */
-	__u64 wanted_cost_ms;          /* of the last one */
-	sd_event_source *replan;       /* timer: next hops changed */
-	__u64 replan_due_ms;           /* 0: none is due */
-	__u64 replan_cost_ms;          /* of the last one */
+	sd_event_source *wanted;       /* timer: a plan is due for what changed by itself */
+	struct lb_schedule schedule;   /* when */
 	bool routes_stale;             /* all of them are to be asked for */
 	bool nexthops_stale;           /* some next hop may be another one, whatever the routes are */
 	struct host_taken *host_taken; /* that were told of; owned */

@@ -479,7 +479,6 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	http_free(lbd->monitor);
 	verify_socket_remove(lbd);
 	metrics_close(lbd);
-	lbd->replan = sd_event_source_disable_unref(lbd->replan);
 	lbd->wanted = sd_event_source_disable_unref(lbd->wanted);
 	interfaces_close(lbd);
 	explain_program_free(lbd->explain);

@@ -263,7 +263,8 @@ int change_plan(struct lbd *lbd, const struct desired *next, const struct change
 		.config = next->config,
 		.allow_ring_resize = change->allow_ring_resize,
 		.differs = next != &lbd->running && judgement_differs(&lbd->running, next),
-		.same_nexthops = !is_other(next) && !change->starting && !lbd->replan_due_ms && !interfaces,
+		.same_nexthops = !is_other(next) && !change->starting &&
+				 !change_is_wanted(lbd, LB_CAUSE_WAYS) && !interfaces,
 	};
 
 	if (lb_intent_overrides(&intent, next->config, &overrides, &desired.n_overrides) < 0)
@@ -422,7 +423,8 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		struct lb_error *error)
 {
 	_cleanup_(change_plan_freep) struct lb_plan *plan = NULL;
-	bool nexthops = !next->borrowed || change->starting || lbd->replan_due_ms; /* looked up anew */
+	bool nexthops = !next->borrowed || change->starting ||
+			change_is_wanted(lbd, LB_CAUSE_WAYS); /* looked up anew */
 	struct telling telling = { .from = lb_engine_generation(lbd->engine) };
 	__u64 times_ms[4] = { now_ms() };
 	int r = check(lbd, next, change, error);
@@ -451,8 +453,14 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 		struct lb_error *error)
 {
 	bool other = is_other(next) && !change->starting;
-	int r = make(lbd, next, change, plan_json, error);
+	/* Verdicts are part of every plan. */
+	bool health = lbd->schedule.wanted & LB_CAUSE_HEALTH;
+	int r;
 
+	lb_schedule_cover(&lbd->schedule, LB_CAUSE_HEALTH);
+	r = make(lbd, next, change, plan_json, error);
+	if (health && (r < 0 || change->dry_run))
+		change_wanted(lbd, LB_CAUSE_HEALTH);
 	if (lbd->running.config)
 		nexthops_plan_for(lbd, lbd->running.config);
 	/* What was not made leaves nothing behind: no neighbour is kept for it. */

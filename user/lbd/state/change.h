@@ -37,9 +37,6 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 /* Notes what the newest record is. */
 void lbd_recorded(struct lbd *lbd, const struct record *record);
 
-/* Plans and commits what runs anew, because next hops changed. Not recorded. */
-int change_nexthops(struct lbd *lbd, struct lb_error *error);
-
 void desired_done(struct desired *desired);
 
 /* lb_config_parse(), beside the loop. */
@@ -66,11 +63,10 @@ const struct lb_config *desired_file(const struct desired *desired);
 /* A copy of what runs, to be changed. */
 int desired_copy(const struct desired *from, struct desired *ret_desired, struct lb_error *error);
 
-/* Why a plan is to be made; a bit each. */
-enum {
-	CAUSE_HEALTH = 1,
-	CAUSE_SOURCE = 2,
-};
-
-/* Something changed that a plan is made of: one comes soon, for all that has changed by then. */
+/* Something changed that a plan is made of (LB_CAUSE_*): one comes soon, or in a while, for all that has
+ * changed by then. */
 void change_wanted(struct lbd *lbd, unsigned int causes);
+void change_wanted_later(struct lbd *lbd, unsigned int causes, __u64 delay_ms);
+
+/* Whether one is wanted for any of these, or being made. */
+bool change_is_wanted(const struct lbd *lbd, unsigned int causes);

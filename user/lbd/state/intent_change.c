@@ -6,12 +6,10 @@
 
 #include "lbd/clock.h"
 #include "lbd/lbd.h"
-#include "lbd/log.h"
 #include "lbd/state/change.h"
 #include "lbd/state/intent.h"
 
-#define TICK_MS  1000u
-#define RETRY_MS 10000u
+#define TICK_MS 1000u
 
 /* Removes what is over. What went first is *ret_first. Returns how many went. */
 static size_t drop_over(struct lb_words *words, __s64 now_s, struct lb_word *ret_first)
@@ -29,7 +27,7 @@ static size_t drop_over(struct lb_words *words, __s64 now_s, struct lb_word *ret
 }
 
 /* By a change as any other: planned, recorded, told. */
-static int end_words(struct lbd *lbd, __s64 now_s, struct lb_error *error)
+int intent_end_words(struct lbd *lbd, struct lb_error *error)
 {
 	char cause[RECORD_CAUSE_MAX], value[LB_WORD_TEXT_MAX];
 	struct change change = { .cause = cause, .kind = "override", .record = RECORD_OPERATOR };
@@ -40,35 +38,22 @@ static int end_words(struct lbd *lbd, __s64 now_s, struct lb_error *error)
 
 	if (r < 0)
 		return r;
-	n = drop_over(&next.words, now_s, &first);
+	n = drop_over(&next.words, intent_now_s(lbd), &first);
 	snprintf(cause, sizeof(cause), "%s/%s %s %s is over%s", first.service, first.backend,
 		 lb_word_key_name(first.key), lb_word_text(&first, value), n > 1 ? ", and others" : "");
-	r = change_make(lbd, &next, &change, NULL, error);
+	/* Somebody may have taken them back meanwhile. */
+	r = n ? change_make(lbd, &next, &change, NULL, error) : 0;
 	desired_done(&next);
 	return r;
-}
-
-static void tick(void *context)
-{
-	struct lbd *lbd = context;
-	__s64 now_s = intent_now_s(lbd), end_s = lb_words_next_end(&lbd->running.words);
-	struct lb_error error = {};
-
-	if (!end_s || now_s < end_s || lbd->intent.clock.run_ms < lbd->intent.retry_ms)
-		return;
-	lbd->intent.retry_ms = 0;
-	if (end_words(lbd, now_s, &error) == 0)
-		return;
-	lbd->intent.retry_ms = lbd->intent.clock.run_ms + RETRY_MS;
-	events_add(&lbd->events, LOG_LEVEL_ERROR, "override", "an override that is over stays: %s",
-		   error.text);
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 {
 	struct lbd *lbd = context;
+	__s64 now_s = intent_now_s(lbd), end_s = lb_words_next_end(&lbd->running.words);
 
-	task_call(lbd->tasks, &lbd->task.words, tick, lbd);
+	if (end_s && now_s >= end_s && !change_is_wanted(lbd, LB_CAUSE_OPERATOR))
+		change_wanted(lbd, LB_CAUSE_OPERATOR);
 	sd_event_source_set_time(source, (now_ms() + TICK_MS) * 1000);
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
@@ -89,6 +74,6 @@ int intent_judge(struct lbd *lbd, enum lb_origin origin, const char *service, co
 	if (r == 0)
 		r = lb_verdicts_set(lbd->intent.verdicts, origin, service, backend, verdict);
 	if (r > 0)
-		change_wanted(lbd, CAUSE_HEALTH);
+		change_wanted(lbd, LB_CAUSE_HEALTH);
 	return r < 0 ? r : 0;
 }

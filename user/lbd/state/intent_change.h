@@ -8,8 +8,11 @@
 
 struct lbd;
 
-/* From then on words that are over are dropped, each by a change that is recorded. 0 or -errno. */
+/* From then on words that are over are dropped, by a change that is recorded. 0 or -errno. */
 int intent_start(struct lbd *lbd);
+
+/* Drops the words that are over, by a change. 0 or -errno. */
+int intent_end_words(struct lbd *lbd, struct lb_error *error);
 
 /*
  * The verdict of health or a breaker on a backend (lb_verdicts_set); a plan is made soon if it matters. 0 or

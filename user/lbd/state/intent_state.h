@@ -13,5 +13,4 @@ struct lbd_intent {
 	lb_check_of *check_of;        /* which check a backend has now; set by the health layer */
 	sd_event_source *timer;
 	struct lb_clock clock;
-	__s64 retry_ms; /* CLOCK_BOOTTIME: words that are over are tried to be dropped then; 0: at once */
 };

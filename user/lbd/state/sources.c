@@ -26,7 +26,7 @@ void sources_done(struct lbd *lbd)
 void sources_changed(struct lbd *lbd)
 {
 	lbd->sources.pending = true;
-	change_wanted(lbd, CAUSE_SOURCE);
+	change_wanted(lbd, LB_CAUSE_SOURCE);
 }
 
 /* The entry of a source, made if need be; one of a source that is listed no more makes room. */

@@ -15,13 +15,12 @@
 /* Why a plan is wanted: a bit each. */
 enum {
 	LB_CAUSE_HEALTH = 1 << 0,   /* verdicts of checks and breakers */
-	LB_CAUSE_NEXTHOP = 1 << 1,  /* neighbours, or a way that is no longer held */
+	LB_CAUSE_NEXTHOP = 1 << 1,  /* neighbours, links, or a way that is no longer held */
 	LB_CAUSE_ROUTE = 1 << 2,    /* routes and rules */
-	LB_CAUSE_LINK = 1 << 3,     /* links and addresses of the host */
-	LB_CAUSE_SOURCE = 1 << 4,   /* what sources send */
-	LB_CAUSE_OPERATOR = 1 << 5, /* words that are over */
-	LB_CAUSE_CONFIG = 1 << 6,   /* the configuration */
-	LB_CAUSE_COUNT = 7,
+	LB_CAUSE_SOURCE = 1 << 3,   /* what sources send */
+	LB_CAUSE_OPERATOR = 1 << 4, /* words that are over */
+	LB_CAUSE_COUNT = 5,
+	LB_CAUSE_WAYS = LB_CAUSE_NEXTHOP | LB_CAUSE_ROUTE,
 };
 
 #define LB_SCHEDULE_PAUSE_FACTOR 5u /* times what the last plan took */
@@ -39,7 +38,7 @@ struct lb_schedule {
 	unsigned int failures; /* in a row */
 };
 
-/* Something changed. A cause that is there already moves nothing. */
+/* Something changed. */
 void lb_schedule_want(struct lb_schedule *schedule, unsigned int causes, __u64 now_ms);
 
 /* The same for what comes of itself in a while: it is looked at then, or with what comes earlier. */
@@ -55,5 +54,5 @@ unsigned int lb_schedule_begin(struct lb_schedule *schedule, __u64 now_ms);
 /* It has been made, or has failed: then its causes are wanted again. */
 void lb_schedule_end(struct lb_schedule *schedule, bool failed, __u64 now_ms);
 
-/* A plan was made besides (a request's) that looked at these. */
+/* A plan is made besides (a request's) that looks at these. */
 void lb_schedule_cover(struct lb_schedule *schedule, unsigned int causes);
