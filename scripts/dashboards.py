@@ -144,6 +144,7 @@ BALANCER = [
     Panel("The agent: processor time", (rate("weir_agent_cpu_seconds_total"), "agent"), (f"weir_sweeper_cpu_ratio{{{I}}}", "of it the sweeper"), unit="percentunit"),
     Panel("The agent: memory", (f"weir_agent_resident_bytes{{{I}}}", "{{instance}}"), unit="bytes"),
     Panel("Made good, and refused", (rate("weir_repairs_total", I, "what"), "{{what}}"), (rate("weir_scrapes_refused_total"), "scrapes refused")),
+    Panel("Events, and lines left out of the log", (rate("weir_events_total"), "events"), (rate("weir_log_suppressed_total"), "left out")),
     Panel("Interfaces", (f"weir_interface_info{{{I}}}", ""), (f"weir_interface_attached{{{I}}}", ""), kind="table"),
     Panel("Sources: silent for", (f"weir_source_silent_seconds{{{I}}}", "{{source}}"), unit="s"),
 ]

@@ -55,7 +55,7 @@ check "nobody says anything" reasons_are b1 '. == []'
 check "a backend is drained, with a reason" patch b1 '{"state": "drain", "reason": "disk \"sda\""}'
 check "it is known who did it, and why" reasons_are b1 "length == 1 and (.[0] | .origin == \"operator\" and .state == \"drain\"
 	and .holds and .uid == $uid and .pid > 1 and .reason == \"disk 'sda'\" and (.since | length == 24) and (has(\"until\") | not))"
-check "an event says from what to what, by whom" event_is "backend=web/b1 state=active->drain overridden by uid $uid pid [0-9]+, \"disk 'sda'\""
+check "an event says from what to what, by whom" event_is "service=web backend=b1 key=state from=active to=drain override=set uid=$uid pid=[0-9]+ reason=\"disk 'sda'\""
 check "the record says what was set" answers GET /v1/generations ".generations[0] | .kind == \"operator\"
 	and (.cause | test(\"^web/b1 state active -> drain by uid $uid pid [0-9]+, .disk 'sda'.\$\"))"
 since=$(backend b1 | jq -r '.reasons[0].since')
@@ -85,7 +85,7 @@ check "nothing of that was taken" reasons_are b3 '. == []'
 check "a drain for two seconds" patch b2 '{"state": "drain", "for_s": 2, "reason": "reboot"}'
 check "drains" state_is b2 drain
 check "and ends by itself" wait_for 10 state_is b2 active
-check "which is an event" event_is "backend=web/b2 state=drain->active the override ends"
+check "which is an event" event_is "service=web backend=b2 key=state from=drain to=active override=ends"
 check "and a record" answers GET /v1/generations '.generations[0].cause == "web/b2 state drain is over"'
 check "another, for longer" patch b2 '{"state": "drain", "for_s": 2}'
 lbd_stop KILL
@@ -113,7 +113,7 @@ check "all of it" reasons_are b3 '. == []'
 
 check "b3 is told a weight" patch b3 '{"weight": 3}'
 check "b3 goes" answers POST '/v1/apply?allow_break=1' '.applied' "$(lbd_config '.services[0].backends |= .[:2]')"
-check "its word goes with it, which is told" event_is 'backend=web/b3 weight=3->gone the override ends'
+check "its word goes with it, which is told" event_is 'service=web backend=b3 key=weight from=3 to=gone override=ends'
 is "of one that leaves only its death can be said" "$(api_status PATCH /v1/services/web/backends/b3 '{"weight": 1}')" 400
 check "it comes back" answers POST /v1/apply '.applied' "$(lbd_config)"
 check "as configured" reasons_are b3 '. == []'
@@ -154,7 +154,7 @@ check "what is down stays down" state_is b2 down
 first=$(api GET /v1/generations | jq '[.generations[] | select(.cause | startswith("apply"))][2].generation')
 check "with its overrides, where that is asked" answers POST "/v1/rollback?to=$first&overrides=1&allow_break=1" '.applied'
 check "b2 is up as it was then" state_is b2 active
-check "each override that went is told" event_is 'backend=web/b2 state=down->active the override ends'
+check "each override that went is told" event_is 'service=web backend=b2 key=state from=down to=active override=ends'
 lbd_stop TERM || not_ok "it stops in order"
 act "started again" lbd_start
 check "rollback knows where it was" answers POST '/v1/rollback?allow_break=1' '.applied'

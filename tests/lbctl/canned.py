@@ -134,7 +134,7 @@ ANSWERS = {
         "backend": "web-1", "verdict": "XDP_TX", "reason": None, "packet_out": ETHERNET + OUTER + INNER, "agrees": True},
     "GET /v1/flows": {"flows": [{"service": "web", "backend": "web-1", "slot": 17, "state": "established", "idle_s": 3}],
                       "total": 321, "truncated": True},
-    "GET /v1/events": {"events": [{"id": 1, "time": "2023-11-14T22:13:20.123Z", "kind": "start", "message": "lbd 1.0 started"},
+    "GET /v1/events": {"oldest": 1, "last": 2, "missed": 0, "ahead": False, "events": [{"id": 1, "time": "2023-11-14T22:13:20.123Z", "kind": "start", "message": "lbd 1.0 started"},
                                   {"id": 2, "time": 1700000001, "kind": "apply", "message": "generation 7"}]},
     "GET /v1/health": {
         "checker": {"connected": True, "stale": False, "suspicion": "none", "targets": 1, "checks": 9, "pending": 0, "late_ms": 0,

@@ -207,6 +207,39 @@ def stats_and_drops_repeat(lbd):
 
 
 @test
+def events_follow_tells_what_was_missed(lbd):
+    last, keeps = [10], 1000
+
+    def answer(query, _body):
+        since = int(query.partition("=")[2] or 0)
+        oldest = max(1, last[0] - keeps + 1)
+        return {"events": [{"id": i, "time": 1700000000, "kind": "k", "message": f"m{i}."} for i in range(max(since + 1, oldest), last[0] + 1)],
+                "oldest": oldest, "last": last[0], "missed": max(0, oldest - since - 1), "ahead": since > last[0]}
+
+    lbd.answers["GET /v1/events"] = answer
+    for words, told in (["events", "--follow"], b"490 events were missed"), (["-j", "events", "--follow"], b'"missed":490'):
+        last[0] = 20
+        p = subprocess.Popen([LBCTL, *words], stdout=subprocess.PIPE, env=ENV)
+        os.set_blocking(p.stdout.fileno(), False)
+        seen = b""
+        try:
+            for until, text in (20, b"m20."), (1510, b"m1510."), (2510, b"m2510."):
+                last[0] = until
+                deadline = time.monotonic() + 20
+                while text not in seen and time.monotonic() < deadline:
+                    select.select([p.stdout], [], [], 0.2)
+                    seen += p.stdout.read() or b""
+                expect(text in seen, text, seen[-300:])
+            # 1,490 that came at once: 490 are gone. Then as many as there is room for: none is.
+            expect(told in seen.replace(b" ", b"") or told in seen, told, seen[:3000])
+            expect(seen.count(b"missed") == 1 and b"m511." in seen and b"m510." not in seen and b"m1511." in seen, seen[:300])
+        finally:
+            p.kill()
+            p.wait()
+            p.stdout.close()
+
+
+@test
 def events_follow_over_a_restart(lbd):
     events = [[1, "one"], [2, "two"]]
 

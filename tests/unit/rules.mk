@@ -7,6 +7,9 @@ $(B)/tests/unit/%: $(B)/san/tests/unit/%.o $(B)/san/liblb.a
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(SAN) $(LDFLAGS_UNIT) -o $@ $^ -lcmocka $(LDLIBS_LIB)
 
+# What is the agent's own.
+$(B)/tests/unit/test_events: $(patsubst %,$(B)/san/user/lbd/%.o,events log api/json)
+
 # Memory runs out when the test says so.
 $(B)/tests/unit/test_engine_memory: LDFLAGS_UNIT := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
 

@@ -123,6 +123,7 @@ static int older_text(struct lbd *lbd, char **ret_text, size_t *ret_length)
 static int restore(struct lbd *lbd, const struct record *newest, const char *file, size_t file_length,
 		   const char *file_digest, struct lb_error *error)
 {
+	char quoted[EVENTS_QUOTED_MAX];
 	_cleanup_(freep) char *text = NULL;
 	size_t length;
 	int r;
@@ -134,7 +135,8 @@ static int restore(struct lbd *lbd, const struct record *newest, const char *fil
 		r = desired_from_record(lbd, newest, text, length, &lbd->running, error);
 	if (r == 0 || r == -ENOMEM)
 		return r;
-	events_add(&lbd->events, LOG_LEVEL_ERROR, "state", "%s; going on with %s", error->text,
+	events_add(&lbd->events, LOG_LEVEL_ERROR, "state", "error=\"%s\" action=\"going on with %s\"",
+		   events_quoted(error->text, quoted),
 		   file ? "the configuration file" : "an older configuration");
 	free(text);
 	text = NULL;
@@ -147,6 +149,7 @@ static int restore(struct lbd *lbd, const struct record *newest, const char *fil
 static int choose(struct lbd *lbd, const struct record *newest, struct desired *ret_desired,
 		  const char **ret_why, struct lb_error *error)
 {
+	char quoted[EVENTS_QUOTED_MAX];
 	_cleanup_(freep) char *text = NULL;
 	struct lb_error stored = {};
 	char digest[STORE_DIGEST] = "";
@@ -174,8 +177,9 @@ static int choose(struct lbd *lbd, const struct record *newest, struct desired *
 	}
 	if (!lbd->running.config)
 		return file;
-	events_add(&lbd->events, LOG_LEVEL_ERROR, "start", "%s%s%s; going on with what ran before",
-		   error->text, error->path[0] ? " at " : "", error->path);
+	events_add(&lbd->events, LOG_LEVEL_ERROR, "start",
+		   "error=\"%s\"%s%s action=\"going on with what ran before\"",
+		   events_quoted(error->text, quoted), error->path[0] ? " key=" : "", error->path);
 	lbd->degraded = true;
 	*ret_why = "as it ran before, because the configuration file cannot be used";
 	return desired_copy(&lbd->running, ret_desired, error);
@@ -335,19 +339,23 @@ static void on_state(void *context, const char *text)
 {
 	struct lbd *lbd = context;
 
-	events_add(&lbd->events, LOG_LEVEL_WARNING, "state", "%s", text);
+	events_told(&lbd->events, LOG_LEVEL_WARNING, "state", "text", text);
 }
 
 static int open_state(struct lbd *lbd, struct lb_error *error)
 {
 	struct store *store = &lbd->store;
+	int r;
 
 	store->step = step_reached;
 	store->beside = task_beside;
 	store->tell = on_state;
 	store->context = lbd;
 	snprintf(store->bpffs, sizeof(store->bpffs), "%s", lbd->maps.directory);
-	return store_open(store, lbd->options.state_directory, error);
+	r = store_open(store, lbd->options.state_directory, error);
+	if (r == 0)
+		events_open(&lbd->events, store->fd);
+	return r;
 }
 
 static int recover(struct lbd *lbd, struct record *ret_newest, struct lb_error *error)
@@ -425,15 +433,17 @@ int lbd_read_file(struct lbd *lbd, struct desired *ret_desired, struct lb_error 
 	return r < 0 ? r : desired_from_file(lbd, text, length, ret_desired, error);
 }
 
-void lbd_reloaded(struct lbd *lbd, int r, const struct lb_error *error)
+void lbd_reloaded(struct lbd *lbd, int r, const char *who, const struct lb_error *error)
 {
+	char text[EVENTS_QUOTED_MAX];
+
 	lbd->reloaded.time_s = time(NULL);
 	lbd->reloaded.ok = r == 0;
 	if (r == 0)
 		lbd->reloaded.success_s = lbd->reloaded.time_s;
 	if (r < 0) {
-		events_add(&lbd->events, LOG_LEVEL_ERROR, "reload", "%s%s%s; nothing was changed",
-			   error->text, error->path[0] ? " at " : "", error->path);
+		events_add(&lbd->events, LOG_LEVEL_ERROR, "reload", "changed=no error=\"%s\"%s%s%s",
+			   events_quoted(error->text, text), error->path[0] ? " key=" : "", error->path, who);
 		return;
 	}
 	lbd->degraded = false;
@@ -453,7 +463,7 @@ static void reload(void *context)
 
 	if (r == 0)
 		r = change_make(lbd, &next, &change, NULL, &error);
-	lbd_reloaded(lbd, r, &error);
+	lbd_reloaded(lbd, r, " signal=HUP", &error);
 	sd_notify(0, "READY=1");
 }
 

@@ -23,8 +23,8 @@ int lbd_start(struct lbd *lbd, struct lb_error *error);
  * the old one stays. */
 void lbd_reload(struct lbd *lbd);
 
-/* What a reload comes to, for the log, status and systemd. r: 0 or -errno, with *error. */
-void lbd_reloaded(struct lbd *lbd, int r, const struct lb_error *error);
+/* What a reload comes to, for the log, status and systemd. r: 0 or -errno, with *error. who: of change.h. */
+void lbd_reloaded(struct lbd *lbd, int r, const char *who, const struct lb_error *error);
 
 /* What the configuration file says now. 0 or -errno with *error, which has line and column. */
 int lbd_read_file(struct lbd *lbd, struct desired *ret_desired, struct lb_error *error);

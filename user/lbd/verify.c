@@ -77,7 +77,7 @@ static void verify_socket(struct lbd *lbd)
 		events_add(&lbd->events, LOG_LEVEL_WARNING, "api", "socket=%s gone=yes action=\"made anew\"",
 			   lbd->socket_path);
 	} else if (!lbd->socket_lost) {
-		events_add(&lbd->events, LOG_LEVEL_ERROR, "api", "%s", error.text);
+		events_told(&lbd->events, LOG_LEVEL_ERROR, "api", "error", error.text);
 	}
 	lbd->socket_lost = r < 0;
 }
@@ -104,7 +104,7 @@ static void verify_pins(struct lbd *lbd)
 			   lbd->maps.directory, maps > 0 ? maps : 0, links, counters > 0 ? counters : 0);
 	}
 	if (error.text[0] && strcmp(error.text, lbd->pins_error) != 0)
-		events_add(&lbd->events, LOG_LEVEL_ERROR, "pin", "%s", error.text);
+		events_told(&lbd->events, LOG_LEVEL_ERROR, "pin", "error", error.text);
 	snprintf(lbd->pins_error, sizeof(lbd->pins_error), "%s", error.text);
 }
 
@@ -114,6 +114,7 @@ static void verify(void *context)
 
 	interfaces_verify(lbd);
 	drift_look(lbd);
+	log_tell_suppressed();
 	if (lbd->verified++ % PINS_EVERY == 0) {
 		verify_pins(lbd);
 		verify_socket(lbd);

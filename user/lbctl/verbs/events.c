@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * events: what happened lately, and with --follow what happens. Following outlives a restart of the agent,
- * whose events then may count from the start again: the last printed one is gone.
+ * events: what happened lately, and with --follow what happens. Following outlives a restart of the agent. If
+ * the last printed event is gone, so many others were that its answer says how many were missed; or the agent
+ * has forgotten all, and counts from the start again.
  */
 #include <string.h>
 
@@ -51,6 +52,33 @@ static void print_news(const struct lbctl *c, struct following *f, const cJSON *
 	fflush(stdout);
 }
 
+static void print_missed(const struct lbctl *c, unsigned long long missed)
+{
+	_cleanup_(cjson_freep) cJSON *root = NULL;
+	cJSON *item;
+
+	if (!c->json) {
+		printf("%llu event%s missed: the agent keeps no more\n", missed,
+		       missed == 1 ? " was" : "s were");
+		return;
+	}
+	root = cJSON_CreateObject();
+	item = root ? cJSON_AddNumberToObject(root, "missed", 0) : NULL;
+	if (!item)
+		lbctl_memory();
+	json_set_u64(item, missed);
+	json_print(root);
+}
+
+/* How many events after the last printed one are gone from the agent, which is one of those that it has had.
+ * 0: none, or that one is not known there. */
+static unsigned long long missed(const struct following *f, const cJSON *root)
+{
+	unsigned long long oldest = json_u64(root, "oldest");
+
+	return !json_bool(root, "ahead") && oldest > f->last_id + 1 ? oldest - f->last_id - 1 : 0;
+}
+
 /* Whether the agent still has the last printed event. If not, it has started anew (or forgot: all are newer).
  */
 static bool still_there(const struct following *f, const cJSON *root)
@@ -77,7 +105,12 @@ static int ask(struct lbctl *c, struct following *f, cJSON **ret_error)
 
 	if (agent_try(c, &request, &reply, ret_error) < 0)
 		return -1;
-	if (f->last_line && !still_there(f, reply.root)) {
+	if (f->last_line && missed(f, reply.root)) {
+		print_missed(c, missed(f, reply.root));
+		print_news(c, f, reply.root);
+		return 0;
+	}
+	if (f->last_line && json_u64(reply.root, "oldest") != f->last_id + 1 && !still_there(f, reply.root)) {
 		free(f->last_line);
 		*f = (struct following){ 0 }; /* from the start, the next time */
 		return 0;

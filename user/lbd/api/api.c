@@ -149,6 +149,17 @@ static unsigned int status_of(int code)
 	}
 }
 
+const char *api_who(const struct api_call *call, char buffer[API_WHO_MAX])
+{
+	const struct http_peer *peer = &call->request->peer;
+
+	if (peer->uid == HTTP_NOBODY)
+		snprintf(buffer, API_WHO_MAX, " uid=unknown");
+	else
+		snprintf(buffer, API_WHO_MAX, " uid=%u pid=%u", peer->uid, peer->pid);
+	return buffer;
+}
+
 bool api_flag(const struct api_call *call, const char *name)
 {
 	const char *value = http_query(call->request, name);
@@ -178,12 +189,15 @@ int api_number(const struct api_call *call, const char *name, __u64 fallback, __
 
 static void fail(struct api_call *call, int code, struct lb_error *error)
 {
+	char text[EVENTS_QUOTED_MAX], who[API_WHO_MAX];
+
 	if (!error->text[0])
 		lb_error_set(error, code, "%s", strerror(code));
 	http_error(call->answer, status_of(code), error, NULL);
 	if (status_of(code) >= 500)
-		events_add(&call->lbd->events, LOG_LEVEL_ERROR, "api", "%s %s: %s", call->request->method,
-			   call->request->path, error->text);
+		events_add(&call->lbd->events, LOG_LEVEL_ERROR, "api", "method=%s path=%s error=\"%s\"%s",
+			   call->request->method, call->request->path, events_quoted(error->text, text),
+			   api_who(call, who));
 }
 
 /*

@@ -32,6 +32,10 @@ bool api_flag(const struct api_call *call, const char *name);
 int api_number(const struct api_call *call, const char *name, __u64 fallback, __u64 *ret_value,
 	       struct lb_error *error);
 
+/* Who calls, for events: " uid=0 pid=7"; over TCP nobody is known. Returns the buffer. */
+#define API_WHO_MAX 48u
+const char *api_who(const struct api_call *call, char buffer[API_WHO_MAX]);
+
 struct change;
 struct desired;
 /* Has next made (change.h) as the query and the headers of the call want it; what is refused is answered with

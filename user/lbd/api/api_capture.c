@@ -59,6 +59,7 @@ static int read_wish(struct api_call *call, struct capture_wish *wish, struct lb
 	const char *service = http_query(call->request, "service");
 	const char *backend = http_query(call->request, "backend");
 	const char *flow = http_query(call->request, "flow");
+	char who[API_WHO_MAX];
 	int r = api_number(call, "count", 0, &wish->packets, error);
 
 	if (r == 0)
@@ -74,9 +75,9 @@ static int read_wish(struct api_call *call, struct capture_wish *wish, struct lb
 		r = capture_parse_flow(flow, &wish->filter, error);
 	if (r == 0 && api_flag(call, "drops"))
 		wish->filter.by |= LB_CAPTURE_BY_DROP;
-	snprintf(wish->text, sizeof(wish->text), "service=%s backend=%s flow=%.100s drops=%s",
+	snprintf(wish->text, sizeof(wish->text), "service=%s backend=%s flow=%.100s drops=%s%s",
 		 service ? wish->service : "any", backend ? wish->backend : "any", flow ? flow : "any",
-		 wish->filter.by & LB_CAPTURE_BY_DROP ? "yes" : "no");
+		 wish->filter.by & LB_CAPTURE_BY_DROP ? "yes" : "no", api_who(call, who));
 	return r;
 }
 

@@ -56,12 +56,15 @@ void api_refuse(struct api_call *call, const struct lb_error *error)
 
 int api_make(struct api_call *call, struct desired *next, struct change *change, struct lb_error *error)
 {
+	char who[API_WHO_MAX];
 	int r = check_generation(call, error);
 
+	change->who = api_who(call, who);
 	change->expect_plan = http_query(call->request, "expect_plan");
 	change->allow_break = api_flag(call, "allow_break");
 	if (r == 0)
 		r = change_make(call->lbd, next, change, call->json, error);
+	change->who = NULL;
 	if (r != -ECANCELED)
 		return r;
 	api_refuse(call, error);

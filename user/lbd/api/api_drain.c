@@ -96,6 +96,7 @@ static int read_body(const struct api_call *call, struct lb_error *error)
 
 int api_patch_leaving(struct api_call *call, struct lb_error *error)
 {
+	char who[API_WHO_MAX];
 	const struct lb_backend_view *backend = find_leaving(call);
 	bool breaks = backend->slots_cur || backend->slots_base || backend->entries;
 	bool dry_run = api_flag(call, "dry_run");
@@ -108,8 +109,8 @@ int api_patch_leaving(struct api_call *call, struct lb_error *error)
 				   "backend \"%s\" of service \"%s\" is down and goes already", call->backend,
 				   call->service);
 	if (!dry_run)
-		events_add(&call->lbd->events, LOG_LEVEL_INFO, "let_go", "service=%s backend=%s",
-			   call->service, call->backend);
+		events_add(&call->lbd->events, LOG_LEVEL_INFO, "let_go", "service=%s backend=%s%s",
+			   call->service, call->backend, api_who(call, who));
 	write_plan(call, breaks, !dry_run, dry_run);
 	return 0;
 }

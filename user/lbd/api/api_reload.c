@@ -29,6 +29,7 @@ static int reload(struct api_call *call, struct change *change, struct lb_error 
 
 int api_reload(struct api_call *call, struct lb_error *error)
 {
+	char who[API_WHO_MAX];
 	struct change change = {
 		.cause = "reload of the configuration file",
 		.kind = "reload",
@@ -40,6 +41,6 @@ int api_reload(struct api_call *call, struct lb_error *error)
 	int r = reload(call, &change, error);
 
 	if (!change.dry_run && !api_refused(call))
-		lbd_reloaded(call->lbd, r, error);
+		lbd_reloaded(call->lbd, r, api_who(call, who), error);
 	return r;
 }

@@ -242,6 +242,7 @@ void metrics_update(struct lbd *lbd, const char *address)
 					      .heavy = heavy,
 					      .context = lbd,
 					      .tasks = lbd->tasks };
+	char text[EVENTS_QUOTED_MAX];
 	struct lb_error error = {};
 	int fd, r;
 
@@ -254,7 +255,8 @@ void metrics_update(struct lbd *lbd, const char *address)
 	fd = http_listen_tcp(address, &error);
 	r = fd < 0 ? fd : http_new(lbd->event, fd, &handler, &lbd->metrics, &error);
 	if (r < 0) {
-		events_add(&lbd->events, LOG_LEVEL_ERROR, "metrics", "%s", error.text);
+		events_add(&lbd->events, LOG_LEVEL_ERROR, "metrics", "address=%s error=\"%s\"", address,
+			   events_quoted(error.text, text));
 		snprintf(lbd->metrics_error, sizeof(lbd->metrics_error), "%s", error.text);
 		return;
 	}

@@ -211,7 +211,7 @@ static void switch_off(struct lbd *lbd, bool swap)
 
 	lbd->capture = NULL;
 	if (swap && interfaces_reprogram(lbd, &error) < 0)
-		events_add(&lbd->events, LOG_LEVEL_ERROR, "capture", "%s", error.text);
+		events_told(&lbd->events, LOG_LEVEL_ERROR, "capture", "error", error.text);
 	capture_free(capture);
 }
 
@@ -251,8 +251,8 @@ static void conclude(struct session *session, const char *why)
 	session->deadline = sd_event_source_disable_unref(session->deadline);
 	if (session->stream)
 		http_stream_wake(session->stream);
-	events_add(&session->lbd->events, LOG_LEVEL_INFO, "capture", "ended: %s; packets=%llu lost=%llu", why,
-		   session->packets, session->lost);
+	events_add(&session->lbd->events, LOG_LEVEL_INFO, "capture",
+		   "ended=yes why=\"%s\" packets=%llu lost=%llu", why, session->packets, session->lost);
 }
 
 /* Unless somebody has come meanwhile. */
@@ -342,7 +342,7 @@ int capture_start(struct lbd *lbd, const struct capture_wish *wish, struct http_
 		http_stream_free(session->stream);
 		return r;
 	}
-	events_add(&lbd->events, LOG_LEVEL_INFO, "capture", "started: %s", wish->text);
+	events_add(&lbd->events, LOG_LEVEL_INFO, "capture", "started=yes %s", wish->text);
 	*ret_stream = session->stream;
 	return 0;
 }

@@ -239,7 +239,7 @@ static void put_up(struct health *health)
 	int r = check_path_up(health->lbd, health->next_id, &health->path, &error);
 
 	if (r < 0 && strcmp(health->path_error, error.text) != 0)
-		events_add(&health->lbd->events, LOG_LEVEL_ERROR, "checks", "%s", error.text);
+		events_told(&health->lbd->events, LOG_LEVEL_ERROR, "checks", "error", error.text);
 	snprintf(health->path_error, sizeof(health->path_error), "%s", r < 0 ? error.text : "");
 	if (health->path == had)
 		return;

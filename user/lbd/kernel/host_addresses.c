@@ -157,7 +157,7 @@ void host_addresses_update(struct lbd *lbd)
 		snprintf(now[n].service, sizeof(now[n].service), "%s", config->services[i].name);
 		if (!was_told(lbd, &now[n])) {
 			say(lbd, &config->services[i], taken, text, sizeof(text));
-			events_add(&lbd->events, LOG_LEVEL_WARNING, "address", "%s", text);
+			events_told(&lbd->events, LOG_LEVEL_WARNING, "address", "text", text);
 		}
 		n++;
 	}

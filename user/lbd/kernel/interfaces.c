@@ -431,7 +431,7 @@ void interfaces_trim(struct lbd *lbd, const struct lb_config *config)
 	lbd->several_interfaces = config->n_interfaces > 1;
 	for (size_t i = 0; i < lbd->n_attachments; i++)
 		if (make(lbd, &lbd->attachments[i], &error) < 0)
-			events_add(&lbd->events, LOG_LEVEL_ERROR, "attach", "%s", error.text);
+			events_told(&lbd->events, LOG_LEVEL_ERROR, "attach", "error", error.text);
 }
 
 int interfaces_reprogram(struct lbd *lbd, struct lb_error *error)
@@ -541,7 +541,7 @@ void interfaces_update(struct lbd *lbd)
 		r = make(lbd, attachment, &error);
 		if (r < 0 && r != -ENODEV) {
 			missing = true;
-			events_add(&lbd->events, LOG_LEVEL_ERROR, "attach", "%s", error.text);
+			events_told(&lbd->events, LOG_LEVEL_ERROR, "attach", "error", error.text);
 		}
 	}
 	lbd->attach_retry_ms = missing ? now_ms() + RETRY_MS : 0;

@@ -70,6 +70,9 @@
 	X(BREAKER_OPENS, COUNTER, "weir_breaker_opens_total", "Times that a breaker opened.")                \
 	X(BREAKER_BACKENDS, GAUGE, "weir_breaker_backends", "Checked backends by the state of the breaker.") \
 	X(CHECKS, COUNTER, "weir_checks_total", "Checks by how they ended.")                                 \
+	X(EVENTS, COUNTER, "weir_events_total", "Events that were told, over restarts.")                     \
+	X(LOG_SUPPRESSED, COUNTER, "weir_log_suppressed_total",                                              \
+	  "Lines of the log that were left out because there were too many of a kind.")                      \
 	X(SCRAPES_REFUSED, COUNTER, "weir_scrapes_refused_total",                                            \
 	  "Scrapes that were refused because too many clients read at once.")
 

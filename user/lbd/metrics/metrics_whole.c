@@ -103,6 +103,8 @@ static void write_agent(const struct lbd *lbd, struct json *parts)
 	metric_u64(parts, METRIC_DRIFT_KEYS, NULL, drift_keys(lbd));
 	metric_u64(parts, METRIC_OVERRIDES, NULL, lbd->running.words.n);
 	metric_u64(parts, METRIC_UNRESOLVED, NULL, lbd->n_unresolved);
+	metric_u64(parts, METRIC_EVENTS, NULL, lbd->events.last);
+	metric_u64(parts, METRIC_LOG_SUPPRESSED, NULL, log_suppressed());
 	metric_u64(parts, METRIC_SCRAPES_REFUSED, NULL, lbd->scrapes_refused);
 }
 

@@ -366,11 +366,12 @@ static void log_change(struct lbd *lbd, const struct change *change, const struc
 
 	events_add(&lbd->events, LOG_LEVEL_INFO, change->kind,
 		   "cause=\"%s\" generation=%llu from=%llu services_changed=%zu slots_moved=%llu breaks=%s "
-		   "nexthops_ms=%llu plan_ms=%llu commit_ms=%llu keys_changed=%zu%s%s%s",
+		   "nexthops_ms=%llu plan_ms=%llu commit_ms=%llu keys_changed=%zu%s%s%s%s",
 		   quotable(change->cause, cause), lb_engine_generation(lbd->engine), telling->from,
 		   summary->services, summary->slots_moved, summary->breaks ? "yes" : "no",
 		   times_ms[1] - times_ms[0], times_ms[2] - times_ms[1], times_ms[3] - times_ms[2],
-		   judgement->n, judgement->n ? " keys=\"" : "", judgement->paths, judgement->n ? "\"" : "");
+		   judgement->n, judgement->n ? " keys=\"" : "", judgement->paths, judgement->n ? "\"" : "",
+		   change->who ? change->who : "");
 }
 
 static int make_planned(struct lbd *lbd, struct desired *next, const struct change *change,

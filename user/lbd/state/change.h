@@ -12,6 +12,7 @@ struct json;
 struct change {
 	const char *cause;       /* for the record and the events: "apply", "rollback to 12", ... */
 	const char *kind;        /* of the event: static */
+	const char *who;         /* of the event: " uid=0 pid=7"; NULL: the agent itself */
 	enum record_kind record; /* whose budget of the history it is of */
 	__u64 rollback_to;       /* generation that it goes back to; 0: it does not */
 	bool dry_run;

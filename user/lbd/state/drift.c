@@ -103,7 +103,7 @@ static void tell(struct lbd *lbd, bool before)
 	struct lbd_drift *drift = &lbd->drift;
 
 	if (drift->error[0])
-		events_add(&lbd->events, LOG_LEVEL_WARNING, "drift", "%s", drift->error);
+		events_told(&lbd->events, LOG_LEVEL_WARNING, "drift", "text", drift->error);
 	if (drift->n && !before)
 		events_add(&lbd->events, LOG_LEVEL_NOTICE, "drift", "file=%s keys=%zu what=\"%s\"",
 			   lbd->options.config_file, drift->n, drift->text);

@@ -170,12 +170,12 @@ static void plan_for_wanted(void *context)
 		r = plan_for(lbd, causes, &error);
 		lb_schedule_end(&lbd->schedule, r < 0, now_ms());
 		if (r < 0)
-			events_add(&lbd->events, LOG_LEVEL_ERROR,
-				   causes & LB_CAUSE_SOURCE     ? "source"
-				   : causes & LB_CAUSE_OPERATOR ? "override"
-				   : causes & LB_CAUSE_WAYS     ? "nexthop"
-								: "health",
-				   "%s", error.text);
+			events_told(&lbd->events, LOG_LEVEL_ERROR,
+				    causes & LB_CAUSE_SOURCE     ? "source"
+				    : causes & LB_CAUSE_OPERATOR ? "override"
+				    : causes & LB_CAUSE_WAYS     ? "nexthop"
+								 : "health",
+				    "error", error.text);
 		else if (causes & LB_CAUSE_WAYS)
 			look_again(lbd);
 	}

@@ -111,6 +111,20 @@ void word_cause(struct lbd *lbd, const struct lb_word *word, const char *service
 	append_who(word, text, size, used);
 }
 
+/* The same for an event. */
+static void who_of(const struct lb_word *word, char *text, size_t size)
+{
+	char reason[EVENTS_QUOTED_MAX];
+	size_t used = 0;
+
+	if (word->pid)
+		used = append(text, size, used, " uid=%u pid=%u", word->uid, word->pid);
+	if (word->until_s)
+		used = append(text, size, used, " for_s=%lld", word->until_s - word->since_s);
+	if (word->reason[0])
+		append(text, size, used, " reason=\"%s\"", events_quoted(word->reason, reason));
+}
+
 static bool same_word(const struct lb_word *a, const struct lb_word *b)
 {
 	struct lb_words x = { .all = (struct lb_word *)a, .n = 1 };
@@ -124,7 +138,7 @@ static void tell(struct lbd *lbd, const struct lb_word *word, bool went, const s
 		 const struct desired *after)
 {
 	struct lb_effective was, is;
-	char from[LB_WORD_TEXT_MAX] = "none", to[LB_WORD_TEXT_MAX], who[320] = "";
+	char from[LB_WORD_TEXT_MAX] = "none", to[LB_WORD_TEXT_MAX], who[640] = "";
 
 	if (went && lb_word_is_over(word, intent_now_s(lbd)))
 		snprintf(from, sizeof(from), "%s", lb_word_text(word, to));
@@ -134,10 +148,10 @@ static void tell(struct lbd *lbd, const struct lb_word *word, bool went, const s
 	if (effective_of(lbd, after, word->service, word->backend, &is))
 		value_text(&is, &after->words, word->service, word->backend, word->key, to);
 	if (!went)
-		append_who(word, who, sizeof(who), 0);
-	events_add(&lbd->events, LOG_LEVEL_INFO, "override", "backend=%s/%s %s=%s->%s %s%s", word->service,
-		   word->backend, lb_word_key_name(word->key), from, to,
-		   went ? "the override ends" : "overridden", who);
+		who_of(word, who, sizeof(who));
+	events_add(&lbd->events, LOG_LEVEL_INFO, "override",
+		   "service=%s backend=%s key=%s from=%s to=%s override=%s%s", word->service, word->backend,
+		   lb_word_key_name(word->key), from, to, went ? "ends" : "set", who);
 }
 
 void words_tell(struct lbd *lbd, const struct desired *before, const struct desired *after)
@@ -160,6 +174,5 @@ void words_tell(struct lbd *lbd, const struct desired *before, const struct desi
 			tell(lbd, word, false, before, after);
 	}
 	if (told > TOLD_MAX)
-		events_add(&lbd->events, LOG_LEVEL_INFO, "override", "%zu more overrides changed",
-			   told - TOLD_MAX);
+		events_add(&lbd->events, LOG_LEVEL_INFO, "override", "more_overrides=%zu", told - TOLD_MAX);
 }
