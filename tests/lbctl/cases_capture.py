@@ -53,6 +53,40 @@ def capture_writes_what_comes_and_counts_it(lbd):
     expect(r.rc == 0 and r.err == "lbctl: 2 packets captured, 3 lost\n", r)
 
 
+def dropped(reason, interface=0, last=0):
+    comment = f"verdict=XDP_DROP reason={reason} service=web backend=- generation=7 interface=eth0".encode()
+    option = struct.pack("=HH", 1, len(comment)) + comment + bytes(-len(comment) % 4)
+    return block(6, struct.pack("=IIIII", interface, 1, 2, 61, 1000) + bytes(60) + bytes([last]) + bytes(3) +
+                 struct.pack("=HHI", 2, 4, 1) + option + struct.pack("=HH", 0, 0))
+
+
+@test
+def drops_of_a_service_are_counted_by_reason(lbd):
+    whole = SECTION + INTERFACES + dropped("ttl") + PACKET + dropped("no_backend") + dropped("ttl", 1) + dropped("ttl") + statistics(6, 3)
+    lbd.answers["GET /v1/capture"] = (200, whole)
+    r = lbctl("drops", "web", "--seconds", "2")
+    lines = r.out.splitlines()
+    expect(r.rc == 0 and lines[1].split()[:3] == ["ttl", "2", "1.0"] and lines[2].split()[:3] == ["no_backend", "1", "0.5"], r)
+    expect("1000 bytes" in r.out and "3 more were dropped" in r.out, r)
+    expect(lbd.requests[-1][:2] == ("GET", "/v1/capture?service=web&drops=1&seconds=2"), lbd.requests)
+    r = lbctl("-j", "drops", "web")
+    expect(json.loads(r.out) == {"service": "web", "seconds": 5, "packets": 3, "lost": 3,
+                                 "reasons": [{"reason": "ttl", "packets": 2}, {"reason": "no_backend", "packets": 1}]}, r)
+    lbd.answers["GET /v1/capture"] = (200, SECTION + INTERFACES + statistics(0, 0))
+    expect("no packet of web was dropped in 5 s" in lbctl("drops", "web").out)
+    lbd.answers["GET /v1/capture"] = (404, {"error": {"message": "there is no service \"x\""}})
+    expect_failure(lbctl("drops", "x"), "there is no service")
+    wrong("once", "drops", "web", "--interval", "1")
+    wrong("one SERVICE", "drops", "--seconds", "1")
+    # Blocks whose lengths do not agree with what is in them.
+    for at in range(20, len(dropped("ttl")) - 4, 2):
+        bad = bytearray(dropped("ttl"))
+        bad[at:at + 2] = b"\xff\xff"
+        lbd.answers["GET /v1/capture"] = (200, SECTION + INTERFACES + bytes(bad) + statistics(1, 0))
+        r = lbctl("drops", "web")
+        expect(r.rc in (0, 1), at, r)
+
+
 @test
 def a_capture_that_is_cut_ends_with_a_whole_block(lbd):
     whole = SECTION + INTERFACES + PACKET

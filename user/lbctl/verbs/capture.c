@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "lbctl/agent.h"
+#include "lbctl/capture.h"
 #include "lbctl/format.h"
 #include "packet/pcapng.h"
 
@@ -27,6 +28,7 @@ struct recording {
 	CURL *curl;
 	const char *file; /* "-": standard output */
 	FILE *out;        /* NULL until the first byte comes */
+	bool into;        /* out is a caller's, who says what there is to say */
 	int write_error;  /* errno */
 	bool broken;      /* what comes is no pcapng */
 	struct lb_pcapng_scan scan;
@@ -263,6 +265,8 @@ static int report(const struct recording *recording)
 		return lbctl_fail(
 			c, "lbd ended the capture early, after %llu packets; how many were lost is not known",
 			scan->packets);
+	if (recording->into)
+		return EXIT_DONE;
 	if (c->json && recording->out != stdout)
 		print_json(recording);
 	else
@@ -319,29 +323,52 @@ static int check(const struct lbctl *c)
 	return EXIT_DONE;
 }
 
+static int record(struct recording *recording, const char *url)
+{
+	CURLcode code;
+	int r;
+
+	if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK || !(recording->curl = curl_easy_init()))
+		lbctl_memory();
+	prepare(recording, url);
+	code = transfer(recording);
+	trim(recording);
+	if (recording->out && recording->out != stdout && !recording->into && fclose(recording->out) != 0 &&
+	    !recording->write_error)
+		recording->write_error = errno;
+	if (recording->out == stdout && recording->write_error)
+		clearerr(stdout); /* said here, not again by main() */
+	r = judge(recording, code);
+	curl_easy_cleanup(recording->curl);
+	curl_global_cleanup();
+	free(recording->error);
+	return r;
+}
+
 int verb_capture(struct lbctl *c)
 {
 	struct recording recording = { .c = c, .socket = -1 };
 	_cleanup_(freep) char *url = NULL;
-	CURLcode code;
 	int r = check(c);
 
 	if (r != EXIT_DONE)
 		return r;
 	recording.file = c->option[OPTION_WRITE];
 	url = make_url(c);
-	if (curl_global_init(CURL_GLOBAL_NOTHING) != CURLE_OK || !(recording.curl = curl_easy_init()))
-		lbctl_memory();
-	prepare(&recording, url);
-	code = transfer(&recording);
-	trim(&recording);
-	if (recording.out && recording.out != stdout && fclose(recording.out) != 0 && !recording.write_error)
-		recording.write_error = errno;
-	if (recording.out == stdout && recording.write_error)
-		clearerr(stdout); /* said here, not again by main() */
-	r = judge(&recording, code);
-	curl_easy_cleanup(recording.curl);
-	curl_global_cleanup();
-	free(recording.error);
+	return record(&recording, url);
+}
+
+int capture_into(struct lbctl *c, const char *query, FILE *out, unsigned long long *ret_lost)
+{
+	struct recording recording = {
+		.c = c, .socket = -1, .file = "a temporary file", .out = out, .into = true
+	};
+	_cleanup_(freep) char *url = lbctl_format("http://weir/v1/capture?%s", query);
+	int r;
+
+	if (strlen(c->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path))
+		return lbctl_fail(c, "the socket's path is too long: %s", c->socket);
+	r = record(&recording, url);
+	*ret_lost = recording.scan.dropped;
 	return r;
 }

@@ -7,6 +7,7 @@
 
 #include "lbctl/agent.h"
 #include "lbctl/delta.h"
+#include "lbctl/drops.h"
 #include "lbctl/format.h"
 #include "packet/frame_text.h"
 #include "lbctl/repeat.h"
@@ -134,7 +135,7 @@ static void print_drops(const struct lbctl *c, const cJSON *drops, const cJSON *
 	print_way(c, drops, "sent_back", "sent back out by");
 }
 
-int verb_drops(struct lbctl *c)
+static int drops_of_all(struct lbctl *c)
 {
 	_cleanup_(reply_done) struct reply before = { 0 }, now = { 0 };
 	struct repeat repeat;
@@ -164,4 +165,13 @@ int verb_drops(struct lbctl *c)
 		now = (struct reply){ 0 };
 	}
 	return EXIT_DONE;
+}
+
+int verb_drops(struct lbctl *c)
+{
+	if (c->n_arguments)
+		return drops_of_service(c);
+	if (option_given(c, OPTION_SECONDS))
+		return lbctl_usage(c, "--seconds is for the drops of one SERVICE");
+	return drops_of_all(c);
 }
