@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Makes what people look at from the two lists: metrics (user/lbd/metrics/metrics_list.h) and alerts (alerts.py).
 
-  dashboards.py             writes configs/grafana/*.json, configs/prometheus/alerts.yml, docs/alerts.md, docs/metrics.md
+  dashboards.py             writes configs/grafana/*.json, configs/prometheus/alerts.yml,
+                            configs/kubernetes/monitoring/rules.yaml, docs/alerts.md, docs/metrics.md
                             and the tests of the alerts, tests/check/alerts_test.yml
   dashboards.py --check     ends with 1 and names them if what is there is not what would be written
   dashboards.py --queries   every expression, one a line, as it is asked with all instances and services: for a test
@@ -223,6 +224,14 @@ def alert_page():
     return "\n\n".join(lines) + "\n"
 
 
+def kubernetes_rules():
+    """The same rules for the Prometheus operator."""
+    head, mark, groups = alert_rules().partition("groups:\n")
+    spec = "".join(f"  {line}" for line in (mark + groups).splitlines(keepends=True))
+    return (f"{head}apiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: weir\n  labels:\n    app.kubernetes.io/name: weir\n"
+            f"spec:\n{spec}")
+
+
 INTRODUCTION = """# Metrics
 
 {made} from `{list}`.
@@ -265,6 +274,7 @@ def metrics_page():
 def files():
     made = {f"configs/grafana/{name}.json": dashboard(name) for name in DASHBOARDS}
     made["configs/prometheus/alerts.yml"] = alert_rules()
+    made["configs/kubernetes/monitoring/rules.yaml"] = kubernetes_rules()
     made["tests/check/alerts_test.yml"] = alert_tests()
     made["docs/alerts.md"] = alert_page()
     made["docs/metrics.md"] = metrics_page()

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -118,6 +119,17 @@ def powers(process, wanted):
     return all(int(status[key], 16) == bits for key in ("CapPrm", "CapEff")) and status["NoNewPrivs"] == "1", status
 
 
+def with_check(path):
+    """A service whose backend is checked: without one lbd does not wait for lb-checkd."""
+    with open(path, encoding="utf-8") as file:
+        config = json.load(file)
+    config["health"] = {"check": {"kind": "tcp"}}
+    config["services"] = [{"name": "web", "vip": "203.0.113.10", "protocol": "tcp", "port": 80, "backends": [{"name": "b1", "address": "10.0.1.11"}]}]
+    os.chmod(path, 0o600)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump(config, file)
+
+
 def edge(host, rootfs, directory, logs):
     """The pod of an edge node, without lb-kubed, which has tests of its own."""
     spec = pod_of("edge.yaml")
@@ -129,10 +141,12 @@ def edge(host, rootfs, directory, logs):
     lbd = pod.start("lbd", stdout=logs, stderr=logs)
     probes = container_of(spec, "lbd")
     ready = until(lambda: lbd.poll() is not None or host.get(probes["readinessProbe"]["httpGet"]["path"])[0] == "200")
-    check("lbd is ready, as its probes ask", ready and lbd.poll() is None and host.get(probes["livenessProbe"]["httpGet"]["path"])[0] == "200", (lbd.poll(), host.get("/readyz"), host.get("/healthz")))
+    check("lbd is ready, as its probes ask, though no service has come yet", ready and lbd.poll() is None and host.get(probes["livenessProbe"]["httpGet"]["path"])[0] == "200", (lbd.poll(), host.get("/readyz"), host.get("/healthz")))
     check("the packet path is on eth0", host.xdp())
     good, status = powers(lbd, ["BPF", "NET_ADMIN", "PERFMON"])
     check("lbd is root with three capabilities, and can have no more", good and status["Uid"].split()[0] == "0", status)
+    with_check(config + "/weir.json")
+    lbd.send_signal(signal.SIGHUP)
     checkd = pod.start("lb-checkd", stdout=logs, stderr=logs)
     check("lb-checkd reaches it", until(lambda: "\nweir_checker_connected 1\n" in host.get("/metrics")[1]), host.get("/metrics")[1][:300])
     good, status = powers(checkd, ["NET_RAW"])
