@@ -37,7 +37,8 @@ static void add_object(cJSON *event, const struct lb_kube_service *service)
 		cJSON_AddStringToObject(object, "uid", service->meta.uid);
 }
 
-/* Names of Events are a name and a suffix of few letters: the name is cut where it would not fit. */
+/* Names of Events are a name and a suffix of few letters: the name is cut where it would not fit. What stands
+ * before the suffix must be a name but for a dash at its end. */
 static cJSON *make_event(const struct kubed *kubed, const struct lb_kube_service *service,
 			 const struct lb_kube_note *note)
 {
@@ -46,7 +47,7 @@ static cJSON *make_event(const struct kubed *kubed, const struct lb_kube_service
 	char name[240], now[32];
 	struct tm tm;
 
-	snprintf(name, sizeof(name), "%.200s.", service->meta.name);
+	snprintf(name, sizeof(name), "%.200s-", service->meta.name);
 	strftime(now, sizeof(now), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&seconds, &tm));
 	cJSON_AddStringToObject(meta, "generateName", name);
 	cJSON_AddStringToObject(meta, "namespace", service->meta.namespace);

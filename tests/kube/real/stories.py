@@ -185,6 +185,8 @@ class Story:
         entry = (service["status"]["loadBalancer"].get("ingress") or [{}])[0]
         self.check("with the mode VIP, and a finalizer of ours", entry.get("ipMode") == "VIP" and any("weir.dev" in name for name in
                    service["metadata"].get("finalizers", [])), service)
+        told = until(lambda: [event for event in self.client.get("events", "default").body["items"] if event["reason"] == "AddressAllocated"])
+        self.check("and an Event that tells of it", told, self.diagnosis())
         answer = until(lambda: self.lab.inside("client", "curl", "-s", "--max-time", "1", f"http://{address}/", check=False))
         self.check("and traffic", answer, self.diagnosis())
         print(f"# the first answer came {(time.monotonic() - begin) * 1000:.0f} ms after the Service", flush=True)
