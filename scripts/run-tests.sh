@@ -67,6 +67,7 @@ find_suites()
 		name=${name#fuzz_}
 		suite "fuzz-$name" 240 shared "build/tests/fuzz/replay_$name" "tests/fuzz/corpus/$name"
 	done
+	suite unit-task_threads 120 shared build/tests/unit/tsan_task
 	if [[ -e tests/property/check.sh ]]; then
 		suite property 240 shared bash tests/property/check.sh
 	fi

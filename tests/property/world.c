@@ -73,6 +73,33 @@ static int no_packets(void *context)
 	return 0;
 }
 
+static void tick(struct world *world)
+{
+	__u32 kind = world_random(world, 10);
+
+	/* Mostly a second at a time; sometimes the sweeper is slow, sometimes it has all the time there is.
+	 */
+	if (kind < 6)
+		world->now_s++;
+	lb_engine_tick(world->engine, world->now_s, kind == 9 ? 100000 : world_random(world, 60));
+}
+
+/* In the middle of a plan or a commit the sweeper goes on, as in the agent, where both take turns. */
+static void meanwhile(void *context)
+{
+	struct world *world = context;
+
+	/* While the world is made there is no engine yet. */
+	if (world->engine && world_random(world, 8) == 0)
+		tick(world);
+}
+
+/* The grace period that the sweeper needs comes later. */
+static void await_later(void *context)
+{
+	((struct world *)context)->awaited = true;
+}
+
 static void nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
 {
 	const struct world *world = context;
@@ -259,13 +286,12 @@ void world_change(struct world *world)
 
 void world_tick(struct world *world)
 {
-	__u32 kind = world_random(world, 10);
-
-	/* Mostly a second at a time; sometimes the sweeper is slow, sometimes it has all the time there is.
-	 */
-	if (kind < 6)
-		world->now_s++;
-	lb_engine_tick(world->engine, world->now_s, kind == 9 ? 100000 : world_random(world, 60));
+	/* Not within a commit: the agent waits in a turn of its own. */
+	if (world->awaited && world_random(world, 2)) {
+		world->awaited = false;
+		lb_engine_await(world->engine);
+	}
+	tick(world);
 }
 
 void world_restart(struct world *world)
@@ -273,6 +299,7 @@ void world_restart(struct world *world)
 	struct lb_error error = {};
 
 	lb_engine_free(world->engine);
+	world->engine = NULL;
 	if (lb_engine_new(&world->tables, &world->hooks, &world->engine, &error) < 0)
 		give_up(world, "no adoption", &error);
 	commit(world);
@@ -293,7 +320,11 @@ void world_init(struct world *world, __u64 seed)
 	struct lb_error error = {};
 
 	*world = (struct world){ .random = seed * 0x9e3779b97f4a7c15ull | 1 };
-	world->hooks = (struct lb_engine_hooks){ .context = world, .grace = no_packets, .nexthop = nexthop };
+	world->hooks = (struct lb_engine_hooks){ .context = world,
+						 .grace = no_packets,
+						 .nexthop = nexthop,
+						 .pause = meanwhile,
+						 .await = await_later };
 	if (lb_tables_new_memory(&sizes, &world->tables) < 0 || host_new(&world->tables, &world->host) < 0)
 		abort();
 	if (lb_engine_new(&world->tables, &world->hooks, &world->engine, &error) < 0)

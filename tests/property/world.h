@@ -44,6 +44,7 @@ struct world {
 	struct lb_config *config; /* of the last commit */
 	struct world_service services[SERVICES];
 	__u64 random;
+	bool awaited; /* the sweeper waits for a grace period */
 	__u64 now_s;
 	unsigned int nexthop_salt;
 	bool verbose;

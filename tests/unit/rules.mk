@@ -24,4 +24,4 @@ $(B)/tests/unit/tsan_task: $(B)/tsan/tests/unit/test_task.o $(B)/tsan/user/lbd/t
 	$(Q)$(CC) $(CFLAGS) $(TSAN) -o $@ $^ -lcmocka -lsystemd -lpthread
 
 .PHONY: unit
-unit: $(UNIT_TESTS)
+unit: $(UNIT_TESTS) $(B)/tests/unit/tsan_task
