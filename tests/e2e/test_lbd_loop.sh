@@ -39,19 +39,26 @@ logged()
 
 lbd_config "$metrics"' | .limits = {} | .services[0] as $s | .services = [range(3000) | . as $i | $s | .name = "s\($i)" |
 	.vip = "203.\(100 + ($i / 250 | floor)).\($i % 250).1"]' >"$LBD_CONFIG"
-spawn lb "$LBD" "${LBD_ARGUMENTS[@]}"
+spawn lb "$LBD" "${LBD_ARGUMENTS[@]}" --monitor-socket "$TEST_TMP/monitor.sock"
 lbd_pid=$spawned lbd_log=$spawned_output
 check "the API opens" wait_for 10 turns
 ready=$(at /readyz)
 status=$(curl -s --max-time 10 --unix-socket "$LBD_SOCKET" -o /dev/null -w '%{http_code}' http://weir/readyz)
 api GET /v1/status >"$TEST_TMP/status" &
 asking=$!
+scrapes=()
+for path in metrics metrics/services v1/services; do
+	curl -s --max-time 20 -o /dev/null -w '%{http_code}\n' --unix-socket "$TEST_TMP/monitor.sock" "http://weir/$path" >>"$TEST_TMP/scraped" &
+	scrapes+=($!)
+done
 check "and is alive" turns
 check "before the first commit" not logged event=ready
 check "it says that it is not ready, and why" test "$status" == 503 -a "${ready#starting: }" != "$ready"
 wait "$asking"
 is "what cannot be answered before is answered then" "$(jq -r '"\(.pid) \(.services)"' "$TEST_TMP/status")" "$lbd_pid 3000"
 check "it was ready by then" logged event=ready
+wait "${scrapes[@]}"
+is "so are scrapes of those who may only look" "$(xargs <"$TEST_TMP/scraped")" "200 200 200"
 is "readiness says so" "$(at /readyz)" ok
 is "over TCP as well" "$(in_ns lb curl -s http://127.0.0.1:9909/readyz)" ok
 act "it stops" lbd_stop TERM
