@@ -348,7 +348,7 @@ act "a capture of two interfaces starts" capture "$TEST_TMP/two.pcapng" --flow "
 is "both run the capturing program" "$(name_of_running) $(name_of_running eth1)" "lb_capture lb_capture"
 fetch >/dev/null
 act "it ends" uncapture
-is "both run the ordinary program" "$(name_of_running) $(name_of_running eth1)" "lb_ingress lb_ingress"
+check "both run the ordinary program" wait_for 5 both_ordinary
 check "packets of the first are there" test "$(fields "$TEST_TMP/two.pcapng" '' frame.comment | grep -c interface=eth0)" -ge 5
 
 # --- what is refused -------------------------------------------------------------------------------------------
