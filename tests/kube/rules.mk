@@ -9,3 +9,9 @@ check-kube: setup
 
 kube-tools:
 	$(Q)KUBE_BUILD_SECONDS=14400 tests/kube/real/build.sh
+
+# lb-kubed with 5,000 Services and 100,000 endpoints, between our API server for tests and a real lbd; writes build/bench/kube.json.
+.PHONY: bench-kube
+bench-kube: setup
+	$(Q)$(MAKE) --no-print-directory all
+	$(Q)tests/bench/kube.py
