@@ -124,7 +124,8 @@ void http_collect(struct kubed *kubed)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_RETRY_AFTER, &retry_after);
 		request->status = (int)status;
 		request->retry_after_s = retry_after > 0 && retry_after < 86400 ? (__u32)retry_after : 0;
-		request->ok = message->data.result == CURLE_OK;
+		request->code = message->data.result;
+		request->ok = request->code == CURLE_OK;
 		if (status == 401)
 			kubed->bearer_mtime_ns = -1;
 		kubed->counts.errors += !request->ok || status >= 400;
@@ -140,7 +141,7 @@ const char *http_why(const struct request *request, char buffer[300])
 	const cJSON *message = cJSON_GetObjectItemCaseSensitive(error ? error : json, "message");
 
 	if (!request->status)
-		snprintf(buffer, 300, "no answer");
+		snprintf(buffer, 300, "no answer: %s", curl_easy_strerror(request->code));
 	else if (cJSON_IsString(message))
 		snprintf(buffer, 300, "%d %s", request->status, message->valuestring);
 	else

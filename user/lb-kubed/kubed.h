@@ -143,6 +143,7 @@ struct request {
 	size_t n_answer;
 	int status; /* 0: there was no answer */
 	__u32 retry_after_s;
+	CURLcode code;
 	bool ok; /* it came to its end */
 	/* Takes bytes of an answer of 200; negative: no more is wanted, and done() is called. */
 	int (*data)(struct request *request, const char *bytes, size_t n);

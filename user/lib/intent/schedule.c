@@ -7,11 +7,11 @@
 
 /* In which a burst comes together. */
 static const __u16 debounce_ms[LB_CAUSE_COUNT] = {
-	5,   /* health: the sooner nobody is sent to the dead, the better */
-	20,  /* next hops */
-	20,  /* routes: a routing daemon's update is some hundred messages */
-	100, /* sources */
-	0,   /* words that are over */
+	5,  /* health: the sooner nobody is sent to the dead, the better */
+	20, /* next hops */
+	20, /* routes: a routing daemon's update is some hundred messages */
+	20, /* sources */
+	0,  /* words that are over */
 };
 
 static __u64 later(__u64 a, __u64 b)
