@@ -89,7 +89,7 @@ api()
 {
 	local method=$1 path=$2
 	shift 2
-	curl -s --max-time 10 --unix-socket "$LBD_SOCKET" -X "$method" ${1:+--data-binary "$1"} "http://weir$path"
+	curl -s --max-time 30 --unix-socket "$LBD_SOCKET" -X "$method" ${1:+--data-binary "$1"} "http://weir$path"
 }
 
 # api_status METHOD PATH [BODY]: the HTTP status alone.
@@ -97,7 +97,7 @@ api_status()
 {
 	local method=$1 path=$2
 	shift 2
-	curl -s --max-time 10 -o /dev/null -w '%{http_code}' --unix-socket "$LBD_SOCKET" -X "$method" \
+	curl -s --max-time 30 -o /dev/null -w '%{http_code}' --unix-socket "$LBD_SOCKET" -X "$method" \
 		${1:+--data-binary "$1"} "http://weir$path"
 }
 
