@@ -23,13 +23,22 @@
 #include "intent/intent.h"
 #include "lb/check.h"
 #include "lbd/health/health.h"
-#include "lbd/health/health_path.h"
 #include "lbd/lbd.h"
 #include "lbd/log.h"
 #include "lbd/metrics/exposition.h"
 
 struct check_path;
 struct health_member;
+
+/* Why a check that is to go through the packet path says nothing, the worst last. */
+enum path_trouble {
+	LB_PATH_WELL,
+	LB_PATH_STRICT,       /* answers are dropped, perhaps */
+	LB_PATH_ASTRAY,       /* its packets went another way */
+	LB_PATH_MAY_NOT_MARK, /* from here on it is not asked */
+	LB_PATH_MISSING,
+	LB_PATH_IS_LOCAL,
+};
 
 /* One check of one address, for all that ask the same of it. */
 struct health_target {
@@ -197,6 +206,28 @@ void judge_stale(struct health *health, bool stale);
 void judge_tick(struct health *health, __u64 now_ns);
 void judge_dirty(struct health *health); /* pools of what has changed, and a plan if need be */
 void judge_mark(struct health *health, struct health_service *service);
+
+/* --- health_path.c ---------------------------------------------------------------------------------------
+ */
+/* A sentence; empty: none. Static. */
+const char *path_trouble_text(enum path_trouble trouble);
+
+/* After a commit, with the targets as they are then. */
+void path_configure(struct health *health);
+
+/* Looks at some of them again: addresses and next hops change without a commit, and others take rules away.
+ */
+void path_tick(struct health *health, __u64 now_ns);
+
+/* Before a target is gone. */
+void path_forget(struct health *health, struct health_target *target);
+
+/* Takes away what the kernel has. */
+void path_close(struct health *health);
+
+/* What a result says, with regard to the way that the check's packets took. */
+enum lb_outcome path_judge(const struct health *health, struct health_target *target,
+			   const struct lb_result *result);
 
 /* --- health_canary.c -------------------------------------------------------------------------------------
  */

@@ -4,8 +4,6 @@
  * program saw a packet of its target since the check began. Whatever else may answer for a VIP on this host
  * (an address of its own, another's NAT, a route) is thereby never read as a backend's health.
  */
-#include "lbd/health/health_path.h"
-
 #include "engine/vip_table.h"
 #include "lbd/clock.h"
 #include "lbd/health/health_internal.h"
