@@ -92,8 +92,11 @@ static __always_inline void choose_unsettled(struct xdp_md *ctx, const struct pk
 		segment = *known;
 	else
 		segment_read(ctx, p, &segment);
+	/* Whoever asks where a flow goes knows no numbers, and has none in his packet. */
+	if (LB_TRACELESS && !segment.seq && !segment.ack)
+		segment.flags |= LB_SEGMENT_ANY;
 	if (choice->forget)
-		segment.flags |= LB_SEGMENT_FORGET | LB_SEGMENT_ERROR;
+		segment.flags |= LB_SEGMENT_FORGET | LB_SEGMENT_ANY;
 	what = select_what(choice->hash, &segment);
 	numbers = lb_segment_numbers(&segment);
 	selected = select_known(control, vip, tag, what, numbers);

@@ -188,7 +188,7 @@ static __always_inline __u32 select_known(const struct lb_control *control, cons
 	__u64 identity = lb_flow_word(0, 0, what, vip->service, 0);
 	struct lb_flow_place place;
 
-	if (what & LB_WHAT(LB_SEGMENT_SYN | LB_SEGMENT_ERROR) ||
+	if (what & LB_WHAT(LB_SEGMENT_SYN | LB_SEGMENT_ANY) ||
 	    !lb_flow_find_home(0, control->flow_mask, tag, lb_flow_question(identity, what >> 48, 0), numbers,
 			       &place))
 		return LB_SELECTED_NOTHING;

@@ -80,7 +80,7 @@ static __always_inline void slow_segment(struct scratch *s, struct lb_segment *r
 	*ret_segment = (struct lb_segment){};
 	if (s->p.protocol != IPPROTO_TCP)
 		return;
-	ret_segment->flags = LB_SEGMENT_TCP | LB_SEGMENT_FORGET | LB_SEGMENT_ERROR;
+	ret_segment->flags = LB_SEGMENT_TCP | LB_SEGMENT_FORGET | LB_SEGMENT_ANY;
 	if (s->kind == SLOW_FLOW && tcp)
 		segment_read_tcp(tcp, s->p.tcp_flags, s->l3 + s->length - s->l4, ret_segment);
 }

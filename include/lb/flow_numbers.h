@@ -42,7 +42,7 @@ struct lb_segment {
 #define LB_SEGMENT_FIN    0x04u
 #define LB_SEGMENT_RST    0x08u
 #define LB_SEGMENT_FORGET 0x10u /* says nothing about its flow's life: change nothing */
-#define LB_SEGMENT_ERROR  0x20u /* an ICMP error: its numbers are not the client's */
+#define LB_SEGMENT_ANY    0x20u /* its numbers are not the client's: whatever entry there is */
 #define LB_SEGMENT_ALL    0x3fu
 
 /* How far a segment may be from what its connection carried. */
@@ -119,7 +119,7 @@ LB_INLINE __u32 lb_numbers_rank(__u32 state, __u64 next_ack, __u64 rest, __u64 n
 
 	if (!(flags & LB_SEGMENT_TCP))
 		return 0;
-	if (flags & LB_SEGMENT_ERROR)
+	if (flags & LB_SEGMENT_ANY)
 		return state == LB_FLOW_ONCE ? LB_RANK_ONCE : 1;
 	rank = lb_numbers_rank_of(distance);
 	if (state == LB_FLOW_EMBRYONIC) {

@@ -35,6 +35,7 @@ static void settled(void **state)
 static void unsettled(void **state)
 {
 	struct rig *rig = *state;
+	const struct frame *none;
 	struct lb_decision decision;
 
 	moving(rig, TCP_SERVICE);
@@ -53,6 +54,11 @@ static void unsettled(void **state)
 	assert_int_equal(decision.index, SECOND);
 	assert_int_equal(decision.flow, SECOND);
 	assert_true(decision.decided & LB_DECIDED_FLOW);
+	/* Whoever asks and knows no sequence numbers. */
+	none = frame_with16(frame_with16(packet(4000, TCP_ACK), 38, 0), 40, 0);
+	decision = decide(rig, none);
+	assert_int_equal(decision.how, LB_HOW_KNOWN);
+	assert_int_equal(decision.index, SECOND);
 }
 
 /* The flow's entry names a backend that is dead: it is told, and that it decides nothing. */
