@@ -27,7 +27,7 @@ build()
 	local module=$1 stamp=$out/$1.built
 	shift
 	cmp -s "$module/go.sum" "$stamp" && return
-	(cd "$module" && CGO_ENABLED=0 nice -n 19 timeout "$seconds" go build -trimpath -ldflags='-s -w' -o "$out/" "$@") >>"$log" 2>&1 || {
+	(cd "$module" && CGO_ENABLED=0 nice -n 19 timeout "$seconds" go build -buildvcs=false -trimpath -ldflags='-s -w' -o "$out/" "$@") >>"$log" 2>&1 || {
 		status=$?
 		((status == 124)) && cannot "go build of $module did not end within $seconds s: run make kube-tools once, without haste"
 		cannot "go build of $module failed: $(tail -n 1 "$log" | cut -c1-300)"
