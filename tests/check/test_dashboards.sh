@@ -4,6 +4,8 @@
 # Dashboards, alerts and their pages are what scripts/dashboards.py makes of the lists, and no metric is asked for that
 # does not exist; each alert fires by what is bad and stays calm by what is not.
 
+# shellcheck disable=SC2317,SC2001 # functions that check calls
+
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 n=0
