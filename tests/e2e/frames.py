@@ -5,7 +5,8 @@ Packets for test_frames.sh. frames.py PREFIX to MAC [COUNT]: the router puts seg
 link, for this MAC address. frames.py PREFIX once PORT: one datagram to a port of the VIP, for the balancer. frames.py
 PREFIX hop TTL [PORT]: what the client learns of a datagram with so many hops to live: type, code and source of the
 ICMP error. frames.py PREFIX flood SECONDS: 24 Mbit/s of datagrams to VIP port 53 that are too big for the tunnel, from
-forged sources.
+forged sources. frames.py PREFIX jumbo 4|6 COUNT: the client sends datagrams of 8,000 bytes to VIP port 53, whatever it has
+learnt; says what it knows of the path's MTU then.
 """
 
 import ctypes
@@ -16,7 +17,7 @@ import sys
 import time
 
 PREFIX, WHAT, *ARGUMENTS = sys.argv[1:]
-VIP, CLIENT = "203.0.113.10", "198.51.100.2"
+VIP, VIP6, CLIENT = "203.0.113.10", "2001:db8:113::10", "198.51.100.2"
 FLOOD_PER_S = 2000  # of 1,500 bytes: 24 Mbit/s
 
 
@@ -109,4 +110,20 @@ def flood(seconds):
     print(sent)
 
 
-{"to": to, "once": once, "hop": hop, "flood": flood}[WHAT](*ARGUMENTS)
+def jumbo(version, count):
+    enter("client")
+    v4 = version == "4"
+    family, level, discover, mtu = (2, 0, 10, 14) if v4 else (10, 41, 23, 24)  # IP_MTU_DISCOVER, IP_MTU; IPV6_...
+    with socket.socket(family, socket.SOCK_DGRAM) as s:
+        s.setsockopt(level, discover, 3)  # PROBE
+        s.connect((VIP if v4 else VIP6, 53))
+        for _ in range(int(count)):
+            try:
+                s.send(bytes(8000))
+            except OSError:
+                pass  # what was learnt before
+            time.sleep(0.005)
+        print(s.getsockopt(level, mtu))
+
+
+{"jumbo": jumbo, "to": to, "once": once, "hop": hop, "flood": flood}[WHAT](*ARGUMENTS)
