@@ -71,7 +71,7 @@ static __always_inline __u32 udp_payload(const struct pkt *p)
 		return 0;
 	if (p->family == LB_FAMILY_V6)
 		return sizeof(struct ethhdr) + sizeof(struct ipv6hdr) + sizeof(struct udphdr);
-	return sizeof(struct ethhdr) + (LB_LOAD(&BYTE(p->ip, 0)) & 15) * 4 + sizeof(struct udphdr);
+	return sizeof(struct ethhdr) + (LB_LOAD(&BYTE(p->ip, 0)) & IP4_IHL) * 4 + sizeof(struct udphdr);
 }
 
 /* The whole decision, whatever the service: wildcards, affinity, QUIC. */
@@ -110,7 +110,7 @@ LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
 
 	if (c.pos > c.end)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
-	if (SHORT(c.pos, -2) == bpf_htons(ETH_P_IP))
+	if (ETH_TYPE(c.pos - sizeof(struct ethhdr)) == bpf_htons(ETH_P_IP))
 		return parse_ipv4(ctx, &c, &p) ? finish_slow(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
 	return parse_ipv6(ctx, &c, &p) ? finish_slow(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
 }

@@ -27,28 +27,29 @@ struct inner {
 static __always_inline struct inner read_inner(const struct pkt *p)
 {
 	if (p->family == LB_FAMILY_V4)
-		return (struct inner){ bpf_ntohs(LB_LOAD(&SHORT(p->ip, 2))), LB_LOAD(&BYTE(p->ip, 1)) };
-	return (struct inner){ bpf_ntohs(LB_LOAD(&SHORT(p->ip, 4))) + sizeof(struct ipv6hdr),
-			       bpf_ntohs(LB_LOAD(&SHORT(p->ip, 0))) >> 4 };
+		return (struct inner){ bpf_ntohs(LB_LOAD(&IP4_FIELD(p->ip, tot_len))),
+				       LB_LOAD(&IP4_FIELD(p->ip, tos)) };
+	return (struct inner){ bpf_ntohs(LB_LOAD(&IP6_FIELD(p->ip, payload_len))) + sizeof(struct ipv6hdr),
+			       IP6_TRAFFIC(LB_LOAD(&IP6_FIRST(p->ip))) };
 }
 
 /* The inner packet is forwarded: one less TTL. 0 or a reason. */
 static __always_inline int spend_ttl(const struct pkt *p)
 {
 	if (p->family == LB_FAMILY_V4) {
-		__u32 word = LB_LOAD(&HALF(p->ip, 8)); /* TTL, protocol, checksum */
+		__u32 word = LB_LOAD(&IP4_TTL_WORD(p->ip));
 		__u32 check = (word >> 16) + 1; /* RFC 1624: TTL is the low byte of its word in memory */
 
 		if ((word & 0xff) <= 1)
 			return LB_SELDOM(LB_DROP_TTL);
 		check += check >= 0xffff;
-		HALF(p->ip, 8) = ((word - 1) & 0xffff) | check << 16;
+		IP4_TTL_WORD(p->ip) = ((word - 1) & 0xffff) | check << 16;
 	} else {
-		__u8 ttl = LB_LOAD(&BYTE(p->ip, 7));
+		__u8 ttl = LB_LOAD(&IP6_FIELD(p->ip, hop_limit));
 
 		if (ttl <= 1)
 			return LB_SELDOM(LB_DROP_TTL);
-		BYTE(p->ip, 7) = ttl - 1;
+		IP6_FIELD(p->ip, hop_limit) = ttl - 1;
 	}
 	return 0;
 }
@@ -56,8 +57,10 @@ static __always_inline int spend_ttl(const struct pkt *p)
 static __always_inline void write_ethernet(void *data, const struct lb_backend *backend)
 {
 	WORD(data, 0) = WORD(backend->eth, 0);
-	WORD(data, 6) = WORD(backend->eth, 6); /* two bytes once more, the same */
+	WORD(data, ETH_ALEN) = WORD(backend->eth, ETH_ALEN); /* two bytes once more, the same */
 }
+
+#define IP4_SECOND offsetof(struct iphdr, ttl) /* the header as words of 8 bytes: TTL to source */
 
 /*
  * The outer IPv4 header at ip, from the template. inside: bytes that it carries. The template's check holds
@@ -68,14 +71,14 @@ static __always_inline void write_outer_v4(void *ip, struct inner in, __u32 insi
 {
 	__u16 length = bpf_htons(inside + sizeof(struct iphdr));
 	__u32 vary = (hash >> 32) & vip->source_mask_v4;
-	__u64 low = WORD(backend->ip, 0), high = WORD(backend->ip, 8);
+	__u64 low = WORD(backend->ip, 0), high = WORD(backend->ip, IP4_SECOND);
 	__u32 sum = (__u16)(high >> 16) + ((__u32)in.tos << 8) + length;
 
 	sum = lb_csum_add32(sum, vary);
 	high = (high & ~0xffff0000ull) | (__u64)(__u16)~lb_csum_fold(sum) << 16;
 	WORD(ip, 0) = low | (__u32)in.tos << 8 | (__u64)length << 16;
-	WORD(ip, 8) = high | (__u64)vary << 32;
-	HALF(ip, 16) = HALF(backend->ip, 16);
+	WORD(ip, IP4_SECOND) = high | (__u64)vary << 32;
+	IP4_FIELD(ip, daddr) = IP4_FIELD(backend->ip, daddr);
 }
 
 static __always_inline void write_outer_v6(void *ip, struct inner in, __u32 inside, const struct lb_vip *vip,
@@ -86,10 +89,10 @@ static __always_inline void write_outer_v6(void *ip, struct inner in, __u32 insi
 	__u64 low = WORD(backend->ip, 0) | bpf_htonl((__u32)in.tos << 20 | label);
 
 	WORD(ip, 0) = low | (__u64)bpf_htons(inside) << 32;
-	WORD(ip, 8) = WORD(backend->ip, 8);
-	WORD(ip, 16) = WORD(backend->ip, 16) | (__u64)vary << 32;
-	WORD(ip, 24) = WORD(backend->ip, 24);
-	WORD(ip, 32) = WORD(backend->ip, 32);
+	WORD(&IP6_FIELD(ip, saddr), 0) = WORD(&IP6_FIELD(backend->ip, saddr), 0);
+	WORD(&IP6_FIELD(ip, saddr), 8) = WORD(&IP6_FIELD(backend->ip, saddr), 8) | (__u64)vary << 32;
+	WORD(&IP6_FIELD(ip, daddr), 0) = WORD(&IP6_FIELD(backend->ip, daddr), 0);
+	WORD(&IP6_FIELD(ip, daddr), 8) = WORD(&IP6_FIELD(backend->ip, daddr), 8);
 }
 
 /*

@@ -20,9 +20,9 @@ LB_SUBPROGRAM int parse_any(struct xdp_md *ctx)
 	c.pos += sizeof(struct ethhdr);
 	if (c.pos > c.end)
 		return LB_PASS_MALFORMED;
-	if (SHORT(eth, 12) == bpf_htons(ETH_P_IP))
+	if (ETH_TYPE(eth) == bpf_htons(ETH_P_IP))
 		return parse_ipv4(ctx, &c, &p);
-	if (SHORT(eth, 12) == bpf_htons(ETH_P_IPV6))
+	if (ETH_TYPE(eth) == bpf_htons(ETH_P_IPV6))
 		return parse_ipv6(ctx, &c, &p);
 	return LB_PASS_NOT_IP;
 }
@@ -43,7 +43,7 @@ static __always_inline int ingress(struct xdp_md *ctx)
 	destination = destination_of(eth);
 	if (!is_first_station(ctx, destination) && !station_is_ours(ctx, destination))
 		return finish_slow(ctx, is_group(destination) ? LB_PASS_MULTICAST : LB_PASS_OTHER_HOST);
-	type = SHORT(eth, offsetof(struct ethhdr, h_proto));
+	type = ETH_TYPE(eth);
 	if (type == bpf_htons(ETH_P_IP) && plain_ipv4(ctx, &c, &p))
 		return balance(ctx, &p);
 	if (type == bpf_htons(ETH_P_IPV6) && !parse_ipv6(ctx, &c, &p))

@@ -35,7 +35,23 @@
 #define SHORT(base, offset) (*(__u16 *)((void *)(base) + (offset)))
 #define BYTE(base, offset)  (*(__u8 *)((void *)(base) + (offset)))
 
-/* Fields that C's structures do not name, or not as the bytes that they are. */
+/*
+ * Fields by name, at any place of a packet. The structures are those of the kernel's headers; what they do
+ * not name, or name in bits whose order is the compiler's, follows.
+ */
+#define IP4_FIELD(ip, field)  (((struct iphdr *)(ip))->field)
+#define IP6_FIELD(ip, field)  (((struct ipv6hdr *)(ip))->field)
+#define UDP_FIELD(udp, field) (((struct udphdr *)(udp))->field)
+#define ETH_TYPE(eth)         SHORT(eth, offsetof(struct ethhdr, h_proto)) /* the structure is packed: bytes */
+
+#define IP_VERSION(ip)     (BYTE(ip, 0) >> 4)
+#define IP4_IHL            15                            /* of the first byte: header length in words */
+#define IP4_HEADER(ip)     ((BYTE(ip, 0) & IP4_IHL) * 4) /* bytes, as it says itself */
+#define IP4_TTL_WORD(ip)   HALF(ip, offsetof(struct iphdr, ttl)) /* TTL, protocol, checksum */
+#define IP6_FIRST(ip)      SHORT(ip, 0) /* version, traffic class, 4 bits of the flow label */
+#define IP6_TRAFFIC(first) (bpf_ntohs(first) >> 4 & 0xff)
+#define TCP_HEADER(tcp)    (BYTE(tcp, TCP_DATA_OFFSET) >> 4 << 2) /* the same */
+
 #define IPV4_PLAIN      0x45 /* first byte: version 4, a header without options */
 #define IPV4_DF         0x4000
 #define TCP_DATA_OFFSET (offsetof(struct tcphdr, window) - 2)

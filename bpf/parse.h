@@ -24,26 +24,26 @@ static __always_inline void read_ipv4(void *ip, struct pkt *p)
 {
 	p->ip = ip;
 	p->family = LB_FAMILY_V4;
-	p->protocol = BYTE(ip, 9);
-	p->saddr[0] = HALF(ip, 12);
-	p->daddr[0] = HALF(ip, 16);
+	p->protocol = IP4_FIELD(ip, protocol);
+	p->saddr[0] = IP4_FIELD(ip, saddr);
+	p->daddr[0] = IP4_FIELD(ip, daddr);
 }
 
 static __always_inline void read_ipv6(void *ip, struct pkt *p)
 {
 	p->ip = ip;
 	p->family = LB_FAMILY_V6;
-	p->protocol = BYTE(ip, 6);
-	p->saddr[0] = WORD(ip, 8);
-	p->saddr[1] = WORD(ip, 16);
-	p->daddr[0] = WORD(ip, 24);
-	p->daddr[1] = WORD(ip, 32);
+	p->protocol = IP6_FIELD(ip, nexthdr);
+	p->saddr[0] = WORD(&IP6_FIELD(ip, saddr), 0);
+	p->saddr[1] = WORD(&IP6_FIELD(ip, saddr), 8);
+	p->daddr[0] = WORD(&IP6_FIELD(ip, daddr), 0);
+	p->daddr[1] = WORD(&IP6_FIELD(ip, daddr), 8);
 }
 
 static __always_inline void read_ports(void *l4, struct pkt *p)
 {
-	p->sport = SHORT(l4, 0);
-	p->dport = SHORT(l4, 2);
+	p->sport = UDP_FIELD(l4, source); /* TCP begins with them as well */
+	p->dport = UDP_FIELD(l4, dest);
 }
 
 /* room: bytes of the IP packet from the TCP or UDP header on. 0 or an enum lb_reason. */
@@ -53,11 +53,11 @@ static __always_inline int parse_tcp(void *tcp, const void *end, struct pkt *p, 
 
 	if (tcp + sizeof(struct tcphdr) > end)
 		return LB_DROP_TCP_HEADER;
-	header = BYTE(tcp, 12) >> 4 << 2;
+	header = TCP_HEADER(tcp);
 	if (header < sizeof(struct tcphdr) || header > room)
 		return LB_DROP_TCP_HEADER;
 	read_ports(tcp, p);
-	p->tcp_flags = BYTE(tcp, 13);
+	p->tcp_flags = BYTE(tcp, TCP_FLAGS);
 	return 0;
 }
 
@@ -67,7 +67,7 @@ static __always_inline int parse_udp(void *udp, const void *end, struct pkt *p, 
 
 	if (udp + sizeof(struct udphdr) > end)
 		return LB_DROP_UDP_HEADER;
-	length = bpf_ntohs(SHORT(udp, 4));
+	length = bpf_ntohs(UDP_FIELD(udp, len));
 	if (length < sizeof(struct udphdr) || length > room)
 		return LB_DROP_UDP_HEADER;
 	read_ports(udp, p);
@@ -90,10 +90,10 @@ static __always_inline bool plain_ipv4(struct xdp_md *ctx, const struct cursor *
 	void *ip = c->pos;
 	__u32 length;
 
-	if (ip + sizeof(struct iphdr) > c->end || BYTE(ip, 0) != 0x45 ||
-	    SHORT(ip, 6) & bpf_htons(LB_IP_FRAGMENT))
+	if (ip + sizeof(struct iphdr) > c->end || BYTE(ip, 0) != IPV4_PLAIN ||
+	    IP4_FIELD(ip, frag_off) & bpf_htons(LB_IP_FRAGMENT))
 		return false;
-	length = bpf_ntohs(SHORT(ip, 2));
+	length = bpf_ntohs(IP4_FIELD(ip, tot_len));
 	if (length < sizeof(struct iphdr) || frame_ends_before(ctx, c, length))
 		return false;
 	read_ipv4(ip, p);
@@ -103,19 +103,18 @@ static __always_inline bool plain_ipv4(struct xdp_md *ctx, const struct cursor *
 /* 0 or an enum lb_reason. */
 static __always_inline int parse_ipv4(struct xdp_md *ctx, const struct cursor *c, struct pkt *p)
 {
-	__u32 header, length, first;
+	__u32 header, length;
 	void *ip = c->pos;
 
 	if (ip + sizeof(struct iphdr) > c->end)
 		return LB_PASS_MALFORMED;
-	first = BYTE(ip, 0);
-	if (first >> 4 != 4)
+	if (IP_VERSION(ip) != 4)
 		return LB_PASS_MALFORMED;
-	if (SHORT(ip, 6) & bpf_htons(LB_IP_FRAGMENT))
+	if (IP4_FIELD(ip, frag_off) & bpf_htons(LB_IP_FRAGMENT))
 		return LB_PASS_FRAGMENT;
 	read_ipv4(ip, p);
-	length = bpf_ntohs(SHORT(ip, 2));
-	header = (first & 15) * 4;
+	length = bpf_ntohs(IP4_FIELD(ip, tot_len));
+	header = IP4_HEADER(ip);
 	if (header < sizeof(struct iphdr) || length < header || frame_ends_before(ctx, c, length))
 		return LB_DROP_IP_HEADER;
 	return parse_transport(ip + header, c->end, p, length - header);
@@ -127,10 +126,10 @@ static __always_inline int parse_ipv6(struct xdp_md *ctx, const struct cursor *c
 	void *ip = c->pos;
 	__u32 length;
 
-	if (ip + sizeof(struct ipv6hdr) > c->end || BYTE(ip, 0) >> 4 != 6)
+	if (ip + sizeof(struct ipv6hdr) > c->end || IP_VERSION(ip) != 6)
 		return LB_PASS_MALFORMED;
 	read_ipv6(ip, p);
-	length = bpf_ntohs(SHORT(ip, 4));
+	length = bpf_ntohs(IP6_FIELD(ip, payload_len));
 	if (length > 0xffff - sizeof(struct ipv6hdr) ||
 	    frame_ends_before(ctx, c, length + sizeof(struct ipv6hdr)))
 		return LB_DROP_IP_HEADER;
@@ -146,7 +145,7 @@ static __always_inline bool read_again(const struct cursor *c, struct pkt *p)
 
 	if (l4 > c->end)
 		return false;
-	if (SHORT(ip, -2) == bpf_htons(ETH_P_IP)) {
+	if (ETH_TYPE(ip - sizeof(struct ethhdr)) == bpf_htons(ETH_P_IP)) {
 		read_ipv4(ip, p);
 	} else {
 		l4 = ip + sizeof(struct ipv6hdr);
@@ -160,7 +159,7 @@ static __always_inline bool read_again(const struct cursor *c, struct pkt *p)
 	if (p->protocol == IPPROTO_TCP) {
 		if (l4 + sizeof(struct tcphdr) > c->end)
 			return false;
-		p->tcp_flags = BYTE(l4, 13);
+		p->tcp_flags = BYTE(l4, TCP_FLAGS);
 	}
 	return true;
 }

@@ -167,7 +167,7 @@ LB_SUBPROGRAM int write_error_v4(struct xdp_md *ctx, __u32 says, __u32 word)
 			    answer_limit(says, SAYS(ICMP_DEST_UNREACHABLE, ICMP_FRAGMENTATION_NEEDED), room,
 					 LB_ANSWER_BYTES_V4));
 	/* What names the flow (RFC 792). */
-	if (quote < (BYTE(in, 0) & 15) * 4 + 8 || !within_budget(ANSWER_ERROR, 1))
+	if (quote < IP4_HEADER(in) + 8 || !within_budget(ANSWER_ERROR, 1))
 		return 0;
 	if (!is_within(&quote, 4, LB_ANSWER_BYTES_V4 - outer) ||
 	    bpf_xdp_load_bytes(ctx, s->l3, s->answer + outer, quote))
@@ -266,7 +266,7 @@ LB_SUBPROGRAM int write_reset(void)
 	if (!in || s->first_fragment || BYTE(in, TCP_FLAGS) & LB_TCP_RST)
 		return 0;
 	ip = head_at(s, s->l3, sizeof(struct ipv6hdr));
-	data_offset = s->l4 + (BYTE(in, TCP_DATA_OFFSET) >> 4) * 4;
+	data_offset = s->l4 + TCP_HEADER(in);
 	if (!ip || data_offset > s->l3 + s->length || !within_budget(ANSWER_RESET, 1))
 		return 0;
 	if (s->p.family == LB_FAMILY_V4) {

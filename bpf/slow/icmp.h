@@ -13,7 +13,7 @@
 /* The flow's ends, reversed; the embedded transport header is at l4, its packet went to daddr. */
 static __always_inline int icmp_embedded_ports(struct scratch *s, __u32 protocol, const __u64 daddr[2])
 {
-	struct udphdr *ports = head_at(s, s->l4, 4); /* TCP begins with them as well */
+	struct udphdr *ports = head_at(s, s->l4, PORTS_BYTES); /* TCP begins with them as well */
 
 	if (!ports || (protocol != IPPROTO_TCP && protocol != IPPROTO_UDP))
 		return LB_PASS_ICMP;
@@ -34,9 +34,9 @@ static __always_inline int icmp_embedded_v4(struct scratch *s)
 	struct iphdr *in = head_at(s, s->l4 + ICMP_HEADER_BYTES, sizeof(*in));
 	__u32 header;
 
-	if (!in || BYTE(in, 0) >> 4 != 4)
+	if (!in || IP_VERSION(in) != 4)
 		return LB_PASS_ICMP;
-	header = (BYTE(in, 0) & 15) * 4;
+	header = IP4_HEADER(in);
 	if (header < sizeof(*in) || in->saddr != s->p.daddr[0] ||
 	    in->frag_off & bpf_htons(LB_FRAGMENT_OFFSET_V4))
 		return LB_PASS_ICMP;
@@ -50,7 +50,7 @@ static __always_inline int icmp_embedded_v6(struct scratch *s)
 	__u64 daddr[2];
 	__u8 next;
 
-	if (!in || BYTE(in, 0) >> 4 != 6 || WORD(&in->saddr, 0) != s->p.daddr[0] ||
+	if (!in || IP_VERSION(in) != 6 || WORD(&in->saddr, 0) != s->p.daddr[0] ||
 	    WORD(&in->saddr, 8) != s->p.daddr[1])
 		return LB_PASS_ICMP;
 	daddr[0] = WORD(&in->daddr, 0);

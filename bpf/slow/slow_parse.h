@@ -8,6 +8,19 @@
 
 #include "slow/slow.h"
 
+#define VLAN_BYTES  4u /* tag control information, and the type of what follows */
+#define VLAN_NEXT   2
+#define PORTS_BYTES 4u
+
+/* Extension headers as far as all begin alike (RFC 8200 section 4): the fragment header is read by all of it.
+ */
+struct extension_header {
+	__u8 next;
+	__u8 length; /* in 8 bytes, the first 8 not counted */
+	__be16 offset;
+	__be32 id;
+};
+
 #define LB_FRAGMENT_OFFSET_V4 0x1fff
 #define LB_FRAGMENT_MORE_V4   0x2000
 #define LB_FRAGMENT_OFFSET_V6 0xfff8
@@ -17,20 +30,20 @@
 static __always_inline int slow_vlan(struct scratch *s, __be16 *type)
 {
 	s->l3 = sizeof(struct ethhdr);
-	*type = SHORT(s->head, 12);
+	*type = ETH_TYPE(s->head);
 	LB_UNROLL
 	for (__u32 i = 0; i <= LB_VLAN_TAGS; i++) {
 		__u8 *tag;
 
 		if (*type != bpf_htons(ETH_P_8021Q) && *type != bpf_htons(ETH_P_8021AD))
 			return 0;
-		tag = head_at(s, s->l3, 4);
+		tag = head_at(s, s->l3, VLAN_BYTES);
 		if (i == LB_VLAN_TAGS)
 			return LB_PASS_VLAN;
 		if (!tag)
 			return LB_PASS_MALFORMED;
-		*type = SHORT(tag, 2);
-		s->l3 += 4;
+		*type = SHORT(tag, VLAN_NEXT);
+		s->l3 += VLAN_BYTES;
 		s->tags = i + 1;
 	}
 	return 0;
@@ -44,27 +57,27 @@ static __always_inline void slow_bad_header(struct scratch *s, int reason)
 
 static __always_inline int slow_ipv4(struct scratch *s)
 {
-	__u8 *ip = head_at(s, s->l3, sizeof(struct iphdr));
+	struct iphdr *ip = head_at(s, s->l3, sizeof(*ip));
 	__u32 header, fragment;
 
-	if (!ip || ip[0] >> 4 != 4)
+	if (!ip || IP_VERSION(ip) != 4)
 		return LB_PASS_MALFORMED;
-	header = (ip[0] & 15) * 4;
+	header = IP4_HEADER(ip);
 	if (header < sizeof(struct iphdr)) {
 		slow_bad_header(s, LB_DROP_IP_HEADER);
 		header = sizeof(struct iphdr);
 	}
-	s->length = bpf_ntohs(SHORT(ip, 2));
+	s->length = bpf_ntohs(ip->tot_len);
 	if (s->length < header || s->l3 + s->length > s->frame_bytes)
 		slow_bad_header(s, LB_DROP_IP_HEADER);
 	s->l4 = s->l3 + header;
 	s->p.family = LB_FAMILY_V4;
-	s->p.protocol = ip[9];
-	s->p.saddr[0] = HALF(ip, 12);
-	s->p.daddr[0] = HALF(ip, 16);
-	fragment = bpf_ntohs(SHORT(ip, 6));
-	s->fragment_id = SHORT(ip, 4);
-	s->fragment_protocol = ip[9];
+	s->p.protocol = ip->protocol;
+	s->p.saddr[0] = ip->saddr;
+	s->p.daddr[0] = ip->daddr;
+	fragment = bpf_ntohs(ip->frag_off);
+	s->fragment_id = ip->id;
+	s->fragment_protocol = ip->protocol;
 	s->later_fragment = !!(fragment & LB_FRAGMENT_OFFSET_V4);
 	s->first_fragment = fragment & LB_FRAGMENT_MORE_V4 && !s->later_fragment;
 	return 0;
@@ -80,7 +93,7 @@ static __always_inline int slow_out_of_reach(const struct scratch *s, __u32 n)
 /* Steps over one extension header (RFC 8200 section 4). 1: there may be more; 0: next is the transport. */
 static __always_inline int slow_extension(struct scratch *s, __u8 *next)
 {
-	__u8 *header = head_at(s, s->l4, 8);
+	struct extension_header *header = head_at(s, s->l4, sizeof(*header));
 	__u32 fragment;
 
 	switch (*next) {
@@ -88,20 +101,20 @@ static __always_inline int slow_extension(struct scratch *s, __u8 *next)
 	case IPPROTO_ROUTING:
 	case IPPROTO_DSTOPTS:
 		if (!header)
-			return -slow_out_of_reach(s, 8);
-		*next = header[0];
-		s->l4 += 8 + header[1] * 8;
+			return -slow_out_of_reach(s, sizeof(*header));
+		*next = header->next;
+		s->l4 += sizeof(*header) + header->length * 8;
 		return 1;
 	case IPPROTO_FRAGMENT:
 		if (!header)
-			return -slow_out_of_reach(s, 8);
-		*next = header[0];
-		fragment = bpf_ntohs(SHORT(header, 2));
-		s->fragment_id = HALF(header, 4);
-		s->fragment_protocol = header[0];
+			return -slow_out_of_reach(s, sizeof(*header));
+		*next = header->next;
+		fragment = bpf_ntohs(header->offset);
+		s->fragment_id = header->id;
+		s->fragment_protocol = header->next;
 		s->later_fragment = !!(fragment & LB_FRAGMENT_OFFSET_V6);
 		s->first_fragment = fragment & LB_FRAGMENT_MORE_V6 && !s->later_fragment;
-		s->l4 += 8;
+		s->l4 += sizeof(*header);
 		return !s->later_fragment;
 	default:
 		return 0;
@@ -116,21 +129,21 @@ static __always_inline bool is_extension(__u8 next)
 
 static __always_inline int slow_ipv6(struct scratch *s)
 {
-	__u8 *ip = head_at(s, s->l3, sizeof(struct ipv6hdr));
+	struct ipv6hdr *ip = head_at(s, s->l3, sizeof(*ip));
 	__u8 next;
 
-	if (!ip || ip[0] >> 4 != 6)
+	if (!ip || IP_VERSION(ip) != 6)
 		return LB_PASS_MALFORMED;
-	s->length = bpf_ntohs(SHORT(ip, 4)) + sizeof(struct ipv6hdr);
+	s->length = bpf_ntohs(ip->payload_len) + sizeof(struct ipv6hdr);
 	if (s->length > 0xffff || s->l3 + s->length > s->frame_bytes)
 		slow_bad_header(s, LB_DROP_IP_HEADER);
 	s->l4 = s->l3 + sizeof(struct ipv6hdr);
 	s->p.family = LB_FAMILY_V6;
-	s->p.saddr[0] = WORD(ip, 8);
-	s->p.saddr[1] = WORD(ip, 16);
-	s->p.daddr[0] = WORD(ip, 24);
-	s->p.daddr[1] = WORD(ip, 32);
-	next = ip[6];
+	s->p.saddr[0] = WORD(&ip->saddr, 0);
+	s->p.saddr[1] = WORD(&ip->saddr, 8);
+	s->p.daddr[0] = WORD(&ip->daddr, 0);
+	s->p.daddr[1] = WORD(&ip->daddr, 8);
+	next = ip->nexthdr;
 	for (__u32 i = 0; i < LB_EXTENSIONS; i++) {
 		int more = slow_extension(s, &next);
 
@@ -148,30 +161,30 @@ static __always_inline int slow_ipv6(struct scratch *s)
 static __always_inline int slow_transport(struct scratch *s)
 {
 	__u32 room = s->l3 + s->length - s->l4;
-	__u8 *ports = head_at(s, s->l4, 4);
-	__u8 *l4 = head_at(s, s->l4, 20);
+	struct udphdr *ports = head_at(s, s->l4, PORTS_BYTES); /* TCP begins with them as well */
+	void *tcp = head_at(s, s->l4, sizeof(struct tcphdr));
 	__u32 header;
 
 	if (!ports)
-		return slow_out_of_reach(s, 4);
+		return slow_out_of_reach(s, PORTS_BYTES);
 	if (s->l4 > s->l3 + s->length) {
 		slow_bad_header(s, LB_DROP_IP_HEADER);
 		room = 0;
 	}
-	s->p.sport = SHORT(ports, 0);
-	s->p.dport = SHORT(ports, 2);
+	s->p.sport = ports->source;
+	s->p.dport = ports->dest;
 	if (s->p.protocol == IPPROTO_UDP) {
-		__u8 *udp = head_at(s, s->l4, 8);
+		struct udphdr *udp = head_at(s, s->l4, sizeof(*udp));
 
-		header = udp ? bpf_ntohs(SHORT(udp, 4)) : 0;
-		if (room < 8 || header < 8 || (header > room && !s->first_fragment))
+		header = udp ? bpf_ntohs(udp->len) : 0;
+		if (room < sizeof(*udp) || header < sizeof(*udp) || (header > room && !s->first_fragment))
 			slow_bad_header(s, LB_DROP_UDP_HEADER);
 		return 0;
 	}
-	header = l4 ? l4[12] >> 4 << 2 : 0;
-	if (header < 20 || header > room)
+	header = tcp ? TCP_HEADER(tcp) : 0;
+	if (header < sizeof(struct tcphdr) || header > room)
 		slow_bad_header(s, LB_DROP_TCP_HEADER);
 	else
-		s->p.tcp_flags = l4[13];
+		s->p.tcp_flags = BYTE(tcp, TCP_FLAGS);
 	return 0;
 }

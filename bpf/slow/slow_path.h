@@ -270,7 +270,7 @@ static __always_inline int slow_path(struct xdp_md *ctx, int reason)
 	void *data = (void *)(long)ctx->data, *end = (void *)(long)ctx->data_end;
 
 	if (reason == LB_PASS_NOT_IP && data + sizeof(struct ethhdr) <= end &&
-	    SHORT(data, 12) != bpf_htons(ETH_P_8021Q) && SHORT(data, 12) != bpf_htons(ETH_P_8021AD))
+	    ETH_TYPE(data) != bpf_htons(ETH_P_8021Q) && ETH_TYPE(data) != bpf_htons(ETH_P_8021AD))
 		return finish_slow(ctx, reason);
 	return slow_packet(ctx);
 }

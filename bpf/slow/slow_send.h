@@ -18,8 +18,13 @@ static __always_inline int slow_spend_ttl(struct xdp_md *ctx, struct scratch *s)
 	if (reason)
 		return reason;
 	if (s->p.family == LB_FAMILY_V4)
-		return bpf_xdp_store_bytes(ctx, s->l3 + 8, ip + 8, 4) ? LB_DROP_INTERNAL : 0;
-	return bpf_xdp_store_bytes(ctx, s->l3 + 7, ip + 7, 1) ? LB_DROP_INTERNAL : 0;
+		return bpf_xdp_store_bytes(ctx, s->l3 + offsetof(struct iphdr, ttl), &IP4_TTL_WORD(ip), 4)
+			       ? LB_DROP_INTERNAL
+			       : 0;
+	return bpf_xdp_store_bytes(ctx, s->l3 + offsetof(struct ipv6hdr, hop_limit),
+				   &IP6_FIELD(ip, hop_limit), 1)
+		       ? LB_DROP_INTERNAL
+		       : 0;
 }
 
 /*
@@ -59,7 +64,7 @@ static __always_inline __u32 slow_ethernet(struct scratch *s, const struct lb_ba
 	write_ethernet(eth, backend);
 	if (!s->tags_out || s->tags_out > LB_VLAN_TAGS)
 		return LB_OUTER_TAGS_ROOM;
-	type = SHORT(eth, 12);
+	type = ETH_TYPE(eth);
 	start = s->tags_out == 1 ? 4 : 0;
 	WORD(s->outer, start) = WORD(backend->eth, 0);
 	HALF(s->outer, start + 8) = HALF(backend->eth, 8);
@@ -67,7 +72,7 @@ static __always_inline __u32 slow_ethernet(struct scratch *s, const struct lb_ba
 	HALF(s->outer, start + 12) = HALF(s->head, 12);
 	if (s->tags_out == 2)
 		HALF(s->outer, start + 16) = HALF(s->head, 16);
-	SHORT(eth, 12) = type;
+	ETH_TYPE(eth) = type;
 	return start;
 }
 
@@ -85,7 +90,7 @@ static __always_inline int slow_encapsulate(struct xdp_md *ctx, struct scratch *
 	s->tags_out = slow_tags_out(ctx, s, backend);
 	if (backend->method == LB_METHOD_L2)
 		return slow_l2(ctx, s, backend);
-	in.tos = s->p.family == LB_FAMILY_V4 ? BYTE(ip, 1) : bpf_ntohs(SHORT(ip, 0)) >> 4;
+	in.tos = s->p.family == LB_FAMILY_V4 ? IP4_FIELD(ip, tos) : IP6_TRAFFIC(IP6_FIRST(ip));
 	reason = slow_spend_ttl(ctx, s);
 	if (reason)
 		return reason;
