@@ -23,7 +23,7 @@ LB_CONFIG(__u8, lb_several_interfaces, 0,
 	  "1: the program runs on several interfaces, so a record alone does not tell TX from redirect");
 /* Answers, per second and CPU: all together are to take no more than a hundredth of a core (slow/budget.h).
  */
-LB_CONFIG(__u32, lb_echo_rate, 2000, "ICMP echo requests answered");
-LB_CONFIG(__u32, lb_error_rate, 4000, "ICMP errors sent");
-LB_CONFIG(__u32, lb_reset_rate, 4000, "TCP resets sent");
+LB_CONFIG(__u32, lb_echo_rate, 4000, "ICMP echo requests answered");
+LB_CONFIG(__u32, lb_error_rate, 8000, "ICMP errors sent");
+LB_CONFIG(__u32, lb_reset_rate, 6000, "TCP resets sent");
 LB_CONFIG(__u32, lb_source_rate, 100, "of one of these to one network (IPv4: /24, IPv6: /56)");

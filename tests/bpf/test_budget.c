@@ -11,9 +11,9 @@
 #define S  (1000 * MS)
 
 /* As bpf/config.h has them. */
-#define ERRORS_PER_S 4000u
-#define RESETS_PER_S 4000u
-#define ECHOES_PER_S 2000u
+#define ERRORS_PER_S 8000u
+#define RESETS_PER_S 6000u
+#define ECHOES_PER_S 4000u
 #define SOURCE_PER_S 100u
 
 static __u64 random_state = 1;
