@@ -393,7 +393,7 @@ class Balancer:
         request, reply = (8, 0) if ip.version == 4 else (128, 129)
         if ip.first_fragment:
             self.fragments[self.fragment_key(ip)] = (None, NONE, self.clock_s)
-            self.remembered += 1
+            self.fragments_seen += 1
         code = frame[l4 + 1]
         frame[l4] = reply
         frame[l4 + 2 : l4 + 4] = replaced_checksum(frame[l4 + 2 : l4 + 4], bytes([request, code]), bytes([reply, code]))
