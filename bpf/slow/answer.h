@@ -307,23 +307,40 @@ static __always_inline int fit_frame(struct xdp_md *ctx, const struct scratch *s
 	return bpf_xdp_adjust_tail(ctx, (int)bytes - (int)s->frame_bytes);
 }
 
-/* Turns the frame into the answer in scratch, of so many bytes: Ethernet header and tags go back. 0 or -1. */
-LB_SUBPROGRAM int send_answer(struct xdp_md *ctx, __u32 bytes)
+/* The reason of a packet whose sender was told of a cause. */
+static __always_inline int answered(__u32 cause)
+{
+	switch (cause) {
+	case LB_DROP_TOO_BIG:
+		return LB_REPLY_TOO_BIG;
+	case LB_DROP_TTL:
+		return LB_REPLY_TTL;
+	case LB_DROP_NO_BACKEND:
+		return LB_REPLY_NO_BACKEND;
+	default:
+		return LB_REPLY_UNCLAIMED;
+	}
+}
+
+/* Turns the frame into the answer in scratch, of so many bytes: Ethernet header and tags go back. What
+ * becomes of the packet then: the cause itself, where the driver left no room for an answer that is longer.
+ */
+LB_SUBPROGRAM int send_answer(struct xdp_md *ctx, __u32 cause, __u32 bytes)
 {
 	struct scratch *s = scratch_get();
 	__u64 l3, answer = bytes;
 
 	if (!s)
-		return -1;
+		return LB_DROP_INTERNAL;
 	l3 = s->l3;
 	swap_ethernet(s->head);
 	if (fit_frame(ctx, s, l3 + answer))
-		return -1;
+		return cause;
 	if (!is_within(&l3, sizeof(struct ethhdr), LB_L3_MAX) ||
 	    !is_within(&answer, sizeof(struct iphdr), LB_ANSWER_BYTES_V6) ||
 	    bpf_xdp_store_bytes(ctx, 0, s->head, l3) || bpf_xdp_store_bytes(ctx, l3, s->answer, answer))
-		return -1;
-	return 0;
+		return LB_DROP_INTERNAL;
+	return answered(cause);
 }
 
 /* --- what is answered -------------------------------------------------------------------------------------
@@ -346,20 +363,6 @@ static __always_inline int error_of(const struct scratch *s, __u32 cause)
 				  : SAYS(ICMPV6_DEST_UNREACH, ICMPV6_PORT_UNREACH);
 		return v4 ? SAYS(ICMP_DEST_UNREACHABLE, ICMP_PROTOCOL_UNREACHABLE)
 			  : SAYS(ICMPV6_DEST_UNREACH, ICMPV6_ADM_PROHIBITED);
-	}
-}
-
-static __always_inline int answered(__u32 cause)
-{
-	switch (cause) {
-	case LB_DROP_TOO_BIG:
-		return LB_REPLY_TOO_BIG;
-	case LB_DROP_TTL:
-		return LB_REPLY_TTL;
-	case LB_DROP_NO_BACKEND:
-		return LB_REPLY_NO_BACKEND;
-	default:
-		return LB_REPLY_UNCLAIMED;
 	}
 }
 
@@ -399,5 +402,5 @@ LB_SUBPROGRAM int answer(struct xdp_md *ctx, __u32 cause, __u32 mtu)
 		bytes = write_error_v6(ctx, error_of(s, cause), mtu);
 	if (!bytes)
 		return cause;
-	return send_answer(ctx, bytes) ? LB_DROP_INTERNAL : answered(cause);
+	return send_answer(ctx, cause, bytes);
 }

@@ -105,6 +105,12 @@ static void no_headroom(void **state)
 			}
 		}
 	}
+	/* An answer that is longer than what it answers needs room as well; without, there is none. */
+	rig_services(rig, WEB(ipip, udp, "'10.0.1.1'"));
+	low->bss->low_headroom_taken = 216 - 28;
+	expect_reply(rig, frame(ETH(), IP4(CLIENT4, VIP4, .ttl = 1), UDP(4000, 80), DATA(40)), TTL, NULL);
+	low->bss->low_headroom_taken = 216 - 27;
+	expect_drop(rig, frame(ETH(), IP4(CLIENT4, VIP4, .ttl = 1), UDP(4000, 80), DATA(40)), TTL);
 	low_headroom_bpf__destroy(low);
 
 	/* The same, host-compiled. */

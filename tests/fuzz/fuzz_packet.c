@@ -27,7 +27,7 @@
 #define WITH_SECONDS  0x08 /* time goes on */
 
 static const char configuration[] =
-	"{'version':1,'hash_seed':'fuzz','interfaces':[{'name':'eth0'}],"
+	"{'version':1,'hash_seed':'fuzz','interfaces':[{'name':'eth0'}],'unclaimed':'reject',"
 	"'tunnel_source':{'ipv4':'172.16.0.0/16','ipv6':'fd00:77::/64'},'services':["
 	"{'name':'a','vip':'203.0.113.10','protocol':'tcp','port':80,'ring_size':64,'forward':'ipip',"
 	"'backends':[{'name':'1','address':'10.0.1.1'},{'name':'2','address':'fd00::2'},{'name':'3','address'"
@@ -48,7 +48,7 @@ static const char configuration[] =
 	"{'name':'f','vip':'2001:db8:200::/"
 	"40','protocol':'tcp','port':'1000-2047','ring_size':64,'forward':'l2',"
 	"'echo':false,'backends':[{'name':'1','address':'fd00::1'}]},"
-	"{'name':'g','vip':'203.0.113.30','protocol':'tcp','port':80,'ring_size':64,"
+	"{'name':'g','vip':'203.0.113.30','protocol':'tcp','port':80,'ring_size':64,'no_backend':'reject',"
 	"'backends':[{'name':'1','address':'10.0.1.1','state':'down'}]}]}";
 
 static struct lb_tables tables;
