@@ -105,12 +105,6 @@ static void no_headroom(void **state)
 			}
 		}
 	}
-	/* An answer that is longer than what it answers needs room as well; without, there is none. */
-	rig_services(rig, WEB(ipip, udp, "'10.0.1.1'"));
-	low->bss->low_headroom_taken = 216 - 28;
-	expect_reply(rig, frame(ETH(), IP4(CLIENT4, VIP4, .ttl = 1), UDP(4000, 80), DATA(40)), TTL, NULL);
-	low->bss->low_headroom_taken = 216 - 27;
-	expect_drop(rig, frame(ETH(), IP4(CLIENT4, VIP4, .ttl = 1), UDP(4000, 80), DATA(40)), TTL);
 	low_headroom_bpf__destroy(low);
 
 	/* The same, host-compiled. */
@@ -118,6 +112,13 @@ static void no_headroom(void **state)
 	way_service(rig, &all_ways[2], "udp", NULL);
 	struct frame *in = frame(ETH(), way_ip(&all_ways[2]), UDP(4000, 80), DATA(40));
 	assert_int_equal(host_packet(rig->host, in->bytes, &in->length, FRAME_MAX), XDP_DROP);
+	/* An answer that is longer than what it answers needs room as well: without, there is none. */
+	for (__u32 room = 27; room <= 28; room++) {
+		in = frame(ETH(), IP4(CLIENT4, VIP4, .ttl = 1), UDP(4000, 80), DATA(40));
+		rig->host->headroom = 40 + room;
+		assert_int_equal(host_packet(rig->host, in->bytes, &in->length, FRAME_MAX),
+				 room < 28 ? XDP_DROP : XDP_TX);
+	}
 	rig->host->headroom = HOST_HEADROOM;
 }
 
