@@ -118,6 +118,16 @@ check "with -j they are in hexadecimal" jq -e '[.reasons[].example.hex // empty 
 	<("$LBCTL" -j drops)
 check "rates and examples go together" grep -q "PER S" <("$LBCTL" drops --interval 0.2 --count 2)
 check "every packet is accounted for" conserved
+
+# Of one service: what is dropped while it is looked at, and of no other.
+"$LBCTL" -j drops dead --seconds 3 >"$TEST_TMP/dead.json" &
+looking=$!
+check "a service is looked at" wait_for 5 answers GET /v1/status '.captures == 1'
+inject no_backend 7
+inject nexthop 5
+wait "$looking"
+check "its drops are told by reason, and no other's" jq -e '.lost == 0 and .packets == 7
+	and .reasons == [ { reason: "no_backend", packets: 7 } ]' "$TEST_TMP/dead.json"
 act "it stops" lbd_stop TERM
 act "it starts again" lbd_start
 check "the examples are still there" answers GET /v1/drops \
