@@ -187,10 +187,26 @@ static int differs(void *context, const struct lb_difference *difference)
 	return 1;
 }
 
+struct looking {
+	const struct desired *from, *to;
+	bool differs;
+};
+
+static void look_beside(void *context)
+{
+	struct looking *looking = context;
+
+	looking->differs = !lb_words_equal(&looking->from->words, &looking->to->words) ||
+			   lb_config_diff(looking->from->config, looking->to->config, differs, NULL);
+}
+
 bool judgement_differs(const struct desired *from, const struct desired *to)
 {
-	return from->config && (!lb_words_equal(&from->words, &to->words) ||
-				lb_config_diff(from->config, to->config, differs, NULL));
+	struct looking looking = { from, to, false };
+
+	if (from->config)
+		task_beside(look_beside, &looking);
+	return looking.differs;
 }
 
 /* --- identity --------------------------------------------------------------------------------------------

@@ -26,6 +26,7 @@ static int tell_key(void *context, const struct lb_difference *difference)
 	const char *effect = lb_schema_effect_name(difference->effect);
 	struct events *events = &telling->lbd->events;
 
+	task_pause();
 	if (telling->n++ >= TOLD_MAX)
 		return 0;
 	if (difference->kind == LB_DIFFERENCE_VALUE)

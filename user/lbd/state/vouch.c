@@ -34,7 +34,7 @@ static int read_file(const struct lbd *lbd, struct lb_config **ret_file, struct 
 	return r < 0 ? r : lb_config_parse(text, length, ret_file, why);
 }
 
-static int ask_file(const struct lbd *lbd, const struct request *request, struct lb_error *error)
+static int ask(const struct lbd *lbd, const struct request *request, struct lb_error *error)
 {
 	_cleanup_(lb_config_freep) struct lb_config *file = NULL;
 	struct lb_error why = {}, refused = {};
@@ -48,6 +48,29 @@ static int ask_file(const struct lbd *lbd, const struct request *request, struct
 	return lb_error_at(error, EPERM, refused.path, refused.value,
 			   "%.250s; %.100s cannot be asked: %.140s", refused.text, lbd->options.config_file,
 			   why.text);
+}
+
+/* Beside the loop: of what runs only tasks change something. */
+struct asking {
+	const struct lbd *lbd;
+	const struct request *request;
+	int r;
+	struct lb_error *error;
+};
+
+static void ask_beside(void *context)
+{
+	struct asking *asking = context;
+
+	asking->r = ask(asking->lbd, asking->request, asking->error);
+}
+
+static int ask_file(const struct lbd *lbd, const struct request *request, struct lb_error *error)
+{
+	struct asking asking = { lbd, request, 0, error };
+
+	task_beside(ask_beside, &asking);
+	return asking.r;
 }
 
 int vouch_all(const struct lbd *lbd, const struct lb_config *next, struct lb_error *error)
