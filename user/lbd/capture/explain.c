@@ -41,8 +41,8 @@ static __u32 make_transport(const struct explain_question *question, void *at)
 		struct tcphdr tcp = {
 			.source = htons(question->source_port),
 			.dest = htons(question->destination_port),
-			.seq = htonl(1),
-			.ack_seq = question->syn ? 0 : htonl(1),
+			/* Of a flow that goes on none: nobody knows them (bpf/choose.h). */
+			.seq = question->syn ? htonl(1) : 0,
 			.doff = sizeof(tcp) / 4,
 			.syn = question->syn,
 			.ack = !question->syn,
