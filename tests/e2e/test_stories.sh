@@ -8,7 +8,7 @@
 . "$(dirname "$0")/lib.sh"
 
 for story in drain crash flood hammer status vip_missing; do
-	QUICK=1 LAB_PREFIX=$LAB_PREFIX-$story bash "$TEST_ROOT/tests/stories/story_$story.sh" >"$TEST_TMP/$story" 2>&1
+	QUICK=1 LAB_PREFIX=$LAB_PREFIX-${story//_/-} bash "$TEST_ROOT/tests/stories/story_$story.sh" >"$TEST_TMP/$story" 2>&1
 	status=$?
 	last=$(tail -n 1 "$TEST_TMP/$story")
 	if [[ $status == 0 && $last == "story $story: 0 broken of "* ]]; then
