@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * Whose frames are ours: the unicast addresses of the interfaces that run the packet path. Written by the
- * agent (user/lbd/kernel/stations.c), read by packets. Zeroed, it accepts every unicast frame.
+ * agent (user/lbd/kernel/interfaces_stations.c), read by packets. Zeroed, it accepts every unicast frame.
  */
 #pragma once
 

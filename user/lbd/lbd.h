@@ -19,7 +19,7 @@
 #include "lbd/kernel/grace.h"
 #include "lbd/kernel/maps.h"
 #include "lbd/kernel/netlink.h"
-#include "lbd/kernel/stations.h"
+#include "lbd/kernel/stations_state.h"
 #include "lbd/state/drift_state.h"
 #include "lbd/state/intent_state.h"
 #include "lbd/state/sources_state.h"
@@ -87,6 +87,9 @@ struct sweeper {
 	__u64 last_spent_ns; /* of the second before */
 	__u64 ticks;
 };
+
+/* By then an answer has gone out, and what the engine had to say for it is forgotten. */
+#define TRIM_S 2u
 
 struct lbd {
 	struct lbd_options options;

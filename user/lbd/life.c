@@ -26,6 +26,7 @@
 #include "lbd/health/health.h"
 #include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/interfaces.h"
+#include "lbd/kernel/interfaces_stations.h"
 #include "lbd/kernel/nexthops.h"
 #include "lbd/kernel/redirect.h"
 #include "lbd/lbd.h"

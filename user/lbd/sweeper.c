@@ -10,10 +10,10 @@
 #include <time.h>
 
 #include "lbd/clock.h"
-#include "lbd/kernel/stations.h"
+#include "lbd/kernel/interfaces_stations.h"
+#include "lbd/kernel/links.h"
 #include "lbd/announce/announce.h"
 #include "lbd/lbd.h"
-#include "lbd/state/replan.h"
 #include "lbd/stats/drain.h"
 
 #define TICK_MS      1000u
@@ -60,7 +60,7 @@ static void housekeeping(struct lbd *lbd, __u64 second)
 	}
 	announce_tick(lbd);
 	if (lbd->attach_retry_ms && now_ms() >= lbd->attach_retry_ms)
-		replan_links(lbd);
+		links_look_again(lbd);
 }
 
 static int on_tick(sd_event_source *source, uint64_t usec, void *context)

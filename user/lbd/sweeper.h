@@ -6,9 +6,6 @@
 
 struct lbd;
 
-/* By then an answer has gone out, and what the engine had to say for it is forgotten. */
-#define TRIM_S 2u
-
 int sweeper_start(struct lbd *lbd);
 /* What it waited for is there: its next tick is now. */
 void sweeper_hurry(struct lbd *lbd);

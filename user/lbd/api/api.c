@@ -13,7 +13,6 @@
 #include "lbd/api/metrics.h"
 #include "lbd/log.h"
 #include "lbd/state/change.h"
-#include "lbd/sweeper.h"
 
 #define SMALL_BODY (64u << 10)
 /* Of sources, whose helpers are trusted with less than operators. */

@@ -21,9 +21,9 @@ static const struct lb_backend_view *find_leaving(const struct api_call *call)
 	if (config_has_backend(config, call->service, call->backend) ||
 	    lb_engine_service_by_name(call->lbd->engine, call->service, &view) < 0)
 		return NULL;
-	for (size_t i = 0; i < view.n_backends; i++)
-		if (view.backends[i].leaving && strcmp(view.backends[i].name, call->backend) == 0)
-			return &view.backends[i];
+	for (const struct lb_backend_view *at = view.backends; at < view.backends + view.n_backends; at++)
+		if (at->leaving && strcmp(at->name, call->backend) == 0)
+			return at;
 	return NULL;
 }
 

@@ -24,7 +24,7 @@
 #include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/nexthops.h"
 #include "lbd/kernel/offload.h"
-#include "lbd/kernel/stations.h"
+#include "lbd/kernel/interfaces_stations.h"
 
 #define WARNINGS_MAX 20u /* backends named one by one */
 

@@ -16,7 +16,7 @@
 #include "lbd/clock.h"
 #include "lbd/kernel/offload.h"
 #include "lbd/kernel/redirect.h"
-#include "lbd/kernel/stations.h"
+#include "lbd/kernel/interfaces_stations.h"
 #include "lbd/lbd.h"
 #include "lbd/kernel/attach.h"
 

@@ -16,7 +16,6 @@
 #include "lbd/announce/announce.h"
 #include "lbd/api/metrics.h"
 #include "lbd/clock.h"
-#include "lbd/sweeper.h"
 #include "lbd/step.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/nexthops.h"
@@ -28,7 +27,7 @@
 #include "lbd/state/change_internal.h"
 #include "lbd/state/change_judge.h"
 #include "lbd/state/change_log.h"
-#include "lbd/state/reverts.h"
+#include "lbd/state/change_reverts.h"
 
 #define PATCHES   64u  /* after so many changes of services of sources the next hops are gone through */
 #define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */

@@ -14,7 +14,7 @@
 #include "config/config_diff.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/state/change.h"
-#include "lbd/state/reverts.h"
+#include "lbd/state/change_reverts.h"
 
 /* --- changes ---------------------------------------------------------------------------------------------
  */

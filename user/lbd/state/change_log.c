@@ -8,7 +8,7 @@
 #include "config/config_diff.h"
 #include "lbd/lbd.h"
 #include "lbd/state/change_plan.h"
-#include "lbd/state/reverts.h"
+#include "lbd/state/change_reverts.h"
 
 #define TOLD_MAX 50u
 

@@ -4,25 +4,11 @@
  */
 #include "lbd/state/replan.h"
 
-#include "lbd/kernel/host_addresses.h"
-#include "lbd/kernel/interfaces.h"
+#include "lbd/kernel/links.h"
 #include "lbd/lbd.h"
 #include "lbd/state/change.h"
 
 #define LOST_MORE_MS 20u
-
-static void look_at_links(void *context)
-{
-	struct lbd *lbd = context;
-
-	interfaces_update(lbd);
-	host_addresses_update(lbd);
-}
-
-void replan_links(struct lbd *lbd)
-{
-	task_call(lbd->tasks, &lbd->task.links, look_at_links, lbd);
-}
 
 void replan_nexthops_changed(void *context, int mask)
 {
@@ -31,7 +17,7 @@ void replan_nexthops_changed(void *context, int mask)
 	/* A change may wait for neighbours. */
 	task_wake(lbd->tasks);
 	if (mask & (LB_NEXTHOPS_LINK | LB_NEXTHOPS_ADDRESS | LB_NEXTHOPS_STATION))
-		replan_links(lbd);
+		links_look_again(lbd);
 	if (mask & LB_NEXTHOPS_ROUTE)
 		lbd->routes_stale = true;
 	/* One that falls silent is no news by itself, only where the kernel has another way. */

@@ -8,8 +8,3 @@
 /* Netlink says that something changed. mask: LB_NEXTHOPS_*. lbd: struct lbd, as netlink_open() hands it on.
  */
 void replan_nexthops_changed(void *lbd, int mask);
-
-struct lbd;
-
-/* Has a task look at the interfaces and the host's addresses again. */
-void replan_links(struct lbd *lbd);

@@ -13,7 +13,6 @@
 #include "lbd/state/change_internal.h"
 #include "lbd/state/intent_change.h"
 #include "lbd/state/sources_store.h"
-#include "lbd/sweeper.h"
 
 /* --- when ------------------------------------------------------------------------------------------------
  */

@@ -6,17 +6,9 @@
 #pragma once
 
 #include "lbd/api/json.h"
-#include "net/stations.h"
+#include "lbd/kernel/stations_state.h"
 
 struct lbd;
-
-/* What was written last. */
-struct stations {
-	struct lb_station *at; /* n of them; owned */
-	size_t n;
-	int only;       /* the only interface; 0: there are several */
-	char open[128]; /* why every unicast frame is taken for ours; empty: it is not */
-};
 
 /* Looks at the interfaces, and writes what has changed: before a program is attached to one of them, and
  * whenever links or addresses changed. */

@@ -3,7 +3,7 @@
  * Three configurations: the file as it was read before, what runs, the file as it is now. What differs
  * between the first two was changed by requests.
  */
-#include "lbd/state/reverts.h"
+#include "lbd/state/change_reverts.h"
 
 #include <errno.h>
 #include <stdlib.h>

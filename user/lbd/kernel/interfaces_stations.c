@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * See stations.h. Two lists take turns, so that no packet misses an address while another one comes or goes.
+ * See interfaces_stations.h. Two lists take turns, so that no packet misses an address while another one
+ * comes or goes.
  */
-#include "lbd/kernel/stations.h"
+#include "lbd/kernel/interfaces_stations.h"
 
 #include <errno.h>
 #include <stdlib.h>
