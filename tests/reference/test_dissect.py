@@ -30,6 +30,9 @@ OPTIONS = """ip.check_checksum:TRUE udp.ignore_ipv6_zero_checksum:TRUE
     tcp.analyze_sequence_numbers:FALSE tcp.desegment_tcp_streams:FALSE ip.defragment:FALSE ipv6.defragment:FALSE
     eth.fcs:Never""".split()
 CHECKED = ("ip", "tcp", "udp", "icmp", "icmpv6")
+# A reset is what was asked for; behind an answer to a frame of several buffers lies what it does not fill.
+FINE = {"Connection reset (RST)", "Didn't find padding of zeros, and an undecoded trailer exists. There may be padding of "
+        "non-zeros."}
 COMPLAINTS = " || ".join(["_ws.malformed", "_ws.short", "_ws.expert.severity >= 0x600000"] +
                          [f"{p}.checksum.status == 0" for p in CHECKED])
 
@@ -106,6 +109,13 @@ def write_pcap(path, frames):
             file.write(struct.pack("<IIII", i, 0, len(frame), len(frame)) + frame)
 
 
+def is_fine(kind, messages):
+    """Whether tshark's only complaints of a reset are that it is one."""
+    for message in FINE:
+        messages = messages.replace(message, "")
+    return kind.startswith(("reply_no_backend ", "reply_unclaimed ")) and not messages.strip(",")
+
+
 class Tshark:
     def __init__(self, folder):
         self.folder = folder
@@ -125,7 +135,8 @@ class Tshark:
         chosen = [(kind, frame) for kind, frame in out if only(kind)]
         lines = self.fields([frame for _, frame in chosen], COMPLAINTS, "frame.number", "frame.protocols",
                             "_ws.expert.message")
-        return [f"{chosen[int(n) - 1][0]}: {rest} {chosen[int(n) - 1][1].hex()}" for n, *rest in lines]
+        return [f"{chosen[int(n) - 1][0]}: {rest} {chosen[int(n) - 1][1].hex()}" for n, *rest in lines
+                if not is_fine(chosen[int(n) - 1][0], rest[-1])]
 
     def fields(self, frames, only, *fields):
         path = os.path.join(self.folder, "frames.pcap")
