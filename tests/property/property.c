@@ -226,7 +226,8 @@ static void check_again(struct run *run, const struct flow *flow, __u32 slot, __
 	__u32 cur = world_index_address(&run->world, flow->service, lb_slot_cur(slot));
 
 	run->again++;
-	if (went && went != cur)
+	/* Where nobody takes new flows, who took the old ones does. */
+	if (went && cur && went != cur)
 		violation(run, flow, went, "used its port again, and did not go to the new owner");
 }
 
@@ -264,7 +265,9 @@ static void packet(struct run *run, struct flow *flow, bool syn, const struct cl
 	to = address_of(run, flow->service, went);
 	flow->embryonic = syn || !flow->open;
 	flow->open = went != 0;
-	flow->forgotten = refused != 0 && (flow->service || !syn);
+	/* Also a SYN: it is with base, which may have been kept for as long as it may be
+	 * (docs/flow-table.md). */
+	flow->forgotten = refused != 0;
 	flow->late = base && (flow->late || world_clock(&run->world) - flow->seen > WORLD_TCP_IDLE_S);
 	flow->unproven = base != 0;
 	flow->owner = went;
