@@ -108,7 +108,7 @@ lbd_config '.services[0].idle_timeout_s = 77 | del(.services[0].backends[2])' >"
 act "it is started with a changed file" lbd_start
 is "a changed file wins" "$(services)" "web web6"
 is "overrides of backends that still exist are kept" "$(weight b2)" "7 active"
-check "those of others are dropped, and that is logged" grep -q 'event=override backend=web/b3 state=drain->gone' "$lbd_log"
+check "those of others are dropped, and that is logged" grep -q 'event=override service=web backend=b3 key=state from=drain to=gone override=ends' "$lbd_log"
 check "null takes the configuration's weight again" answers PATCH /v1/services/web/backends/b2 '.applied' '{"weight": null}'
 is "it is in force" "$(weight b2)" "100 active"
 lbd_config >"$LBD_CONFIG"
