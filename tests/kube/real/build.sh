@@ -5,13 +5,13 @@
 # etcd/go.mod; sums are checked) into build/kube, unless they are there. 1.5 GB of modules and 3 GB of build cache the first time, 7
 # minutes on two processors; then a second.
 #
-#   KUBE_BUILD_SECONDS=N   gives up after so long (900)
+#   KUBE_BUILD_SECONDS=N   gives up after so long (600)
 #
 # Exit status 75: it cannot be built here, and the last line says why.
 set -u
 cd "$(dirname "${BASH_SOURCE[0]}")" || exit 1
 out=$(cd ../../.. && pwd)/build/kube
-seconds=${KUBE_BUILD_SECONDS:-900}
+seconds=${KUBE_BUILD_SECONDS:-600}
 log=$out/build.log
 mkdir -p "$out"
 
