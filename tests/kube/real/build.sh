@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # Builds the real etcd, kube-apiserver, kube-controller-manager and kube-proxy from their published Go modules (kubernetes/go.mod,
-# etcd/go.mod; sums are checked) into build/kube, unless they are there. 1.5 GB of modules and 3 GB of build cache the first time, 7
+# etcd/go.mod; sums are checked) into build/kube, unless they are there. 1.5 GB of modules and 3 GB of build cache the first time, some
 # minutes on two processors; then a second.
 #
 #   KUBE_BUILD_SECONDS=N   gives up after so long (600)
