@@ -10,6 +10,7 @@
 
 #include "lb/slot.h"
 #include "net/stations.h"
+#include "nexthops.h"
 
 static const char *const single_services[] = {
 	"\"name\":\"tcp4\",\"vip\":\"203.0.113.10\",\"protocol\":\"tcp\",\"port\":80,\"forward\":\"ipip\"",
@@ -42,7 +43,7 @@ static int grace(void *context)
 	return 0;
 }
 
-static const struct lb_engine_hooks hooks = { .grace = grace, .nexthop = nexthop };
+static const struct lb_engine_hooks hooks = { .grace = grace };
 
 static void write_service(FILE *out, const char *head, const char *format, const char *ring)
 {
@@ -129,6 +130,9 @@ int bench_tables_open(struct bench_tables *tables, int many)
 	if (r == 0)
 		r = lb_engine_new(&tables->path.tables, &hooks, &tables->engine, &error);
 	desired.config = tables->config;
+	desired.nexthops = &tables->nexthops;
+	if (r == 0)
+		r = nexthops_fill(&tables->nexthops, tables->config, tables->engine, nexthop, NULL);
 	if (r == 0)
 		r = lb_engine_plan(tables->engine, &desired, &plan, &error);
 	if (r == 0)
@@ -142,6 +146,7 @@ int bench_tables_open(struct bench_tables *tables, int many)
 void bench_tables_close(struct bench_tables *tables)
 {
 	lb_engine_free(tables->engine);
+	lb_nexthop_map_done(&tables->nexthops);
 	lb_config_free(tables->config);
 	packet_path_close(&tables->path);
 }

@@ -23,6 +23,7 @@ struct bench_tables {
 	struct packet_path path;
 	struct lb_config *config;
 	struct lb_engine *engine;
+	struct lb_nexthop_map nexthops;
 };
 
 /* 0 or a negative errno, with a message on stderr. many: BENCH_MANY_SERVICES more services. */

@@ -15,6 +15,7 @@
 #include "host.h"
 #include "lb/reasons.h"
 #include "lb/slot.h"
+#include "nexthops.h"
 
 #define FRAME_ROOM   9216
 #define COUNTERS     64
@@ -112,7 +113,8 @@ static void set_up(void)
 					      .counters = COUNTERS,
 					      .services = 16,
 					      .flow_buckets = FLOW_BUCKETS };
-	static const struct lb_engine_hooks hooks = { .grace = grace, .nexthop = nexthop };
+	static const struct lb_engine_hooks hooks = { .grace = grace };
+	static struct lb_nexthop_map nexthops;
 	struct lb_desired desired = {};
 	struct lb_error error = {};
 	struct lb_plan *plan = NULL;
@@ -125,7 +127,9 @@ static void set_up(void)
 	FUZZ_CHECK(!lb_config_parse(text, strlen(text), &config, &error), "configuration: %s", error.text);
 	FUZZ_CHECK(!lb_tables_new_memory(&sizes, &tables), "memory");
 	FUZZ_CHECK(!lb_engine_new(&tables, &hooks, &engine, &error), "engine: %s", error.text);
+	FUZZ_CHECK(!nexthops_fill(&nexthops, config, engine, nexthop, NULL), "memory");
 	desired.config = config;
+	desired.nexthops = &nexthops;
 	FUZZ_CHECK(!lb_engine_plan(engine, &desired, &plan, &error) &&
 			   !lb_engine_commit(engine, plan, &error),
 		   "commit: %s", error.text);

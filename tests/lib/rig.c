@@ -18,6 +18,7 @@
 #include "lb/types.h"
 #include "lb_ingress.skel.h"
 #include "lb_pass.skel.h"
+#include "nexthops.h"
 
 #define STAMPS_KEPT 256u /* lines of stamps that are compared */
 
@@ -98,7 +99,7 @@ static int set_up(void **state, bool several, bool limited)
 	CPU_ZERO(&cpu);
 	CPU_SET(0, &cpu);
 	sched_setaffinity(0, sizeof(cpu), &cpu);
-	rig = (struct rig){ .hooks = { .context = &rig, .grace = grace, .nexthop = nexthop } };
+	rig = (struct rig){ .hooks = { .grace = grace } };
 	if (packet_path_open_rates(&sizes, several, limited ? NULL : &rates, &rig.path) < 0 ||
 	    make_network(&rig) < 0 || host_new(&rig.path.tables, &rig.host) < 0 ||
 	    rig_capture_new(&rig, several, &rig.capture) < 0 ||
@@ -132,6 +133,7 @@ int rig_teardown(void **state)
 	struct rig *rig = *state;
 
 	lb_engine_free(rig->engine);
+	lb_nexthop_map_done(&rig->nexthops);
 	lb_config_free(rig->config);
 	host_free(rig->host);
 	rig_capture_free(rig->capture);
@@ -289,11 +291,12 @@ static struct lb_config *parse(const struct rig *rig, const char *services)
 void rig_change(struct rig *rig, const char *services)
 {
 	struct lb_config *config = parse(rig, services), *before = rig->config;
-	struct lb_desired desired = { .config = config };
+	struct lb_desired desired = { .config = config, .nexthops = &rig->nexthops };
 	struct lb_error error = {};
 	struct lb_plan *plan = NULL;
 
-	if (lb_engine_plan(rig->engine, &desired, &plan, &error) < 0 ||
+	if (nexthops_fill(&rig->nexthops, config, rig->engine, nexthop, rig) < 0 ||
+	    lb_engine_plan(rig->engine, &desired, &plan, &error) < 0 ||
 	    lb_engine_commit(rig->engine, plan, &error) < 0)
 		fail_msg("commit: %s", error.text);
 	lb_plan_free(plan);

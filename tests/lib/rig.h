@@ -63,6 +63,7 @@ struct result {
 struct rig {
 	struct packet_path path;
 	struct lb_engine *engine;
+	struct lb_nexthop_map nexthops;
 	struct lb_engine_hooks hooks;
 	struct lb_config *config;
 	struct host *host;

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "engine/engine.h"
+#include "nexthops.h"
 
 static double now_ms(void)
 {
@@ -103,13 +104,24 @@ static void apply(struct lb_engine *engine, const struct lb_desired *desired, co
 	lb_plan_free(plan);
 }
 
+static void look_up(struct lb_nexthop_map *nexthops, const struct lb_config *config,
+		    const struct lb_engine *engine, int *salt)
+{
+	double start = now_ms();
+
+	if (nexthops_fill(nexthops, config, engine, some_nexthop, salt) < 0)
+		exit(1);
+	printf("%-44s %14.2f ms\n", "next hops of all backends", now_ms() - start);
+}
+
 int main(int argc, char **argv)
 {
 	size_t services = argc > 1 ? strtoul(argv[1], NULL, 0) : 5000;
 	size_t backends = argc > 2 ? strtoul(argv[2], NULL, 0) : 20;
 	__u32 ring_size = argc > 3 ? (__u32)strtoul(argv[3], NULL, 0) : 8192;
 	int algorithm = argc > 4 ? atoi(argv[4]) : LB_ALGORITHM_MAGLEV, salt = 0;
-	struct lb_engine_hooks hooks = { .context = &salt, .grace = no_wait, .nexthop = some_nexthop };
+	struct lb_engine_hooks hooks = { .grace = no_wait };
+	struct lb_nexthop_map nexthops = {};
 	struct lb_config *config[3];
 	struct lb_table_sizes sizes;
 	struct lb_tables tables;
@@ -132,12 +144,15 @@ int main(int argc, char **argv)
 	}
 	printf("%zu services x %zu backends, rings of %u, %s\n", services, backends, ring_size,
 	       lb_algorithm_name((enum lb_algorithm)algorithm));
+	look_up(&nexthops, config[0], engine, &salt);
 	desired.config = config[0];
+	desired.nexthops = &nexthops;
 	apply(engine, &desired, "first load");
 	printf("%-44s %ld MiB\n", "memory, tables included", memory_mib());
-	apply(engine, &desired, "same configuration, next hops looked up");
-	desired.same_nexthops = true;
-	apply(engine, &desired, "same configuration, next hops promised");
+	salt = 1;
+	look_up(&nexthops, config[0], engine, &salt);
+	apply(engine, &desired, "same configuration, every next hop changes");
+	apply(engine, &desired, "same configuration, same next hops");
 	desired.overrides = &override;
 	desired.n_overrides = 1;
 	for (__u32 weight = 10; weight <= 40; weight += 10) {
@@ -154,9 +169,9 @@ int main(int argc, char **argv)
 	config[2]->services[8].port_first = config[2]->services[8].port_last = 80;
 	desired.config = config[2];
 	apply(engine, &desired, "another configuration, another key");
-	desired.same_nexthops = false;
-	salt = 1;
-	apply(engine, &desired, "every next hop changes");
+	salt = 0;
+	look_up(&nexthops, config[2], engine, &salt);
+	apply(engine, &desired, "every next hop changes back");
 	start = now_ms();
 	lb_engine_free(engine);
 	if (lb_engine_new(&tables, &hooks, &engine, &error) < 0) {
@@ -172,6 +187,7 @@ int main(int argc, char **argv)
 	printf("%-44s %14.2f ms\n", "a pass of the sweeper", now_ms() - start);
 	printf("%-44s %ld MiB\n", "memory at most, tables included", memory_mib());
 	lb_engine_free(engine);
+	lb_nexthop_map_done(&nexthops);
 	lb_tables_free_memory(&tables);
 	for (int i = 0; i < 3; i++)
 		free_config(config[i]);

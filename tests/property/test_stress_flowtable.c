@@ -187,11 +187,6 @@ static int wait_for_packets(void *context)
 	return 0;
 }
 
-static void nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
-{
-	*ret = (struct lb_nexthop){ .mtu = 1500 };
-}
-
 /* Every slot is (1, 0), and later (1, 1): entries that name 2..5 are never redundant. */
 static int set_up(struct stress *stress, struct lb_engine_hooks *hooks, struct lb_config *config)
 {
@@ -320,7 +315,7 @@ int main(int argc, char **argv)
 	static struct lb_config_service services[2];
 	static struct lb_config configs[2];
 	static struct stress stress;
-	struct lb_engine_hooks hooks = { .context = &stress, .grace = wait_for_packets, .nexthop = nexthop };
+	struct lb_engine_hooks hooks = { .context = &stress, .grace = wait_for_packets };
 	double seconds = argc > 1 ? atof(argv[1]) : 5;
 	__u64 found = 0, lost = 0, mixed = 0, inserted = 0, refused = 0, sweeps;
 

@@ -13,6 +13,7 @@
 
 #include "lb/slot.h"
 #include "engine/vip_table.h"
+#include "nexthops.h"
 
 static const char *const names[SERVICES] = { "web", "dns" };
 
@@ -188,11 +189,12 @@ static void judge(struct world_service *service, unsigned int b)
 
 static void commit(struct world *world)
 {
-	struct lb_desired desired = { .config = make_config(world) };
+	struct lb_desired desired = { .config = make_config(world), .nexthops = &world->nexthops };
 	struct lb_plan *plan = NULL;
 	struct lb_error error = {};
 
-	if (lb_engine_plan(world->engine, &desired, &plan, &error) < 0 ||
+	if (nexthops_fill(&world->nexthops, desired.config, world->engine, nexthop, world) < 0 ||
+	    lb_engine_plan(world->engine, &desired, &plan, &error) < 0 ||
 	    lb_engine_commit(world->engine, plan, &error) < 0)
 		give_up(world, "no commit", &error);
 	lb_plan_free(plan);
@@ -320,11 +322,9 @@ void world_init(struct world *world, __u64 seed)
 	struct lb_error error = {};
 
 	*world = (struct world){ .random = seed * 0x9e3779b97f4a7c15ull | 1 };
-	world->hooks = (struct lb_engine_hooks){ .context = world,
-						 .grace = no_packets,
-						 .nexthop = nexthop,
-						 .pause = meanwhile,
-						 .await = await_later };
+	world->hooks = (struct lb_engine_hooks){
+		.context = world, .grace = no_packets, .pause = meanwhile, .await = await_later
+	};
 	if (lb_tables_new_memory(&sizes, &world->tables) < 0 || host_new(&world->tables, &world->host) < 0)
 		abort();
 	if (lb_engine_new(&world->tables, &world->hooks, &world->engine, &error) < 0)
@@ -348,6 +348,7 @@ void world_init(struct world *world, __u64 seed)
 void world_done(struct world *world)
 {
 	lb_engine_free(world->engine);
+	lb_nexthop_map_done(&world->nexthops);
 	host_free(world->host);
 	lb_tables_free_memory(&world->tables);
 	lb_config_free(world->config);

@@ -40,6 +40,7 @@ struct world {
 	struct lb_tables tables;
 	struct lb_engine_hooks hooks;
 	struct lb_engine *engine;
+	struct lb_nexthop_map nexthops;
 	struct host *host;
 	struct lb_config *config; /* of the last commit */
 	struct world_service services[SERVICES];

@@ -18,6 +18,7 @@
 
 #include "lb/types.h"
 #include "lb_ingress.skel.h"
+#include "nexthops.h"
 
 #define LAST_LOCAL      249 /* this host */
 #define LAST_UNRESOLVED 250 /* no next hop */
@@ -54,7 +55,7 @@ static int grace(void *context)
 	return 0;
 }
 
-static const struct lb_engine_hooks hooks = { .grace = grace, .nexthop = nexthop };
+static const struct lb_engine_hooks hooks = { .grace = grace };
 
 /* lo is port 0, where test packets come in; a veth pair gives ports 1 and 2. */
 static int make_interfaces(struct runner *runner)
@@ -139,6 +140,10 @@ static int apply(struct runner *runner, const char *file)
 	if (r == 0) {
 		runner->n_configs++;
 		desired.config = *config;
+		desired.nexthops = &runner->nexthops;
+		r = nexthops_fill(&runner->nexthops, *config, runner->engine, nexthop, NULL);
+	}
+	if (r == 0) {
 		r = lb_engine_plan(runner->engine, &desired, &plan, &error);
 	}
 	if (r == 0)
@@ -186,6 +191,7 @@ int runner_open(struct runner *runner, bool several, char **configs, int n_confi
 void runner_close(struct runner *runner)
 {
 	lb_engine_free(runner->engine);
+	lb_nexthop_map_done(&runner->nexthops);
 	for (int i = 0; i < runner->n_configs; i++)
 		lb_config_free(runner->configs[i]);
 	packet_path_close(&runner->path);

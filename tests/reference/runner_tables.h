@@ -16,6 +16,7 @@
 struct runner {
 	struct packet_path path;
 	struct lb_engine *engine;
+	struct lb_nexthop_map nexthops;
 	struct lb_config *configs[RUNNER_CONFIGS_MAX];
 	int n_configs;
 	bool several;

@@ -19,6 +19,7 @@
 
 #include "engine/engine_internal.h"
 #include "net/header.h"
+#include "nexthops.h"
 
 static inline struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
 {
@@ -38,10 +39,14 @@ struct fixture {
 	size_t n_configs;
 	struct lb_override overrides[8];
 	size_t n_overrides;
-	bool allow_ring_resize, same_nexthops;
+	bool allow_ring_resize;
+	struct lb_nexthop_map nexthops;
+	bool same_nexthops; /* plans are given what the last one was given */
+	const struct lb_address *host_addresses;
+	size_t n_host_addresses;
 	bool routed; /* backends are behind a router */
 	__u64 now_s;
-	unsigned int graces, lookups, steps;
+	unsigned int graces, steps;
 	unsigned int nexthop_salt; /* changes every next hop */
 	bool unresolved;
 	int grace_result;
@@ -62,7 +67,6 @@ static inline void fixture_nexthop(void *context, const struct lb_address *to, s
 {
 	struct fixture *f = context;
 
-	f->lookups++;
 	*ret = (struct lb_nexthop){ .resolved = !f->unresolved, .routed = f->routed, .port = 3, .mtu = 1500 };
 	memcpy(ret->destination, "\x02\xdd\x00\x00\x00\x00", 6);
 	memcpy(ret->destination + 3, to->bytes + (to->family == LB_FAMILY_V4 ? 1 : 13), 3);
@@ -97,9 +101,7 @@ static inline void fixture_init_sizes(struct fixture *f, const struct lb_table_s
 {
 	memset(f, 0, sizeof(*f));
 	f->now_s = 1000;
-	f->hooks = (struct lb_engine_hooks){
-		.context = f, .grace = fixture_grace, .nexthop = fixture_nexthop, .step = fixture_step
-	};
+	f->hooks = (struct lb_engine_hooks){ .context = f, .grace = fixture_grace, .step = fixture_step };
 	assert_int_equal(lb_tables_new_memory(sizes, &f->tables), 0);
 	assert_int_equal(lb_engine_new(&f->tables, &f->hooks, &f->engine, &f->error), 0);
 }
@@ -123,6 +125,7 @@ static inline void fixture_free_config(struct lb_config *config)
 static inline void fixture_done(struct fixture *f)
 {
 	lb_engine_free(f->engine);
+	lb_nexthop_map_done(&f->nexthops);
 	lb_tables_free_memory(&f->tables);
 	for (size_t i = 0; i < f->n_configs; i++)
 		fixture_free_config(f->configs[i]);
@@ -223,8 +226,12 @@ static inline int fixture_plan(struct fixture *f, const struct lb_config *config
 				      .overrides = f->overrides,
 				      .n_overrides = f->n_overrides,
 				      .allow_ring_resize = f->allow_ring_resize,
-				      .same_nexthops = f->same_nexthops };
+				      .nexthops = &f->nexthops,
+				      .host_addresses = f->host_addresses,
+				      .n_host_addresses = f->n_host_addresses };
 
+	if (!f->same_nexthops && nexthops_fill(&f->nexthops, config, f->engine, fixture_nexthop, f) < 0)
+		return -ENOMEM;
 	return lb_engine_plan(f->engine, &desired, ret_plan, &f->error);
 }
 

@@ -292,15 +292,11 @@ static bool apply_and_die(struct fixture *f, int version, int at_step)
 	child = fork();
 	assert_true(child >= 0);
 	if (child == 0) {
-		struct lb_desired desired = { .config = rich_config(f, version), .allow_ring_resize = true };
-		struct lb_plan *plan;
-
 		f->hooks.step = kill_step;
 		f->stop_at_step = at_step;
 		f->steps = 0;
 		if (lb_engine_new(&f->tables, &f->hooks, &f->engine, &f->error) < 0 ||
-		    lb_engine_plan(f->engine, &desired, &plan, &f->error) < 0 ||
-		    lb_engine_commit(f->engine, plan, &f->error) < 0)
+		    fixture_try(f, rich_config(f, version)) < 0)
 			_exit(2);
 		_exit(0);
 	}

@@ -268,13 +268,6 @@ static void test_echo_records(void **state)
 /* --- packets that no service takes ------------------------------------------------------------------------
  */
 
-static const struct lb_prefix *hosts_own; /* the only address that the host has; NULL: it has none */
-
-static bool host_has(void *context, const struct lb_prefix *vip)
-{
-	return hosts_own && lb_prefix_contains(vip, &hosts_own->address);
-}
-
 static __u32 host_record_flags(struct fixture *f, const char *address)
 {
 	const struct lb_vip *record = find_address(f, address, IPPROTO_ICMP);
@@ -345,29 +338,27 @@ static void test_unclaimed(void **state)
 /* Where nothing is said, what the host has the address of is passed: seen as soon as it has it. */
 static void test_unclaimed_by_address(void **state)
 {
-	struct lb_prefix own;
+	const struct lb_address own = fixture_address("203.0.113.10");
 	struct lb_config *config;
 	struct fixture f;
 
 	(void)state;
-	hosts_own = NULL;
-	assert_int_equal(lb_prefix_parse("203.0.113.10", &own), 0);
 	fixture_init(&f);
-	f.hooks.host_has = host_has;
+	f.host_addresses = &own;
 	config = unclaimed_config(&f, LB_UNCLAIMED_NOT_GIVEN, LB_UNCLAIMED_NOT_GIVEN, LB_UNCLAIMED_NOT_GIVEN);
 	fixture_service(config, "around", "203.0.113.0/24", 80)->echo = false;
 	fixture_apply(&f, config);
 	assert_int_equal(host_record_flags(&f, "203.0.113.10"), LB_VIP_UNCLAIMED_DROP);
 	assert_true(is_in_filter(&f, "203.0.113.0/24"));
 	assert_true(fixture_is_empty(&f, config));
-	hosts_own = &own;
+	f.n_host_addresses = 1;
 	assert_false(fixture_is_empty(&f, config));
 	fixture_apply(&f, config);
 	assert_int_equal(host_record_flags(&f, "203.0.113.10"), 0);
 	assert_false(is_in_filter(&f, "203.0.113.10"));
 	assert_false(is_in_filter(&f, "203.0.113.0/24"));
 	assert_true(fixture_is_empty(&f, config));
-	hosts_own = NULL;
+	f.n_host_addresses = 0;
 	fixture_apply(&f, config);
 	assert_int_equal(host_record_flags(&f, "203.0.113.10"), LB_VIP_UNCLAIMED_DROP);
 	fixture_done(&f);

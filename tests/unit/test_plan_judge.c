@@ -240,6 +240,7 @@ static void what_no_table_holds_is_a_generation_too(void **state)
 	before = lb_engine_generation(f.engine);
 	desired.config = config;
 	desired.differs = true;
+	desired.nexthops = &f.nexthops;
 	assert_int_equal(lb_engine_plan(f.engine, &desired, &plan, &f.error), 0);
 	assert_false(lb_plan_is_empty(plan));
 	assert_int_equal(lb_engine_commit(f.engine, plan, &f.error), 0);

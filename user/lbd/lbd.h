@@ -125,7 +125,9 @@ struct lbd {
 	struct lb_engine_hooks hooks;
 	struct grace grace;
 	struct lb_engine *engine;
-	const struct lb_config *planning;  /* whose next hops the engine asks for */
+	struct lb_nexthop_map nexthops; /* that the last plan was given */
+	const struct lb_config
+		*nexthops_of;              /* configuration that they were taken for, to be compared alone */
 	__u64 planned_ports[LB_PORTS_MAX]; /* interfaces by port, as the plan has them; opened by its commit
 					    */
 	struct desired running;

@@ -231,7 +231,8 @@ static int open_tables(struct lbd *lbd, const struct lb_config *config, __u64 ge
 	task_beside(open_maps_beside, &opening);
 	if (opening.r < 0)
 		return opening.r;
-	nexthops_init(lbd);
+	if (nexthops_init(lbd) < 0)
+		return lb_error_set(error, ENOMEM, "out of memory");
 	task_beside(open_engine_beside, &opening);
 	if (opening.r < 0)
 		return opening.r;
@@ -498,6 +499,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	stations_done(lbd);
 	redirect_close(lbd);
 	lb_engine_free(lbd->engine);
+	nexthops_done(lbd);
 	if (detach && (attachments_remove_all(&lbd->maps, &error) < 0 || maps_unpin(&lbd->maps, &error) < 0))
 		log_error("event=detach error=\"%s\"", error.text);
 	if (lbd->netlink.nexthops)

@@ -22,37 +22,30 @@ static bool counts(const struct lbd *lbd, const struct lb_host_address *address)
 	return link && link->type != ARPHRD_LOOPBACK && strcmp(link->kind, "dummy") != 0;
 }
 
-static bool covers(const struct lb_prefix *prefix, const struct lb_address *address)
-{
-	unsigned int bytes = prefix->length / 8, bits = prefix->length % 8;
-
-	if (prefix->address.family != address->family)
-		return false;
-	if (memcmp(prefix->address.bytes, address->bytes, bytes) != 0)
-		return false;
-	return !bits || !((prefix->address.bytes[bytes] ^ address->bytes[bytes]) >> (8 - bits));
-}
-
 const struct lb_host_address *host_address_of(const struct lbd *lbd, const struct lb_prefix *vip)
 {
 	size_t n;
 	const struct lb_host_address *at = lb_nexthops_addresses(lbd->netlink.nexthops, &n);
 
 	for (size_t i = 0; i < n; i++)
-		if (covers(vip, &at[i].address) && counts(lbd, &at[i]))
+		if (lb_prefix_contains(vip, &at[i].address) && counts(lbd, &at[i]))
 			return &at[i];
 	return NULL;
 }
 
-bool host_has_address_of(const struct lbd *lbd, const struct lb_prefix *vip)
+int host_addresses_copy(const struct lbd *lbd, struct lb_address **ret_addresses, size_t *ret_n)
 {
 	size_t n;
 	const struct lb_host_address *at = lb_nexthops_addresses(lbd->netlink.nexthops, &n);
+	struct lb_address *addresses = calloc(n + 1, sizeof(*addresses));
 
+	if (!addresses)
+		return -ENOMEM;
 	for (size_t i = 0; i < n; i++)
-		if (covers(vip, &at[i].address))
-			return true;
-	return false;
+		addresses[i] = at[i].address;
+	*ret_addresses = addresses;
+	*ret_n = n;
+	return 0;
 }
 
 bool host_lacks_address(const struct lbd *lbd, const struct lb_prefix *vip)

@@ -16,8 +16,8 @@ struct lbd;
  * none. */
 const struct lb_host_address *host_address_of(const struct lbd *lbd, const struct lb_prefix *vip);
 
-/* Whether the host has an address that a VIP is, or covers, on whatever interface. */
-bool host_has_address_of(const struct lbd *lbd, const struct lb_prefix *vip);
+/* All addresses of the host, on whatever interface, as they are now; to be freed. 0 or -ENOMEM. */
+int host_addresses_copy(const struct lbd *lbd, struct lb_address **ret_addresses, size_t *ret_n);
 
 /* Whether a VIP is one address, and no interface has it, loopback and dummy devices counted. */
 bool host_lacks_address(const struct lbd *lbd, const struct lb_prefix *vip);

@@ -387,21 +387,25 @@ static int want_configured(struct netlink *netlink, const struct lb_config *conf
 	return r;
 }
 
-static int want_running(struct netlink *netlink, struct lb_engine *engine)
+struct wanting {
+	struct lb_nexthops *nexthops;
+	int r;
+};
+
+static void want_address(void *context, const struct lb_address *address)
 {
-	size_t n = lb_engine_services(engine);
+	struct wanting *wanting = context;
 
-	for (size_t i = 0; i < n; i++) {
-		struct lb_service_view view;
+	if (wanting->r == 0)
+		wanting->r = lb_nexthops_want(wanting->nexthops, address);
+}
 
-		if (lb_engine_service(engine, i, &view) < 0)
-			return -ENOMEM;
-		for (size_t j = 0; j < view.n_backends; j++)
-			if (lb_nexthops_want(netlink->nexthops, &view.backends[j].address) < 0)
-				return -ENOMEM;
-		task_pause();
-	}
-	return 0;
+static int want_running(struct netlink *netlink, const struct lb_engine *engine)
+{
+	struct wanting wanting = { .nexthops = netlink->nexthops };
+
+	lb_engine_addresses(engine, want_address, &wanting);
+	return wanting.r;
 }
 
 int netlink_want(struct netlink *netlink, const struct lb_config *config, struct lb_engine *engine,

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Between netlink and the engine: next hops for the engine's plans, and egress ports (slots of lb_devmap and
- * lb_ports).
+ * Between netlink and the engine: the table of next hops that plans are given, and egress ports (slots of
+ * lb_devmap and lb_ports).
  */
 #include "lbd/kernel/nexthops.h"
 
@@ -13,7 +13,6 @@
 
 #include "lbd/clock.h"
 #include "lbd/kernel/grace.h"
-#include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/lbd.h"
 #include "lbd/step.h"
@@ -86,14 +85,12 @@ int nexthops_open_ports(struct lbd *lbd, struct lb_error *error)
 	return 0;
 }
 
-bool nexthops_plan_for(struct lbd *lbd, const struct lb_config *config)
+bool nexthops_set_interfaces(struct lbd *lbd, const struct lb_config *config)
 {
 	int ifindexes[LB_PORTS_MAX];
 	bool generic = true;
 	size_t n = 0;
 
-	lbd->planning = config;
-	memcpy(lbd->planned_ports, lbd->maps.ports, sizeof(lbd->planned_ports));
 	for (size_t i = 0; i < config->n_interfaces && n < LB_PORTS_MAX; i++) {
 		/* One that is missing counts as well: whether it is the only one. */
 		ifindexes[n++] = interfaces_index(lbd, &config->interfaces[i]);
@@ -103,17 +100,15 @@ bool nexthops_plan_for(struct lbd *lbd, const struct lb_config *config)
 }
 
 /* Packets come in by this interface alone. */
-static bool is_only_interface(const struct lbd *lbd, int ifindex)
+static bool is_only_interface(const struct lbd *lbd, const struct lb_config *config, int ifindex)
 {
-	const struct lb_config *config = lbd->planning;
-
-	return config && config->n_interfaces == 1 &&
-	       interfaces_index(lbd, &config->interfaces[0]) == ifindex;
+	return config->n_interfaces == 1 && interfaces_index(lbd, &config->interfaces[0]) == ifindex;
 }
 
-static void nexthop(void *context, const struct lb_address *to, struct lb_nexthop *ret)
+/* As packets have use for it. config: whose interfaces they come in by. */
+static void nexthop_for(struct lbd *lbd, const struct lb_config *config, const struct lb_address *to,
+			struct lb_nexthop *ret)
 {
-	struct lbd *lbd = context;
 	struct lb_nexthop_state nexthop;
 	int port;
 
@@ -131,12 +126,67 @@ static void nexthop(void *context, const struct lb_address *to, struct lb_nextho
 		return;
 	ret->resolved = true;
 	ret->routed = nexthop.routed;
-	ret->same_interface = is_only_interface(lbd, nexthop.egress);
+	ret->same_interface = is_only_interface(lbd, config, nexthop.egress);
 	ret->port = port;
 	ret->mtu = nexthop.mtu > UINT16_MAX ? UINT16_MAX : nexthop.mtu;
 	memcpy(ret->destination, nexthop.destination, sizeof(ret->destination));
 	memcpy(ret->source, nexthop.source, sizeof(ret->source));
 	ret->source_address = nexthop.source_address;
+}
+
+static int take(struct lbd *lbd, const struct lb_config *config, const struct lb_address *to)
+{
+	struct lb_nexthop nexthop;
+
+	nexthop_for(lbd, config, to, &nexthop);
+	return lb_nexthop_map_put(&lbd->nexthops, to, &nexthop);
+}
+
+static int take_all(struct lbd *lbd, const struct lb_config *config)
+{
+	struct lb_address to;
+	int r = 0;
+
+	memcpy(lbd->planned_ports, lbd->maps.ports, sizeof(lbd->planned_ports));
+	lb_nexthop_map_begin(&lbd->nexthops);
+	for (size_t i = 0; r == 0 && lb_nexthops_destination(lbd->netlink.nexthops, i, &to); i++) {
+		r = take(lbd, config, &to);
+		task_pause();
+	}
+	if (r == 0)
+		lb_nexthop_map_end(&lbd->nexthops);
+	return r;
+}
+
+/* Those of services that are others than before. */
+static int take_changed(struct lbd *lbd, const struct lb_config *config, const struct lb_config *before)
+{
+	int r = 0;
+
+	for (size_t i = 0; config != before && i < config->n_services; i++) {
+		const struct lb_config_service *service = &config->services[i];
+
+		if (service->backends == before->services[i].backends)
+			continue;
+		for (size_t j = 0; r == 0 && j < service->n_backends; j++)
+			r = take(lbd, config, &service->backends[j].address);
+	}
+	return r;
+}
+
+int nexthops_take(struct lbd *lbd, const struct lb_config *config, const struct lb_config *before,
+		  struct lb_error *error)
+{
+	bool taken = before && before == lbd->nexthops_of &&
+		     memcmp(lbd->planned_ports, lbd->maps.ports, sizeof(lbd->planned_ports)) == 0;
+	int r;
+
+	lbd->nexthops_of = NULL;
+	r = taken ? take_changed(lbd, config, before) : take_all(lbd, config);
+	if (r < 0)
+		return lb_error_set(error, -r, "out of memory");
+	lbd->nexthops_of = config;
+	return 0;
 }
 
 const char *nexthops_why(struct lbd *lbd, const struct lb_service_view *view,
@@ -150,18 +200,15 @@ const char *nexthops_why(struct lbd *lbd, const struct lb_service_view *view,
 	return "being resolved";
 }
 
-static bool host_has(void *context, const struct lb_prefix *vip)
+int nexthops_init(struct lbd *lbd)
 {
-	return host_has_address_of(context, vip);
-}
+	int r = lb_nexthop_map_init(&lbd->nexthops);
 
-void nexthops_init(struct lbd *lbd)
-{
+	if (r < 0)
+		return r;
 	lbd->hooks = (struct lb_engine_hooks){
 		.context = lbd,
 		.grace = grace,
-		.nexthop = nexthop,
-		.host_has = host_has,
 		.step = step_reached,
 		.pause = pause_task,
 		.await = await,
@@ -173,6 +220,12 @@ void nexthops_init(struct lbd *lbd)
 		if (ifindex && lb_nexthops_link(lbd->netlink.nexthops, ifindex))
 			bpf_map_update_elem(lbd->maps.fd[MAP_DEVMAP], &i, &ifindex, BPF_ANY);
 	}
+	return 0;
+}
+
+void nexthops_done(struct lbd *lbd)
+{
+	lb_nexthop_map_done(&lbd->nexthops);
 }
 
 void nexthops_sweep_ports(struct lbd *lbd)

@@ -11,8 +11,17 @@
 
 struct lbd;
 
-/* The next plan is for this configuration. True: next hops may be others for its interfaces. */
-bool nexthops_plan_for(struct lbd *lbd, const struct lb_config *config);
+/* Packets come in by the interfaces of this configuration. True: next hops may be others for that. */
+bool nexthops_set_interfaces(struct lbd *lbd, const struct lb_config *config);
+
+/*
+ * Has lbd->nexthops as a plan for config needs them: a copy of what is known now, which stays as it is
+ * whatever netlink tells while the plan is made. before: that every next hop is as it was when they were
+ * taken for this configuration, of which config is a share or which it is; NULL: all are looked up. 0 or
+ * -ENOMEM.
+ */
+int nexthops_take(struct lbd *lbd, const struct lb_config *config, const struct lb_config *before,
+		  struct lb_error *error);
 
 /* Before the commit of the plan: packets may leave by the interfaces that it found ways through. 0 or -errno.
  */
@@ -22,7 +31,8 @@ int nexthops_open_ports(struct lbd *lbd, struct lb_error *error);
 const char *nexthops_why(struct lbd *lbd, const struct lb_service_view *view,
 			 const struct lb_backend_view *backend, struct lb_nexthop_state *ret_state);
 
-void nexthops_init(struct lbd *lbd); /* fills lbd->hooks */
+int nexthops_init(struct lbd *lbd); /* fills lbd->hooks; 0 or -ENOMEM */
+void nexthops_done(struct lbd *lbd);
 
 /* After a commit: ports of interfaces that are gone are free again. */
 void nexthops_sweep_ports(struct lbd *lbd);

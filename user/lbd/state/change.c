@@ -257,18 +257,25 @@ int change_plan(struct lbd *lbd, const struct desired *next, const struct change
 {
 	struct lb_intent intent = intent_of(lbd, &next->words);
 	_cleanup_(freep) struct lb_override *overrides = NULL;
-	bool interfaces = nexthops_plan_for(lbd, next->config);
+	_cleanup_(freep) struct lb_address *addresses = NULL;
+	bool interfaces = nexthops_set_interfaces(lbd, next->config);
+	bool known = (next == &lbd->running || !is_other(next)) && !change->starting && !interfaces &&
+		     !change_is_wanted(lbd, LB_CAUSE_WAYS);
 	struct lb_desired desired = {
 		.config = next->config,
 		.allow_ring_resize = change->allow_ring_resize,
 		.differs = next != &lbd->running && judgement_differs(&lbd->running, next),
-		.same_nexthops = !is_other(next) && !change->starting &&
-				 !change_is_wanted(lbd, LB_CAUSE_WAYS) && !interfaces,
+		.nexthops = &lbd->nexthops,
 	};
+	int r = nexthops_take(lbd, next->config, known ? lbd->running.config : NULL, error);
 
-	if (lb_intent_overrides(&intent, next->config, &overrides, &desired.n_overrides) < 0)
+	if (r < 0)
+		return r;
+	if (lb_intent_overrides(&intent, next->config, &overrides, &desired.n_overrides) < 0 ||
+	    host_addresses_copy(lbd, &addresses, &desired.n_host_addresses) < 0)
 		return lb_error_set(error, ENOMEM, "out of memory");
 	desired.overrides = overrides;
+	desired.host_addresses = addresses;
 	return lb_engine_plan(lbd->engine, &desired, ret_plan, error);
 }
 
@@ -462,7 +469,7 @@ int change_make(struct lbd *lbd, struct desired *next, const struct change *chan
 	if (health && (r < 0 || change->dry_run))
 		change_wanted(lbd, LB_CAUSE_HEALTH);
 	if (lbd->running.config)
-		nexthops_plan_for(lbd, lbd->running.config);
+		nexthops_set_interfaces(lbd, lbd->running.config);
 	/* What was not made leaves nothing behind: no neighbour is kept for it. */
 	if (other && (r < 0 || change->dry_run))
 		netlink_want(&lbd->netlink, lbd->running.config, lbd->engine, NULL);

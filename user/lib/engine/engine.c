@@ -449,6 +449,24 @@ void lb_engine_forget_views(struct lb_engine *engine)
 	engine->viewed = false;
 }
 
+void lb_engine_addresses(const struct lb_engine *engine,
+			 void (*each)(void *context, const struct lb_address *address), void *context)
+{
+	for (size_t i = 0; i < engine->n_order; i++) {
+		const struct lb_service *service = engine->order[i];
+
+		for (__u32 m = 0; m < service->vip.backend_count; m++) {
+			struct lb_address address;
+
+			if (!service->members[m].used || service->members[m].ghost)
+				continue;
+			address = lb_member_address(engine, &service->members[m]);
+			each(context, &address);
+		}
+		lb_engine_pause(engine);
+	}
+}
+
 size_t lb_engine_services(struct lb_engine *engine)
 {
 	return engine->n_order;

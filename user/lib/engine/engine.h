@@ -18,6 +18,7 @@
 #include "config/config.h"
 #include "base/error.h"
 #include "engine/nexthop.h"
+#include "engine/nexthop_map.h"
 #include "engine/tables.h"
 
 struct lb_engine;
@@ -28,10 +29,6 @@ struct lb_engine_hooks {
 	/* Waits until every packet that may have seen what was visible before the call is done (RCU grace
 	 * period). */
 	int (*grace)(void *context);
-	/* Looks up the next hop to an address; unresolved ones are filled with resolved = false. */
-	void (*nexthop)(void *context, const struct lb_address *to, struct lb_nexthop *ret);
-	/* Whether the host has an address of a VIP, on whatever interface; NULL: it has none. */
-	bool (*host_has)(void *context, const struct lb_prefix *vip);
 	/* Called between the steps of a commit; tests kill the process here. May be NULL. step: a stable
 	 * name. */
 	void (*step)(void *context, const char *step);
@@ -59,9 +56,13 @@ struct lb_desired {
 	size_t n_overrides;
 	bool allow_ring_resize; /* the explicit word for changing ring_size on a live service so that flows
 				   move */
-	bool differs;       /* something is recorded that no table holds: the commit counts a generation */
-	bool same_nexthops; /* promise: no next hop has changed since the last commit. Saves a look-up
-				for every backend there is; those of new backends are looked up still */
+	bool differs; /* something is recorded that no table holds: the commit counts a generation */
+	/* The ways to all backends, leaving ones (lb_engine_addresses) among them; NULL: there is none. Read
+	 * by the plan alone. The same map in the same revision means that what was looked up before is so
+	 * still: then only those of new backends are. */
+	const struct lb_nexthop_map *nexthops;
+	const struct lb_address *host_addresses; /* that the host has, on whatever interface */
+	size_t n_host_addresses;
 };
 
 /*
@@ -77,10 +78,11 @@ void lb_engine_free(struct lb_engine *engine);
 __u64 lb_engine_generation(const struct lb_engine *engine);
 
 /*
- * What would change; pure: no table is written. -ENOSPC names the full table and the limit to raise; -EBUSY:
- * flows would move and the explicit word is missing (a smaller ring), or must not (hash_seed on a live
- * table); -EINVAL: services that clash, limits that cannot be. Free the plan before the engine; while it
- * lives, nothing that it may refer to is freed, so do not keep it for long.
+ * What would change; a pure function of what is desired and of the tables, of which none is written. -ENOSPC
+ * names the full table and the limit to raise; -EBUSY: flows would move and the explicit word is missing (a
+ * smaller ring), or must not (hash_seed on a live table); -EINVAL: services that clash, limits that cannot
+ * be. Free the plan before the engine; while it lives, nothing that it may refer to is freed, so do not keep
+ * it for long.
  */
 int lb_engine_plan(struct lb_engine *engine, const struct lb_desired *desired, struct lb_plan **ret_plan,
 		   struct lb_error *error);
@@ -178,6 +180,10 @@ const char *lb_engine_service_name(const struct lb_engine *engine, size_t i);
 /* The same; 0 or -ENOENT. */
 int lb_engine_service(struct lb_engine *engine, size_t i, struct lb_service_view *ret_view);
 int lb_engine_service_by_name(struct lb_engine *engine, const char *name, struct lb_service_view *ret_view);
+
+/* Each address that a plan may look for without it being configured: those of the backends that there are. */
+void lb_engine_addresses(const struct lb_engine *engine,
+			 void (*each)(void *context, const struct lb_address *address), void *context);
 
 /* Each backend that is draining. Nothing may be committed meanwhile. */
 void lb_engine_draining(struct lb_engine *engine,

@@ -60,7 +60,7 @@ struct lb_member {
 		__u32 place;  /* added: in plan->added */
 	};
 	__u32 slots_cur, slots_base;
-	__u32 nexthop;   /* number in engine->hops */
+	__u32 nexthop;   /* number in engine->nexthops */
 	__u32 reached_s; /* leaving: coarse clock when it last had a next hop */
 	__u16 weight;
 	__u8 clean_passes : 2;
@@ -195,7 +195,10 @@ struct lb_engine {
 	struct lb_vip_item *items; /* the visible bank's; owner: service id; NULL after adoption */
 	size_t n_items;
 	const struct lb_config *config; /* of the last commit; NULL after adoption */
-	struct lb_override *overrides;  /* of the last commit, sorted */
+	/* All records that there are agree with these next hops; NULL: with none that are known. */
+	const struct lb_nexthop_map *nexthops_agreed;
+	__u64 nexthops_revision;
+	struct lb_override *overrides; /* of the last commit, sorted */
 	size_t n_overrides;
 	struct lb_retired_ring *retired;
 	size_t n_retired, retired_capacity;
@@ -246,6 +249,9 @@ struct lb_plan {
 	__u32 n_added, added_capacity;
 	__u64 generation; /* that it was made for */
 	const struct lb_config *config;
+	const struct lb_nexthop_map *nexthops; /* that it was made with; may be gone when it is committed */
+	__u64 nexthops_revision;
+	bool same_nexthops;            /* as those that all records agree with */
 	struct lb_override *overrides; /* sorted */
 	size_t n_overrides;
 	struct lb_service_change *changes;
@@ -323,10 +329,10 @@ int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 		    const struct lb_config_service *config, const struct lb_desired *desired, size_t number,
 		    struct lb_error *error);
 /* LB_VIP_UNCLAIMED bits of a service, as the configuration and the host's addresses have it now. */
-__u32 lb_plan_unclaimed(const struct lb_engine *engine, const struct lb_config *config,
-			const struct lb_config_service *service);
-int lb_plan_nexthops_changed(const struct lb_engine *engine, const struct lb_service *service,
-			     const struct lb_config *config);
+__u32 lb_plan_unclaimed(const struct lb_desired *desired, const struct lb_config_service *service);
+bool lb_plan_nexthops_changed(const struct lb_engine *engine, const struct lb_service *service,
+			      const struct lb_desired *desired);
+void lb_engine_agree(const struct lb_plan *plan);
 int lb_plan_layout(struct lb_plan *plan, struct lb_error *error);
 __u64 lb_plan_records_digest(const struct lb_service *service);
 int lb_plan_effects(struct lb_plan *plan, struct lb_error *error);

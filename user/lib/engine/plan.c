@@ -111,6 +111,13 @@ static bool same_overrides(const struct lb_plan *plan, const char *service)
 	return true;
 }
 
+/* Every record there is was found to be as the next hops of a plan have it, or has become so. */
+void lb_engine_agree(const struct lb_plan *plan)
+{
+	plan->engine->nexthops_agreed = plan->nexthops;
+	plan->engine->nexthops_revision = plan->nexthops_revision;
+}
+
 /* --- the plan as a whole ------------------------------------------------------------------------- */
 
 static void seed_of(const struct lb_config *config, __u64 seed[LB_HASH_WORDS])
@@ -224,6 +231,7 @@ static int plan_one(struct lb_plan *plan, const struct lb_desired *desired, bool
 	const struct lb_config_service *config = &plan->config->services[i];
 	struct lb_service *current = current_of(plan, i);
 	struct lb_service_change *change;
+	bool same;
 	int r;
 
 	if (current) {
@@ -233,10 +241,8 @@ static int plan_one(struct lb_plan *plan, const struct lb_desired *desired, bool
 	}
 	if (current && current->config && sources_same && lb_config_same_service(current->config, config) &&
 	    same_overrides(plan, config->name)) {
-		r = desired->same_nexthops ? 0
-					   : lb_plan_nexthops_changed(plan->engine, current, plan->config);
-		if (r == 0 && (current->vip.flags & LB_VIP_UNCLAIMED) ==
-				      lb_plan_unclaimed(plan->engine, plan->config, config)) {
+		same = plan->same_nexthops || !lb_plan_nexthops_changed(plan->engine, current, desired);
+		if (same && (current->vip.flags & LB_VIP_UNCLAIMED) == lb_plan_unclaimed(desired, config)) {
 			plan->order[i] = current;
 			return 0;
 		}
@@ -327,6 +333,8 @@ static int plan_all(struct lb_plan *plan, const struct lb_desired *desired, stru
 	lb_engine_pause(engine);
 	if (r == 0)
 		r = lb_plan_effects(plan, error);
+	if (r == 0 && !plan->n_changes)
+		lb_engine_agree(plan);
 	return r;
 }
 
@@ -342,6 +350,10 @@ int lb_engine_plan(struct lb_engine *engine, const struct lb_desired *desired, s
 	plan->generation = engine->generation;
 	plan->config = desired->config;
 	plan->differs = desired->differs;
+	plan->nexthops = desired->nexthops;
+	plan->nexthops_revision = desired->nexthops ? desired->nexthops->revision : 0;
+	plan->same_nexthops = plan->nexthops && plan->nexthops == engine->nexthops_agreed &&
+			      plan->nexthops_revision == engine->nexthops_revision;
 	engine->plans++;
 	engine->plan_serial++;
 	plan->order = calloc(desired->config->n_services + 1, sizeof(*plan->order));

@@ -228,21 +228,31 @@ static __u64 mix_effect(__u64 identity, const struct lb_plan_service *effect)
 	return identity;
 }
 
-/* Where packets will go, without what only numbers it: ids and ports differ from plan to plan. */
+/* All of a next hop but what only numbers it: the port differs from plan to plan. */
+static __u64 mix_nexthop(__u64 identity, const struct lb_nexthop *nexthop)
+{
+	const __u32 numbers[] = { nexthop->resolved, nexthop->local, nexthop->routed, nexthop->same_interface,
+				  nexthop->mtu };
+
+	identity = mix(identity, numbers, sizeof(numbers));
+	identity = mix(identity, nexthop->destination, sizeof(nexthop->destination));
+	identity = mix(identity, nexthop->source, sizeof(nexthop->source));
+	return mix(identity, &nexthop->source_address, sizeof(nexthop->source_address));
+}
+
+/* Where packets will go, without what only numbers it. */
 static __u64 mix_ways(__u64 identity, const struct lb_plan *plan, const struct lb_service *next)
 {
 	for (__u32 i = 0; next && i < next->vip.backend_count; i++) {
 		const struct lb_member *member = &next->members[i];
-		const struct lb_nexthop *nexthop;
 		struct lb_address address;
 
 		if (!member->used || member->ghost)
 			continue;
 		address = lb_plan_member_address(plan, member);
-		nexthop = lb_nexthop_table_at(&plan->engine->nexthops, member->nexthop);
 		identity = mix(identity, &address, sizeof(address));
-		identity = mix(identity, &(__u8){ nexthop->resolved }, 1);
-		identity = mix(identity, nexthop->destination, sizeof(nexthop->destination));
+		identity =
+			mix_nexthop(identity, lb_nexthop_table_at(&plan->engine->nexthops, member->nexthop));
 	}
 	return identity;
 }

@@ -292,41 +292,39 @@ static void make_record(const struct lb_header_rules *rules, const struct lb_mem
 }
 
 /* Whether a record of an unchanged service would be another one now. */
-int lb_plan_nexthops_changed(const struct lb_engine *engine, const struct lb_service *service,
-			     const struct lb_config *config)
+bool lb_plan_nexthops_changed(const struct lb_engine *engine, const struct lb_service *service,
+			      const struct lb_desired *desired)
 {
 	const struct lb_backend *records = &engine->tables->backends[service->vip.backend_first];
-	struct lb_header_rules rules = rules_of(config, service->config);
+	struct lb_header_rules rules = rules_of(desired->config, service->config);
 
 	for (__u32 i = 0; i < service->vip.backend_count; i++) {
 		const struct lb_member *member = &service->members[i];
-		struct lb_nexthop nexthop = {};
 		struct lb_address address;
 		struct lb_backend record;
 
 		if (!member->used)
 			continue;
 		address = lb_member_address(engine, member);
-		engine->hooks->nexthop(engine->hooks->context, &address, &nexthop);
-		make_record(&rules, member, &address, &nexthop, &record);
+		make_record(&rules, member, &address, lb_nexthop_map_get(desired->nexthops, &address),
+			    &record);
 		if (memcmp(&record, &records[i], sizeof(record)) != 0)
-			return 1;
+			return true;
 	}
-	return 0;
+	return false;
 }
 
-static int look_up(struct lb_engine *engine, const struct lb_header_rules *rules,
+static int look_up(const struct lb_build *build, const struct lb_header_rules *rules,
 		   const struct lb_address *address, struct lb_member *member)
 {
-	struct lb_nexthop nexthop = {};
+	struct lb_nexthop nexthop = *lb_nexthop_map_get(build->desired->nexthops, address);
 	__u32 number;
 	int r;
 
-	engine->hooks->nexthop(engine->hooks->context, address, &nexthop);
 	/* What a record of this service has no use for. */
 	if (nexthop.routed && rules->forward == LB_FORWARD_L2)
 		nexthop.resolved = false;
-	r = lb_nexthop_table_get(&engine->nexthops, &nexthop, &number);
+	r = lb_nexthop_table_get(&build->plan->engine->nexthops, &nexthop, &number);
 	if (r == 0)
 		member->nexthop = number;
 	return r;
@@ -344,7 +342,7 @@ static int build_records(struct lb_build *build)
 	__u32 had = current ? current->vip.backend_count : 0, highest = 0;
 	bool differs = !current;
 	/* A way may be none for packets that are forwarded otherwise. */
-	bool known = build->desired->same_nexthops && current && current->config &&
+	bool known = build->plan->same_nexthops && current && current->config &&
 		     current->config->forward == build->config->forward;
 
 	change->records = lb_plan_memory(build->plan, (build->count + 1) * sizeof(*change->records));
@@ -359,7 +357,7 @@ static int build_records(struct lb_build *build)
 		highest = i + 1;
 		address = lb_plan_member_address(build->plan, member);
 		if (!member->ghost && (member->added || i >= had || !known) &&
-		    look_up(engine, &rules, &address, member) < 0)
+		    look_up(build, &rules, &address, member) < 0)
 			return lb_build_out_of_memory(build);
 		make_record(&rules, member, &address, lb_nexthop_table_at(&engine->nexthops, member->nexthop),
 			    &change->records[i]);
@@ -375,16 +373,20 @@ static int build_records(struct lb_build *build)
 	return 0;
 }
 
-__u32 lb_plan_unclaimed(const struct lb_engine *engine, const struct lb_config *config,
-			const struct lb_config_service *service)
+static bool host_has(const struct lb_desired *desired, const struct lb_prefix *vip)
 {
-	enum lb_unclaimed unclaimed = service->unclaimed ? service->unclaimed : config->unclaimed;
-	const struct lb_engine_hooks *hooks = engine->hooks;
+	for (size_t i = 0; i < desired->n_host_addresses; i++)
+		if (lb_prefix_contains(vip, &desired->host_addresses[i]))
+			return true;
+	return false;
+}
+
+__u32 lb_plan_unclaimed(const struct lb_desired *desired, const struct lb_config_service *service)
+{
+	enum lb_unclaimed unclaimed = service->unclaimed ? service->unclaimed : desired->config->unclaimed;
 
 	if (unclaimed == LB_UNCLAIMED_NOT_GIVEN)
-		unclaimed = hooks->host_has && hooks->host_has(hooks->context, &service->vip)
-				    ? LB_UNCLAIMED_PASS
-				    : LB_UNCLAIMED_DROP;
+		unclaimed = host_has(desired, &service->vip) ? LB_UNCLAIMED_PASS : LB_UNCLAIMED_DROP;
 	return unclaimed == LB_UNCLAIMED_DROP     ? LB_VIP_UNCLAIMED_DROP
 	       : unclaimed == LB_UNCLAIMED_REJECT ? LB_VIP_UNCLAIMED_REJECT
 						  : 0;
@@ -406,7 +408,7 @@ static void build_vip(struct lb_build *build)
 	vip->flags |= service->echo ? LB_VIP_ECHO : 0;
 	vip->flags |= service->fragments == LB_FRAGMENTS_DROP ? LB_VIP_FRAG_DROP : 0;
 	vip->flags |= service->no_backend == LB_NO_BACKEND_REJECT ? LB_VIP_REJECT : 0;
-	vip->flags |= lb_plan_unclaimed(build->plan->engine, config, service);
+	vip->flags |= lb_plan_unclaimed(build->desired, service);
 	if (service->forward != LB_FORWARD_L2) {
 		vip->source_mask_v4 = lb_header_source_mask(&config->tunnel_source_v4);
 		vip->source_mask_v6 = lb_header_source_mask(&config->tunnel_source_v6);

@@ -118,6 +118,9 @@ struct lb_nexthop_state {
 void lb_nexthops_get(struct lb_nexthops *nexthops, const struct lb_address *to, __u64 now_ms,
 		     struct lb_nexthop_state *ret_nexthop);
 
+/* The i-th destination that matters, in the order in which they came; false: there are not so many. */
+bool lb_nexthops_destination(const struct lb_nexthops *nexthops, size_t i, struct lb_address *ret);
+
 /* A link by index or name; NULL if there is none. Valid until the next message. */
 const struct lb_link *lb_nexthops_link(const struct lb_nexthops *nexthops, int ifindex);
 const struct lb_link *lb_nexthops_link_by_name(const struct lb_nexthops *nexthops, const char *name);

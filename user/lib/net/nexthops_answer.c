@@ -170,6 +170,14 @@ void lb_nexthops_get(struct lb_nexthops *nexthops, const struct lb_address *to, 
 	ret_nexthop->resolved = !ret_nexthop->why[0];
 }
 
+bool lb_nexthops_destination(const struct lb_nexthops *nexthops, size_t i, struct lb_address *ret)
+{
+	if (i >= nexthops->destinations.n)
+		return false;
+	*ret = nexthops->destinations.at[i].to;
+	return true;
+}
+
 const struct lb_link *lb_nexthops_link(const struct lb_nexthops *nexthops, int ifindex)
 {
 	return lb_links_find(&nexthops->links, ifindex);
