@@ -79,9 +79,15 @@ static struct workload workloads[] = {
 };
 #define N_WORKLOADS (sizeof(workloads) / sizeof(workloads[0]))
 
+/* Packets that are measured, or, one for each flow, those that make the table know it. */
+enum pass { MEASURE, FILL_SYN, FILL_ACK };
+
+/* Of one connection: its SYN, and a segment with the number that follows; where the table is asked, an
+ * acknowledgement without payload, which may come again and again. */
 static size_t make_packet(const struct workload *w, bool syn, __u8 frame[128])
 {
 	size_t ip = 14, l4 = ip + (w->family == 4 ? 20 : 40), length = l4 + 30;
+	size_t end = w->fill ? l4 + 20 : length; /* what is behind it pads the frame */
 	const __u8 prefix[8] = { 0x20, 0x01, 0x0d, 0xb8 };
 
 	memset(frame, 0, 128);
@@ -89,13 +95,11 @@ static size_t make_packet(const struct workload *w, bool syn, __u8 frame[128])
 	frame[12] = w->family == 4 ? 0x08 : 0x86;
 	frame[13] = w->family == 4 ? 0x00 : 0xdd;
 	if (w->family == 4) {
-		const __u8 header[] = {
-			0x45, 0, 0, (__u8)(length - ip), 0, 0, 0x40, 0, 64, (__u8)w->protocol
-		};
+		const __u8 header[] = { 0x45, 0, 0, (__u8)(end - ip), 0, 0, 0x40, 0, 64, (__u8)w->protocol };
 
 		memcpy(frame + ip, header, sizeof(header));
 	} else {
-		const __u8 header[] = { 0x60, 0, 0, 0, 0, (__u8)(length - l4), (__u8)w->protocol, 64 };
+		const __u8 header[] = { 0x60, 0, 0, 0, 0, (__u8)(end - l4), (__u8)w->protocol, 64 };
 
 		memcpy(frame + ip, header, sizeof(header));
 		memcpy(frame + ip + 8, prefix, sizeof(prefix));
@@ -105,6 +109,7 @@ static size_t make_packet(const struct workload *w, bool syn, __u8 frame[128])
 	if (w->protocol == TCP) {
 		frame[l4 + 12] = 0x50;
 		frame[l4 + 13] = syn ? 0x02 : 0x10;
+		frame[l4 + 7] = syn ? 0 : 1;
 	} else {
 		frame[l4 + 5] = (__u8)(length - l4);
 	}
@@ -113,13 +118,13 @@ static size_t make_packet(const struct workload *w, bool syn, __u8 frame[128])
 
 /* Runs packets of a workload through a target; nanoseconds per packet, or exits: a bench must not guess. */
 static double run(struct bench_wrap_bpf *wrap, const struct workload *w, enum bench_target target,
-		  __u32 packets, bool fill)
+		  __u32 packets, enum pass pass)
 {
 	struct bench_control *bench = &wrap->bss->bench;
 	bool path = target == BENCH_SUBJECT;
 	int expected = path && w->pass ? XDP_PASS : XDP_TX;
 	__u8 frame[128];
-	size_t length = make_packet(w, w->syn || fill, frame);
+	size_t length = make_packet(w, w->syn || pass == FILL_SYN, frame);
 	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (__u32)length,
 		    .repeat = (int)packets);
 
@@ -127,7 +132,7 @@ static double run(struct bench_wrap_bpf *wrap, const struct workload *w, enum be
 	bench->random = 1;
 	bench->total = packets;
 	bench->flows = w->flows;
-	bench->sequential = fill;
+	bench->sequential = pass != MEASURE;
 	bench->grown = target == BENCH_NOOP ? 0 : path ? w->grown : w->family == 4 ? 20 : 40;
 	bench->source = 0x0b000000;
 	bench->destination = w->vip;
@@ -151,7 +156,7 @@ static double run(struct bench_wrap_bpf *wrap, const struct workload *w, enum be
 	return (double)(bench->last_ns - bench->first_ns) / (packets - 1);
 }
 
-/* Fills the table under test with a workload's flows. */
+/* Fills the table under test with a workload's flows, each established. */
 static void fill(struct bench_wrap_bpf *wrap, struct bench_tables *tables, struct workload *w)
 {
 	struct lb_tables *t = &tables->path.tables;
@@ -160,11 +165,29 @@ static void fill(struct bench_wrap_bpf *wrap, struct bench_tables *tables, struc
 		memset(t->flows, 0, (size_t)t->sizes.flow_buckets * sizeof(*t->flows));
 		bench_tables_unsettle(tables, "unsettled");
 	}
-	run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, w->fill, true);
+	run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, w->fill, FILL_SYN);
+	run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, w->fill, FILL_ACK);
 }
 
-static void check_known(struct bench_wrap_bpf *wrap, const struct workload *w)
+/* Packets that the path found in its flow table so far. */
+static __u64 known_packets(const struct lb_tables *t)
 {
+	__u64 sum = 0;
+
+	for (__u32 i = 0; i < t->sizes.cpus * t->sizes.counters; i++)
+		sum += t->counters[i].known_packets;
+	return sum;
+}
+
+/* Exits if the packets of a round were not what the workload says: known. before: known_packets() then. */
+static void check_known(const struct bench_wrap_bpf *wrap, const struct lb_tables *t,
+			const struct workload *w, __u64 before)
+{
+	if (w->fill && !w->lru && known_packets(t) - before < PACKETS * 95ull / 100) {
+		fprintf(stderr, "%s: only %llu of %u packets were known\n", w->name,
+			known_packets(t) - before, PACKETS);
+		exit(1);
+	}
 	if (w->lru && wrap->bss->bench.known < PACKETS * 95ull / 100)
 		fprintf(stderr, "%s: only %llu of %u look-ups hit\n", w->name, wrap->bss->bench.known,
 			PACKETS);
@@ -173,15 +196,15 @@ static void check_known(struct bench_wrap_bpf *wrap, const struct workload *w)
 static void round_of(struct bench_wrap_bpf *wrap, struct bench_tables *tables, struct workload *w, int round)
 {
 	struct lb_control *control = tables->path.tables.control;
-	__u64 active = control->active;
+	__u64 active = control->active, known = known_packets(&tables->path.tables);
 
-	w->noop[round] = run(wrap, w, BENCH_NOOP, PACKETS, false);
-	w->encap[round] = run(wrap, w, w->family == 4 ? BENCH_ENCAP_V4 : BENCH_ENCAP_V6, PACKETS, false);
+	w->noop[round] = run(wrap, w, BENCH_NOOP, PACKETS, MEASURE);
+	w->encap[round] = run(wrap, w, w->family == 4 ? BENCH_ENCAP_V4 : BENCH_ENCAP_V6, PACKETS, MEASURE);
 	if (w->exact)
 		control->active = active & ~LB_ACTIVE_WILDCARD;
-	w->subject[round] = run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, PACKETS, false);
+	w->subject[round] = run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, PACKETS, MEASURE);
 	control->active = active;
-	check_known(wrap, w);
+	check_known(wrap, &tables->path.tables, w, known);
 }
 
 static int compare(const void *a, const void *b)

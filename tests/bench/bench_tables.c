@@ -123,7 +123,7 @@ int bench_tables_open(struct bench_tables *tables, int many)
 	if (r < 0)
 		return r;
 	lb_engine_sizes(tables->config, libbpf_num_possible_cpus(), 16ull << 30, &sizes);
-	sizes.flow_buckets = 1u << 21; /* 256 MiB: 5 M flows */
+	sizes.flow_buckets = 1u << 22; /* 512 MiB: 10 M flows, at 60 % load */
 	r = packet_path_open(&sizes, 0, &tables->path);
 	if (r == 0)
 		r = know_stations(tables->path.stations);
