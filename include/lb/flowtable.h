@@ -4,8 +4,8 @@
  * the packet path and, compiled for the host, in the agent's sweeper, the stress tests and the property test.
  *
  * A power-of-two array of buckets of four flows. A flow lives in the first bucket with room among the
- * LB_FLOW_PROBES that start at its home bucket (tag & mask). Each flow is two words, in the bucket's first
- * line, and two more of its TCP numbers in the second (flow_numbers.h):
+ * LB_FLOW_PROBES that start at its home bucket (tag & mask), there in the first place with room in the order
+ * of lb_flow_nth(). Each flow is two words, and two more of its TCP numbers (flow_numbers.h):
  *
  *   tag   64 bits of a hash under a key that is random per boot; never 0
  *   word  bits  0..13 backend index   14..15 state   16..31 flow hash, low bits (names the ring slot)
@@ -149,11 +149,11 @@ LB_INLINE struct lb_flow *lb_flow_at(lb_flow_table table, __u32 number)
 	return bucket ? &bucket->flow[number % LB_FLOWS_PER_BUCKET] : 0;
 }
 
-LB_INLINE struct lb_flow_numbers *lb_flow_numbers_at(lb_flow_table table, __u32 number)
+/* The place of a bucket that a flow looks at n-th. Half of the flows begin with the second line: in a table
+ * that is not crowded nearly all are found in the line that they ask first, at the cost of one miss. */
+LB_INLINE __u32 lb_flow_nth(__u64 tag, __u32 n)
 {
-	struct lb_flow_bucket *bucket = lb_flow_bucket_get(table, number / LB_FLOWS_PER_BUCKET);
-
-	return bucket ? &bucket->numbers[number % LB_FLOWS_PER_BUCKET] : 0;
+	return n ^ (tag >> 63) * LB_FLOWS_PER_LINE;
 }
 
 /* Whether a place, whose word was read first, holds the flow: the protocol above, as readers follow it. */
@@ -196,8 +196,8 @@ struct lb_flow_search {
 LB_INLINE void lb_flow_meet(struct lb_flow_search *search, struct lb_flow_bucket *bucket, __u32 index,
 			    __u32 i, __u64 word)
 {
-	__u64 next_ack = LB_LOAD(LB_AFTER(&bucket->numbers[i].next_ack, word));
-	__u64 rest = LB_LOAD(LB_AFTER(&bucket->numbers[i].rest, next_ack));
+	__u64 next_ack = LB_LOAD(LB_AFTER(&bucket->flow[i].numbers.next_ack, word));
+	__u64 rest = LB_LOAD(LB_AFTER(&bucket->flow[i].numbers.rest, next_ack));
 	__u32 rank, state = lb_flow_state(word);
 
 	if (LB_LOAD(LB_AFTER(&bucket->flow[i].word, rest)) != word)
@@ -225,7 +225,8 @@ LB_FLOW_FUNCTION int lb_flow_scan(lb_flow_table table, struct lb_flow_search *se
 	if (!bucket || !search)
 		return 1;
 	LB_UNROLL
-	for (__u32 i = 0; i < LB_FLOWS_PER_BUCKET; i++) {
+	for (__u32 n = 0; n < LB_FLOWS_PER_BUCKET; n++) {
+		__u32 i = lb_flow_nth(search->tag, n);
 		__u64 word = LB_LOAD(&bucket->flow[i].word);
 
 		if (word <= LB_FLOW_TOMB_OLD) {
@@ -259,13 +260,15 @@ LB_INLINE int lb_flow_find_home(lb_flow_table table, __u32 mask, __u64 tag, __u6
 	if (!bucket)
 		return 0;
 	LB_UNROLL
-	for (__u32 i = 0; i < LB_FLOWS_PER_BUCKET; i++) {
-		__u64 word = LB_LOAD(&bucket->flow[i].word), next_ack;
+	for (__u32 n = 0; n < LB_FLOWS_PER_BUCKET; n++) {
+		__u32 i = lb_flow_nth(tag, n);
+		struct lb_flow *flow = &bucket->flow[i];
+		__u64 word = LB_LOAD(&flow->word), next_ack;
 
-		if (LB_LOAD(LB_AFTER(&bucket->flow[i].tag, word)) != tag)
+		if (LB_LOAD(LB_AFTER(&flow->tag, word)) != tag)
 			continue;
-		next_ack = LB_LOAD(LB_AFTER(&bucket->numbers[i].next_ack, word));
-		if (!lb_flow_is(LB_AFTER(&bucket->flow[i], next_ack), word, tag, identity))
+		next_ack = LB_LOAD(LB_AFTER(&flow->numbers.next_ack, word));
+		if (!lb_flow_is(LB_AFTER(flow, next_ack), word, tag, identity))
 			continue;
 		if (question & LB_SEGMENT_TCP && (lb_flow_state(word) != LB_FLOW_ESTABLISHED ||
 						  lb_numbers_next(next_ack) != lb_numbers_next(numbers)))
@@ -293,7 +296,7 @@ LB_INLINE void lb_flow_find_room(lb_flow_table table, struct lb_flow_search *sea
 		return;
 	word = LB_LOAD(&bucket->flow[i].word);
 	if (!lb_flow_may_go(word, search->question) &&
-	    (!replaces || !lb_flow_is_over(word, LB_LOAD(&bucket->numbers[i].rest), search->question)))
+	    (!replaces || !lb_flow_is_over(word, LB_LOAD(&bucket->flow[i].numbers.rest), search->question)))
 		return;
 	search->best.number = number;
 	search->best.word = word;
@@ -344,18 +347,16 @@ LB_INLINE int lb_flow_find(lb_flow_table table, __u32 mask, __u64 tag, __u64 que
 LB_INLINE int lb_flow_claim(lb_flow_table table, const struct lb_flow_place *place, __u64 tag, __u64 word,
 			    const struct lb_segment *segment)
 {
-	struct lb_flow_numbers *numbers = lb_flow_numbers_at(table, place->number);
 	struct lb_flow *flow = lb_flow_at(table, place->number);
 	__u64 next_ack = 0, rest = 0;
 
-	if (!flow || !numbers ||
-	    __sync_val_compare_and_swap(&flow->word, place->word, LB_FLOW_BUSY) != place->word)
+	if (!flow || __sync_val_compare_and_swap(&flow->word, place->word, LB_FLOW_BUSY) != place->word)
 		return 0;
 	if (segment)
 		lb_numbers_begin(segment, &next_ack, &rest);
 	LB_STORE(&flow->tag, tag);
-	LB_STORE(&numbers->next_ack, next_ack);
-	LB_STORE(&numbers->rest, rest);
+	LB_STORE(&flow->numbers.next_ack, next_ack);
+	LB_STORE(&flow->numbers.rest, rest);
 	/* The exchange orders all that before the word for every reader. */
 	(void)LB_EXCHANGE(&flow->word, word);
 	return 1;
@@ -383,13 +384,14 @@ LB_INLINE void lb_flow_touch(lb_flow_table table, const struct lb_flow_place *pl
 LB_INLINE int lb_flow_follow(lb_flow_table table, const struct lb_flow_place *place,
 			     const struct lb_segment *segment, __u32 now_s)
 {
-	struct lb_flow_numbers *numbers = lb_flow_numbers_at(table, place->number);
 	struct lb_flow *flow = lb_flow_at(table, place->number);
+	struct lb_flow_numbers *numbers;
 	__u64 next_ack, rest, then, with;
 	__u32 state, does = LB_FOLLOW_LIFE;
 
-	if (!numbers || !flow)
+	if (!flow)
 		return 0;
+	numbers = &flow->numbers;
 	state = lb_flow_state(place->word);
 	if (!(segment->flags & LB_SEGMENT_TCP)) {
 		lb_flow_touch(table, place, LB_FLOW_ESTABLISHED, now_s);

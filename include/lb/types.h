@@ -320,24 +320,25 @@ struct lb_fragment_bucket {
 #define LB_FRAGMENT_AGE_S   30u /* RFC 8200: reassembly gives up after 60 s; Linux after 30 s (IPv4) */
 
 /*
- * Four flows to a bucket: in its first line whose they are, in its second what is known of their TCP numbers.
- * Encoding and protocol in flowtable.h and flow_numbers.h.
+ * Four flows to a bucket of two lines; of each whose it is, and what is known of its TCP numbers, so that a
+ * packet waits for one line. Encoding and protocol in flowtable.h and flow_numbers.h.
  */
 #define LB_FLOWS_PER_BUCKET 4u
-struct lb_flow {
-	__u64 tag;
-	__u64 word;
-};
+#define LB_FLOWS_PER_LINE   2u
 struct lb_flow_numbers {
 	__u64 next_ack;
 	__u64 rest;
 };
+struct lb_flow {
+	__u64 tag;
+	__u64 word;
+	struct lb_flow_numbers numbers;
+};
 struct lb_flow_bucket {
 	struct lb_flow flow[LB_FLOWS_PER_BUCKET];
-	struct lb_flow_numbers numbers[LB_FLOWS_PER_BUCKET];
 };
+_Static_assert(sizeof(struct lb_flow) == LB_CACHE_LINE / LB_FLOWS_PER_LINE, "none spans lines");
 _Static_assert(sizeof(struct lb_flow_bucket) == 2 * LB_CACHE_LINE, "two lines");
-_Static_assert(__builtin_offsetof(struct lb_flow_bucket, numbers) == LB_CACHE_LINE, "the second line");
 
 /* Beside each line of slots: coarse time (lb_control.clock_s) of the last packet that an unsettled slot sent
  * to base. */

@@ -10,13 +10,13 @@
 static struct lb_flow *crowd_out(struct rig *rig, int sport)
 {
 	struct lb_flow_bucket *flows = rig->path.tables.flows;
-	__u32 home;
+	__u32 home, place;
 
 	moving(rig, TCP_SERVICE);
 	GOES_TO(rig, packet(sport, TCP_SYN), SECOND);
-	home = only_place(rig) / LB_FLOWS_PER_BUCKET;
-	flows[(home + 1) % RIG_BUCKETS].flow[2] = flows[home].flow[0];
-	flows[(home + 1) % RIG_BUCKETS].numbers[2] = flows[home].numbers[0];
+	place = only_place(rig);
+	home = place / LB_FLOWS_PER_BUCKET;
+	flows[(home + 1) % RIG_BUCKETS].flow[2] = flows[home].flow[place % LB_FLOWS_PER_BUCKET];
 	for (__u64 i = 0; i < LB_FLOWS_PER_BUCKET; i++)
 		flows[home].flow[i] =
 			(struct lb_flow){ i + 1, lb_flow_word(FIRST, LB_FLOW_ESTABLISHED, 1, 999, CLOCK_S) };
@@ -77,8 +77,6 @@ static void an_icmp_error_refreshes_nothing(void **state)
 			struct lb_flow *home = rig->path.tables.flows[place->tag % RIG_BUCKETS].flow;
 
 			home[1] = *place;
-			rig->path.tables.flows[place->tag % RIG_BUCKETS].numbers[1] =
-				rig->path.tables.flows[(place->tag + 1) % RIG_BUCKETS].numbers[2];
 			place->word = LB_FLOW_EMPTY;
 			place = &home[1];
 		}
@@ -203,7 +201,7 @@ static void every_form_is_of_one_flow(void **state)
 			GOES_TO(rig, form(then, 4001, TCP_RST), FIRST);
 			assert_int_equal(rig->last.base, 1);
 		}
-		assert_int_equal(only_place(rig) % LB_FLOWS_PER_BUCKET, 0);
+		assert_int_equal(only_place(rig) % LB_FLOWS_PER_LINE, 0);
 	}
 	for (int n = 0; form(n, 4000, TCP_ACK); n++) {
 		for (rig->linear = 14; rig->linear < form(n, 4000, TCP_ACK)->length; rig->linear++) {

@@ -164,7 +164,7 @@ static void count_flows(const struct lb_tables *t, struct answer *answer)
 		answer->moved[i][0] = i + 1;
 	for (__u32 i = 0; i < t->sizes.flow_buckets; i++) {
 		for (__u32 k = 0; k < LB_FLOWS_PER_BUCKET; k++) {
-			const struct lb_flow_numbers *numbers = &t->flows[i].numbers[k];
+			const struct lb_flow_numbers *numbers = &t->flows[i].flow[k].numbers;
 			__u32 state = lb_flow_state(t->flows[i].flow[k].word);
 
 			if (!state)

@@ -83,7 +83,7 @@ static unsigned int lifetime(__u8 protocol, __u32 state, __u64 marks, __u32 idle
 	}
 	fixture_pass(&f, 1);
 	flow = fixture_remember(&f, 1, 0, 5, 1, state);
-	f.tables.flows[1].numbers[0].rest = marks;
+	f.tables.flows[1].flow[0].numbers.rest = marks;
 	while (lb_flow_state(flow->word)) {
 		/* Old flows keep the slots as they are. */
 		for (int s = 0; s < 64; s++)

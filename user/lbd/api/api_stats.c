@@ -202,7 +202,7 @@ static bool search_flows(struct flow_search *search)
 				continue;
 			if (search->told >= search->limit)
 				return true;
-			write_flow(search, word, LB_LOAD(&tables->flows[i].numbers[j].rest));
+			write_flow(search, word, LB_LOAD(&tables->flows[i].flow[j].numbers.rest));
 		}
 	}
 	return false;

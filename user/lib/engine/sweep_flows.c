@@ -154,7 +154,7 @@ size_t lb_sweep_bucket(struct lb_engine *engine, __u32 number)
 
 		/* A packet may refresh the flow between the judgement and the swap: judge again. */
 		while (lb_flow_state(word)) {
-			if (!judge(engine, word, LB_LOAD(&bucket->numbers[i].rest))) {
+			if (!judge(engine, word, LB_LOAD(&bucket->flow[i].numbers.rest))) {
 				count(engine, word);
 				break;
 			}
