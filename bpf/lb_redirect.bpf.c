@@ -6,6 +6,9 @@
  * could not even be queued; of those sent back out in xdp_bulk_tx (veth, the drivers on libeth) and, where a
  * driver has no room for one, in xdp_exception. All interfaces of all namespaces are told of: only what came
  * in on an interface of ours counts. Sent back out: from and to are the same.
+ *
+ * And how packets come in: how many of them a poll of an interface of ours brings. The kernel tells of each
+ * poll in napi_poll, once for up to 64 packets, so that this costs least where there is most to do.
  */
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
@@ -13,6 +16,7 @@
 #include <stdbool.h>
 
 #include "lb/access.h"
+#include "lb/polls.h"
 #include "lb/redirect.h"
 #include "lb/types.h"
 
@@ -36,6 +40,14 @@ struct {
 	__type(key, __u32);
 	__type(value, __u32);
 } lb_redirect_from SEC(".maps");
+
+/* Written by polls, each CPU its own; read by the agent. Pinned, as above. One element. */
+struct {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, __u32);
+	__type(value, struct lb_polls);
+} lb_polls SEC(".maps");
 
 /* The packet path's own, see maps.h. */
 struct {
@@ -62,6 +74,10 @@ typedef struct {
 struct net_device {
 	int ifindex;
 	possible_net_t nd_net;
+} __attribute__((preserve_access_index));
+
+struct napi_struct {
+	struct net_device *dev;
 } __attribute__((preserve_access_index));
 
 /* ifindex of a device, if it is one of ours; else 0. */
@@ -148,6 +164,24 @@ int BPF_PROG(lb_redirect_tx_err, const struct net_device *dev, const void *progr
 
 	if (from)
 		count(from, from, 0, 1);
+	return 0;
+}
+
+SEC("tp_btf/napi_poll")
+int BPF_PROG(lb_redirect_poll, const struct napi_struct *napi, int work, int budget)
+{
+	const struct net_device *dev = napi->dev;
+	struct lb_polls *polls;
+	__u32 key = 0;
+
+	if (work < 0 || !dev || !ours(dev))
+		return 0;
+	polls = bpf_map_lookup_elem(&lb_polls, &key);
+	if (!polls)
+		return 0;
+	polls->polls[lb_poll_class(work) & (LB_POLL_CLASSES - 1)]++;
+	polls->packets += work;
+	polls->full += work >= budget;
 	return 0;
 }
 

@@ -157,6 +157,15 @@ CORES = [
     Panel("CPUs that get packets", (f"count by (instance) ({CPU_RX} > bool 0)", "{{instance}} of"), (f"sum by (instance) ({CPU_RX} > bool 0)", "{{instance}}")),
     Panel("Drops by CPU", (f'rate(weir_cpu_packets_total{{{I}, what="drop"}}[$__rate_interval])', "{{instance}} CPU {{cpu}}"), unit="pps"),
     Panel("Passed by CPU", (f'rate(weir_cpu_packets_total{{{I}, what="pass"}}[$__rate_interval])', "{{instance}} CPU {{cpu}}"), unit="pps"),
+    Panel("Imbalance, as the agent judges it", (f"weir_cpu_imbalance_ratio{{{I}}}", "{{instance}}"), help="Of the last 10 seconds; lbctl status names the likely cause."),
+    Panel("Polls by packets that one brought", (rate("weir_cpu_polls_total", I, "packets"), "{{packets}}"), unit="ops", stack=True,
+          help="Many of 1 or 2: quiet. Many of 32 and more: bursts, or a core that can hardly keep up."),
+    Panel("Packets a poll brought", (f"rate(weir_cpu_polled_packets_total{{{I}}}[$__rate_interval]) / ignoring (packets) sum without (packets) (rate(weir_cpu_polls_total{{{I}}}[$__rate_interval]))",
+                                     "{{instance}} CPU {{cpu}}")),
+    Panel("Saturation: polls that used up their budget", (rate("weir_cpu_full_polls_total", I, "instance, cpu"), "{{instance}} CPU {{cpu}}"), unit="ops"),
+    Panel("Saturation: receiving given up with work left", (rate("weir_cpu_squeezed_total", I, "instance, cpu"), "{{instance}} CPU {{cpu}} squeezed"),
+          (rate("weir_cpu_backlog_dropped_packets_total", I, "instance, cpu"), "{{instance}} CPU {{cpu}} backlog drops")),
+    Panel("Lost behind the packet path", (rate("weir_cpu_lost_packets_total", I, "instance, cpu"), "{{instance}} CPU {{cpu}}"), unit="pps"),
 ]
 
 DASHBOARDS = {"fleet": ("Weir: fleet", FLEET, False), "service": ("Weir: service", SERVICE, True),

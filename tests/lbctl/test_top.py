@@ -50,8 +50,8 @@ class Counters:
             services.append({"name": name, "packets": n, "bytes": n * 100, "syns": n // 10, "known": 0, "base": 0,
                              "refused": 0, "backends": backends})
         sums = {"rx": total, "tx": total, "redirect": 0, "pass": 0, "drop": 7 * t, "bytes": total * 100}
-        cpus = [{"cpu": i, "rx": total * (3 if i else 1) // 4, "tx": total // 2, "redirect": 0, "pass": 0, "drop": 0}
-                for i in (0, 1)]
+        cpus = [{"cpu": i, "rx": total * (3 if i else 1) // 4, "tx": total // 2, "redirect": 0, "pass": 0, "drop": 0,
+                 "polls": 10 * t, "polled_packets": (370 if i else 15) * t, "squeezed": i * 21 * t} for i in (0, 1)]
         return {"time_ms": t * 1000, "totals": sums, "cpus": cpus, "services": services}
 
 
@@ -114,6 +114,8 @@ def walk(terminal, counters):
         ("/ filters", ("/", "w", "e", "b"), lambda s: "web/web-1" in s and "mail/" not in s and "filter: web" in s),
         ("Escape ends the filter", ("Escape",), lambda s: "mail/mail-1" in s),
         ("c shows cores", ("c",), lambda s: "4500" in line_of(s, "cpu 1") and "1500" in line_of(s, "cpu 0")),
+        ("with packets per poll and squeezes", (), lambda s: "37.0" in line_of(s, "cpu 1").split() and "21" in line_of(s, "cpu 1").split()
+         and "1.5" in line_of(s, "cpu 0").split()),
         ("d shows drops", ("d",), lambda s: "drop ttl" in s),
         ("h helps", ("h",), lambda s: "this help" in s),
         ("s is services again", ("h", "s"), lambda s: order(s, "mail", "web", "quiet")),

@@ -39,6 +39,7 @@ struct explain_program;
 struct health;
 struct http;
 struct redirect;
+struct cores;
 
 struct lbd_options {
 	const char *config_file;
@@ -120,6 +121,7 @@ struct lbd {
 	struct explain_program *explain;                        /* NULL: not yet asked for */
 	struct health *health;                                  /* checks and what follows; NULL: not yet */
 	struct redirect *redirect; /* what counts redirected packets; NULL: not yet */
+	struct cores *cores;       /* how packets are spread over CPUs; NULL: not yet */
 	__u64 attach_retry_ms;     /* when to try again what is not attached; 0: nothing to try */
 
 	struct lb_engine_hooks hooks;

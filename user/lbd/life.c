@@ -29,6 +29,7 @@
 #include "lbd/kernel/interfaces_stations.h"
 #include "lbd/kernel/nexthops.h"
 #include "lbd/kernel/redirect.h"
+#include "lbd/stats/cores.h"
 #include "lbd/lbd.h"
 #include "lbd/log.h"
 #include "lbd/notify.h"
@@ -497,6 +498,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	lbd->explain = NULL;
 	host_addresses_done(lbd);
 	stations_done(lbd);
+	cores_close(lbd);
 	redirect_close(lbd);
 	lb_engine_free(lbd->engine);
 	nexthops_done(lbd);

@@ -18,6 +18,7 @@
 #include "lbd/kernel/redirect.h"
 #include "lbd/lbd.h"
 #include "lbd/state/drift.h"
+#include "lbd/stats/cores.h"
 
 #define VERIFY_MS  1000u
 #define PINS_EVERY 2u /* turns */
@@ -114,6 +115,7 @@ static void verify(void *context)
 
 	interfaces_verify(lbd);
 	drift_look(lbd);
+	cores_look(lbd);
 	log_tell_suppressed();
 	if (lbd->verified++ % PINS_EVERY == 0) {
 		verify_pins(lbd);

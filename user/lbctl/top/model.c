@@ -18,7 +18,12 @@ const struct top_column top_columns[TOP_VIEWS][TOP_NUMBERS] = {
 			   { "BIT/S", .bytes = true },
 			   { "SYN/S" },
 			   { "SHARE", .percent = true } },
-	[TOP_CORES] = { { "PACKETS/S" }, { "SENT/S" }, { "PASSED/S" }, { "DROPPED/S" } },
+	[TOP_CORES] = { { "PACKETS/S" },
+			{ "SENT/S" },
+			{ "PASSED/S" },
+			{ "DROPPED/S" },
+			{ "PER POLL", .mean = true },
+			{ "SQUEEZED/S" } },
 	[TOP_DROPS] = { { "PACKETS/S" }, { NULL }, { NULL }, { NULL } },
 };
 
@@ -137,11 +142,18 @@ static void take_backends(struct top_model *model, const cJSON *service)
 	}
 }
 
+/* Per poll: not a rate, so it is scaled back. */
 static void take_core(struct top_model *model, const cJSON *cpu)
 {
-	const double number[TOP_NUMBERS] = { json_double(cpu, "rx"),
-					     json_double(cpu, "tx") + json_double(cpu, "redirect"),
-					     json_double(cpu, "pass"), json_double(cpu, "drop") };
+	double polls = json_double(cpu, "polls");
+	const double number[TOP_NUMBERS] = {
+		json_double(cpu, "rx"),
+		json_double(cpu, "tx") + json_double(cpu, "redirect"),
+		json_double(cpu, "pass"),
+		json_double(cpu, "drop"),
+		polls > 0 ? json_double(cpu, "polled_packets") / polls * model->seconds : 0,
+		json_double(cpu, "squeezed"),
+	};
 	char name[24];
 
 	snprintf(name, sizeof(name), "cpu %llu", json_u64(cpu, "cpu"));

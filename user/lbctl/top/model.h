@@ -12,7 +12,7 @@
 enum top_view { TOP_SERVICES, TOP_BACKENDS, TOP_CORES, TOP_DROPS, TOP_VIEWS };
 
 #define TOP_HISTORY 16 /* intervals of the sparkline */
-#define TOP_NUMBERS 4
+#define TOP_NUMBERS 6
 #define TOP_NAME    96 /* bytes, with the terminating zero */
 
 /* How a number is printed, and whether a row is sorted by it. */
@@ -20,6 +20,7 @@ struct top_column {
 	const char *title; /* NULL: not in this view */
 	bool bytes;        /* of bits: bytes a second are printed as bits */
 	bool percent;
+	bool mean; /* not a rate: small, and with a fraction */
 };
 extern const struct top_column top_columns[TOP_VIEWS][TOP_NUMBERS];
 const char *top_view_name(enum top_view view);

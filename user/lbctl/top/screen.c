@@ -168,6 +168,8 @@ static void draw_row(int line, const struct top_model *model, const struct top_r
 
 		if (column->percent)
 			snprintf(text, sizeof(text), "%*.1f%%", NUMBER_WIDTH - 2, number);
+		else if (column->mean)
+			snprintf(text, sizeof(text), "%*.1f", NUMBER_WIDTH - 1, number);
 		else
 			snprintf(text, sizeof(text), "%*s", NUMBER_WIDTH - 1,
 				 format_count(column->bytes ? 8 * number : number).text);

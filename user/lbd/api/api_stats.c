@@ -10,6 +10,7 @@
 #include <time.h>
 
 #include "lbd/kernel/redirect.h"
+#include "lbd/stats/cores.h"
 #include "lbd/stats/samples.h"
 #include "lbd/stats/stats.h"
 
@@ -25,6 +26,7 @@ static struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
 static void write_totals(struct lbd *lbd, struct json *json)
 {
 	const struct lb_tables *tables = &lbd->maps.tables;
+	struct cores_sample cores = cores_sample(lbd);
 	struct stats_totals sum = {}, one;
 
 	stats_all(tables, &sum);
@@ -39,9 +41,12 @@ static void write_totals(struct lbd *lbd, struct json *json)
 		json_object(json, NULL);
 		json_u64(json, "cpu", cpu);
 		stats_write_totals(json, &one);
+		if (cores.n)
+			cores_write(&cores, cpu, json);
 		json_object_end(json);
 	}
 	json_array_end(json);
+	cores_sample_free(&cores);
 }
 
 static void write_unsettled(struct json *json, const struct lb_counter *counter)

@@ -15,6 +15,7 @@
 #include "lbd/capture/capture.h"
 #include "lbd/kernel/redirect.h"
 #include "lbd/announce/announce.h"
+#include "lbd/stats/cores.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
 #include "lbd/state/change.h"
@@ -344,6 +345,7 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 	host_addresses_warn(lbd, json);
 	stations_warn(lbd, json);
 	warn_sources(lbd, json);
+	cores_warn(lbd, json);
 	warn_narrow(lbd, json);
 	warn_empty(lbd, json);
 	warn_ring_sizes(lbd, json);

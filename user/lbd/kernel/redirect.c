@@ -6,6 +6,7 @@
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -21,14 +22,16 @@
 
 #include "lb_redirect.skel.h"
 
-#define NOTE "redirect"
+#define NOTE  "redirect"
+#define LOWER "lower_" /* in /sys/class/net/DEV: link to a device below it */
 
 /* All begin with lb_: they go with the maps' pins. */
-static const char *const map_pins[] = { "lb_redirects", "lb_redirect_from" };
-/* The first REQUIRED_LINKS count what is redirected, the others what is sent back out. */
+static const char *const map_pins[] = { "lb_redirects", "lb_redirect_from", "lb_polls" };
+/* The first REQUIRED_LINKS count what is redirected, and polls; the others what is sent back out. */
 static const char *const link_pins[REDIRECT_LINKS] = { "lb_redirect_xmit", "lb_redirect_err",
-						       "lb_redirect_tx", "lb_redirect_tx_err" };
-#define REQUIRED_LINKS 2
+						       "lb_redirect_poll", "lb_redirect_tx",
+						       "lb_redirect_tx_err" };
+#define REQUIRED_LINKS 3
 
 static void skeleton_freep(struct lb_redirect_bpf **skeleton)
 {
@@ -77,6 +80,7 @@ int redirect_verify(struct lbd *lbd)
 		return 0;
 	n += pin_again(lbd, redirect->counts_fd, map_pins[0]);
 	n += pin_again(lbd, redirect->from_fd, map_pins[1]);
+	n += pin_again(lbd, redirect->polls_fd, map_pins[2]);
 	for (size_t i = 0; i < REDIRECT_LINKS; i++)
 		n += pin_again(lbd, redirect->link_fd[i], link_pins[i]);
 	return n;
@@ -119,7 +123,8 @@ static bool adopt(struct redirect *redirect, const struct lbd *lbd)
 		return false;
 	redirect->counts_fd = pinned(lbd, map_pins[0]);
 	redirect->from_fd = pinned(lbd, map_pins[1]);
-	whole = redirect->counts_fd >= 0 && redirect->from_fd >= 0;
+	redirect->polls_fd = pinned(lbd, map_pins[2]);
+	whole = redirect->counts_fd >= 0 && redirect->from_fd >= 0 && redirect->polls_fd >= 0;
 	for (size_t i = 0; i < REDIRECT_LINKS; i++) {
 		redirect->link_fd[i] = pinned(lbd, link_pins[i]);
 		whole = whole && redirect->link_fd[i] >= 0;
@@ -174,14 +179,16 @@ static int set_up(struct redirect *redirect, struct lbd *lbd, size_t n_programs)
 		return -errno;
 	programs[0] = skeleton->progs.lb_redirect_xmit;
 	programs[1] = skeleton->progs.lb_redirect_err;
-	programs[2] = skeleton->progs.lb_redirect_tx;
-	programs[3] = skeleton->progs.lb_redirect_tx_err;
+	programs[2] = skeleton->progs.lb_redirect_poll;
+	programs[3] = skeleton->progs.lb_redirect_tx;
+	programs[4] = skeleton->progs.lb_redirect_tx_err;
 	for (size_t i = n_programs; i < REDIRECT_LINKS; i++)
 		bpf_program__set_autoload(programs[i], false);
 	skeleton->rodata->lb_netns = namespace_inode();
 	skeleton->rodata->lb_devmap_id = map_id(lbd->maps.fd[MAP_DEVMAP]);
 	keep_map(lbd, skeleton->maps.lb_redirects, map_pins[0]);
 	keep_map(lbd, skeleton->maps.lb_redirect_from, map_pins[1]);
+	keep_map(lbd, skeleton->maps.lb_polls, map_pins[2]);
 	r = bpf_map__reuse_fd(skeleton->maps.lb_ports, lbd->maps.fd[MAP_PORTS]);
 	maps_messages_clear();
 	if (r == 0)
@@ -190,11 +197,14 @@ static int set_up(struct redirect *redirect, struct lbd *lbd, size_t n_programs)
 		return r;
 	redirect->counts_fd = fcntl(bpf_map__fd(skeleton->maps.lb_redirects), F_DUPFD_CLOEXEC, 3);
 	redirect->from_fd = fcntl(bpf_map__fd(skeleton->maps.lb_redirect_from), F_DUPFD_CLOEXEC, 3);
-	if (redirect->counts_fd < 0 || redirect->from_fd < 0)
+	redirect->polls_fd = fcntl(bpf_map__fd(skeleton->maps.lb_polls), F_DUPFD_CLOEXEC, 3);
+	if (redirect->counts_fd < 0 || redirect->from_fd < 0 || redirect->polls_fd < 0)
 		return -errno;
 	r = pin(lbd, redirect->counts_fd, map_pins[0]);
 	if (r == 0)
 		r = pin(lbd, redirect->from_fd, map_pins[1]);
+	if (r == 0)
+		r = pin(lbd, redirect->polls_fd, map_pins[2]);
 	return r == 0 ? attach(redirect, lbd, programs, n_programs) : r;
 }
 
@@ -223,7 +233,7 @@ static int set_up_programs(struct redirect *redirect, struct lbd *lbd, size_t n_
 
 static void open_nothing(struct redirect *redirect)
 {
-	redirect->counts_fd = redirect->from_fd = -1;
+	redirect->counts_fd = redirect->from_fd = redirect->polls_fd = -1;
 	for (size_t i = 0; i < REDIRECT_LINKS; i++)
 		redirect->link_fd[i] = -1;
 }
@@ -234,6 +244,8 @@ static void close_all(struct redirect *redirect)
 		close(redirect->counts_fd);
 	if (redirect->from_fd >= 0)
 		close(redirect->from_fd);
+	if (redirect->polls_fd >= 0)
+		close(redirect->polls_fd);
 	for (size_t i = 0; i < REDIRECT_LINKS; i++)
 		if (redirect->link_fd[i] >= 0)
 			close(redirect->link_fd[i]);
@@ -287,10 +299,8 @@ void redirect_close(struct lbd *lbd)
 	lbd->redirect = NULL;
 }
 
-void redirect_from(struct lbd *lbd, int ifindex)
+static void count_from(struct lbd *lbd, int ifindex)
 {
-	if (!lbd->redirect || lbd->redirect->from_fd < 0)
-		return;
 	for (__u32 i = 0; i < LB_REDIRECT_PROBES; i++) {
 		__u32 place = (lb_redirect_place(ifindex, 0) + i) & (LB_REDIRECT_PLACES - 1);
 		__u32 known = 0, value = ifindex;
@@ -301,6 +311,37 @@ void redirect_from(struct lbd *lbd, int ifindex)
 			return;
 	}
 	log_warning("event=redirect ifindex=%d error=\"no place to count it\"", ifindex);
+}
+
+/* Of a bond, and of what is stacked, the devices below take the packets. */
+static void count_from_lower(struct lbd *lbd, int ifindex)
+{
+	char name[IF_NAMESIZE], path[64];
+	struct dirent *entry;
+	DIR *directory;
+
+	if (!if_indextoname((unsigned int)ifindex, name))
+		return;
+	snprintf(path, sizeof(path), "/sys/class/net/%s", name);
+	directory = opendir(path);
+	while (directory && (entry = readdir(directory))) {
+		int lower = strncmp(entry->d_name, LOWER, strlen(LOWER)) == 0
+				    ? (int)if_nametoindex(entry->d_name + strlen(LOWER))
+				    : 0;
+
+		if (lower)
+			count_from(lbd, lower);
+	}
+	if (directory)
+		closedir(directory);
+}
+
+void redirect_from(struct lbd *lbd, int ifindex)
+{
+	if (!lbd->redirect || lbd->redirect->from_fd < 0)
+		return;
+	count_from(lbd, ifindex);
+	count_from_lower(lbd, ifindex);
 }
 
 /* All places of all CPUs. */
@@ -347,6 +388,39 @@ struct redirect_sum *redirect_sums(const struct lbd *lbd, enum redirect_way way,
 				add(sums, &n, &counts[i]);
 	*ret_n = n;
 	return sums;
+}
+
+void redirect_lost_by_cpu(const struct lbd *lbd, __u64 *lost, size_t cpus)
+{
+	_cleanup_(freep) struct lb_redirect_count *counts = NULL;
+	int possible = libbpf_num_possible_cpus();
+
+	if (!lbd->redirect || lbd->redirect->counts_fd < 0 || possible < 1)
+		return;
+	counts = calloc((size_t)possible * LB_REDIRECT_PLACES, sizeof(*counts));
+	if (!counts || read_counts(lbd->redirect->counts_fd, counts, possible) < 0)
+		return;
+	for (size_t i = 0; i < (size_t)possible * LB_REDIRECT_PLACES; i++)
+		if (counts[i].from && i % (size_t)possible < cpus)
+			lost[i % (size_t)possible] += counts[i].lost;
+}
+
+int redirect_polls(const struct lbd *lbd, struct lb_polls *ret_polls, size_t cpus)
+{
+	_cleanup_(freep) struct lb_polls *polls = NULL;
+	int possible = libbpf_num_possible_cpus();
+	__u32 key = 0;
+
+	if (!lbd->redirect || lbd->redirect->polls_fd < 0 || possible < 1)
+		return -ENODATA;
+	polls = calloc((size_t)possible, sizeof(*polls));
+	if (!polls)
+		return -ENOMEM;
+	if (bpf_map_lookup_elem(lbd->redirect->polls_fd, &key, polls) < 0)
+		return -errno;
+	memset(ret_polls, 0, cpus * sizeof(*ret_polls));
+	memcpy(ret_polls, polls, ((size_t)possible < cpus ? (size_t)possible : cpus) * sizeof(*polls));
+	return 0;
 }
 
 static __u64 lost(const struct lbd *lbd, enum redirect_way way)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What is lost behind the packet path: packets that it redirected or sent back out (and counts as such) and
- * that the egress interface's driver then refused. The programs that count are pinned, so that they count on
- * without us.
+ * that the egress interface's driver then refused. And how packets come in: polls. The programs that count
+ * are pinned, so that they count on without us.
  */
 #pragma once
 
@@ -12,6 +12,7 @@
 
 #include "base/error.h"
 #include "lbd/api/json.h"
+#include "lb/polls.h"
 #include "lb/redirect.h"
 
 struct lbd;
@@ -23,10 +24,11 @@ enum redirect_way {
 	REDIRECT_WAYS
 };
 
-#define REDIRECT_LINKS 4
+#define REDIRECT_LINKS 5
 
 struct redirect {
 	int counts_fd, from_fd;       /* maps; -1 */
+	int polls_fd;                 /* map; -1: nobody counts polls, for the reason of REDIRECT_ON */
 	int link_fd[REDIRECT_LINKS];  /* -1 */
 	char why[REDIRECT_WAYS][256]; /* why nobody counts; empty: it is counted */
 };
@@ -51,6 +53,12 @@ struct redirect_sum *redirect_sums(const struct lbd *lbd, enum redirect_way way,
 
 /* The members "redirect_lost" and "tx_lost": packets lost in all. */
 void redirect_write_lost(const struct lbd *lbd, struct json *json);
+
+/* Packets that the driver refused, of those that each CPU sent, either way; adds to lost[]. */
+void redirect_lost_by_cpu(const struct lbd *lbd, __u64 *lost, size_t cpus);
+
+/* Polls of our interfaces by CPU. -ENODATA: they are not counted. */
+int redirect_polls(const struct lbd *lbd, struct lb_polls *ret_polls, size_t cpus);
 
 /* Its name, or "?" for an interface that is gone. */
 const char *redirect_interface(const struct lbd *lbd, __u32 ifindex, char name[16]);

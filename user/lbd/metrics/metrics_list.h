@@ -29,6 +29,19 @@
 	X(PACKETS, COUNTER, "weir_packets_total", "Packets by what became of them; rx is the sum.")          \
 	X(BYTES, COUNTER, "weir_forwarded_bytes_total", "Bytes of frames, as received, forwarded.")          \
 	X(CPU_PACKETS, COUNTER, "weir_cpu_packets_total", "Packets by CPU and what became of them.")         \
+	X(CPU_LOST, COUNTER, "weir_cpu_lost_packets_total",                                                  \
+	  "Packets that a CPU sent and the egress interface refused.")                                       \
+	X(CPU_POLLS, COUNTER, "weir_cpu_polls_total",                                                        \
+	  "Polls of the packet path's interfaces by CPU and by how many packets one brought.")               \
+	X(CPU_POLLED, COUNTER, "weir_cpu_polled_packets_total", "Packets that those polls brought.")         \
+	X(CPU_FULL_POLLS, COUNTER, "weir_cpu_full_polls_total",                                              \
+	  "Polls that used up their budget: more packets were waiting.")                                     \
+	X(CPU_SQUEEZED, COUNTER, "weir_cpu_squeezed_total",                                                  \
+	  "Times that a CPU gave up receiving with work left (time_squeeze), of all interfaces.")            \
+	X(CPU_BACKLOG_DROPPED, COUNTER, "weir_cpu_backlog_dropped_packets_total",                            \
+	  "Packets that found a CPU's backlog full, of all interfaces.")                                     \
+	X(CPU_IMBALANCE, GAUGE, "weir_cpu_imbalance_ratio",                                                  \
+	  "Packets of the busiest CPU against the mean of all, in the last 10 seconds; 0: not known.")       \
 	X(REASON_PACKETS, COUNTER, "weir_reason_packets_total",                                              \
 	  "Packets that were not forwarded, by reason.")                                                     \
 	X(REDIRECT_SENT, COUNTER, "weir_redirect_sent_packets_total",                                        \

@@ -20,6 +20,7 @@
 #include "lbd/state/change.h"
 #include "lbd/state/drift.h"
 #include "lbd/state/sources.h"
+#include "lbd/stats/cores.h"
 #include "lbd/stats/stats.h"
 
 #define LINES_AT_ONCE 8192u /* of counters: half a megabyte */
@@ -275,6 +276,33 @@ static size_t cpu_step(const struct rendering_step *step, __u32 cpu)
 	return 0;
 }
 
+/* What is not in our tables, of all CPUs. */
+static void write_cpus(const struct lbd *lbd, struct json *parts)
+{
+	static const char *const classes[LB_POLL_CLASSES] = LB_POLL_CLASS_NAMES;
+	struct cores_sample cores = cores_sample(lbd);
+	struct metric_labels labels;
+	char number[24];
+
+	for (size_t cpu = 0; cpu < cores.n; cpu++) {
+		metric_labels_begin(&labels);
+		snprintf(number, sizeof(number), "%zu", cpu);
+		metric_label(&labels, "cpu", number);
+		metric_u64(parts, METRIC_CPU_LOST, &labels, cores.lost[cpu]);
+		metric_u64(parts, METRIC_CPU_SQUEEZED, &labels, cores.softnet[cpu].squeezed);
+		metric_u64(parts, METRIC_CPU_BACKLOG_DROPPED, &labels, cores.softnet[cpu].backlog_dropped);
+		if (!cores.polls_counted)
+			continue;
+		metric_u64(parts, METRIC_CPU_POLLED, &labels, cores.polls[cpu].packets);
+		metric_u64(parts, METRIC_CPU_FULL_POLLS, &labels, cores.polls[cpu].full);
+		for (__u32 i = 0; i < LB_POLL_CLASSES; i++)
+			metric_u64_of(parts, METRIC_CPU_POLLS, &labels, "packets", classes[i],
+				      cores.polls[cpu].polls[i]);
+	}
+	metric_double(parts, METRIC_CPU_IMBALANCE, NULL, cores_ratio(lbd));
+	cores_sample_free(&cores);
+}
+
 /* --- services --------------------------------------------------------------------------------------------
  */
 
@@ -360,6 +388,7 @@ static void write_first(const struct rendering_step *step)
 	write_behind(lbd, parts, REDIRECT_ON);
 	write_behind(lbd, parts, REDIRECT_TX);
 	write_reasons(lbd, parts);
+	write_cpus(lbd, parts);
 	health_metrics_whole(lbd, parts);
 }
 
