@@ -86,6 +86,57 @@ repaired()
 }
 check "pins that somebody took away are there again" wait_for 8 repaired
 
+# --- what it costs -------------------------------------------------------------------------------------------------
+
+program=$(api GET /v1/status | jq '.interfaces[0].program_id')
+runs()
+{
+	bpftool -j prog show id "$program" | jq '.run_cnt // 0'
+}
+# profile FILTER: true of what lbctl profile saw while packets came.
+profile()
+{
+	local sender result
+	send 1.5 >/dev/null &
+	sender=$!
+	"$LBCTL" -j profile --seconds 1 >"$TEST_TMP/profile.json"
+	result=$?
+	wait "$sender"
+	((result == 0)) && jq -e --argjson id "$program" "$1" "$TEST_TMP/profile.json"
+}
+check "a profile tells runs and time of the packet path" profile \
+	'.programs[] | select(.id == $id) | .name == "lb_ingress" and .runs > 500 and .ns / .runs > 5 and .ns / .runs < 100000'
+check "and of the program that counts polls" jq -e '.programs | any(.name == "lb_redirect_pol" and .runs > 0 and .ns > 0)' \
+	"$TEST_TMP/profile.json"
+diag < <(jq -r '.programs[] | select(.runs > 0) | "\(.name): \(.runs) runs, \(.ns / .runs | floor) ns each"' "$TEST_TMP/profile.json")
+check "time of every core is shared out" jq -e '.cpus | length >= 1 and all((.share | add) > 0.99 and (.share | add) < 1.01)' \
+	"$TEST_TMP/profile.json"
+check "each counter is there, or is missing for a reason" jq -e \
+	'. as $all | ["cycles", "instructions", "l1d_misses", "llc_misses", "tlb_misses", "remote_reads"] | all(. as $name
+		| ($all.cpus | all(has($name))) != ($all.missing | any(.what == $name and (.why | length) > 5)))' "$TEST_TMP/profile.json"
+check "who may not look is told so, and sees the rest" jq -e \
+	'(.programs | length) == 0 and (.cpus | length) > 0 and (.missing | any(.what == "programs" and (.why | test("root"))))' \
+	<(setpriv --reuid 65534 --clear-groups -- "$LBCTL" -j profile --seconds 0.1)
+refuse "a time that is too long is refused" "601 is more than 600" "$LBCTL" profile --seconds 601
+idle()
+{
+	local before
+	before=$(runs)
+	send 0.2 >/dev/null
+	[[ $(runs) == "$before" ]]
+}
+check "afterwards nothing is counted" idle
+"$LBCTL" profile --seconds 60 >/dev/null &
+profiler=$!
+busy()
+{
+	! idle
+}
+check "while it runs it is" wait_for 5 busy
+kill -KILL "$profiler"
+wait "$profiler"
+check "and no longer when it is killed" idle
+
 # --- the warning ---------------------------------------------------------------------------------------------------
 
 check "nobody warns of quiet cores" answers GET /v1/status '.warnings | any(test("times the mean")) | not'

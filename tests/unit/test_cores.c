@@ -12,6 +12,7 @@
 
 #include "lb/polls.h"
 #include "observe/cores.h"
+#include "observe/cpu_time.h"
 
 #define CORES_MAX 8
 
@@ -161,6 +162,29 @@ static void polls_are_classed_by_what_they_bring(void **state)
 		assert_string_equal(names[lb_poll_class(cases[i].packets)], cases[i].name);
 }
 
+static void time_of_cpus_is_read_by_kind(void **state)
+{
+	static const char before[] = "cpu  30 0 0 900 0 0 20 0 0 0\n"
+				     "cpu0 10 1 2 400 5 6 7 8 0 0\n"
+				     "cpu2 1 1 1\n"
+				     "cpu3 20 0 0 500 9 0 13 0 0 0\n"
+				     "intr 12345 cpu1 1 1 1 1 1 1 1 1\n";
+	static const char after[] = "cpu  30 0 0 900 0 0 20 0 0 0\n"
+				    "cpu0 11 1 2 450 4 6 57 8 0 0\n"
+				    "cpu3 20 0 0 500 9 0 13 0";
+	struct lb_cpu_time then[4], now[4], passed;
+
+	lb_cpu_time_parse(before, then, 4);
+	assert_true(then[0].online && then[3].online && !then[1].online && !then[2].online);
+	assert_int_equal(then[3].softirq, 13);
+	lb_cpu_time_parse(after, now, 4);
+	passed = lb_cpu_time_between(&then[0], &now[0]);
+	assert_int_equal(passed.softirq, 50);
+	assert_int_equal(passed.iowait, 0); /* it went back by one */
+	assert_int_equal(lb_cpu_time_all(&passed), 101);
+	assert_false(lb_cpu_time_between(&then[1], &now[1]).online);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -169,6 +193,7 @@ int main(void)
 		cmocka_unit_test(softnet_stat_is_read_by_cpu),
 		cmocka_unit_test(lists_of_cpus_are_counted),
 		cmocka_unit_test(polls_are_classed_by_what_they_bring),
+		cmocka_unit_test(time_of_cpus_is_read_by_kind),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -169,6 +169,7 @@ int verb_flows(struct lbctl *c);
 int verb_health(struct lbctl *c);
 int verb_events(struct lbctl *c);
 int verb_top(struct lbctl *c);
+int verb_profile(struct lbctl *c);
 int verb_doctor(struct lbctl *c);
 int verb_leave(struct lbctl *c);
 int verb_join(struct lbctl *c);

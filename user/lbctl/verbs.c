@@ -210,6 +210,15 @@ const struct verb lbctl_verbs[] = {
 	  .help = "what goes on now: services, backends, cores, drops, on one screen",
 	  .more = "Keys: h shows them. Numbers are per second within the interval (default 1 s).\n",
 	  .options = O(INTERVAL) },
+	{ .name = "profile",
+	  .run = verb_profile,
+	  .arguments = "[--seconds S]",
+	  .help = "what the programs cost and what each core is busy with; needs no agent",
+	  .more = "Looks for S seconds (default 5). Needs root for most of it, and says what it could not "
+		  "see, and "
+		  "why.\n"
+		  "The kernel counts only while lbctl runs; meanwhile a packet costs some tens of ns more.\n",
+	  .options = O(SECONDS) },
 	{ .name = "drops",
 	  .run = verb_drops,
 	  .arguments = "[SERVICE [--seconds S]] [--interval S] [--count N] [-v]",
