@@ -8,6 +8,7 @@
 #include "choose.h"
 #include "count.h"
 #include "forward.h"
+#include "observe.h"
 #include "parse.h"
 #include "service.h"
 
@@ -99,6 +100,8 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	backend = backend_record(vip, choice.index);
 	if (!backend)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
+	if (is_observed(choice.hash))
+		observe_plain(ctx, p, vip, backend, choice.hash);
 	return send(ctx, p, vip, backend, choice.hash, choice.how);
 }
 
@@ -115,7 +118,10 @@ LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
 	return parse_ipv6(ctx, &c, &p) ? finish_slow(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
 }
 
-/* A packet in plain form whose slot is unsettled. active, bucket, hash: as balance() found them. */
+/*
+ * A packet in plain form whose slot is unsettled or whose flow is observed. active, bucket, hash: as
+ * balance() found them.
+ */
 LB_SUBPROGRAM int balance_unsettled(struct xdp_md *ctx, __u64 active, __u32 bucket, __u64 hash)
 {
 	struct cursor c = { (void *)(long)ctx->data + sizeof(struct ethhdr), (void *)(long)ctx->data_end };
@@ -134,6 +140,8 @@ LB_SUBPROGRAM int balance_unsettled(struct xdp_md *ctx, __u64 active, __u32 buck
 	backend = backend_record(vip, choice.index);
 	if (!backend)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
+	if (is_observed(hash))
+		observe_plain(ctx, &p, vip, backend, hash);
 	return send(ctx, &p, vip, backend, hash, choice.how);
 }
 
@@ -167,7 +175,7 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	if (!ring)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	slot = LB_LOAD(ring);
-	if (!lb_slot_settled(slot)) {
+	if (!lb_slot_settled(slot) || is_observed(hash)) {
 		LB_HIDE(active); /* or part of it is kept for this case alone */
 		return balance_unsettled(ctx, active, bucket_of(active_bank(active), vip), hash);
 	}

@@ -21,6 +21,7 @@ LB_CONFIG(__u32, lb_flat_records, 0, "the same for records in lb_backends");
 LB_CONFIG(__u32, lb_flat_counters, 0, "the same for lines in lb_counters, of all CPUs");
 LB_CONFIG(__u8, lb_several_interfaces, 0,
 	  "1: the program runs on several interfaces, so a record alone does not tell TX from redirect");
+LB_CONFIG(__u8, lb_observe_on, 0, "1: packets of sampled flows are shown to the observer (observe.h)");
 /* Answers, per second and CPU: all together are to take no more than a hundredth of a core (slow/budget.h).
  */
 LB_CONFIG(__u32, lb_echo_rate, 4000, "ICMP echo requests answered");

@@ -10,6 +10,7 @@
 
 #include "lb/access.h"
 #include "lb/meta.h"
+#include "lb/observe.h"
 #include "lb/station.h"
 #include "lb/types.h"
 
@@ -46,6 +47,22 @@ struct lb_filters lb_filters SEC(LB_FILTERS_MAP);
 #else
 LB_ARRAY(lb_filters, struct lb_filters);
 #endif
+
+/* Written by the agent: which flows are observed (lb/observe.h). The same. */
+#ifdef __bpf__
+struct lb_observe lb_observe SEC(LB_OBSERVE_MAP);
+#else
+LB_ARRAY(lb_observe, struct lb_observe);
+#endif
+
+/* Written by packets, each CPU its own block; the agent marks and frees places. Key: cpu. */
+LB_ARRAY(lb_observed, struct lb_observe_cpu);
+
+/* Written by packets: struct lb_observe_event; read by the agent. */
+struct {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, LB_OBSERVE_RING_BYTES);
+} lb_observe_events SEC(".maps");
 
 /* Written by the agent. Key: bank. */
 LB_ARRAY(lb_vips, struct lb_vip_bank);

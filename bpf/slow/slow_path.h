@@ -85,6 +85,21 @@ static __always_inline void slow_segment(struct scratch *s, struct lb_segment *r
 		segment_read_tcp(tcp, s->p.tcp_flags, s->l3 + s->length - s->l4, ret_segment);
 }
 
+/* As observe_plain(), of a packet wherever its bytes lie. */
+static __always_inline void slow_observe(struct xdp_md *ctx, const struct scratch *s,
+					 const struct lb_vip *vip, const struct choice *choice)
+{
+	struct lb_backend *backend;
+
+	if (!is_observed(choice->hash) || s->kind != SLOW_FLOW || s->first_fragment ||
+	    s->p.protocol != IPPROTO_TCP)
+		return;
+	backend = backend_record(vip, choice->index);
+	if (backend)
+		observe(ctx, OBSERVE_WHO(s->p.family, vip->service, backend->counter), choice->hash,
+			OBSERVE_WHERE(s->l3, s->l4, s->l3 + s->length));
+}
+
 /* A packet with ports of its own, or an ICMP error with those of the packet it is about. */
 LB_SUBPROGRAM int slow_flow(struct xdp_md *ctx, __u64 active)
 {
@@ -123,6 +138,7 @@ LB_SUBPROGRAM int slow_flow(struct xdp_md *ctx, __u64 active)
 		return s->kind == SLOW_FLOW ? not_chosen(ctx, vip, reason) : finish_slow(ctx, reason);
 	if (s->first_fragment)
 		fragment_remember(s, control, choice.index, bucket, vip->service);
+	slow_observe(ctx, s, vip, &choice);
 	return slow_send(ctx, s, vip, choice.index, choice.hash, choice.how);
 }
 

@@ -88,6 +88,7 @@ static int set_sizes(struct lb_ingress_bpf *skeleton, const struct lb_table_size
 	bpf_map__set_max_entries(skeleton->maps.lb_backend_meta, s->counters);
 	bpf_map__set_max_entries(skeleton->maps.lb_ports, LB_PORTS_MAX);
 	bpf_map__set_max_entries(skeleton->maps.lb_samples, s->cpus * LB_REASONS_MAX);
+	bpf_map__set_max_entries(skeleton->maps.lb_observed, s->cpus);
 	r = make_flat(skeleton, s, &flat);
 	lb_flat_constants(skeleton->rodata, s, flat);
 	return r;
@@ -115,6 +116,7 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 		return -errno;
 	r = set_sizes(path.skeleton, sizes);
 	path.skeleton->rodata->lb_several_interfaces = several;
+	path.skeleton->rodata->lb_observe_on = !getenv("UNOBSERVED");
 	if (rates) {
 		path.skeleton->rodata->lb_echo_rate = rates->echo;
 		path.skeleton->rodata->lb_error_rate = rates->error;
@@ -129,7 +131,10 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 		r = map_tables(path.skeleton, &path.tables);
 	if (r == 0) {
 		path.stations = map_memory(path.skeleton->maps.data_lb_stations);
-		r = path.stations ? 0 : -errno;
+		path.observe = map_memory(path.skeleton->maps.data_lb_observe);
+		path.observed = map_memory(path.skeleton->maps.lb_observed);
+		path.observe_events = bpf_map__fd(path.skeleton->maps.lb_observe_events);
+		r = path.stations && path.observe && path.observed ? 0 : -errno;
 	}
 	if (r < 0) {
 		lb_ingress_bpf__destroy(path.skeleton);
@@ -182,6 +187,8 @@ void packet_path_close(struct packet_path *path)
 	if (!skeleton)
 		return;
 	unmap(path->stations, skeleton->maps.data_lb_stations);
+	unmap(path->observe, skeleton->maps.data_lb_observe);
+	unmap(path->observed, skeleton->maps.lb_observed);
 	unmap(t->control, skeleton->maps.data_lb_control);
 	unmap(t->vips, skeleton->maps.lb_vips);
 	unmap(t->banks, skeleton->maps.lb_banks);

@@ -8,6 +8,7 @@
 #include <linux/bpf.h>
 
 #include "engine/tables.h"
+#include "lb/observe.h"
 #include "lb/station.h"
 
 struct lb_ingress_bpf;
@@ -15,7 +16,10 @@ struct lb_ingress_bpf;
 struct packet_path {
 	struct lb_ingress_bpf *skeleton;
 	struct lb_tables tables;
-	struct lb_stations *stations; /* zeroed: every unicast frame is taken */
+	struct lb_stations *stations;    /* zeroed: every unicast frame is taken */
+	struct lb_observe *observe;      /* zeroed: no flow is observed */
+	struct lb_observe_cpu *observed; /* by CPU */
+	int observe_events;              /* descriptor of the ring */
 	int program_fd;
 };
 

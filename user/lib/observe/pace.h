@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * How many flows are sampled: as many as an allowance of processor time bears, 1 in 2^level. Pure; times are
+ * the caller's.
+ */
+#pragma once
+
+#include <linux/types.h>
+
+#include "lb/observe.h"
+
+/* All that observation costs, of the packet path and of the agent, in thousandths of one core. */
+#define LB_PACE_ALLOWED_PERMILLE 8u /* at which it is raised: "below 1 %" */
+#define LB_PACE_LEVEL_START      6u
+#define LB_PACE_DOWN_NS          1000000000ull  /* between two steps down */
+#define LB_PACE_HOLD_NS          10000000000ull /* first wait after a step up; then twice as long each time, */
+#define LB_PACE_HOLD_MAX_NS      600000000000ull /* up to this */
+
+/* What a packet of a sampled flow, and an event, cost the packet path (make bench: tcp4_observed_*). */
+#define LB_PACE_PACKET_NS 120u
+#define LB_PACE_EVENT_NS  150u
+
+/* Since the last step. */
+struct lb_pace_load {
+	__u64 elapsed_ns;
+	__u64 packets, events;
+	__u64 agent_ns; /* of processor time */
+	__u64 claimed;  /* places of both kinds */
+	__u64 refused;  /* for want of a place, or of room in the ring */
+};
+
+struct lb_pace {
+	__u32 level;
+	__u64 hold_ns;    /* how long the last step up is held */
+	__u64 until_ns;   /* no step down before */
+	__u64 raised_ns;  /* time of the last step up */
+	__u32 permille10; /* what the last step found that it costs: tenths of a thousandth of a core */
+};
+
+void lb_pace_begin(struct lb_pace *pace, __u64 now_ns);
+
+/* The level from now on. Up at once, by as much as is too much; down one by one, slower where it was up
+ * before for a flow that only the lower level samples. */
+__u32 lb_pace_step(struct lb_pace *pace, const struct lb_pace_load *load, __u64 now_ns);
+
+/*
+ * Which levels there were: a flow stands for as many as at the highest one since it began, for those of its
+ * like were let go then.
+ */
+#define LB_LEVELS_KEPT 32u
+struct lb_levels {
+	struct {
+		__u64 since_ns;
+		__u32 level;
+	} kept[LB_LEVELS_KEPT]; /* the latest last */
+	unsigned int n;
+};
+void lb_levels_set(struct lb_levels *levels, __u32 level, __u64 now_ns);
+__u64 lb_levels_weight(const struct lb_levels *levels, __u64 started_ns);

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * See places.h. Packets change places while we read them: a copy is taken between two looks at the state
+ * word, and what we write is that word alone, if it is still the one we read.
+ */
+#include "observe/places.h"
+
+#include <errno.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "lb/access.h"
+
+#define GIVE_UP_NS 5000000000ull
+#define GRACE_NS   2000000000ull
+
+static bool copy_flow(const struct lb_observed *from, struct lb_observed *ret_flow)
+{
+	__u64 state = LB_LOAD(&from->state);
+
+	if (LB_OBSERVE_PHASE(state) == LB_OBSERVE_FREE)
+		return false;
+	memcpy(ret_flow, from, sizeof(*ret_flow));
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	ret_flow->state = state;
+	return LB_LOAD(&from->state) == state;
+}
+
+static bool set_state(struct lb_observed *place, __u64 from, __u64 to)
+{
+	return __atomic_compare_exchange_n(&place->state, &from, to, false, __ATOMIC_SEQ_CST,
+					   __ATOMIC_RELAXED);
+}
+
+static bool free_place(struct lb_observed *place, __u64 state)
+{
+	return set_state(place, state, state & ~(LB_OBSERVE_TURN - 1));
+}
+
+static __u64 silence_ns(const struct lb_observed *flow, __u64 now_ns)
+{
+	return now_ns > flow->seen_ns ? now_ns - flow->seen_ns : 0;
+}
+
+int lb_places_is_given_up(const struct lb_observed *flow, __u64 now_ns)
+{
+	__u64 limit_ns = 2 * (flow->seen_ns - flow->started_ns) + GRACE_NS;
+
+	return silence_ns(flow, now_ns) > (limit_ns > GIVE_UP_NS ? limit_ns : GIVE_UP_NS);
+}
+
+/* Whether the level that is in force leaves the flow in. */
+static bool is_sampled(const struct lb_observed *flow, __u32 level)
+{
+	return flow->hash <= (__u32)(LB_OBSERVE_LIMIT(level) >> 32);
+}
+
+static void look_at_handshake(struct lb_observed *place, struct lb_observed *flow, __u64 now_ns,
+			      const struct lb_places_hooks *hooks)
+{
+	if (!(flow->state & LB_OBSERVE_STARTED)) {
+		if (!set_state(place, flow->state, flow->state | LB_OBSERVE_STARTED))
+			return;
+		flow->state |= LB_OBSERVE_STARTED;
+		hooks->started(hooks->context, flow);
+	}
+	if (lb_places_is_given_up(flow, now_ns) && free_place(place, flow->state))
+		hooks->gave_up(hooks->context, flow);
+}
+
+static void look_at_connection(struct lb_observed *place, const struct lb_observed *flow, __u64 now_ns,
+			       const struct lb_places_hooks *hooks)
+{
+	if (silence_ns(flow, now_ns) <= hooks->idle_ns(hooks->context, flow->service))
+		hooks->open(hooks->context, flow);
+	else if (free_place(place, flow->state))
+		hooks->silent(hooks->context, flow);
+}
+
+static void look_at(struct lb_observed *place, __u32 level, __u64 now_ns, const struct lb_places_hooks *hooks)
+{
+	struct lb_observed flow;
+
+	if (!copy_flow(place, &flow))
+		return;
+	if (!is_sampled(&flow, level))
+		free_place(place, flow.state);
+	else if (LB_OBSERVE_PHASE(flow.state) == LB_OBSERVE_HANDSHAKE)
+		look_at_handshake(place, &flow, now_ns, hooks);
+	else
+		look_at_connection(place, &flow, now_ns, hooks);
+}
+
+void lb_places_look(struct lb_observe_cpu *block, __u32 level, __u64 now_ns,
+		    const struct lb_places_hooks *hooks)
+{
+	for (__u32 i = 0; i < LB_OBSERVE_HANDSHAKES; i++)
+		look_at(&block->handshake[i], level, now_ns, hooks);
+	for (__u32 i = 0; i < LB_OBSERVE_CONNECTIONS; i++)
+		look_at(&block->connection[i], level, now_ns, hooks);
+}
+
+/* Of a set of n places. */
+static bool find(const struct lb_observed *set, __u32 places, __u64 tag, struct lb_observed *ret_flow)
+{
+	for (__u32 i = 0; i < LB_OBSERVE_WAYS; i++) {
+		const struct lb_observed *place = &set[(tag * LB_OBSERVE_WAYS + i) & (places - 1)];
+
+		if (LB_LOAD(&place->tag) == tag && copy_flow(place, ret_flow) && ret_flow->tag == tag)
+			return true;
+	}
+	return false;
+}
+
+int lb_places_find(const struct lb_observe_cpu *blocks, __u32 cpus, __u64 tag, struct lb_observed *ret_flow)
+{
+	for (__u32 cpu = 0; cpu < cpus; cpu++)
+		if (find(blocks[cpu].connection, LB_OBSERVE_CONNECTIONS, tag, ret_flow) ||
+		    find(blocks[cpu].handshake, LB_OBSERVE_HANDSHAKES, tag, ret_flow))
+			return 0;
+	return -ENOENT;
+}

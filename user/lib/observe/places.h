@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The agent's look at the places of sampled flows (lb/observe.h): counts what is there, and frees what has
+ * come to an end that no packet tells of.
+ */
+#pragma once
+
+#include <linux/types.h>
+#include <stddef.h>
+
+#include "lb/observe.h"
+
+/* What a look finds; flow: a copy, valid during the call. */
+struct lb_places_hooks {
+	void *context;
+	void (*started)(void *context, const struct lb_observed *flow); /* once for each */
+	void (*gave_up)(void *context, const struct lb_observed *flow);
+	void (*silent)(void *context, const struct lb_observed *flow);
+	void (*open)(void *context, const struct lb_observed *flow); /* every time */
+	/* After how long a connection of the service is not waited for. */
+	__u64 (*idle_ns)(void *context, __u16 service);
+};
+
+/* Looks at the places of one CPU. level: of sampling, in force; flows that it leaves out are let go without
+ * a word. now_ns: CLOCK_MONOTONIC. */
+void lb_places_look(struct lb_observe_cpu *block, __u32 level, __u64 now_ns,
+		    const struct lb_places_hooks *hooks);
+
+/* Whether a handshake that has been silent since its last SYN is given up: after 5 s, and after twice what it
+ * took so far, for clients wait twice as long each time (RFC 6298, 5.5). */
+int lb_places_is_given_up(const struct lb_observed *flow, __u64 now_ns);
+
+/* A copy of the connection or handshake with this tag in any of n blocks. 0, or -ENOENT. */
+int lb_places_find(const struct lb_observe_cpu *blocks, __u32 cpus, __u64 tag, struct lb_observed *ret_flow);
