@@ -17,6 +17,7 @@
 #include <stddef.h>
 #endif
 
+#include "lb/observe.h"
 #include "lb/station.h"
 
 #define LB_LAYOUT_MAGIC   0x57656972u /* "Weir" */

@@ -60,6 +60,7 @@ static struct {
 	struct scratch scratch[HOST_CPUS_MAX];
 	struct lb_answers answers[HOST_CPUS_MAX];
 	struct lb_flow_search search[HOST_CPUS_MAX];
+	struct lb_observe_cpu observed; /* of CPU 0 alone */
 } beside;
 
 static const struct lb_tables *bound;
@@ -170,6 +171,7 @@ static void bind(const struct lb_tables *t)
 	BIND(lb_ports, beside.ports, LB_PORTS_MAX);
 	BIND(lb_fragments, beside.fragments, LB_FRAGMENT_BUCKETS);
 	BIND(lb_samples, beside.samples, (__u64)s->cpus * LB_REASONS_MAX);
+	BIND(lb_observed, &beside.observed, 1);
 	BIND(slow_scratch, beside.scratch, 1);
 	BIND(lb_answers, beside.answers, 1);
 	BIND(lb_search, beside.search, 1);
@@ -235,6 +237,7 @@ void host_forget(struct host *host)
 	memset(beside.samples, 0, cpus * LB_REASONS_MAX * sizeof(beside.samples[0]));
 	memset(beside.scratch, 0, cpus * sizeof(beside.scratch[0]));
 	memset(beside.answers, 0, cpus * sizeof(beside.answers[0]));
+	memset(&beside.observed, 0, sizeof(beside.observed));
 }
 
 static void set_rates(bool unlimited)
@@ -261,6 +264,9 @@ int host_packet(struct host *host, __u8 *frame, size_t *length, size_t capacity)
 	if (bound != host->tables)
 		bind(host->tables);
 	SET_CONSTANT(lb_several_interfaces, host->several);
+	SET_CONSTANT(lb_observe_on, host->observe != NULL);
+	if (host->observe)
+		lb_observe = *host->observe;
 	set_rates(host->unlimited);
 	if (host->several)
 		memcpy(beside.ports, host->ports, sizeof(beside.ports));

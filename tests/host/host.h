@@ -27,6 +27,7 @@
 #include <stddef.h>
 
 #include "engine/tables.h"
+#include "lb/observe.h"
 #include "lb/station.h"
 
 #define HOST_HEADROOM  256u /* bytes in front of a packet, as drivers leave (XDP_PACKET_HEADROOM) */
@@ -50,6 +51,7 @@ struct host {
 	__u32 devmap[LB_PORTS_MAX]; /* ifindex, 0: no such port */
 	__u64 ports[LB_PORTS_MAX];
 	const struct lb_stations *stations; /* borrowed; NULL, as at first: every unicast frame is taken */
+	const struct lb_observe *observe;   /* the same; NULL: load-time constant lb_observe_on is 0 */
 
 	/* What the last packet met. */
 	__u32 egress_ifindex; /* after XDP_REDIRECT */

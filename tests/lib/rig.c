@@ -108,6 +108,7 @@ static int set_up(void **state, bool several, bool limited)
 		return -1;
 	}
 	rig.host->several = several;
+	rig.host->observe = rig.path.observe;
 	rig.host->unlimited = !limited;
 	*state = &rig;
 	return 0;
@@ -181,6 +182,8 @@ static void clear_tables(struct rig *rig)
 	memset(t->flows, 0, s->flow_buckets * sizeof(*t->flows));
 	memset(t->service_meta, 0, s->services * sizeof(*t->service_meta));
 	memset(t->backend_meta, 0, s->counters * sizeof(*t->backend_meta));
+	memset(rig->path.observe, 0, sizeof(*rig->path.observe));
+	memset(rig->path.observed, 0, s->cpus * sizeof(*rig->path.observed));
 	lb_tables_init_control(s, t->control);
 	for (unsigned int i = 0; i < LB_HASH_WORDS; i++)
 		t->control->flow_key[i] = (i + 1) * 0x243f6a8885a308d3ull;

@@ -54,7 +54,7 @@ int rig_capture_new(const struct rig *rig, int several, struct rig_capture **ret
 		lb_flat_constants(capture->skeleton->rodata, &rig->path.tables.sizes,
 				  lb_flat_is(bpf_map__fd(rig->path.skeleton->maps.lb_vips)));
 		capture->skeleton->rodata->lb_several_interfaces = (__u8)several;
-		RIG_COPY_RATES(rig->path.skeleton->rodata, capture->skeleton->rodata);
+		RIG_COPY_CONSTANTS(rig->path.skeleton->rodata, capture->skeleton->rodata);
 		bpf_program__set_flags(capture->skeleton->progs.lb_capture, BPF_F_XDP_HAS_FRAGS);
 	}
 	if (!capture->skeleton || rig_share_maps(rig, capture->skeleton->obj) ||

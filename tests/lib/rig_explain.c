@@ -30,7 +30,7 @@ int rig_explain_new(const struct rig *rig, int several, struct rig_explain **ret
 		lb_flat_constants(explain->skeleton->rodata, &rig->path.tables.sizes,
 				  lb_flat_is(bpf_map__fd(rig->path.skeleton->maps.lb_vips)));
 		explain->skeleton->rodata->lb_several_interfaces = (__u8)several;
-		RIG_COPY_RATES(rig->path.skeleton->rodata, explain->skeleton->rodata);
+		RIG_COPY_CONSTANTS(rig->path.skeleton->rodata, explain->skeleton->rodata);
 		bpf_program__set_flags(explain->skeleton->progs.lb_explain, BPF_F_XDP_HAS_FRAGS);
 	}
 	if (!explain->skeleton || rig_share_maps(rig, explain->skeleton->obj) ||

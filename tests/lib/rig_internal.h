@@ -10,12 +10,13 @@ struct rig_capture;
 struct rig_explain;
 
 /* Gives another program the plain one's rates of answers. */
-#define RIG_COPY_RATES(from, to)                                                                             \
+#define RIG_COPY_CONSTANTS(from, to)                                                                         \
 	do {                                                                                                 \
 		(to)->lb_echo_rate = (from)->lb_echo_rate;                                                   \
 		(to)->lb_error_rate = (from)->lb_error_rate;                                                 \
 		(to)->lb_reset_rate = (from)->lb_reset_rate;                                                 \
 		(to)->lb_source_rate = (from)->lb_source_rate;                                               \
+		(to)->lb_observe_on = (from)->lb_observe_on;                                                 \
 	} while (0)
 
 /* Gives another program the plain one's maps, but not what each program has for itself. 0 or -1. */

@@ -133,7 +133,7 @@ static void load_one(const char *path, const char *name, const char *constant, _
 
 static void load_file(const char *path)
 {
-	static const char *const constants[] = { "lb_several_interfaces" };
+	static const char *const constants[] = { "lb_several_interfaces", "lb_observe_on" };
 	struct bpf_object *object = bpf_object__open_file(path, NULL);
 	struct bpf_program *program;
 

@@ -35,11 +35,12 @@ struct announce;
 struct capture;
 struct capture_program;
 struct drain;
+struct cores;
 struct explain_program;
 struct health;
 struct http;
+struct observe;
 struct redirect;
-struct cores;
 
 struct lbd_options {
 	const char *config_file;
@@ -122,6 +123,7 @@ struct lbd {
 	struct health *health;                                  /* checks and what follows; NULL: not yet */
 	struct redirect *redirect; /* what counts redirected packets; NULL: not yet */
 	struct cores *cores;       /* how packets are spread over CPUs; NULL: not yet */
+	struct observe *observe;   /* NULL: not yet */
 	__u64 attach_retry_ms;     /* when to try again what is not attached; 0: nothing to try */
 
 	struct lb_engine_hooks hooks;

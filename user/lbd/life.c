@@ -33,6 +33,7 @@
 #include "lbd/lbd.h"
 #include "lbd/log.h"
 #include "lbd/notify.h"
+#include "lbd/observe/observe.h"
 #include "lbd/state/change.h"
 #include "lbd/state/config_file.h"
 #include "lbd/state/drift.h"
@@ -315,6 +316,8 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 		store_settle(&lbd->store, newest);
 	if (r == 0)
 		r = announce_open(lbd, error);
+	if (r == 0)
+		r = observe_open(lbd, error);
 	if (r < 0)
 		return r;
 	r = sweeper_start(lbd);
@@ -482,6 +485,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 
 	tasks_end(lbd->tasks);
 	sweeper_stop(lbd);
+	observe_close(lbd);
 	announce_close(lbd);
 	verify_stop(lbd);
 	capture_stop_all(lbd, "the agent stops", true);

@@ -64,6 +64,8 @@ static const struct route {
 	{ "GET", "/v1/drops", 0, api_drops },
 	{ "GET", "/v1/flows", 0, api_flows, "service limit", .heavy = true },
 	{ "GET", "/v1/events", 0, api_events, "since", .early = true },
+	{ "GET", "/v1/observe", 0, api_observe, .monitor = true },
+	{ "GET", "/v1/observe/*", 0, api_observe, .monitor = true },
 	{ "GET", "/v1/health", 0, api_health },
 	{ "GET", "/v1/health/*", 0, api_health },
 	{ "GET", "/v1/health/*/*", 0, api_health },

@@ -60,4 +60,5 @@ api_verb api_reload;          /* api_reload.c */
 api_verb api_leave, api_join; /* api_announce.c */
 api_verb api_capture;         /* api_capture.c */
 api_verb api_health;          /* api_health.c */
+api_verb api_observe;         /* api_observe.c */
 api_verb api_explain;         /* api_explain.c */

@@ -39,6 +39,7 @@ int capture_program_open(const struct maps *maps, bool several_interfaces, const
 		return lb_error_set(error, errno, "Failed to open the capturing program's object: %m");
 	lb_flat_constants(skeleton->rodata, &maps->tables.sizes, maps->flat);
 	skeleton->rodata->lb_several_interfaces = several_interfaces;
+	skeleton->rodata->lb_observe_on = 1;
 	r = program_reuse_maps(maps, skeleton->obj, error);
 	if (r == 0 && of &&
 	    (reuse(skeleton->maps.lb_capture_ring, of->skeleton->maps.lb_capture_ring) < 0 ||

@@ -21,6 +21,7 @@
 #include "lbd/kernel/flat_tables.h"
 #include "lbd/kernel/maps_layout.h"
 
+#include "lb/observe.h"
 #include "lb/types.h"
 #include "lb_ingress.skel.h"
 
@@ -110,6 +111,8 @@ struct bpf_map *maps_find(const struct bpf_object *object, const char *name)
 		name = LB_STATIONS_MAP;
 	else if (strcmp(name, "lb_filters") == 0)
 		name = LB_FILTERS_MAP;
+	else if (strcmp(name, "lb_observe") == 0)
+		name = LB_OBSERVE_MAP;
 	return bpf_object__find_map_by_name(object, name);
 }
 
@@ -159,6 +162,7 @@ static __u32 entries_for(const struct maps *maps, const struct lb_table_sizes *s
 	case MAP_COUNTERS:
 		return sizes->cpus * sizes->counters;
 	case MAP_REASONS:
+	case MAP_OBSERVED:
 		return sizes->cpus;
 	case MAP_FLOWS:
 		return sizes->flow_buckets;
@@ -172,6 +176,7 @@ static __u32 entries_for(const struct maps *maps, const struct lb_table_sizes *s
 	case MAP_CONTROL:
 	case MAP_STATIONS:
 	case MAP_FILTERS:
+	case MAP_OBSERVE:
 		return 1;
 	default:
 		return declared;
@@ -341,6 +346,14 @@ static int make_missing(struct maps *maps, struct lb_ingress_bpf *program, const
 	return r;
 }
 
+/* Whether the agent fills it in whenever it starts, so that versions that have not had it left nothing out.
+ */
+static bool map_may_begin_empty(size_t i)
+{
+	return i == MAP_STATIONS || i == MAP_FILTERS || i == MAP_OBSERVE || i == MAP_OBSERVED ||
+	       i == MAP_OBSERVE_EVENTS;
+}
+
 static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct lb_error *error)
 {
 	int r = get_pinned(maps, MAP_CONTROL, error);
@@ -371,8 +384,7 @@ static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct l
 			maps->flat = lb_flat_is(maps->fd[i]);
 		/* A later version may have maps that only packets use, or that the agent fills in whenever it
 		 * starts: they begin empty. */
-		if (r < 0 && (i >= MAP_KNOWN || i == MAP_STATIONS || i == MAP_FILTERS) &&
-		    maps->fd[i] == -ENOENT) {
+		if (r < 0 && (i >= MAP_KNOWN || map_may_begin_empty(i)) && maps->fd[i] == -ENOENT) {
 			maps->fd[i] = -1;
 			continue;
 		}
@@ -480,6 +492,8 @@ static void fill_tables(struct maps *maps)
 	tables->backend_meta = maps->memory[MAP_BACKEND_META];
 	maps->ports = maps->memory[MAP_PORTS];
 	maps->stations = maps->memory[MAP_STATIONS];
+	maps->observe = maps->memory[MAP_OBSERVE];
+	maps->observed = maps->memory[MAP_OBSERVED];
 	if (fstatat(maps->directory_fd, "lb_control", &st, 0) == 0)
 		maps->created_s = st.st_ctime;
 }

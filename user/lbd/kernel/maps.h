@@ -13,6 +13,8 @@
 #include "engine/tables.h"
 
 struct lb_ingress_bpf;
+struct lb_observe;
+struct lb_observe_cpu;
 
 /* X(member of maps->fd and memory, name in bpf/maps.h, memory-mapped) */
 #define MAPS(X)                                                                                              \
@@ -30,7 +32,10 @@ struct lb_ingress_bpf;
 	X(DEVMAP, lb_devmap, 0)                                                                              \
 	X(PORTS, lb_ports, 1)                                                                                \
 	X(STATIONS, lb_stations, 1)                                                                          \
-	X(FILTERS, lb_filters, 1)
+	X(FILTERS, lb_filters, 1)                                                                            \
+	X(OBSERVE, lb_observe, 1)                                                                            \
+	X(OBSERVED, lb_observed, 1)                                                                          \
+	X(OBSERVE_EVENTS, lb_observe_events, 0)
 
 enum map_id {
 #define X(id, name, mapped) MAP_##id,
@@ -54,10 +59,12 @@ struct maps {
 	size_t bytes[MAPS_MAX];
 	struct lb_tables tables;
 	struct lb_stations *stations;
-	__u64 *ports;    /* LB_PORTS_MAX interface indices; 0: free */
-	bool flat;       /* see flat_tables.h */
-	bool created;    /* by us just now */
-	__u64 created_s; /* wall clock, of the maps: counters count since then */
+	struct lb_observe *observe;
+	struct lb_observe_cpu *observed; /* by CPU */
+	__u64 *ports;                    /* LB_PORTS_MAX interface indices; 0: free */
+	bool flat;                       /* see flat_tables.h */
+	bool created;                    /* by us just now */
+	__u64 created_s;                 /* wall clock, of the maps: counters count since then */
 };
 
 /*

@@ -117,6 +117,7 @@ int program_open(const struct maps *maps, bool several_interfaces, struct lb_ing
 		return lb_error_set(error, errno, "Failed to open the packet path's object: %m");
 	lb_flat_constants(program->rodata, &maps->tables.sizes, maps->flat);
 	program->rodata->lb_several_interfaces = several_interfaces;
+	program->rodata->lb_observe_on = 1;
 	r = program_reuse_maps(maps, program->obj, error);
 	if (r < 0) {
 		lb_ingress_bpf__destroy(program);

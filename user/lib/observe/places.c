@@ -71,7 +71,7 @@ static void look_at_handshake(struct lb_observed *place, struct lb_observed *flo
 static void look_at_connection(struct lb_observed *place, const struct lb_observed *flow, __u64 now_ns,
 			       const struct lb_places_hooks *hooks)
 {
-	if (silence_ns(flow, now_ns) <= hooks->idle_ns(hooks->context, flow->service))
+	if (silence_ns(flow, now_ns) <= hooks->idle_ns(hooks->context, flow))
 		hooks->open(hooks->context, flow);
 	else if (free_place(place, flow->state))
 		hooks->silent(hooks->context, flow);

@@ -17,8 +17,8 @@ struct lb_places_hooks {
 	void (*gave_up)(void *context, const struct lb_observed *flow);
 	void (*silent)(void *context, const struct lb_observed *flow);
 	void (*open)(void *context, const struct lb_observed *flow); /* every time */
-	/* After how long a connection of the service is not waited for. */
-	__u64 (*idle_ns)(void *context, __u16 service);
+	/* After how long a connection is not waited for. */
+	__u64 (*idle_ns)(void *context, const struct lb_observed *flow);
 };
 
 /* Looks at the places of one CPU. level: of sampling, in force; flows that it leaves out are let go without

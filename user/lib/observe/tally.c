@@ -131,6 +131,23 @@ void lb_tally_silent(struct lb_tally *tally, const struct lb_observed *flow, __u
 	add_ended(tally, flow->bytes, flow->resent, flow->seen_ns - flow->started_ns, weight);
 }
 
+void lb_tally_open(struct lb_tally *tally, __u64 round, __u64 weight)
+{
+	if (tally->open_round != round) {
+		tally->open = lb_tally_open_now(tally, round);
+		tally->open_next = 0;
+		tally->open_round = round;
+	}
+	tally->open_next += weight;
+}
+
+__u64 lb_tally_open_now(const struct lb_tally *tally, __u64 round)
+{
+	return tally->open_round == round       ? tally->open
+	       : tally->open_round + 1 == round ? tally->open_next
+						: 0;
+}
+
 static void completed(struct lb_tally *tally, const struct lb_observe_event *event, __u64 weight, __u64 now_s)
 {
 	tally->sums[LB_TALLY_COMPLETED] += weight;

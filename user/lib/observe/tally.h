@@ -68,7 +68,8 @@ struct lb_tally_window {
 struct lb_tally {
 	__u64 sums[LB_TALLY_COUNT]; /* estimates */
 	__u64 sampled;              /* flows that were seen themselves: what the estimates stand on */
-	__u64 open, open_next;      /* connections, estimated; as of the last look, and of one under way */
+	__u64 open, open_next;      /* connections, estimated: of the last whole look, and of that one */
+	__u64 open_round;           /* number of the look that open_next is of */
 	struct lb_tally_histogram handshake, duration; /* of completed handshakes; of ended connections */
 	struct lb_tally_window periods[LB_TALLY_PERIODS];
 	__u64 period; /* number of the latest one in it */
@@ -81,6 +82,11 @@ void lb_tally_event(struct lb_tally *tally, const struct lb_observe_event *event
 void lb_tally_started(struct lb_tally *tally, __u64 weight, __u64 now_s);
 void lb_tally_gave_up(struct lb_tally *tally, const struct lb_observed *flow, __u64 weight, __u64 now_s);
 void lb_tally_silent(struct lb_tally *tally, const struct lb_observed *flow, __u64 weight);
+
+/* A connection that is open, met in a look with this number; how many there were in the last whole look
+ * before the one that is under way. */
+void lb_tally_open(struct lb_tally *tally, __u64 round, __u64 weight);
+__u64 lb_tally_open_now(const struct lb_tally *tally, __u64 round);
 
 /* A TLS hello, as far as it came. NULL: it was none. */
 struct lb_tls_hello;
