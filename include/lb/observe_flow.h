@@ -101,7 +101,9 @@ LB_INLINE __u32 lb_observed_segment(struct lb_observed *flow, const struct lb_se
 {
 	__u32 seen = 0, bytes = segment->bytes;
 
-	flow->seen_ns = now_ns;
+	/* A coarse clock is behind the fine one of the handshake. */
+	if (flow->seen_ns < now_ns)
+		flow->seen_ns = now_ns;
 	flow->packets++;
 	if (segment->flags & LB_SEGMENT_RST)
 		return LB_OBSERVED_RST;

@@ -77,6 +77,15 @@ ETHERNET = "020000000011" "0200000000aa" "0800"
 OUTER = "4500003c00000000400400000ac80001" "0a00010b"
 INNER = "4500002800000000400600007f000001cb00710a" "9c4001bb000000010000000050020000ffff0000"
 
+SAMPLING = {"one_in": 64, "estimated": True, "cost_ratio": 0.0042, "agent_ns": 12, "packets": 99, "events": 44, "events_lost": 3,
+            "handshakes_refused": 0, "handshakes_replaced": 0, "connections_refused": 0, "events_unknown": 0, "events_malformed": 0}
+OBSERVED = {"sampled": 100, "open": 640, "started": 6400, "completed": 6200, "gave_up": 64, "retried": 128, "syns_again": 192, "syns_anew": 64,
+            "resent": 0, "segments_resent": 0, "reset_early": 64, "reset_late": 0, "closed": 5000, "silent": 0, "ended_bytes": 5120000,
+            "tls_hellos": 3200, "tls_resumptions": 1600, "tls_1_3": 3200, "tls_1_2": 0, "tls_older": 0, "tls_alpn_h2": 3200,
+            "tls_alpn_http_1_1": 0, "tls_alpn_other": 0, "tls_bad": 0, "handshake_ns": {"p50": 262144, "p90": 1048576, "p99": 4294967296},
+            "duration_ns": {"p50": 2147483648, "p90": 0, "p99": 0},
+            "recent": {"seconds": 60, "started": 1, "retried": 0, "gave_up": 0, "completed": 1, "resets": 0, "resent": 0}}
+
 ANSWERS = {
     "GET /v1/version": {"version": "1.0", "layout": 1, "kernel": "6.1.0", "libbpf": "1.1.2", "libxdp": "1.3.1"},
     "GET /v1/status": {
@@ -134,6 +143,9 @@ ANSWERS = {
         "backend": "web-1", "verdict": "XDP_TX", "reason": None, "packet_out": ETHERNET + OUTER + INNER, "agrees": True},
     "GET /v1/flows": {"flows": [{"service": "web", "backend": "web-1", "slot": 17, "state": "established", "idle_s": 3}],
                       "total": 321, "truncated": True},
+    "GET /v1/observe": {"sampling": SAMPLING, "services": [dict(OBSERVED, name="web")]},
+    "GET /v1/observe/web": dict(OBSERVED, sampling=dict(SAMPLING, one_in=1, estimated=False, events_lost=0), service="web",
+                                backends=[dict(OBSERVED, name="web-1", leaving=False)]),
     "GET /v1/events": {"oldest": 1, "last": 2, "missed": 0, "ahead": False, "events": [{"id": 1, "time": "2023-11-14T22:13:20.123Z", "kind": "start", "message": "lbd 1.0 started"},
                                   {"id": 2, "time": 1700000001, "kind": "apply", "message": "generation 7"}]},
     "GET /v1/health": {

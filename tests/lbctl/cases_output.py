@@ -130,6 +130,19 @@ def explain_splits_the_packet(lbd):
 
 
 @test
+def observe_marks_what_is_estimated(lbd):
+    r = lbctl("observe")
+    expect("1 flow in 64 is sampled: figures are estimates; it takes 0.42 % of a core\n3 events were lost" in r.out, r)
+    expect(re.search(r"web +~640 +~6400 +< 262 us +< 4.3 s +~128 \(2.0 %\) +~64 \(1.0 %\) +0 +~64 \(1.0 %\) +0 +~3200\n", r.out), r)
+    r = lbctl("observe", "web")
+    expect(r.out.startswith("every flow is looked at; it takes 0.42 % of a core\n"), r)
+    expect("connections ended: 5000, of 1.00 KiB from the client on average, half of them within 2.1 s\n" in r.out, r)
+    expect("TLS hellos: 3200, 50 % offer to resume a session, 100 % TLS 1.3, 100 % h2\n" in r.out, r)
+    expect(re.search(r"web-1 +640 +6400 ", r.out) and "~" not in r.out, r)
+    expect(lbd.requests[-1][1] == "/v1/observe/web", lbd.requests)
+
+
+@test
 def drops_flows_events_generations(lbd):
     r = lbctl("drops")
     expect("1.23M" in r.out and "1 other reason never occurred; counted for 1 h 0 min" in r.out, r)

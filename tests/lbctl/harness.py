@@ -103,6 +103,7 @@ VERBS = {  # verb: a good command line, the answer it prints with -j
     "ring": (["ring", "web"], "GET /v1/services/web/ring"),
     "explain": (["explain", "tcp", "203.0.113.1:40000", "203.0.113.10:443"], "POST /v1/explain"),
     "flows": (["flows"], "GET /v1/flows"),
+    "observe": (["observe"], "GET /v1/observe"),
     "health": (["health"], "GET /v1/health"),
     "events": (["events"], "GET /v1/events"),
     "apply": (["apply", "-f", "-"], "POST /v1/apply"),

@@ -96,6 +96,15 @@ static void probes_are_no_repetition(void **state)
 	assert_int_equal(flow.bytes, 50);
 }
 
+/* The clock of segments is coarse: it may be behind that of the handshake. */
+static void time_does_not_go_back(void **state)
+{
+	struct lb_observed flow = flow_at(100);
+
+	lb_observed_segment(&flow, &(struct lb_segment){ .seq = 100 }, SECOND_NS - 3000000);
+	assert_true(flow.seen_ns >= flow.started_ns);
+}
+
 static void only_what_follows_the_syn_completes_it(void **state)
 {
 	struct lb_observed flow = flow_at(1000);
@@ -558,6 +567,7 @@ int main(void)
 		cmocka_unit_test(overtaking_is_no_repetition),
 		cmocka_unit_test(what_was_lost_before_us_is_no_repetition),
 		cmocka_unit_test(probes_are_no_repetition),
+		cmocka_unit_test(time_does_not_go_back),
 		cmocka_unit_test(only_what_follows_the_syn_completes_it),
 		cmocka_unit_test(a_record_says_how_long_a_hello_is),
 		cmocka_unit_test(a_flow_stands_for_those_that_were_not_sampled),

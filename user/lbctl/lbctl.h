@@ -167,6 +167,7 @@ int verb_ring(struct lbctl *c);
 int verb_explain(struct lbctl *c);
 int verb_flows(struct lbctl *c);
 int verb_health(struct lbctl *c);
+int verb_observe(struct lbctl *c);
 int verb_events(struct lbctl *c);
 int verb_top(struct lbctl *c);
 int verb_profile(struct lbctl *c);

@@ -266,6 +266,15 @@ const struct verb lbctl_verbs[] = {
 	  .options = O(LIMIT),
 	  .most = 1,
 	  .hint = { HINT_SERVICE } },
+	{ .name = "observe",
+	  .run = verb_observe,
+	  .arguments = "[SERVICE]",
+	  .help = "what clients' flows tell of services, or of the backends of one",
+	  .more = "Flows are sampled; figures with ~ are scaled up from the sample. SYN-ACK: from a client's "
+		  "first\n"
+		  "SYN to its answer, which holds its round trip: compare siblings.\n",
+	  .most = 1,
+	  .hint = { HINT_SERVICE } },
 	{ .name = "health",
 	  .run = verb_health,
 	  .arguments = "[SERVICE [BACKEND]]",
