@@ -102,6 +102,17 @@ SERVICE = [
           (f"histogram_quantile(0.99, sum by (le, service) (rate(weir_service_check_seconds_bucket{{{S}}}[$__rate_interval])))", "{{service}} p99"), unit="s"),
     Panel("Checks by how they end", (rate("weir_service_checks_total", S, "service, outcome"), "{{service}} {{outcome}}"), unit="ops"),
     Panel("Breakers", (f"weir_service_breaker_backends{{{S}}}", "{{service}} {{state}}")),
+    Panel("Open connections", (f"weir_service_open_connections{{{S}}}", "{{service}} {{instance}}")),
+    Panel("Handshakes, 50th and 99th percentile (with the client's round trip)",
+          (f"histogram_quantile(0.5, sum by (le, service) (rate(weir_service_handshake_seconds_bucket{{{S}}}[$__rate_interval])))", "{{service}} p50"),
+          (f"histogram_quantile(0.99, sum by (le, service) (rate(weir_service_handshake_seconds_bucket{{{S}}}[$__rate_interval])))", "{{service}} p99"), unit="s"),
+    Panel("What clients' flows tell", (rate("weir_service_observed_total", f'{S}, what=~"started|retried|gave_up|resent|reset_.*"', "service, what"), "{{service}} {{what}}"), unit="cps"),
+    Panel("TLS hellos", (rate("weir_service_observed_total", f'{S}, what=~"tls_.*"', "service, what"), "{{service}} {{what}}"), unit="cps"),
+    Panel("Open connections by backend", (f"weir_backend_open_connections{{{S}}}", "{{service}} {{backend}}")),
+    Panel("Handshakes tried again, share by backend", (rate("weir_backend_observed_total", f'{S}, what="retried"', "service, backend") + " / "
+          + rate("weir_backend_observed_total", f'{S}, what="started"', "service, backend"), "{{service}} {{backend}}"), unit="percentunit"),
+    Panel("Handshakes by backend, mean: compare siblings", (rate("weir_backend_handshake_seconds_total", S, "service, backend") + " / "
+          + rate("weir_backend_observed_total", f'{S}, what="completed"', "service, backend"), "{{service}} {{backend}}"), unit="s"),
     Panel("Packets by backend", (rate("weir_backend_packets_total", S, "service, backend"), "{{service}} {{backend}}"), unit="pps"),
     Panel("New connections by backend", (rate("weir_backend_syns_total", S, "service, backend"), "{{service}} {{backend}}"), unit="cps"),
     Panel("Bits by backend", ("8 * " + rate("weir_backend_bytes_total", S, "service, backend"), "{{service}} {{backend}}"), unit="bps"),
@@ -144,6 +155,9 @@ BALANCER = [
     Panel("Checker", (f"weir_checker_targets{{{I}}}", "targets"), (f"weir_checker_late_seconds{{{I}}}", "late, s"), (rate("weir_checks_total"), "checks a second")),
     Panel("The agent: processor time", (rate("weir_agent_cpu_seconds_total"), "agent"), (f"weir_sweeper_cpu_ratio{{{I}}}", "of it the sweeper"), unit="percentunit"),
     Panel("The agent: memory", (f"weir_agent_resident_bytes{{{I}}}", "{{instance}}"), unit="bytes"),
+    Panel("The observer: share of flows, share of a core", (f"weir_observe_sampled_ratio{{{I}}}", "sampled"), (f"weir_observe_cost_ratio{{{I}}}", "cost"), unit="percentunit"),
+    Panel("The observer: packets, events, refused", (rate("weir_observe_packets_total"), "packets"), (rate("weir_observe_events_total", I, "fate"), "events {{fate}}"),
+          (rate("weir_observe_refused_total", I, "place"), "refused {{place}}"), unit="ops"),
     Panel("Made good, and refused", (rate("weir_repairs_total", I, "what"), "{{what}}"), (rate("weir_scrapes_refused_total"), "scrapes refused")),
     Panel("Events, and lines left out of the log", (rate("weir_events_total"), "events"), (rate("weir_log_suppressed_total"), "left out")),
     Panel("Interfaces", (f"weir_interface_info{{{I}}}", ""), (f"weir_interface_attached{{{I}}}", ""), kind="table"),
@@ -267,6 +281,8 @@ and in Prometheus `scheme: https` with `authorization: {{ credentials: THE-TOKEN
 
 Names of services and backends are labels; so are interfaces, escaped, and U+FFFD where a byte is not UTF-8. Packet counters never fall while the pinned maps are there.
 What the agent counts of itself (checks, breakers, repairs, scrapes) begins at 0 with it, as `weir_start_time_seconds` tells.
+So does what is observed (`weir_*_observed_total`, open connections, handshakes): estimates, scaled up from the flows that are sampled ([observer.md](observer.md));
+`weir_observe_sampled_ratio` says how many. Of backends they are there once a flow of theirs was seen.
 """
 
 

@@ -224,3 +224,20 @@ void metric_histogram(struct json *parts, enum metric metric, struct metric_labe
 	sample(parts, metric, "_sum", labels, text);
 	sample_u64(parts, metric, "_count", labels, count);
 }
+
+void metric_histogram_of(struct json *parts, enum metric metric, struct metric_labels *labels,
+			 const double *bound, const __u64 *below, size_t n, __u64 all, __u64 sum_ns)
+{
+	size_t length = labels->length;
+	char text[40];
+
+	for (size_t i = 0; i <= n; i++) {
+		snprintf(text, sizeof(text), "%.12g", i < n ? bound[i] : 0.0);
+		metric_label(labels, "le", i < n ? text : "+Inf");
+		sample_u64(parts, metric, "_bucket", labels, i < n ? below[i] : all);
+		metric_labels_cut(labels, length);
+	}
+	snprintf(text, sizeof(text), "%.12g", (double)sum_ns / 1e9);
+	sample(parts, metric, "_sum", labels, text);
+	sample_u64(parts, metric, "_count", labels, all);
+}

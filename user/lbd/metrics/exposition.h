@@ -53,5 +53,9 @@ struct metric_histogram {
 	__u64 sum_ns;
 };
 void metric_histogram_add(struct metric_histogram *histogram, __u64 ns);
+/* One of other bounds, ascending and in seconds; below: of each the number of what is not above it, in all
+ * where there is no bound. */
+void metric_histogram_of(struct json *parts, enum metric metric, struct metric_labels *labels,
+			 const double *bound, const __u64 *below, size_t n, __u64 all, __u64 sum_ns);
 void metric_histogram(struct json *parts, enum metric metric, struct metric_labels *labels,
 		      const struct metric_histogram *histogram);

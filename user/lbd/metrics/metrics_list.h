@@ -83,6 +83,15 @@
 	X(BREAKER_OPENS, COUNTER, "weir_breaker_opens_total", "Times that a breaker opened.")                \
 	X(BREAKER_BACKENDS, GAUGE, "weir_breaker_backends", "Checked backends by the state of the breaker.") \
 	X(CHECKS, COUNTER, "weir_checks_total", "Checks by how they ended.")                                 \
+	X(OBSERVE_SAMPLED, GAUGE, "weir_observe_sampled_ratio",                                              \
+	  "Share of TCP flows that are looked at: what is observed is scaled up by it.")                     \
+	X(OBSERVE_COST, GAUGE, "weir_observe_cost_ratio",                                                    \
+	  "Share of one CPU that observation takes, of packet path and agent.")                              \
+	X(OBSERVE_PACKETS, COUNTER, "weir_observe_packets_total", "Packets that were looked at.")            \
+	X(OBSERVE_EVENTS, COUNTER, "weir_observe_events_total",                                              \
+	  "What the packet path told of observed flows, by whether the agent got it.")                       \
+	X(OBSERVE_REFUSED, COUNTER, "weir_observe_refused_total",                                            \
+	  "Flows that were to be observed and found no place.")                                              \
 	X(EVENTS, COUNTER, "weir_events_total", "Events that were told, over restarts.")                     \
 	X(LOG_SUPPRESSED, COUNTER, "weir_log_suppressed_total",                                              \
 	  "Lines of the log that were left out because there were too many of a kind.")                      \
@@ -122,7 +131,13 @@
 	  "Checked backends of a service by the state of the breaker.")                                      \
 	X(SERVICE_CHECKS, COUNTER, "weir_service_checks_total", "Checks of a service by how they ended.")    \
 	X(SERVICE_CHECK_SECONDS, HISTOGRAM, "weir_service_check_seconds",                                    \
-	  "How long answered checks of a service took.")
+	  "How long answered checks of a service took.")                                                     \
+	X(SERVICE_OPEN, GAUGE, "weir_service_open_connections",                                              \
+	  "TCP connections of a service that are open, estimated.")                                          \
+	X(SERVICE_OBSERVED, COUNTER, "weir_service_observed_total",                                          \
+	  "What clients' flows told of a service, estimated, by what it is (docs/observer.md).")             \
+	X(SERVICE_HANDSHAKE_SECONDS, HISTOGRAM, "weir_service_handshake_seconds",                            \
+	  "From a client's first SYN to what follows its answer, estimated; holds the round trip.")
 
 /* /metrics/backends: each backend of each service. */
 #define METRICS_BACKEND(X)                                                                                   \
@@ -155,7 +170,13 @@
 	  "Share of its weight that the breaker leaves a backend.")                                          \
 	X(BACKEND_CHECKS, COUNTER, "weir_backend_checks_total", "Checks of a backend by how they ended.")    \
 	X(BACKEND_CHECK_SECONDS, GAUGE, "weir_backend_check_seconds",                                        \
-	  "How long the last answered check of a backend took.")
+	  "How long the last answered check of a backend took.")                                             \
+	X(BACKEND_OPEN, GAUGE, "weir_backend_open_connections",                                              \
+	  "TCP connections of a backend that are open, estimated; of those that were observed.")             \
+	X(BACKEND_OBSERVED, COUNTER, "weir_backend_observed_total",                                          \
+	  "What clients' flows told of a backend, estimated, by what it is.")                                \
+	X(BACKEND_HANDSHAKE_SECONDS, COUNTER, "weir_backend_handshake_seconds_total",                        \
+	  "Time that completed handshakes with a backend took, estimated: divide by their number.")
 
 #define METRICS(X)          METRICS_WHOLE(X) METRICS_SERVICE(X) METRICS_SERVICE_DETAIL(X) METRICS_BACKEND(X)
 #define METRICS_SERVICE_MAX 9

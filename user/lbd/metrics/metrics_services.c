@@ -3,6 +3,7 @@
  * /metrics/services and /metrics/backends: what is too much for one scrape, in shards of services. A backend
  * that was given another address is there twice for a while, under the same name: it is told of once.
  */
+#include <netinet/in.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +13,7 @@
 #include "lbd/clock.h"
 #include "lbd/health/health.h"
 #include "lbd/metrics/metrics.h"
+#include "lbd/observe/observe_metrics.h"
 
 #define BACKENDS_AT_ONCE 256u
 
@@ -46,6 +48,8 @@ static void service_step(const struct rendering_step *step, const struct lb_serv
 			   : 0);
 	metric_u64(parts, METRIC_SERVICE_DRAINING, &labels, draining);
 	health_metrics_detail(step->lbd, view->name, &labels, parts);
+	if (view->config && view->config->protocol == IPPROTO_TCP)
+		observe_metrics_service(step->lbd, view->name, &labels, parts);
 }
 
 static size_t step_services(const struct rendering_step *step)
@@ -170,6 +174,7 @@ static size_t backends_step(const struct rendering_step *step, const struct lb_s
 			n++;
 		metric_label(&labels, "backend", backends[i]->name);
 		write_backend(step, &backends[i], n, &labels);
+		observe_metrics_backend(step->lbd, view->name, backends[i]->name, &labels, step->parts);
 		metric_labels_cut(&labels, service);
 		i += n;
 	}

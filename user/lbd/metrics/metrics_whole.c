@@ -17,6 +17,7 @@
 #include "lbd/health/health.h"
 #include "lbd/kernel/redirect.h"
 #include "lbd/metrics/metrics.h"
+#include "lbd/observe/observe_metrics.h"
 #include "lbd/state/change.h"
 #include "lbd/state/drift.h"
 #include "lbd/state/sources.h"
@@ -390,6 +391,7 @@ static void write_first(const struct rendering_step *step)
 	write_reasons(lbd, parts);
 	write_cpus(lbd, parts);
 	health_metrics_whole(lbd, parts);
+	observe_metrics_whole(lbd, parts);
 }
 
 static void write_last(const struct rendering_step *step)
