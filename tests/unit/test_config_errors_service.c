@@ -262,7 +262,7 @@ static const struct bad_case cases[] = {
 	  "services[0].gue_port", "70000" },
 	{ "unknown key in a service",
 	  SERVICES("{'name':'web','vip':'203.0.113.10','protocol':'tcp','port':443,'wieght':1,'backends':[{'name':'a','address':'10.0.0.1'}]}"),
-	  "unknown key \"wieght\"; the keys here are: name, vip, protocol, port, forward, algorithm, ring_size, affinity, idle_timeout_s, half_closed_timeout_s, learning_window_s, drain_limit_s, echo, fragments, unclaimed, no_backend, gue_port, announce, min_active, on_empty, quic, health, backends",
+	  "unknown key \"wieght\"; the keys here are: name, vip, protocol, port, forward, algorithm, ring_size, ring, affinity, idle_timeout_s, half_closed_timeout_s, learning_window_s, drain_limit_s, echo, fragments, unclaimed, no_backend, gue_port, announce, min_active, on_empty, quic, health, backends",
 	  "services[0].wieght", "1" },
 	{ "misspelt key in a service",
 	  SERVICES("{'name':'web','vip':'203.0.113.10','protocol':'tcp','port':443,'algoritm':'ring','backends':[{'name':'a','address':'10.0.0.1'}]}"),

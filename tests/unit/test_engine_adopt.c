@@ -12,6 +12,22 @@
 #include <unistd.h>
 
 /* Everything at once: exact, wildcard, UDP, QUIC; unsettled, drained, dead, leaving. */
+/* Two of three services share a ring: others in each version. */
+static void share_ring(struct lb_config *config, int version)
+{
+	for (int i = 1; i <= 3; i++) {
+		char name[] = { 's', (char)('0' + i), '\0' };
+		struct lb_config_service *service;
+
+		if (i == version % 3 + 2 || i == version - 1)
+			continue;
+		service = fixture_service(config, name, "203.0.113.14", (__u16)(7000 + i));
+		strcpy(service->ring, "pool");
+		fixture_backend(service, "s0", "10.0.4.1", 100);
+		fixture_backend(service, "s1", "10.0.4.2", version == 2 ? 30 : 100);
+	}
+}
+
 static struct lb_config *rich_config(struct fixture *f, int version)
 {
 	struct lb_config *config = fixture_config(f);
@@ -48,6 +64,7 @@ static struct lb_config *rich_config(struct fixture *f, int version)
 		service->quic[0] = (struct lb_config_quic){ 1, 2 };
 		fixture_backend(service, "q0", "10.0.3.1", 100)->server_id_bytes = 2;
 	}
+	share_ring(config, version);
 	return config;
 }
 
@@ -93,8 +110,8 @@ static void test_restart(void **state)
 	fixture_apply(&f, rich_config(&f, 3));
 	fixture_pass(&f, 10);
 	lb_engine_get_usage(f.engine, &after);
-	assert_int_equal(after.services, 5);
-	assert_int_equal(after.backends, 4 + 2 + 1 + 2 + 1);
+	assert_int_equal(after.services, 7);
+	assert_int_equal(after.backends, 4 + 2 + 1 + 2 + 1 + 2);
 	fixture_done(&f);
 }
 
@@ -471,7 +488,8 @@ static void test_contradictions(void **state)
 	BREAK(web->ring_first, web->ring_first + 1, "outside");
 	BREAK(web->service, 63, "no name");
 	BREAK(web->service, dns->service, "contradict");
-	BREAK(web->ring_first, dns->ring_first, "overlap");
+	BREAK(web->ring_first, dns->ring_first, "not the same one");
+	BREAK(web->ring_first, dns->ring_first + LB_SLOTS_PER_LINE, "overlap");
 	BREAK(web->key[0], web->key[0] + 0x1000000, "would not find");
 	BREAK(*slot, lb_slot_make(0, 77, LB_SLOT_UNSETTLED), "slot 9 names backend index 77");
 	BREAK(*slot, lb_slot_make(0, 1, 0), "slot 9 is not settled, but says so");

@@ -68,6 +68,7 @@ struct lb_config_quic {
 struct lb_config_service {
 	char name[LB_NAME_MAX];
 	char source[LB_NAME_MAX]; /* who wants it: a source's name; empty: the file */
+	char ring[LB_NAME_MAX];   /* shared with all services that name it; empty: a ring of its own */
 	struct lb_prefix vip;     /* length 32 or 128: one address */
 	__u8 protocol;            /* IPPROTO_TCP or IPPROTO_UDP */
 	__u16 port_first;         /* host byte order; 0..65535 with port_last 65535: every port */
@@ -187,6 +188,25 @@ int lb_config_load(const char *path, struct lb_config **ret_config, struct lb_er
 /* The same of a text that was read from there. */
 int lb_config_parse_file(const char *path, const char *text, size_t length, struct lb_config **ret_config,
 			 struct lb_error *error);
+
+/* The name that a service's ring is made from. */
+static inline const char *lb_config_ring_name(const struct lb_config_service *service)
+{
+	return service->ring[0] ? service->ring : service->name;
+}
+
+/*
+ * Which services share a ring: *ret_first[i] is the place of the first service that has the ring of the i-th,
+ * and i where that is the first, or alone. The caller frees it. 0 or -ENOMEM.
+ */
+int lb_config_rings(const struct lb_config *config, __u32 **ret_first);
+
+/* What the services need together, shared rings and their backends counted once; without memory to find them
+ * as if none were shared. */
+struct lb_config_needs {
+	__u64 backends, slots;
+};
+struct lb_config_needs lb_config_needs(const struct lb_config *config);
 
 /* Slots of a ring whose size the user does not fix: a pure function of the pool's size. */
 __u32 lb_config_ring_size(size_t n_backends);

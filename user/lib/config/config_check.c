@@ -520,20 +520,14 @@ static int fail_limit(const struct check *check, const char *key, __u64 limit, _
 static int check_limits(const struct check *check)
 {
 	const struct lb_config_limits *limits = &check->config->limits;
-	__u64 backends = 0, slots = 0;
+	struct lb_config_needs needs = lb_config_needs(check->config);
 
-	for (size_t i = 0; i < check->config->n_services; i++) {
-		const struct lb_config_service *service = &check->config->services[i];
-
-		backends += service->n_backends;
-		slots += service->ring_size ? service->ring_size : lb_config_ring_size(service->n_backends);
-	}
 	if (limits->services && limits->services < check->config->n_services)
 		return fail_limit(check, "services", limits->services, check->config->n_services, "services");
-	if (limits->backends && limits->backends < backends)
-		return fail_limit(check, "backends", limits->backends, backends, "backends");
-	if (limits->ring_slots && limits->ring_slots < slots)
-		return fail_limit(check, "ring_slots", limits->ring_slots, slots, "slots");
+	if (limits->backends && limits->backends < needs.backends)
+		return fail_limit(check, "backends", limits->backends, needs.backends, "backends");
+	if (limits->ring_slots && limits->ring_slots < needs.slots)
+		return fail_limit(check, "ring_slots", limits->ring_slots, needs.slots, "slots");
 	return 0;
 }
 
@@ -589,12 +583,11 @@ int lb_config_check(struct lb_reading *reading, const struct lb_config *config)
 		check_vips,       check_limits,        check_announce,     check_sources,
 	};
 	struct check check = { .reading = reading, .config = config };
+	int r = 0;
 
-	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++) {
-		int r = checks[i](&check);
-
-		if (r < 0)
-			return r;
-	}
-	return lb_config_check_health(reading, config);
+	for (size_t i = 0; r == 0 && i < sizeof(checks) / sizeof(checks[0]); i++)
+		r = checks[i](&check);
+	if (r == 0)
+		r = lb_config_check_rings(reading, config);
+	return r < 0 ? r : lb_config_check_health(reading, config);
 }

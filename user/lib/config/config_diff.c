@@ -318,6 +318,14 @@ bool lb_config_same_service(const struct lb_config_service *a, const struct lb_c
 	       diff_object(&walk, key_of("services")->object, a, b) == 0;
 }
 
+int lb_config_diff_service(const struct lb_config_service *from, const struct lb_config_service *to,
+			   lb_difference_fn *each, void *context)
+{
+	struct walk walk = { .each = each, .context = context };
+
+	return diff_object(&walk, key_of("services")->object, from, to);
+}
+
 bool lb_config_same_key(const struct lb_config *a, const struct lb_config *b, const char *name)
 {
 	struct walk walk = { .each = differs };

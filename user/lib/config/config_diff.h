@@ -44,6 +44,10 @@ int lb_config_diff(const struct lb_config *from, const struct lb_config *to, lb_
 /* Whether two services are the same in every key. -ENOMEM counts as different. */
 bool lb_config_same_service(const struct lb_config_service *a, const struct lb_config_service *b);
 
+/* The same as lb_config_diff() for two services alone; paths begin within them. */
+int lb_config_diff_service(const struct lb_config_service *from, const struct lb_config_service *to,
+			   lb_difference_fn *each, void *context);
+
 /* Whether one key of the whole configuration, with all that is in it, is the same. name: of a row of
  * lb_schema. */
 bool lb_config_same_key(const struct lb_config *a, const struct lb_config *b, const char *name);

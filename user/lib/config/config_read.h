@@ -65,3 +65,9 @@ int lb_config_check(struct lb_reading *reading, const struct lb_config *config);
 
 /* Checks that can never work are errors. 0, -EINVAL. */
 int lb_config_check_health(struct lb_reading *reading, const struct lb_config *config);
+
+/* --- config_rings.c --------------------------------------------------------------------------------------
+ */
+
+/* Services that share a ring must agree in what it is made of. 0, -EINVAL, -ENOMEM. */
+int lb_config_check_rings(struct lb_reading *reading, const struct lb_config *config);

@@ -121,17 +121,17 @@ static const struct lb_schema_key backend_keys[] = {
 	{ .name = "name", .required = true, FIELD(name), STRING(lb_format_name), .effect = LB_EFFECT_APPLY,
 	  .help = "Name of the backend, unique in the service. It is the backend's identity: the ring is made from the names, "
 		  "so a backend that comes back under its name gets its old slots, whatever its address." },
-	{ .name = "address", .required = true, FIELD(address), STRING(lb_format_address), .effect = LB_EFFECT_APPLY,
+	{ .name = "address", .of_ring = true, .required = true, FIELD(address), STRING(lb_format_address), .effect = LB_EFFECT_APPLY,
 	  .help = "Where packets are sent. Unique in the service, and never an address of a service." },
-	{ .name = "weight", FIELD(weight), INTEGER(0, 65535, 100), .effect = LB_EFFECT_NEW,
+	{ .name = "weight", .of_ring = true, FIELD(weight), INTEGER(0, 65535, 100), .effect = LB_EFFECT_NEW,
 	  .help = "Share of new flows, relative to the other backends of the service. 0 takes no new flows." },
-	{ .name = "state", FIELD(state), CHOICE(lb_schema_state, LB_STATE_ACTIVE), .effect = LB_EFFECT_APPLY,
+	{ .name = "state", .of_ring = true, FIELD(state), CHOICE(lb_schema_state, LB_STATE_ACTIVE), .effect = LB_EFFECT_APPLY,
 	  .help = "What the backend takes part in." },
-	{ .name = "tier", FIELD(tier), INTEGER(0, LB_CONFIG_TIER_MAX, 0), .effect = LB_EFFECT_APPLY,
+	{ .name = "tier", .of_ring = true, FIELD(tier), INTEGER(0, LB_CONFIG_TIER_MAX, 0), .effect = LB_EFFECT_APPLY,
 	  .help = "The lowest tiers serve; higher ones only while those are short of healthy backends (spill_below_percent)." },
 	{ .name = "check", OWNED(lb_schema_check_keys, check), .effect = LB_EFFECT_APPLY,
 	  .without = "as the service says", .help = "How this backend is checked, where it differs from the others." },
-	{ .name = "mtu", FIELD(mtu), INTEGER(1280, 65535, 0), .effect = LB_EFFECT_APPLY,
+	{ .name = "mtu", .of_ring = true, FIELD(mtu), INTEGER(1280, 65535, 0), .effect = LB_EFFECT_APPLY,
 	  .without = "that of the way to it, as the host's links and routes say",
 	  .help = "Bytes of the largest IP packet that gets through to the backend, a tunnel's header counted. Say it where the path is "
 		  "narrower somewhere than at its beginning: the answers of routers there go to tunnel_source, and mostly never arrive. "
@@ -169,37 +169,44 @@ static const struct lb_schema_key service_keys[] = {
 	{ .name = "vip", .required = true, FIELD(vip), STRING(lb_format_vip), .effect = LB_EFFECT_APPLY,
 	  .help = "The address that clients use; or a prefix: every address in it. An address wins over a prefix, "
 		  "a longer prefix over a shorter one." },
-	{ .name = "protocol", .required = true, FIELD(protocol), CHOICE(protocols, NO_CHOICE), .effect = LB_EFFECT_APPLY,
+	{ .name = "protocol", .of_ring = true, .required = true, FIELD(protocol), CHOICE(protocols, NO_CHOICE), .effect = LB_EFFECT_APPLY,
 	  .help = "Transport protocol." },
 	{ .name = "port", .required = true, STRING(lb_format_port), .minimum = 1, .maximum = 65535, .effect = LB_EFFECT_APPLY,
 	  .help = "The port that clients use; or a range of ports; or any port. A port wins over a range, a range over one that "
 		  "contains it, any range over \"any\"." },
-	{ .name = "forward", FIELD(forward), CHOICE(lb_schema_forward, LB_FORWARD_IPIP), .effect = LB_EFFECT_APPLY,
+	{ .name = "forward", .of_ring = true, FIELD(forward), CHOICE(lb_schema_forward, LB_FORWARD_IPIP), .effect = LB_EFFECT_APPLY,
 	  .help = "How packets get to a backend." },
-	{ .name = "algorithm", FIELD(algorithm), CHOICE(lb_schema_algorithm, LB_ALGORITHM_BOUNDED), .effect = LB_EFFECT_NEW,
+	{ .name = "algorithm", .of_ring = true, FIELD(algorithm), CHOICE(lb_schema_algorithm, LB_ALGORITHM_BOUNDED), .effect = LB_EFFECT_NEW,
 	  .help = "How the slots of the ring are given to the backends." },
-	{ .name = "ring_size", FIELD(ring_size), INTEGER(LB_RING_MIN, LB_RING_MAX, 0), .power_of_two = true,
+	{ .name = "ring_size", .of_ring = true, FIELD(ring_size), INTEGER(LB_RING_MIN, LB_RING_MAX, 0), .power_of_two = true,
 	  .effect = LB_EFFECT_SERVICE,
 	  .without = "by the number of backends when the service is made: the power of two at or above 100 for each and twice their number squared, at least 1024 and at most 65536",
 	  .help = "Slots of the ring. More slots share load more finely." },
+	{ .name = "ring", FIELD(ring), STRING(lb_format_name), .effect = LB_EFFECT_APPLY,
+	  .without = "a ring of its own, made from the service's name",
+	  .help = "Name of a ring that is shared: services of one pool that give the same name have one ring, so that affinity source sends a "
+		  "client to the same backend on all their ports, and they need the memory of one. They must agree in all that the ring and "
+		  "its flows are made of: protocol, family of the VIP, forward, gue_port, algorithm, ring_size, the timeouts, and the backends with "
+		  "their addresses, weights, states, tiers and mtu. A backend is in the ring what it is in the worst of them. "
+		  "Taking another ring moves the service's flows." },
 	{ .name = "affinity", FIELD(affinity), CHOICE(lb_schema_affinity, LB_AFFINITY_FLOW), .effect = LB_EFFECT_APPLY,
 	  .help = "What packets must have in common to go to the same backend. Changing it moves flows." },
-	{ .name = "idle_timeout_s", FIELD(idle_timeout_s), INTEGER(1, 32000, 900), .effect = LB_EFFECT_APPLY,
+	{ .name = "idle_timeout_s", .of_ring = true, FIELD(idle_timeout_s), INTEGER(1, 32000, 900), .effect = LB_EFFECT_APPLY,
 	  .help = "Seconds without a packet after which a flow is taken to be over. A slot that was moved settles after that time, "
 		  "so keep it above the longest silence of your connections. The default is far below the two hours of silence after which "
 		  "TCP's keepalives begin (RFC 1122) and that a NAT must bear (RFC 5382): a connection that is silent for longer breaks only if "
 		  "its slot moves, while every slot that waits costs each of its packets a look into the flow table, and a backend that drains is "
 		  "not free for as long. Give 7440 (2 h 4 min) where connections sleep for hours." },
-	{ .name = "half_closed_timeout_s", FIELD(half_closed_timeout_s), INTEGER(1, 32000, 0), .effect = LB_EFFECT_APPLY,
+	{ .name = "half_closed_timeout_s", .of_ring = true, FIELD(half_closed_timeout_s), INTEGER(1, 32000, 0), .effect = LB_EFFECT_APPLY,
 	  .without = "idle_timeout_s",
 	  .help = "TCP only: seconds without a packet of a client that has closed its side (FIN) after which its flow is taken to be over, where "
 		  "the flow is remembered. A finished close and a client that waits silently for its answer look the same to a balancer that "
 		  "sees only what clients send: keep it above the longest time that an answer takes, and below idle_timeout_s only "
 		  "where many closes during a change fill the flow table." },
-	{ .name = "learning_window_s", FIELD(learning_window_s), INTEGER(0, 3600, 30), .effect = LB_EFFECT_APPLY,
+	{ .name = "learning_window_s", .of_ring = true, FIELD(learning_window_s), INTEGER(0, 3600, 30), .effect = LB_EFFECT_APPLY,
 	  .help = "Protocols without a handshake only (udp): seconds after a move during which a flow that is not known is taken to be old, "
 		  "and stays where it was." },
-	{ .name = "drain_limit_s", FIELD(drain_limit_s), INTEGER(1, 31536000, 86400), .effect = LB_EFFECT_APPLY,
+	{ .name = "drain_limit_s", .of_ring = true, FIELD(drain_limit_s), INTEGER(1, 31536000, 86400), .effect = LB_EFFECT_APPLY,
 	  .help = "Seconds that a backend may take to drain, or to leave once it is no longer configured. After that it is let go: what is "
 		  "left of its flows moves to the others. Counted anew when lbd starts." },
 	{ .name = "echo", FIELD(echo), BOOLEAN(true), .effect = LB_EFFECT_APPLY,
@@ -214,7 +221,7 @@ static const struct lb_schema_key service_keys[] = {
 		  "before reject, and reject before drop; of prefixes the longest decides." },
 	{ .name = "no_backend", FIELD(no_backend), CHOICE(no_backend, LB_NO_BACKEND_DROP), .effect = LB_EFFECT_APPLY,
 	  .help = "What becomes of packets to the service while nobody is there to take them." },
-	{ .name = "gue_port", FIELD(gue_port), INTEGER(1, 65535, 6080), .effect = LB_EFFECT_APPLY,
+	{ .name = "gue_port", .of_ring = true, FIELD(gue_port), INTEGER(1, 65535, 6080), .effect = LB_EFFECT_APPLY,
 	  .help = "UDP port of the backends that takes GUE packets. Used with forward gue only." },
 	{ .name = "announce", FIELD(announce), CHOICE(announce_by, LB_ANNOUNCE_BY_NONE), .effect = LB_EFFECT_APPLY,
 	  .help = "How the network is told that the VIP is here; see announce." },
@@ -227,7 +234,7 @@ static const struct lb_schema_key service_keys[] = {
 	  .help = "Connection IDs that carry a server ID (QUIC-LB, plain text). Only with affinity quic." },
 	{ .name = "health", FIELD(health), OBJECT(lb_schema_health_keys), .effect = LB_EFFECT_APPLY,
 	  .help = "Checks and breakers of this service, where they differ from those at the top." },
-	{ .name = "backends", .required = true, ARRAY(backend_keys, backends, n_backends, 0, LB_BACKENDS_PER_SERVICE_MAX),
+	{ .name = "backends", .of_ring = true, .required = true, ARRAY(backend_keys, backends, n_backends, 0, LB_BACKENDS_PER_SERVICE_MAX),
 	  .effect = LB_EFFECT_APPLY,
 	  .help = "The pool. While it is empty, packets to the service are dropped with reason no_backend." },
 	{ 0 }

@@ -68,6 +68,7 @@ struct lb_schema_key {
 	bool power_of_two;
 	bool secret;   /* never shown */
 	bool vouched;  /* it names a file, a program or a host: see config_vouch.h */
+	bool of_ring;  /* of services and backends: the same wherever a ring is shared */
 	size_t offset; /* in the object's structure; of an array: of its pointer, or of its first element */
 	size_t size;   /* bytes of the field, or of an array's element */
 	__s64 minimum; /* INTEGER: value. ARRAY: elements. */

@@ -84,6 +84,11 @@ static int check_entry(const struct lb_engine *engine, const struct lb_vip *vip,
 
 /* --- a service ----------------------------------------------------------------------------------- */
 
+struct adoption {
+	struct lb_engine *engine;
+	struct lb_service **by_line; /* who has the ring that begins there */
+};
+
 static int adopt_member(struct lb_engine *engine, struct lb_service *service, __u32 index,
 			struct lb_error *error)
 {
@@ -99,9 +104,8 @@ static int adopt_member(struct lb_engine *engine, struct lb_service *service, __
 		return REFUSE(error, "service %s, backend index %u: id %u is outside the tables",
 			      service->name, index, record->counter);
 	meta = &tables->backend_meta[record->counter];
-	if (!meta->used || meta->service != service->vip.service ||
-	    strnlen(meta->name, sizeof(meta->name)) == sizeof(meta->name))
-		return REFUSE(error, "service %s, backend index %u: id %u has no name, or another service's",
+	if (!meta->used || strnlen(meta->name, sizeof(meta->name)) == sizeof(meta->name))
+		return REFUSE(error, "service %s, backend index %u: id %u has no name",
 			      service->name, index, record->counter);
 	*member = (struct lb_member){
 		.used = true,
@@ -151,22 +155,50 @@ static int check_ring(const struct lb_engine *engine, const struct lb_service *s
 	return 0;
 }
 
-static int adopt_service(struct lb_engine *engine, const struct lb_vip *vip, struct lb_error *error)
+/* The one that has the ring of an entry already; NULL: none. */
+static struct lb_service *leader_of(const struct adoption *adoption, const struct lb_vip *vip)
 {
+	return adoption->by_line[lb_vip_ring_line(vip)];
+}
+
+/* A further service of a ring. */
+static int adopt_sharer(struct lb_engine *engine, struct lb_service *service, struct lb_service *leader,
+			struct lb_error *error)
+{
+	const struct lb_vip *mine = &service->vip, *theirs = &leader->vip;
+
+	service->leader = leader;
+	lb_engine_link(engine, service);
+	engine->order[engine->n_order++] = service;
+	if (mine->ring_mask != theirs->ring_mask || mine->backend_first != theirs->backend_first ||
+	    mine->backend_count != theirs->backend_count ||
+	    service->key.protocol != leader->key.protocol)
+		return REFUSE(error, "services %s and %s have one ring, but not the same one", service->name,
+			      leader->name);
+	return lb_ids_take(&engine->service_ids, mine->service);
+}
+
+static int adopt_service(struct adoption *adoption, const struct lb_vip *vip, struct lb_error *error)
+{
+	struct lb_engine *engine = adoption->engine;
 	const struct lb_service_meta *meta = &engine->tables->service_meta[vip->service];
 	__u32 count = vip->backend_count ? vip->backend_count : 1;
-	struct lb_service *service;
+	struct lb_service *service, *leader;
 	int r;
 
 	if (strnlen(meta->name, sizeof(meta->name)) == sizeof(meta->name) ||
 	    lb_engine_find(engine, meta->name))
 		return REFUSE(error, "service id %u: its name is cut or there twice", vip->service);
-	service = lb_service_new(meta->name, vip->backend_count);
+	leader = leader_of(adoption, vip);
+	service = lb_service_new(meta->name, leader ? 0 : vip->backend_count);
 	if (!service)
 		return out_of_memory(error);
 	service->vip = *vip;
 	memset(service->vip.key, 0, sizeof(service->vip.key));
 	decode_key(vip, &service->key);
+	if (leader)
+		return adopt_sharer(engine, service, leader, error);
+	adoption->by_line[lb_vip_ring_line(vip)] = service;
 	lb_engine_link(engine, service);
 	engine->order[engine->n_order++] = service;
 	r = lb_ids_take(&engine->service_ids, vip->service);
@@ -242,7 +274,7 @@ static int adopt_server_id(struct lb_engine *engine, const struct lb_vip *vip)
 	if (!(vip->flags & LB_VIP_USED) || tail.address_bits != LB_VIP_BITS_QUIC)
 		return 0;
 	service = vip->service < engine->tables->sizes.services ? engine->by_id[vip->service] : NULL;
-	if (!service || vip->backend_count >= service->vip.backend_count)
+	if (!service || service->leader || vip->backend_count >= service->vip.backend_count)
 		return 0;
 	if (!service->server_ids)
 		service->server_ids = calloc(service->vip.backend_count, sizeof(*service->server_ids));
@@ -254,8 +286,30 @@ static int adopt_server_id(struct lb_engine *engine, const struct lb_vip *vip)
 	return 0;
 }
 
-static int adopt_services(struct lb_engine *engine, struct lb_error *error)
+/* Backends are of the service that their names say, or of one that has the same ring. */
+static int check_owners(const struct lb_engine *engine, struct lb_error *error)
 {
+	for (size_t i = 0; i < engine->n_order; i++) {
+		const struct lb_service *service = engine->order[i];
+
+		for (__u32 k = 0; !service->leader && k < service->vip.backend_count; k++) {
+			const struct lb_member *member = &service->members[k];
+			__u32 owner = engine->tables->backend_meta[member->id].service;
+			const struct lb_service *named =
+				owner < engine->tables->sizes.services ? engine->by_id[owner] : NULL;
+
+			if (member->used && (!named || lb_service_lead_of(named) != service))
+				return REFUSE(error,
+					      "service %s, backend index %u: id %u is another service's",
+					      service->name, k, member->id);
+		}
+	}
+	return 0;
+}
+
+static int adopt_bank(struct adoption *adoption, struct lb_error *error)
+{
+	struct lb_engine *engine = adoption->engine;
 	const struct lb_vip *bank = &engine->tables->vips[(size_t)engine->bank * LB_VIP_BUCKETS];
 	__u32 entries = 0;
 	int r;
@@ -272,7 +326,7 @@ static int adopt_services(struct lb_engine *engine, struct lb_error *error)
 		if (engine->by_id[vip->service])
 			r = adopt_further(engine->by_id[vip->service], vip, error);
 		else
-			r = adopt_service(engine, vip, error);
+			r = adopt_service(adoption, vip, error);
 		if (r < 0)
 			return r;
 	}
@@ -280,7 +334,21 @@ static int adopt_services(struct lb_engine *engine, struct lb_error *error)
 		if (adopt_server_id(engine, &bank[bucket]) < 0)
 			return out_of_memory(error);
 	}
-	return check_keys(engine, entries, error);
+	r = check_owners(engine, error);
+	return r < 0 ? r : check_keys(engine, entries, error);
+}
+
+static int adopt_services(struct lb_engine *engine, struct lb_error *error)
+{
+	struct adoption adoption = { .engine = engine };
+	int r;
+
+	adoption.by_line = calloc(engine->tables->sizes.ring_lines, sizeof(struct lb_service *));
+	if (!adoption.by_line)
+		return out_of_memory(error);
+	r = adopt_bank(&adoption, error);
+	free(adoption.by_line);
+	return r;
 }
 
 /* --- what the active bank does not name ---------------------------------------------------------- */
@@ -354,6 +422,8 @@ static int prepare_service(struct lb_engine *engine, struct lb_service *service)
 {
 	__u32 slots = lb_service_slots(service), now = lb_engine_clock(engine);
 
+	if (service->leader)
+		return 0;
 	lb_service_count_slots(engine, service);
 	if (!service->unsettled)
 		return 0;

@@ -102,6 +102,9 @@ int lb_engine_prepare(struct lb_engine *engine, struct lb_plan *plan, struct lb_
 {
 	int r = 0;
 
+	if (plan->engine == engine && !plan->done && plan->generation == engine->generation &&
+	    plan->roles != engine->roles)
+		return lb_error_set(error, ESTALE, "the plan was made before another one: plan again");
 	if (plan->engine != engine || plan->done || plan->generation != engine->generation)
 		return lb_error_set(
 			error, ESTALE,
@@ -137,13 +140,16 @@ static void write_meta(struct commit *commit, const struct lb_service_change *ch
 		memcpy(meta.name, next->name, sizeof(meta.name));
 		tables->service_meta[next->vip.service] = meta;
 	}
-	for (__u32 i = 0; i < next->vip.backend_count; i++) {
+	for (__u32 i = 0; !next->leader && i < next->vip.backend_count; i++) {
 		const struct lb_member *member = &next->members[i];
 		struct lb_backend_meta meta = { .used = 1,
 						.service = next->vip.service,
 						.index = (__u16)i,
 						.created_generation = commit->generation };
 
+		/* Another of those that share the ring may lead now. */
+		if (member->used && !member->added)
+			tables->backend_meta[member->id].service = next->vip.service;
 		if (!member->added)
 			continue;
 		added = &commit->plan->added[member->place];
@@ -306,6 +312,8 @@ static void retire(struct lb_engine *engine, const struct lb_service_change *cha
 	const struct lb_service *current = change->current, *next = change->next;
 	__u32 count = current->vip.backend_count ? current->vip.backend_count : 1;
 
+	if (current->leader)
+		return;
 	if (!next || change->target) {
 		struct lb_retired_ring *retired = &engine->retired[engine->n_retired++];
 
@@ -328,9 +336,13 @@ static void carry_over(struct lb_engine *engine, struct lb_service_change *chang
 	bool same_ring = !change->target;
 	__u32 count = next->vip.backend_count;
 
+	next->entries = current->entries;
+	if (next->leader)
+		return;
+	next->begun_pass = current->begun_pass;
+	next->ended_pass = current->ended_pass;
 	if (count > current->vip.backend_count)
 		count = current->vip.backend_count;
-	next->entries = current->entries;
 	if (same_ring)
 		next->unsettled = current->unsettled;
 	next->unsettled_since_s = current->unsettled_since_s;
@@ -366,7 +378,7 @@ static void mark_deaths(const struct lb_engine *engine, struct lb_service_change
 {
 	const struct lb_service *current = change->current;
 
-	for (__u32 i = 0; i < change->next->vip.backend_count; i++) {
+	for (__u32 i = 0; !change->next->leader && i < change->next->vip.backend_count; i++) {
 		struct lb_member *member = &change->next->members[i];
 		const struct lb_member *there = current && i < current->vip.backend_count &&
 								current->members[i].used && !member->added &&
@@ -418,7 +430,7 @@ static void remove_service(struct lb_engine *engine, struct lb_service_change *c
 	struct lb_gone *gone = &engine->gone[engine->n_gone++];
 
 	*gone = (struct lb_gone){ .service = current->vip.service, .ids = ids, .mark = engine->sweep.begun };
-	for (__u32 i = 0; i < current->vip.backend_count; i++) {
+	for (__u32 i = 0; !current->leader && i < current->vip.backend_count; i++) {
 		if (current->members[i].used &&
 		    (!current->n_leaving || lb_service_id_index(current, current->members[i].id) == i))
 			ids[gone->n_ids++] = current->members[i].id;

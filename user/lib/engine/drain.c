@@ -92,6 +92,7 @@ int lb_engine_let_go(struct lb_engine *engine, const char *name, const char *bac
 	struct lb_service *service = lb_engine_find(engine, name);
 	bool found = false;
 
+	service = service ? lb_service_lead(service) : NULL;
 	for (__u32 i = 0; service && i < service->vip.backend_count; i++) {
 		struct lb_member *member = &service->members[i];
 
@@ -111,6 +112,7 @@ void lb_engine_draining(struct lb_engine *engine,
 	for (__u32 id = 0; id < engine->tables->sizes.services; id++) {
 		const struct lb_service *service = engine->by_id[id];
 
+		/* Those that share a ring have none of their own. */
 		for (__u32 i = 0; service && service->n_leaving && i < service->vip.backend_count; i++) {
 			struct lb_backend_view view;
 

@@ -74,7 +74,9 @@ void lb_engine_trim_nexthops(struct lb_engine *engine)
 		for (__u32 id = 0; id < engine->tables->sizes.services; id++) {
 			struct lb_service *service = engine->by_id[id];
 
-			for (__u32 i = 0; service && i < service->vip.backend_count; i++) {
+			if (!service || service->leader)
+				continue;
+			for (__u32 i = 0; i < service->vip.backend_count; i++) {
 				struct lb_member *member = &service->members[i];
 
 				if (round == 0)
@@ -149,6 +151,8 @@ void lb_engine_link(struct lb_engine *engine, struct lb_service *service)
 	service->name_next = *chain;
 	*chain = service;
 	engine->by_id[service->vip.service] = service;
+	if (service->leader)
+		service->leader->sharers++;
 }
 
 void lb_engine_unlink(struct lb_engine *engine, struct lb_service *service)
@@ -159,6 +163,8 @@ void lb_engine_unlink(struct lb_engine *engine, struct lb_service *service)
 		link = &(*link)->name_next;
 	*link = service->name_next;
 	engine->by_id[service->vip.service] = NULL;
+	if (service->leader)
+		service->leader->sharers--;
 }
 
 /* The id that the backend of an index has at its new address; LB_NO_HEIR: there is none. */
@@ -406,17 +412,18 @@ void lb_engine_view_member(const struct lb_engine *engine, const struct lb_servi
 static int view_service(struct lb_engine *engine, struct lb_service *service,
 			struct lb_service_view *ret_view)
 {
+	struct lb_service *lead = lb_service_lead(service);
 	size_t n = 0;
 
-	if (!service->views) {
-		service->views = calloc(service->vip.backend_count + 1u, sizeof(*service->views));
-		if (!service->views)
+	if (!lead->views) {
+		lead->views = calloc(lead->vip.backend_count + 1u, sizeof(*lead->views));
+		if (!lead->views)
 			return -ENOMEM;
 		engine->viewed = true;
 	}
-	for (__u32 i = 0; i < service->vip.backend_count; i++) {
-		if (service->members[i].used && !service->members[i].ghost)
-			lb_engine_view_member(engine, service, i, &service->views[n++]);
+	for (__u32 i = 0; i < lead->vip.backend_count; i++) {
+		if (lead->members[i].used && !lead->members[i].ghost)
+			lb_engine_view_member(engine, lead, i, &lead->views[n++]);
 	}
 	*ret_view = (struct lb_service_view){
 		.name = service->name,
@@ -425,13 +432,15 @@ static int view_service(struct lb_engine *engine, struct lb_service *service,
 		.ring_line = lb_vip_ring_line(&service->vip),
 		.ring_slots = lb_service_slots(service),
 		.backend_first = service->vip.backend_first,
-		.unsettled_slots = service->unsettled,
+		.unsettled_slots = lead->unsettled,
 		.entries = lb_count_of(&service->entries, engine->sweep.done),
-		.backends = service->views,
+		.backends = lead->views,
 		.n_backends = n,
+		.lead = service->leader ? lead->name : NULL,
+		.sharers = lead->sharers,
 	};
-	if (service->unsettled) {
-		__u32 age = lb_engine_clock(engine) - service->unsettled_since_s;
+	if (lead->unsettled) {
+		__u32 age = lb_engine_clock(engine) - lead->unsettled_since_s;
 
 		ret_view->unsettled_since_s = engine->now_s > age ? engine->now_s - age : 1;
 	}

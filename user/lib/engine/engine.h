@@ -121,6 +121,7 @@ struct lb_plan_service {
 	const char *warning;    /* what nobody may want although it breaks nothing: a sentence, or NULL */
 	const struct lb_plan_backend *backends;
 	size_t n_backends;
+	const char *lead; /* it shares this service's ring, of which slots and backends are told there; or NULL */
 };
 bool lb_plan_is_empty(const struct lb_plan *plan);
 /* Two plans are the same when they do the same for the same reasons: what backends and slots become and where
@@ -173,6 +174,9 @@ struct lb_service_view {
 	__u64 entries;
 	const struct lb_backend_view *backends; /* in index order, without free indices */
 	size_t n_backends;
+	/* Of services that share a ring, which is then told of each of them, as the backends are. */
+	const char *lead; /* who else stands for the ring where it is to be counted once; NULL: this one */
+	__u32 sharers;    /* how many others share it */
 };
 size_t lb_engine_services(struct lb_engine *engine);
 /* i: 0..lb_engine_services()-1, in configuration order. NULL: there is no such. */

@@ -92,6 +92,12 @@ struct lb_service {
 	struct lb_service_key key;
 	const struct lb_config_service *config; /* borrowed; NULL after adoption, before the first commit */
 	struct lb_vip vip;               /* what its VIP entries hold; key zero; backend_count indices */
+	/* Of the services that share a ring one leads: it has the ring, the members and the records, and the
+	 * others none of that. It is the first of them in the configuration that has it already. NULL: it has
+	 * its own, whether others share it or not. */
+	struct lb_service *leader;
+	__u32 sharers; /* others that share its ring */
+	__u32 begun_pass, ended_pass; /* of the sweeper: the last one that began with it, and that ended */
 	struct lb_member *members;       /* vip.backend_count of them, by index */
 	struct lb_server_id *server_ids; /* by index; NULL: nobody has one */
 	__u32 n_leaving;                 /* leaving, draining and ghosts */
@@ -104,9 +110,22 @@ struct lb_service {
 	bool ring_is_built; /* this process has built it: who owns a slot is what the builder said */
 	struct lb_backend_view *views;
 	__u64 claimed;                  /* serial of the plan that met it in the desired configuration */
+	__u64 wanted;                   /* the same, before it is known whether it goes on */
+	__u64 ring_claimed;             /* serial of the plan in which its ring goes on */
 	struct lb_service *replacement; /* while a commit writes: what comes in its place */
 	__u64 records; /* digest of what the bank holds for it besides its own entries; 0: not known */
 };
+
+/* Who has the ring and the members of a service. */
+static inline struct lb_service *lb_service_lead(struct lb_service *service)
+{
+	return service->leader ? service->leader : service;
+}
+
+static inline const struct lb_service *lb_service_lead_of(const struct lb_service *service)
+{
+	return service->leader ? service->leader : service;
+}
 
 static inline __u32 lb_service_slots(const struct lb_service *service)
 {
@@ -207,6 +226,7 @@ struct lb_engine {
 	__u64 *gone_seen;   /* by service id: last pass that met an entry of a service that is gone */
 	unsigned int plans; /* alive: what they refer to is not freed */
 	__u64 plan_serial;
+	__u64 roles;        /* how often another service has come to lead a ring */
 	bool viewed; /* some service has views */
 	bool ticked;
 	__u64 now_s;
@@ -240,6 +260,14 @@ struct lb_added {
 	struct lb_address address;
 };
 
+/* A service of the desired configuration among those that share its ring. */
+struct lb_plan_place {
+	struct lb_service *current; /* what it goes on from; NULL: it is added */
+	__u32 lead;                 /* place of the one that leads */
+	__u32 after;                /* place of the next one, after the lead; LB_PLAN_NOWHERE: none */
+};
+#define LB_PLAN_NOWHERE UINT32_MAX
+
 struct lb_plan {
 	struct lb_engine *engine;
 	struct lb_plan_block *blocks; /* its memory */
@@ -257,6 +285,8 @@ struct lb_plan {
 	struct lb_service_change *changes;
 	size_t n_changes, changes_capacity;
 	struct lb_service **order;       /* by place in config: current or next */
+	struct lb_plan_place *places;    /* by place in config */
+	__u64 roles;                     /* engine->roles that it was made for */
 	struct lb_plan_service *effects; /* of changes that are not nothing */
 	size_t n_effects;
 	bool new_layout; /* keys or records came, went or changed */
@@ -325,6 +355,12 @@ static inline __u32 lb_slot_step_old_quick(const struct lb_slot_step *step, __u3
 	return step->slots == step->old_slots ? step->old[slot] : lb_slot_step_old(step, slot);
 }
 
+/* plan_rings.c: fills plan->places, and has those lead that are to. */
+int lb_plan_rings(struct lb_plan *plan, struct lb_error *error);
+/* A service that shares the ring of another one. lead: of the plan; moves: it is to be seen. */
+int lb_plan_sharer(struct lb_plan *plan, struct lb_service_change *change, struct lb_service *lead,
+		   bool moves, const struct lb_config_service *config, const struct lb_desired *desired,
+		   size_t number, struct lb_error *error);
 int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 		    const struct lb_config_service *config, const struct lb_desired *desired, size_t number,
 		    struct lb_error *error);
@@ -383,6 +419,8 @@ static inline __u32 lb_engine_clock(const struct lb_engine *engine)
 struct lb_service *lb_engine_find(const struct lb_engine *engine, const char *name);
 void lb_engine_link(struct lb_engine *engine, struct lb_service *service);
 void lb_engine_unlink(struct lb_engine *engine, struct lb_service *service);
+/* engine_rings.c: has a service lead the ring that it shares. No table knows who does. */
+void lb_engine_lead(struct lb_engine *engine, struct lb_service *service);
 
 /* Waits for a grace period: afterwards nothing that was given up before can be read any more. */
 int lb_engine_grace(struct lb_engine *engine);

@@ -54,14 +54,9 @@ void lb_engine_sizes(const struct lb_config *config, __u32 cpus, __u64 memory_by
 		     struct lb_table_sizes *ret_sizes)
 {
 	const struct lb_config_limits *limits = &config->limits;
-	__u64 backends = 0, slots = 0, services;
+	struct lb_config_needs needs = lb_config_needs(config);
+	__u64 backends = needs.backends, slots = needs.slots, services;
 
-	for (size_t i = 0; i < config->n_services; i++) {
-		const struct lb_config_service *service = &config->services[i];
-
-		backends += service->n_backends;
-		slots += service->ring_size ? service->ring_size : lb_config_ring_size(service->n_backends);
-	}
 	services = limits->services ? limits->services : max64(256, 2 * config->n_services);
 	backends = limits->backends ? limits->backends : max64(1024, backends + backends / 2);
 	slots = limits->ring_slots ? limits->ring_slots : max64(1u << 20, slots + slots / 4);

@@ -166,21 +166,6 @@ static struct lb_service_change *add_change(struct lb_plan *plan)
 	return &plan->changes[plan->n_changes++];
 }
 
-/* The service that has this name and this key now. */
-static struct lb_service *current_of(const struct lb_plan *plan, size_t i)
-{
-	const struct lb_engine *engine = plan->engine;
-	const struct lb_config_service *config = &plan->config->services[i];
-	struct lb_service_key key;
-	struct lb_service *service;
-
-	if (plan->config == engine->config)
-		return engine->order[i];
-	service = lb_engine_find(engine, config->name);
-	lb_service_key_of(config, &key);
-	return service && lb_service_key_equal(&service->key, &key) ? service : NULL;
-}
-
 static int no_room(struct lb_engine *engine, int r, bool rings, __u64 need, struct lb_error *error)
 {
 	if (r == -ENOMEM)
@@ -213,7 +198,7 @@ static int check_room(const struct lb_plan *plan, struct lb_error *error)
 		__u32 slots =
 			service->ring_size ? service->ring_size : lb_config_ring_size(service->n_backends);
 
-		if (current_of(plan, i))
+		if (plan->places[i].current || plan->places[i].lead != i)
 			continue;
 		lines += slots / LB_SLOTS_PER_LINE;
 		records += service->n_backends ? service->n_backends : 1;
@@ -225,34 +210,82 @@ static int check_room(const struct lb_plan *plan, struct lb_error *error)
 	return 0;
 }
 
-static int plan_one(struct lb_plan *plan, const struct lb_desired *desired, bool sources_same, size_t i,
-		    struct lb_error *error)
+/* Whether a service is as it was, as far as it alone is concerned. */
+static bool is_unchanged(const struct lb_plan *plan, const struct lb_desired *desired, bool sources_same,
+			 size_t i)
 {
 	const struct lb_config_service *config = &plan->config->services[i];
-	struct lb_service *current = current_of(plan, i);
-	struct lb_service_change *change;
-	bool same;
+	const struct lb_service *current = plan->places[i].current;
+
+	return current && current->config && sources_same &&
+	       lb_config_same_service(current->config, config) && same_overrides(plan, config->name) &&
+	       (current->vip.flags & LB_VIP_UNCLAIMED) == lb_plan_unclaimed(desired, config);
+}
+
+/* Whether the tables say that the members are of the service that leads; if not, they are to before another
+ * one goes. All of them are said to be of the same. */
+static bool is_said_to_lead(const struct lb_engine *engine, const struct lb_service *service)
+{
+	for (__u32 i = 0; i < service->vip.backend_count; i++) {
+		const struct lb_member *member = &service->members[i];
+
+		if (member->used)
+			return engine->tables->backend_meta[member->id].service == service->vip.service;
+	}
+	return true;
+}
+
+/* Whether nothing of a ring and its services has changed. */
+static bool stays(struct lb_plan *plan, const struct lb_desired *desired, bool sources_same, __u32 lead)
+{
+	for (__u32 at = lead; at != LB_PLAN_NOWHERE; at = plan->places[at].after) {
+		if (!is_unchanged(plan, desired, sources_same, at))
+			return false;
+	}
+	return is_said_to_lead(plan->engine, plan->places[lead].current) &&
+	       (plan->same_nexthops ||
+		!lb_plan_nexthops_changed(plan->engine, plan->places[lead].current, desired));
+}
+
+/* ring: number of the change of the one that leads. */
+static int plan_service(struct lb_plan *plan, const struct lb_desired *desired, __u32 at, size_t ring,
+			struct lb_error *error)
+{
+	const struct lb_config_service *config = &plan->config->services[at];
+	struct lb_service_change *change = add_change(plan);
+	__u32 lead = plan->places[at].lead;
 	int r;
 
-	if (current) {
-		if (current->claimed == plan->engine->plan_serial)
-			return lb_error_set(error, EINVAL, "service %s is there twice", config->name);
-		current->claimed = plan->engine->plan_serial;
-	}
-	if (current && current->config && sources_same && lb_config_same_service(current->config, config) &&
-	    same_overrides(plan, config->name)) {
-		same = plan->same_nexthops || !lb_plan_nexthops_changed(plan->engine, current, desired);
-		if (same && (current->vip.flags & LB_VIP_UNCLAIMED) == lb_plan_unclaimed(desired, config)) {
-			plan->order[i] = current;
-			return 0;
-		}
-	}
-	change = add_change(plan);
 	if (!change)
 		return lb_error_set(error, ENOMEM, "out of memory");
-	change->current = current;
-	r = lb_plan_service(plan, change, config, desired, i, error);
-	plan->order[i] = change->next;
+	change->current = plan->places[at].current;
+	if (at == lead)
+		r = lb_plan_service(plan, change, config, desired, at, error);
+	else
+		r = lb_plan_sharer(plan, change, plan->order[lead], plan->changes[ring].visible, config,
+				   desired, at, error);
+	plan->order[at] = change->next;
+	return r;
+}
+
+/* A ring and all services that have it: together, because they name the same regions. */
+static int plan_ring(struct lb_plan *plan, const struct lb_desired *desired, bool sources_same, __u32 lead,
+		     struct lb_error *error)
+{
+	bool same = stays(plan, desired, sources_same, lead);
+	size_t ring = plan->n_changes;
+	int r = 0;
+
+	for (__u32 at = lead; r == 0 && at != LB_PLAN_NOWHERE; at = plan->places[at].after) {
+		struct lb_service *current = plan->places[at].current;
+
+		if (current)
+			current->claimed = plan->engine->plan_serial;
+		if (same)
+			plan->order[at] = current;
+		else
+			r = plan_service(plan, desired, at, ring, error);
+	}
 	return r;
 }
 
@@ -287,6 +320,13 @@ static int reserve_regions(struct lb_plan *plan, struct lb_service_change *chang
 	__u32 need;
 	int r;
 
+	if (next->leader) {
+		next->vip.ring_mask = next->leader->vip.ring_mask;
+		next->vip.backend_count = next->leader->vip.backend_count;
+		lb_vip_place(&next->vip, lb_vip_ring_line(&next->leader->vip),
+			     next->leader->vip.backend_first);
+		return 0;
+	}
 	if (change->target) {
 		need = lb_service_slots(next) / LB_SLOTS_PER_LINE;
 		r = lb_arena_alloc(&engine->rings, need, &ring_line, &change->ring_fresh);
@@ -316,9 +356,12 @@ static int plan_all(struct lb_plan *plan, const struct lb_desired *desired, stru
 	int r = check_config(plan, error);
 
 	if (r == 0)
+		r = lb_plan_rings(plan, error);
+	if (r == 0)
 		r = check_room(plan, error);
 	for (size_t i = 0; r == 0 && i < plan->config->n_services; i++) {
-		r = plan_one(plan, desired, sources_same, i, error);
+		if (plan->places[i].lead == i)
+			r = plan_ring(plan, desired, sources_same, (__u32)i, error);
 		lb_engine_pause(engine);
 	}
 	if (r == 0)
@@ -387,7 +430,7 @@ static void give_back(struct lb_engine *engine, struct lb_service_change *change
 		lb_arena_release(&engine->records, next->vip.backend_first,
 				 next->vip.backend_count ? next->vip.backend_count : 1,
 				 change->records_fresh);
-	for (__u32 i = 0; i < next->vip.backend_count; i++) {
+	for (__u32 i = 0; !next->leader && i < next->vip.backend_count; i++) {
 		if (next->members[i].added)
 			lb_ids_release(&engine->backend_ids, next->members[i].id);
 	}
@@ -419,6 +462,7 @@ void lb_plan_free(struct lb_plan *plan)
 	free(plan->items);
 	free(plan->changes);
 	free(plan->order);
+	free(plan->places);
 	free(plan->effects);
 	free(plan->overrides);
 	free(plan);

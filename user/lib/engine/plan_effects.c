@@ -21,7 +21,7 @@ static const struct lb_member *before_of(const struct lb_service_change *change,
 {
 	const struct lb_service *current = change->current;
 
-	if (!current || index >= current->vip.backend_count || !current->members[index].used ||
+	if (!current || current->leader || index >= current->vip.backend_count || !current->members[index].used ||
 	    current->members[index].ghost)
 		return NULL;
 	return &current->members[index];
@@ -69,8 +69,8 @@ static int tell_backends(struct lb_plan *plan, struct lb_service_change *change,
 			 struct lb_plan_service *effect)
 {
 	const struct lb_service *current = change->current, *next = change->next;
-	__u32 n_before = current ? current->vip.backend_count : 0,
-	      n_after = next ? next->vip.backend_count : 0;
+	__u32 n_before = current && !current->leader ? current->vip.backend_count : 0,
+	      n_after = next && !next->leader ? next->vip.backend_count : 0;
 	__u32 n = n_before > n_after ? n_before : n_after;
 	struct lb_plan_backend *views =
 		lb_plan_memory(plan, (n + 1) * (sizeof(*views) + LB_NAME_MAX) + LB_NAME_MAX);
@@ -100,6 +100,38 @@ static int tell_backends(struct lb_plan *plan, struct lb_service_change *change,
 	return r;
 }
 
+/* Of those that share a ring one tells of it. */
+static int tell_lead(struct lb_plan *plan, const struct lb_service *service, struct lb_plan_service *effect)
+{
+	char *lead;
+
+	if (!service->leader)
+		return 0;
+	lead = lb_plan_memory(plan, LB_NAME_MAX);
+	if (!lead)
+		return -ENOMEM;
+	memcpy(lead, service->leader->name, LB_NAME_MAX);
+	effect->lead = lead;
+	return 0;
+}
+
+/* Why the connections of a service end: it goes, or what it was goes and it is made anew. */
+static int tell_end(const struct lb_plan *plan, struct lb_service_change *change,
+		    struct lb_plan_service *effect)
+{
+	const char *name = change->current->name;
+
+	for (size_t i = 0; i < plan->config->n_services; i++) {
+		if (strcmp(plan->config->services[i].name, name) == 0 &&
+		    lb_service_key_equal(&plan->order[i]->key, &change->current->key))
+			return lb_plan_breaks(effect, change,
+					      "service %s takes another ring: its connections go where "
+					      "that has their slots",
+					      name);
+	}
+	return lb_plan_breaks(effect, change, "service %s goes away, and its connections with it", name);
+}
+
 static int tell_service(struct lb_plan *plan, struct lb_service_change *change,
 			struct lb_plan_service *effect)
 {
@@ -111,6 +143,9 @@ static int tell_service(struct lb_plan *plan, struct lb_service_change *change,
 	effect->change = !current ? LB_CHANGE_ADD : !next ? LB_CHANGE_REMOVE : LB_CHANGE_MODIFY;
 	effect->slots = lb_service_slots(next ? next : current);
 	effect->slots_moved = change->slots_moved;
+	r = tell_lead(plan, next ? next : current, effect);
+	if (r < 0)
+		return r;
 	effect->idle_timeout_s = next && change->slots_moved ? next->config->idle_timeout_s : 0;
 	r = tell_backends(plan, change, effect);
 	if (r == 0)
@@ -119,8 +154,7 @@ static int tell_service(struct lb_plan *plan, struct lb_service_change *change,
 		return r;
 	if (!next) {
 		effect->entries_at_risk = entries;
-		return lb_plan_breaks(effect, change, "service %s goes away, and its connections with it",
-				      current->name);
+		return tell_end(plan, change, effect);
 	}
 	if ((current->vip.flags ^ next->vip.flags) & affinity) {
 		effect->entries_at_risk = entries;

@@ -187,7 +187,8 @@ int lb_plan_judge(struct lb_plan *plan, struct lb_service_change *change, struct
 {
 	int r;
 
-	if (!change->next)
+	/* Of those that share a ring the one that leads is judged. */
+	if (!change->next || change->next->leader)
 		return 0;
 	r = judge_pool(change, effect);
 	if (r == 0)
@@ -218,6 +219,7 @@ static __u64 mix_effect(__u64 identity, const struct lb_plan_service *effect)
 
 	identity = mix(mix_text(identity, effect->name), numbers, sizeof(numbers));
 	identity = mix_text(mix_text(identity, effect->why_breaks), effect->warning);
+	identity = mix_text(identity, effect->lead);
 	for (size_t i = 0; i < effect->n_backends; i++) {
 		const struct lb_plan_backend *backend = &effect->backends[i];
 		const __u64 of[] = { backend->change, backend->slots_before, backend->slots_after,
@@ -243,7 +245,7 @@ static __u64 mix_nexthop(__u64 identity, const struct lb_nexthop *nexthop)
 /* Where packets will go, without what only numbers it. */
 static __u64 mix_ways(__u64 identity, const struct lb_plan *plan, const struct lb_service *next)
 {
-	for (__u32 i = 0; next && i < next->vip.backend_count; i++) {
+	for (__u32 i = 0; next && !next->leader && i < next->vip.backend_count; i++) {
 		const struct lb_member *member = &next->members[i];
 		struct lb_address address;
 

@@ -23,10 +23,12 @@ static bool is_one_address(const struct lb_service_key *key)
 
 static bool answers_echo(const struct lb_service *service)
 {
+	const struct lb_service *lead = lb_service_lead_of(service);
+
 	if (!(service->vip.flags & LB_VIP_ECHO))
 		return false;
-	for (__u32 i = 0; i < service->vip.backend_count; i++) {
-		const struct lb_member *member = &service->members[i];
+	for (__u32 i = 0; i < lead->vip.backend_count; i++) {
+		const struct lb_member *member = &lead->members[i];
 
 		if (member->used && !member->leaving && !lb_member_dead(member) &&
 		    member->state == LB_STATE_ACTIVE && member->weight)

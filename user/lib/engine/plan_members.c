@@ -203,30 +203,77 @@ static int compare_backend(const void *name, const void *override)
 	return strcmp(name, ((const struct lb_override *) override)->backend);
 }
 
+/* What is said of the backends of the services that share a ring. */
+struct sayings {
+	struct saying {
+		const struct lb_override *overrides;
+		size_t n;
+	} *of;             /* owned: of each service of which something is said */
+	size_t n, silent; /* silent: services of which nothing is said */
+};
+
+static int sayings_init(struct sayings *sayings, const struct lb_build *build)
+{
+	const struct lb_plan *plan = build->plan;
+	size_t n_services = 0;
+
+	for (__u32 at = (__u32)build->number; at != LB_PLAN_NOWHERE; at = plan->places[at].after)
+		n_services++;
+	*sayings = (struct sayings){ .of = calloc(n_services, sizeof(*sayings->of)) };
+	if (!sayings->of)
+		return lb_build_out_of_memory(build);
+	for (__u32 at = (__u32)build->number; at != LB_PLAN_NOWHERE; at = plan->places[at].after) {
+		struct saying *saying = &sayings->of[sayings->n];
+
+		saying->overrides = lb_overrides_of(plan->overrides, plan->n_overrides,
+						    plan->config->services[at].name, &saying->n);
+		sayings->n += saying->n > 0;
+		sayings->silent += !saying->n;
+	}
+	return 0;
+}
+
+/* A backend is in the ring what it is in the worst of its services. */
+static void worst_of(const struct sayings *sayings, const struct lb_config_backend *backend,
+		     enum lb_state *ret_state, __u32 *ret_weight)
+{
+	enum lb_state state = sayings->silent ? backend->state : LB_STATE_ACTIVE;
+	__u32 weight = sayings->silent ? backend->weight : UINT32_MAX;
+
+	for (size_t i = 0; i < sayings->n; i++) {
+		const struct saying *saying = &sayings->of[i];
+		const struct lb_override *override = bsearch(backend->name, saying->overrides, saying->n,
+							     sizeof(*override), compare_backend);
+		enum lb_state its_state = override && override->has_state ? override->state : backend->state;
+		__u32 its_weight = override && override->has_weight ? override->weight : backend->weight;
+
+		state = its_state > state ? its_state : state;
+		weight = its_weight < weight ? its_weight : weight;
+	}
+	*ret_state = state;
+	*ret_weight = weight;
+}
+
 /* Gives every desired backend its member. wanted: by index, out. */
-static int fill_members(struct lb_build *build, const struct names *names, bool *wanted)
+static int fill_members(struct lb_build *build, const struct names *names, const struct sayings *sayings,
+			bool *wanted)
 {
 	const struct lb_engine *engine = build->plan->engine;
 	struct lb_member *members = build->change->next->members;
 	struct lb_server_id *server_ids = build->change->next->server_ids;
 	const struct lb_config_service *config = build->config;
-	const struct lb_override *overrides;
 	__u32 hint = 0, had = build->count;
-	size_t n_overrides;
 	int r;
 
-	overrides =
-		lb_overrides_of(build->plan->overrides, build->plan->n_overrides, config->name, &n_overrides);
 	for (size_t i = 0; i < config->n_backends; i++) {
 		const struct lb_config_backend *backend = &config->backends[i];
-		const struct lb_override *override =
-			bsearch(backend->name, overrides, n_overrides, sizeof(*override), compare_backend);
-		enum lb_state state = override && override->has_state ? override->state : backend->state;
-		__u32 weight = override && override->has_weight ? override->weight : backend->weight;
+		enum lb_state state;
+		__u32 weight;
 		__u32 index = hint < had && is_same(engine, &members[hint], backend)
 				      ? hint
 				      : names_find(names, engine, members, backend);
 
+		worst_of(sayings, backend, &state, &weight);
 		hint = index == LB_INDEX_NONE ? hint : index + 1;
 		if (index == LB_INDEX_NONE) {
 			r = add_member(build, backend, &index);
@@ -262,6 +309,7 @@ int lb_build_members(struct lb_build *build)
 	const struct lb_service *current = change->current;
 	__u32 had = current ? current->vip.backend_count : 0;
 	struct lb_service *next;
+	struct sayings sayings = {};
 	struct names names;
 	bool *wanted;
 	int r;
@@ -292,7 +340,10 @@ int lb_build_members(struct lb_build *build)
 		free(wanted);
 		return lb_build_out_of_memory(build);
 	}
-	r = fill_members(build, &names, wanted);
+	r = sayings_init(&sayings, build);
+	if (r == 0)
+		r = fill_members(build, &names, &sayings, wanted);
+	free(sayings.of);
 	free(names.head);
 	free(wanted);
 	for (__u32 i = 0; i < build->count; i++)

@@ -89,15 +89,22 @@ static int known_owners(const struct lb_build *build, const struct pool *pool, _
 	return 0;
 }
 
+/* Whether the ring that is there was made by the same rule from the same name. */
+static bool same_builder(const struct lb_service *current, const struct lb_config_service *config)
+{
+	return current->config && current->config->algorithm == config->algorithm &&
+	       strcmp(lb_config_ring_name(current->config), lb_config_ring_name(config)) == 0;
+}
+
 /* Builds the ring of a pool into owner[], with what is known from the current one. */
 static int build_pool(const struct lb_build *build, const struct pool *pool, __u32 slots, __u32 *owner)
 {
 	const struct lb_service *current = build->change->current;
 	const struct lb_config_service *config = build->config;
 	const struct lb_ring_builder *builder = lb_ring_builder_get(config->algorithm);
-	__u64 seed = lb_ring_seed(build->plan->config->hash_seed, config->name);
-	bool known = current && current->ring_is_built && current->config &&
-		     current->config->algorithm == config->algorithm && lb_service_slots(current) == slots;
+	__u64 seed = lb_ring_seed(build->plan->config->hash_seed, lb_config_ring_name(config));
+	bool known = current && current->ring_is_built && same_builder(current, config) &&
+		     lb_service_slots(current) == slots;
 	struct lb_ring_previous previous;
 	struct pool before;
 	__u32 *last;
@@ -213,9 +220,8 @@ static int build_ring(struct lb_build *build)
 	struct lb_service_change *change = build->change;
 	const struct lb_service *current = change->current;
 	__u32 slots = ring_slots(build);
-	bool rebuild = !current || !current->config || build->ring_input ||
-		       slots != lb_service_slots(current) ||
-		       current->config->algorithm != build->config->algorithm;
+	bool rebuild = !current || build->ring_input || slots != lb_service_slots(current) ||
+		       !same_builder(current, build->config);
 	__u8 *dead;
 	int r = 0;
 
@@ -446,6 +452,36 @@ static int take_id(struct lb_build *build)
 				   engine->service_ids.size);
 	build->change->new_id = true;
 	build->change->next->vip.service = (__u16)id;
+	return 0;
+}
+
+int lb_plan_sharer(struct lb_plan *plan, struct lb_service_change *change, struct lb_service *lead,
+		   bool moves, const struct lb_config_service *config, const struct lb_desired *desired,
+		   size_t number, struct lb_error *error)
+{
+	struct lb_build build = { .plan = plan,
+				  .change = change,
+				  .config = config,
+				  .desired = desired,
+				  .number = number,
+				  .error = error };
+	struct lb_service *next = change->next = lb_service_new(config->name, 0);
+	int r;
+
+	if (!next)
+		return lb_build_out_of_memory(&build);
+	next->leader = lead;
+	next->config = config;
+	lb_service_key_of(config, &next->key);
+	next->vip.ring_mask = lead->vip.ring_mask;
+	next->vip.backend_count = lead->vip.backend_count;
+	r = take_id(&build);
+	if (r < 0)
+		return r;
+	build_vip(&build);
+	next->records = lb_plan_records_digest(next);
+	change->visible |= !change->current || moves;
+	change->attributes |= change->current && attributes_differ(change->current, config);
 	return 0;
 }
 

@@ -51,9 +51,11 @@ int lb_engine_await(struct lb_engine *engine)
 
 /*
  * Visits lines of rings from the cursor on, calling line() for services that have unsettled slots and after()
- * once per service. Returns the units of work; *done when the last service is through.
+ * once per service that has a ring (which one that is of those that share it may change in between: is_due()
+ * knows what is done). Returns the units of work; *done when the last service is through.
  */
 static size_t walk_rings(struct lb_engine *engine, size_t work, bool *done,
+			 bool (*is_due)(const struct lb_engine *engine, const struct lb_service *service),
 			 void (*line)(struct lb_engine *engine, struct lb_service *service, __u32 line),
 			 void (*after)(struct lb_engine *engine, struct lb_service *service))
 {
@@ -67,6 +69,8 @@ static size_t walk_rings(struct lb_engine *engine, size_t work, bool *done,
 			continue;
 		if (++idle % IDLE_SERVICES_PER_UNIT == 0)
 			did++;
+		if (service->leader || !is_due(engine, service))
+			continue;
 		while (service->unsettled && sweep->line < lb_service_slots(service) / LB_SLOTS_PER_LINE) {
 			if (did >= work)
 				return did;
@@ -82,9 +86,22 @@ static size_t walk_rings(struct lb_engine *engine, size_t work, bool *done,
 	return did ? did : 1;
 }
 
+static bool is_to_begin(const struct lb_engine *engine, const struct lb_service *service)
+{
+	return service->begun_pass != (__u32)engine->sweep.begun;
+}
+
+/* What the pass did not begin with, it proves nothing of. */
+static bool is_to_finish(const struct lb_engine *engine, const struct lb_service *service)
+{
+	return service->begun_pass == (__u32)engine->sweep.begun &&
+	       service->ended_pass != (__u32)engine->sweep.begun;
+}
+
 /* Start of a pass: whoever is named by no slot now cannot be named by one later, unless it is taken back. */
 static void begin_service(struct lb_engine *engine, struct lb_service *service)
 {
+	service->begun_pass = (__u32)engine->sweep.begun;
 	for (__u32 i = 0; service->n_leaving && i < service->vip.backend_count; i++) {
 		struct lb_member *member = &service->members[i];
 
@@ -96,6 +113,7 @@ static void begin_service(struct lb_engine *engine, struct lb_service *service)
 /* End of a pass. */
 static void finish_service(struct lb_engine *engine, struct lb_service *service)
 {
+	service->ended_pass = (__u32)engine->sweep.begun;
 	if (!service->unsettled) {
 		free(service->ready);
 		free(service->moved_s);
@@ -215,14 +233,14 @@ static size_t sweep_some(struct lb_engine *engine, size_t work)
 		begin_pass(engine);
 		return 1;
 	case LB_PHASE_RINGS:
-		did = walk_rings(engine, work, &done, lb_sweep_begin_line, begin_service);
+		did = walk_rings(engine, work, &done, is_to_begin, lb_sweep_begin_line, begin_service);
 		if (done)
 			sweep->phase = LB_PHASE_FLOWS;
 		return did;
 	case LB_PHASE_FLOWS:
 		return sweep_flows(engine, work);
 	case LB_PHASE_FINISH:
-		did = walk_rings(engine, work, &done, lb_sweep_finish_line, finish_service);
+		did = walk_rings(engine, work, &done, is_to_finish, lb_sweep_finish_line, finish_service);
 		if (done)
 			end_pass(engine);
 		return did;

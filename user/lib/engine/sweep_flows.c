@@ -50,6 +50,7 @@ static bool judge(struct lb_engine *engine, __u64 word, __u64 rest)
 		engine->gone_seen[id] = pass;
 		return true;
 	}
+	service = lb_service_lead(service);
 	if (index >= service->vip.backend_count || !service->members[index].used)
 		return true;
 	service->members[index].seen_pass = (__u32)pass;
@@ -76,6 +77,7 @@ static void count(struct lb_engine *engine, __u64 word)
 	struct lb_service *service = engine->by_id[lb_flow_service(word)];
 
 	lb_count_add(&service->entries, engine->sweep.begun);
+	service = lb_service_lead(service);
 	lb_count_add(&service->members[lb_flow_backend(word)].entries, engine->sweep.begun);
 	engine->sweep.entries++;
 	engine->sweep.embryonic += lb_flow_state(word) == LB_FLOW_EMBRYONIC;
