@@ -53,14 +53,21 @@ static void print_service(const struct lbctl *c, const cJSON *service)
 	_cleanup_(freep) char *change = text_clean(json_text(service, "change"));
 	unsigned long long entries = json_u64(service, "entries_at_risk");
 	const char *prefix = " ";
+	const cJSON *shares = json_get(service, "shares_ring_of");
 	const cJSON *backend;
 
 	for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
 		if (strcmp(change, prefixes[i][0]) == 0)
 			prefix = prefixes[i][1];
-	printf("%s %s: %s, %llu of %llu slots move (%.1f %%)", prefix, name, change,
-	       json_u64(service, "slots_moved"), json_u64(service, "slots"),
-	       json_double(service, "slots_moved_percent"));
+	if (cJSON_IsString(shares)) {
+		_cleanup_(freep) char *lead = text_clean(shares->valuestring);
+
+		printf("%s %s: %s, shares the ring of %s", prefix, name, change, lead);
+	} else {
+		printf("%s %s: %s, %llu of %llu slots move (%.1f %%)", prefix, name, change,
+		       json_u64(service, "slots_moved"), json_u64(service, "slots"),
+		       json_double(service, "slots_moved_percent"));
+	}
 	if (entries)
 		printf(", %s remembered flows at risk", format_count((double)entries).text);
 	putchar('\n');

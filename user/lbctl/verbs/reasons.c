@@ -54,7 +54,7 @@ static char *what_is_said(const cJSON *reason)
 static void print_reason(const struct lbctl *c, const cJSON *backend, const cJSON *reason)
 {
 	_cleanup_(freep) char *what = what_is_said(reason), *who = NULL, *when = NULL, *line = NULL,
-			      *clean = NULL;
+			      *clean = NULL, *where = NULL;
 	const char *text = json_get(reason, "reason") ? json_text(reason, "reason") : "";
 
 	if (json_get(reason, "uid"))
@@ -65,10 +65,12 @@ static void print_reason(const struct lbctl *c, const cJSON *backend, const cJSO
 			    json_get(reason, "since") ? format_time(json_get(reason, "since")).text : "",
 			    json_get(reason, "until") ? " until " : "",
 			    json_get(reason, "until") ? format_time(json_get(reason, "until")).text : "");
+	/* Of another service that shares the ring. */
+	where = json_get(reason, "service") ? lbctl_format(" of %s", json_text(reason, "service")) : NULL;
 	line = lbctl_format(
-		"* %s/%s: %s%s by %s%s%s%s%s%s", json_text(backend, "service"), json_text(backend, "name"),
+		"* %s/%s: %s%s by %s%s%s%s%s%s%s", json_text(backend, "service"), json_text(backend, "name"),
 		what, json_bool(reason, "holds") ? "" : " (overruled)", json_text(reason, "origin"),
-		who ? who : "", when, json_bool(reason, "stale") ? ", stale" : "", *text ? ": " : "", text);
+		where ? where : "", who ? who : "", when, json_bool(reason, "stale") ? ", stale" : "", *text ? ": " : "", text);
 	clean = text_clean(line);
 	print_folded(c, 2, clean);
 }

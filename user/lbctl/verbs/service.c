@@ -93,6 +93,16 @@ static void print_tiers(const cJSON *tiers)
 	printf("%s%s\n", *separator ? ": " : "none: ", json_text(tiers, "why"));
 }
 
+/* "pool-a, shared with 2 others: ". */
+static void print_sharing(const cJSON *service)
+{
+	unsigned long long others = json_u64(service, "ring_sharers");
+	_cleanup_(freep) char *ring = text_clean(json_text(service, "ring"));
+
+	if (cJSON_IsString(json_get(service, "ring")))
+		printf("%s, shared with %llu other%s: ", ring, others, others == 1 ? "" : "s");
+}
+
 static void print_service(const struct lbctl *c, const cJSON *service)
 {
 	_cleanup_(freep) char *address = service_address(service),
@@ -105,7 +115,9 @@ static void print_service(const struct lbctl *c, const cJSON *service)
 	printf("%-10s  %s, algorithm %s, affinity %s, idle timeout %s\n", "forward",
 	       json_text(service, "forward"), json_text(service, "algorithm"), json_text(service, "affinity"),
 	       format_duration(json_double(service, "idle_timeout_s")).text);
-	printf("%-10s  %llu slots, ", "ring", json_u64(service, "ring_size"));
+	printf("%-10s  ", "ring");
+	print_sharing(service);
+	printf("%llu slots, ", json_u64(service, "ring_size"));
 	if (unsettled)
 		printf("%llu unsettled, for %s\n", unsettled,
 		       format_duration(json_double(service, "unsettled_since_s")).text);
@@ -116,6 +128,8 @@ static void print_service(const struct lbctl *c, const cJSON *service)
 	       format_count(json_double(service, "packets")).text,
 	       format_bytes(json_double(service, "bytes")).text,
 	       format_count(json_double(service, "syns")).text);
+	if (json_u64(service, "ring_sharers"))
+		printf("%-10s  of all that share the ring\n", "");
 	print_tiers(json_get(service, "tiers"));
 	printf("%-10s  %llu active of %llu\n\n", "backends", json_u64(service, "backends_active"),
 	       json_u64(service, "backends_total"));

@@ -39,8 +39,9 @@ static int find_backend(struct api_call *call, const char *name, struct capture_
 		for (size_t j = 0; j < view.n_backends; j++) {
 			if (strcmp(view.backends[j].name, name) != 0)
 				continue;
+			/* The same one, where services share a ring. */
+			found += !found || wish->filter.backend != view.backends[j].id;
 			wish->filter.backend = view.backends[j].id;
-			found++;
 		}
 	}
 	if (!found)

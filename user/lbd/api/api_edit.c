@@ -15,6 +15,7 @@
 #include "lbd/api/body.h"
 #include "lbd/state/change.h"
 #include "lbd/state/config_file.h"
+#include "lbd/state/configured.h"
 #include "lbd/state/vouch.h"
 
 static void desired_donep(struct desired *desired)
@@ -62,6 +63,7 @@ static void name_cause(const struct lb_config_edit *edit, char *cause, size_t si
 struct editing {
 	const char *text;
 	size_t length;
+	const struct lb_config *config; /* of the text */
 	const struct lb_config_edit *edit;
 	char *edited;
 	size_t edited_length;
@@ -69,19 +71,42 @@ struct editing {
 	struct lb_error *error;
 };
 
+/* The same edit in another service. */
+static void edit_again(struct editing *editing, const char *service)
+{
+	struct lb_config_edit edit = *editing->edit;
+	char *before = editing->edited;
+
+	edit.service = service;
+	editing->r = lb_config_edit(before, editing->edited_length, &edit, &editing->edited,
+				    &editing->edited_length, editing->error);
+	free(before);
+}
+
+/* A backend of a shared ring is one in all services that share it. */
 static void edit_beside(void *context)
 {
 	struct editing *editing = context;
+	const struct lb_config_edit *edit = editing->edit;
+	const struct lb_config *config = editing->config;
+	const struct lb_config_service *asked = config_find_service(config, edit->service);
 
-	editing->r = lb_config_edit(editing->text, editing->length, editing->edit, &editing->edited,
+	editing->r = lb_config_edit(editing->text, editing->length, edit, &editing->edited,
 				    &editing->edited_length, editing->error);
+	for (size_t i = 0; edit->backend && asked && editing->r == 0 && i < config->n_services; i++) {
+		if (&config->services[i] != asked && lb_config_same_ring(&config->services[i], asked))
+			edit_again(editing, config->services[i].name);
+	}
 }
 
-/* lb_config_edit(), beside the loop. */
-static int edit_text(const char *text, size_t length, const struct lb_config_edit *edit, char **ret_edited,
-		     size_t *ret_length, struct lb_error *error)
+/* lb_config_edit(), beside the loop. config: what the text says. */
+static int edit_text(const char *text, size_t length, const struct lb_config *config,
+		     const struct lb_config_edit *edit, char **ret_edited, size_t *ret_length,
+		     struct lb_error *error)
 {
-	struct editing editing = { .text = text, .length = length, .edit = edit, .error = error };
+	struct editing editing = {
+		.text = text, .length = length, .config = config, .edit = edit, .error = error
+	};
 
 	task_beside(edit_beside, &editing);
 	if (editing.r == 0) {
@@ -89,6 +114,30 @@ static int edit_text(const char *text, size_t length, const struct lb_config_edi
 		*ret_length = editing.edited_length;
 	}
 	return editing.r;
+}
+
+/* Whether an edit is of a service, or by its ring of that as well. */
+static bool is_edited(const struct lb_config_service *service, const struct lb_config_service *asked,
+		      const struct lb_config_edit *edit)
+{
+	return service == asked || (edit->backend && asked && lb_config_same_ring(service, asked));
+}
+
+static int vouch_edited(const struct lbd *lbd, const struct lb_config *next,
+			const struct lb_config_edit *edit, struct lb_error *error)
+{
+	const struct lb_config_service *asked = config_find_service(next, edit->service);
+
+	for (size_t i = 0; i < next->n_services; i++) {
+		int r = is_edited(&next->services[i], asked, edit)
+				? vouch_service(lbd, next, next->services[i].name,
+						desired_file(&lbd->running), error)
+				: 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
 }
 
 /* The edit made in the file's text, which must be a good configuration before and after; waits to be put
@@ -99,6 +148,7 @@ static int prepare_file(const struct lbd *lbd, const struct lb_config_edit *edit
 	_cleanup_(freep) char *text = NULL, *edited = NULL;
 	_cleanup_(lb_config_freep) struct lb_config *before = NULL, *after = NULL;
 	const char *path = lbd->options.config_file;
+	const struct lb_config_service *asked;
 	struct lb_error why = {};
 	size_t length, edited_length = 0;
 	int r = config_file_read(path, &text, &length, error);
@@ -109,7 +159,7 @@ static int prepare_file(const struct lbd *lbd, const struct lb_config_edit *edit
 		return lb_error_set(error, EINVAL,
 				    "nothing can be saved: %s is no good configuration: %.300s", path,
 				    why.text);
-	r = edit_text(text, length, edit, &edited, &edited_length, &why);
+	r = edit_text(text, length, before, edit, &edited, &edited_length, &why);
 	if (r < 0)
 		return lb_error_at(error, -r, why.path, why.value, "%s: %.400s", path, why.text);
 	if (config_parse(edited, edited_length, &after, &why) < 0)
@@ -117,9 +167,14 @@ static int prepare_file(const struct lbd *lbd, const struct lb_config_edit *edit
 				   "%s would be no good configuration: %.350s", path, why.text);
 	/* What is to be saved is vouched for by nothing that is to be saved: the file may say more than runs.
 	 */
-	r = lb_config_vouch_service(after, edit->service, before, before, error);
-	if (r < 0)
-		return r;
+	asked = config_find_service(after, edit->service);
+	for (size_t i = 0; i < after->n_services; i++) {
+		if (!is_edited(&after->services[i], asked, edit))
+			continue;
+		r = lb_config_vouch_service(after, after->services[i].name, before, before, error);
+		if (r < 0)
+			return r;
+	}
 	store_digest(edited, edited_length, digest);
 	return config_save_prepare(path, edited, edited_length, save, error);
 }
@@ -133,7 +188,8 @@ static int edit_running(const struct lbd *lbd, const struct lb_config_edit *edit
 	int r = running_text(lbd, &text, &length, error);
 
 	if (r == 0)
-		r = edit_text(text, length, edit, &edited, &edited_length, error);
+		r = edit_text(text, length, desired_file(&lbd->running), edit, &edited, &edited_length,
+			      error);
 	return r < 0 ? r : desired_from_text(lbd, edited, edited_length, ret_next, error);
 }
 
@@ -146,8 +202,7 @@ static int change_and_save(struct api_call *call, const struct lb_config_edit *e
 	int r = edit_running(call->lbd, edit, &next, error);
 
 	if (r == 0)
-		r = vouch_service(call->lbd, desired_file(&next), edit->service,
-				  desired_file(&call->lbd->running), error);
+		r = vouch_edited(call->lbd, desired_file(&next), edit, error);
 	if (r == 0 && api_flag(call, "save"))
 		r = prepare_file(call->lbd, edit, next.file_digest, &save, error);
 	if (r == 0)

@@ -209,6 +209,35 @@ static int apply_patch(struct api_call *call, const struct patch *patch, struct 
 	return 0;
 }
 
+/* A word on a backend of a shared ring is said in each of its services. */
+static int apply_to_ring(struct api_call *call, const struct patch *patch, struct desired *next, char *cause,
+			 size_t size)
+{
+	const struct lb_config *config = call->lbd->running.config;
+	const struct lb_config_service *asked = config_find_service(config, call->service);
+	int r = apply_patch(call, patch, next, cause, size);
+	char also[RECORD_CAUSE_MAX];
+	size_t n = 0;
+
+	for (size_t i = 0; r == 0 && i < config->n_services; i++) {
+		const struct lb_config_service *service = &config->services[i];
+
+		if (service == asked || !lb_config_same_ring(service, asked))
+			continue;
+		memcpy(call->service, service->name, sizeof(call->service));
+		r = apply_patch(call, patch, next, also, sizeof(also));
+		n++;
+	}
+	memcpy(call->service, asked->name, sizeof(call->service));
+	if (r == 0 && n) {
+		size_t used = strlen(cause);
+
+		snprintf(cause + used, size - used, "; also in %zu services that share ring %s", n,
+			 asked->ring);
+	}
+	return r;
+}
+
 static const char *const keys[] = { "weight", "state", "breaker", "reason", "for_s", NULL };
 
 int api_patch(struct api_call *call, struct lb_error *error)
@@ -236,7 +265,7 @@ int api_patch(struct api_call *call, struct lb_error *error)
 		r = desired_copy(&call->lbd->running, &next, error);
 	if (r < 0)
 		return r;
-	if (apply_patch(call, &patch, &next, cause, sizeof(cause)) < 0)
+	if (apply_to_ring(call, &patch, &next, cause, sizeof(cause)) < 0)
 		return lb_error_set(error, ENOMEM, "out of memory");
 	return api_make(call, &next, &change, error);
 }

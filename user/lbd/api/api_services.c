@@ -66,6 +66,11 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 	json_string(json, "algorithm", lb_algorithm_name(config->algorithm));
 	json_string(json, "affinity", lb_affinity_name(config->affinity));
 	json_u64(json, "ring_size", view->ring_slots);
+	if (config->ring[0]) {
+		json_string(json, "ring", config->ring);
+		json_u64(json, "ring_sharers", view->sharers);
+		json_string(json, "counted_with", view->lead);
+	}
 	json_u64(json, "idle_timeout_s", config->idle_timeout_s);
 	json_u64(json, "backends_total", view->n_backends);
 	json_u64(json, "backends_active", active);
@@ -132,10 +137,13 @@ static void write_when(struct json *json, const char *key, __s64 time_s)
 		json_time(json, key, &time);
 }
 
-static void write_reason(const struct lb_statement *statement, struct json *json)
+/* service: of which it is said, if that is another one that shares the ring. */
+static void write_reason(const struct lb_statement *statement, const char *service, struct json *json)
 {
 	json_object(json, NULL);
 	json_string(json, "origin", lb_origin_name(statement->origin));
+	if (service)
+		json_string(json, "service", service);
 	if (statement->source)
 		json_string(json, "source", statement->source);
 	if (statement->has_state)
@@ -159,9 +167,36 @@ static void write_reason(const struct lb_statement *statement, struct json *json
 	json_object_end(json);
 }
 
+/* What is said of the backend in the other services that share the ring, where it is worse off there. */
+static void write_others(struct lbd *lbd, const struct lb_config_service *service, const char *backend,
+			 const struct lb_effective *mine, struct json *json)
+{
+	const struct lb_config *config = lbd->running.config;
+	struct lb_intent intent = intent_of(lbd, &lbd->running.words);
+
+	for (size_t i = 0; i < config->n_services; i++) {
+		const struct lb_config_service *other = &config->services[i];
+		const struct lb_config_backend *configured;
+		struct lb_effective theirs;
+		size_t at = 0;
+
+		if (other == service || !lb_config_same_ring(other, service))
+			continue;
+		configured = find_configured(other, &at, backend);
+		if (!configured)
+			continue;
+		lb_intent_resolve(&intent, other, configured, &theirs);
+		for (size_t k = 0; k < theirs.n_statements; k++) {
+			if (theirs.state > mine->state || theirs.weight < mine->weight)
+				write_reason(&theirs.statements[k], other->name, json);
+		}
+	}
+}
+
 /* Why the backend is what it is: everybody who says anything but that it takes its part. */
 static void write_reasons(struct lbd *lbd, const struct lb_config_service *service,
-			  const struct lb_config_backend *configured, struct json *json)
+			  const struct lb_config_backend *configured, const struct lb_backend_view *backend,
+			  struct json *json)
 {
 	struct lb_intent intent = intent_of(lbd, &lbd->running.words);
 	struct lb_effective effective;
@@ -170,7 +205,9 @@ static void write_reasons(struct lbd *lbd, const struct lb_config_service *servi
 	if (configured) {
 		lb_intent_resolve(&intent, service, configured, &effective);
 		for (size_t i = 0; i < effective.n_statements; i++)
-			write_reason(&effective.statements[i], json);
+			write_reason(&effective.statements[i], NULL, json);
+		if (backend->state != effective.state || backend->weight != effective.weight)
+			write_others(lbd, service, backend->name, &effective, json);
 	}
 	json_array_end(json);
 }
@@ -203,7 +240,7 @@ static void write_backend(struct lbd *lbd, const struct lb_service_view *view, s
 	} else {
 		json_null(json, "configured");
 	}
-	write_reasons(lbd, view->config, configured, json);
+	write_reasons(lbd, view->config, configured, backend, json);
 	write_nexthop(lbd, view, backend, json);
 	json_u64(json, "slots", backend->slots_cur);
 	json_double(json, "share", view->ring_slots ? (double)backend->slots_cur / view->ring_slots : 0);

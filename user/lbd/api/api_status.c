@@ -133,6 +133,8 @@ static void look(struct lbd *lbd, struct overview *ret)
 
 		if (lb_engine_service(lbd->engine, i, &view) < 0)
 			continue;
+		if (view.lead)
+			continue;
 		ret->backends += view.n_backends;
 		ret->unsettled += view.unsettled_slots;
 		if (view.unsettled_since_s && (!ret->since_s || view.unsettled_since_s < ret->since_s))
@@ -175,7 +177,7 @@ static void warn_unresolved(struct lbd *lbd, struct json *json)
 	for (size_t i = 0; i < n; i++) {
 		struct lb_service_view view;
 
-		if (lb_engine_service(lbd->engine, i, &view) < 0)
+		if (lb_engine_service(lbd->engine, i, &view) < 0 || view.lead)
 			continue;
 		for (size_t j = 0; j < view.n_backends; j++) {
 			const struct lb_backend_view *backend = &view.backends[j];
@@ -206,7 +208,7 @@ static void warn_narrow(struct lbd *lbd, struct json *json)
 	for (size_t i = 0; i < lb_engine_services(lbd->engine); i++) {
 		struct lb_service_view view;
 
-		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config ||
+		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config || view.lead ||
 		    view.config->vip.address.family != LB_FAMILY_V6)
 			continue;
 		for (size_t k = 0; k < view.n_backends; k++) {
@@ -269,7 +271,8 @@ static void warn_ring_sizes(struct lbd *lbd, struct json *json)
 		struct lb_service_view view;
 		__u32 size;
 
-		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config || view.config->ring_size)
+		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config || view.lead ||
+		    view.config->ring_size)
 			continue;
 		size = lb_config_ring_size(view.config->n_backends);
 		if (view.ring_slots == size || n++)

@@ -249,7 +249,7 @@ void nexthops_report(struct lbd *lbd)
 	for (size_t i = 0; i < n; i++) {
 		struct lb_service_view view;
 
-		if (lb_engine_service(lbd->engine, i, &view) < 0)
+		if (lb_engine_service(lbd->engine, i, &view) < 0 || view.lead)
 			continue;
 		for (size_t j = 0; j < view.n_backends; j++) {
 			if (view.backends[j].nexthop.resolved || view.backends[j].leaving)

@@ -35,6 +35,9 @@ static void service_step(const struct rendering_step *step, const struct lb_serv
 	size_t draining = 0;
 
 	for (size_t i = 0; i < view->n_backends; i++) {
+		/* Where services share a ring, its backends are told of once. */
+		if (view->lead)
+			break;
 		lb_counts_add(tables, view->backends[i].id, &sum);
 		draining += view->backends[i].draining;
 	}
@@ -173,7 +176,8 @@ static size_t backends_step(const struct rendering_step *step, const struct lb_s
 		while (i + n < view->n_backends && strcmp(backends[i + n]->name, backends[i]->name) == 0)
 			n++;
 		metric_label(&labels, "backend", backends[i]->name);
-		write_backend(step, &backends[i], n, &labels);
+		if (!view->lead)
+			write_backend(step, &backends[i], n, &labels);
 		observe_metrics_backend(step->lbd, view->name, backends[i]->name, &labels, step->parts);
 		metric_labels_cut(&labels, service);
 		i += n;

@@ -334,6 +334,8 @@ static void write_service_info(const struct lb_service_view *view, struct metric
 static void look_at(struct whole *whole, const struct lb_service_view *view, size_t eligible)
 {
 	whole->empty += eligible == 0;
+	if (view->lead)
+		return;
 	whole->unsettled += view->unsettled_slots;
 	if (view->unsettled_since_s &&
 	    (!whole->unsettled_since_s || view->unsettled_since_s < whole->unsettled_since_s))
@@ -354,7 +356,9 @@ static void service_step(const struct rendering_step *step, const struct lb_serv
 	struct metric_labels labels;
 
 	for (size_t i = 0; i < view->n_backends; i++) {
-		lb_counts_add(tables, view->backends[i].id, &sum);
+		/* Where services share a ring, its backends are counted once. */
+		if (!view->lead)
+			lb_counts_add(tables, view->backends[i].id, &sum);
 		configured += !view->backends[i].leaving;
 		eligible += view->backends[i].slots_cur > 0;
 	}

@@ -45,7 +45,7 @@ size_t plan_bytes(const struct lb_plan *plan)
 	size_t n = lb_plan_services(plan, &services), bytes = AROUND_BYTES;
 
 	for (size_t i = 0; i < n; i++) {
-		bytes += SERVICE_BYTES + LB_NAME_MAX;
+		bytes += SERVICE_BYTES + 2 * LB_NAME_MAX;
 		bytes += services[i].why_breaks ? strlen(services[i].why_breaks) : 0;
 		bytes += services[i].warning ? strlen(services[i].warning) : 0;
 		bytes += services[i].n_backends * (BACKEND_BYTES + LB_NAME_MAX);
@@ -58,6 +58,8 @@ static void write_service(const struct lb_plan_service *service, struct json *js
 	json_object(json, NULL);
 	json_string(json, "name", service->name);
 	json_string(json, "change", plan_change_name(service->change));
+	if (service->lead)
+		json_string(json, "shares_ring_of", service->lead);
 	json_u64(json, "slots", service->slots);
 	json_u64(json, "slots_moved", service->slots_moved);
 	json_double(json, "slots_moved_percent",

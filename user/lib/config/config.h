@@ -195,6 +195,9 @@ static inline const char *lb_config_ring_name(const struct lb_config_service *se
 	return service->ring[0] ? service->ring : service->name;
 }
 
+/* Whether two services share one. Rings of a source are its own. */
+bool lb_config_same_ring(const struct lb_config_service *a, const struct lb_config_service *b);
+
 /*
  * Which services share a ring: *ret_first[i] is the place of the first service that has the ring of the i-th,
  * and i where that is the first, or alone. The caller frees it. 0 or -ENOMEM.

@@ -22,9 +22,9 @@ static int compare_rings(const void *left, const void *right)
 	return r ? r : (a > b) - (a < b);
 }
 
-static bool same_ring(const struct lb_config_service *a, const struct lb_config_service *b)
+bool lb_config_same_ring(const struct lb_config_service *a, const struct lb_config_service *b)
 {
-	return strcmp(a->ring, b->ring) == 0 && strcmp(a->source, b->source) == 0;
+	return a->ring[0] && strcmp(a->ring, b->ring) == 0 && strcmp(a->source, b->source) == 0;
 }
 
 int lb_config_rings(const struct lb_config *config, __u32 **ret_first)
@@ -45,7 +45,7 @@ int lb_config_rings(const struct lb_config *config, __u32 **ret_first)
 	}
 	qsort(sharing, n, sizeof(*sharing), compare_rings);
 	for (size_t i = 1; i < n; i++) {
-		if (same_ring(sharing[i], sharing[i - 1]))
+		if (lb_config_same_ring(sharing[i], sharing[i - 1]))
 			first[sharing[i] - config->services] = first[sharing[i - 1] - config->services];
 	}
 	*ret_first = first;
