@@ -36,7 +36,7 @@ enum { FLOWS = 700, ETHER = 14, FRAME_MAX = 320 };
 struct flow {
 	__u8 service;
 	__u32 address;
-	__u16 port;
+	__u16 port, to; /* the client's, the service's */
 	bool open;
 	bool embryonic; /* only its first packet was sent */
 	bool forgotten; /* the last packet could not be remembered */
@@ -67,7 +67,7 @@ static size_t make_frame(struct world *world, const struct flow *flow, __u8 prot
 			 const struct client_segment *segment, __u8 frame[FRAME_MAX])
 {
 	__be32 saddr = htonl(flow->address), daddr = htonl(world_vip(flow->service)), number;
-	__be16 sport = htons(flow->port), dport = htons(80), length;
+	__be16 sport = htons(flow->port), dport = htons(flow->to), length;
 	__u32 options = world_random(world, 16) ? 0 : 4 * world_random(world, 11);
 	__u32 data = segment ? segment->bytes : world_random(world, 13), header = segment ? 20 : 8;
 	__u8 *ip = frame + ETHER, *l4 = ip + 20 + options;
@@ -117,7 +117,7 @@ static __u32 send_packet(struct run *run, const struct flow *flow, const struct 
 
 static __u32 slot_of(const struct run *run, const struct flow *flow)
 {
-	__u32 ports = (__u32)htons(flow->port) << 16 | htons(80);
+	__u32 ports = (__u32)htons(flow->port) << 16 | htons(flow->to);
 	__u64 hash = lb_hash_v4(run->world.tables.control->hash_seed, htonl(flow->address),
 				htonl(world_vip(flow->service)), ports,
 				run->world.services[flow->service].protocol);
@@ -342,7 +342,8 @@ static void step_flood(struct run *run)
 
 	while (n--) {
 		struct flow stranger = { .address = 0xac100000 | world_random(&run->world, 1u << 20),
-					 .port = (__u16)world_random(&run->world, 65536) };
+					 .port = (__u16)world_random(&run->world, 65536),
+					 .to = world_random(&run->world, 2) ? WORLD_SHARING_PORT : 80 };
 		struct client_segment segment = client_open(&run->world, &stranger.client);
 		__u64 refused = world_refused(&run->world);
 		__u32 slot = slot_of(run, &stranger), went = send_packet(run, &stranger, &segment);
@@ -392,6 +393,8 @@ int main(int argc, char **argv)
 	for (unsigned int i = 0; i < FLOWS; i++) {
 		run->flows[i] = (struct flow){ .service = i % SERVICES, .address = 0xc6336400 + i };
 		run->flows[i].port = (__u16)(1024 + i * 64);
+		/* Half of the flows of TCP are of a further service that shares the ring. */
+		run->flows[i].to = i % SERVICES == 0 && i / SERVICES % 2 ? WORLD_SHARING_PORT : 80;
 	}
 	for (run->step = 1; run->step <= steps; run->step++)
 		step(run);

@@ -123,41 +123,82 @@ static struct lb_address ipv4(__u32 address)
 	return result;
 }
 
+/* Of the two that share a ring, who says what becomes of a backend: the configuration, or one or the other.
+ */
+static const char *speaker_of(unsigned int s, unsigned int b)
+{
+	static const char *const speakers[] = { NULL, "web", "tls" };
+
+	return s == 0 ? speakers[b % 3] : NULL;
+}
+
+static void make_backends(const struct world *world, unsigned int s, struct lb_config_service *service)
+{
+	service->backends = calloc(BACKENDS, sizeof(*service->backends));
+	for (unsigned int b = 0; b < BACKENDS; b++) {
+		const struct world_backend *from = &world->services[s].backends[b];
+		struct lb_config_backend *to = &service->backends[service->n_backends];
+
+		if (!from->present)
+			continue;
+		service->n_backends++;
+		snprintf(to->name, sizeof(to->name), "b%u", b);
+		to->address = ipv4(world_address(s, b, from->address));
+		to->weight = from->weight;
+		to->state = speaker_of(s, b) ? LB_STATE_ACTIVE : from->state;
+	}
+}
+
+static void make_service(const struct world *world, unsigned int s, const char *name, __u16 port,
+			 struct lb_config_service *service)
+{
+	snprintf(service->name, sizeof(service->name), "%s", name);
+	snprintf(service->ring, sizeof(service->ring), "%s", s == 0 ? "pool" : "");
+	service->vip = (struct lb_prefix){ ipv4(world_vip(s)), 32 };
+	service->protocol = world->services[s].protocol;
+	service->port_first = service->port_last = port;
+	service->forward = LB_FORWARD_IPIP;
+	service->algorithm = LB_ALGORITHM_MAGLEV;
+	service->ring_size = world->services[s].ring_size;
+	service->idle_timeout_s = s ? WORLD_UDP_IDLE_S : WORLD_TCP_IDLE_S;
+	service->learning_window_s = WORLD_LEARNING_S;
+	service->drain_limit_s = 86400;
+	make_backends(world, s, service);
+}
+
 static struct lb_config *make_config(struct world *world)
 {
 	struct lb_config *config = calloc(1, sizeof(*config));
+	bool swapped = world_random(world, 4) == 0;
 
 	strcpy(config->hash_seed, "property");
-	config->services = calloc(SERVICES, sizeof(*config->services));
-	config->n_services = SERVICES;
-	for (unsigned int s = 0; s < SERVICES; s++) {
-		struct lb_config_service *service = &config->services[s];
-
-		snprintf(service->name, sizeof(service->name), "%s", names[s]);
-		service->vip = (struct lb_prefix){ ipv4(world_vip(s)), 32 };
-		service->protocol = world->services[s].protocol;
-		service->port_first = service->port_last = 80;
-		service->forward = LB_FORWARD_IPIP;
-		service->algorithm = LB_ALGORITHM_MAGLEV;
-		service->ring_size = world->services[s].ring_size;
-		service->idle_timeout_s = s ? WORLD_UDP_IDLE_S : WORLD_TCP_IDLE_S;
-		service->learning_window_s = WORLD_LEARNING_S;
-		service->drain_limit_s = 86400;
-		service->backends = calloc(BACKENDS, sizeof(*service->backends));
-		for (unsigned int b = 0; b < BACKENDS; b++) {
-			const struct world_backend *from = &world->services[s].backends[b];
-			struct lb_config_backend *to = &service->backends[service->n_backends];
-
-			if (!from->present)
-				continue;
-			service->n_backends++;
-			snprintf(to->name, sizeof(to->name), "b%u", b);
-			to->address = ipv4(world_address(s, b, from->address));
-			to->weight = from->weight;
-			to->state = from->state;
-		}
-	}
+	config->services = calloc(SERVICES + 1, sizeof(*config->services));
+	config->n_services = SERVICES + 1;
+	make_service(world, 0, swapped ? "tls" : "web", swapped ? WORLD_SHARING_PORT : 80,
+		     &config->services[0]);
+	make_service(world, 0, swapped ? "web" : "tls", swapped ? 80 : WORLD_SHARING_PORT,
+		     &config->services[1]);
+	for (unsigned int s = 1; s < SERVICES; s++)
+		make_service(world, s, names[s], 80, &config->services[s + 1]);
 	return config;
+}
+
+/* What is said of backends beside the configuration. */
+static size_t make_overrides(const struct world *world, struct lb_override overrides[BACKENDS])
+{
+	size_t n = 0;
+
+	for (unsigned int b = 0; b < BACKENDS; b++) {
+		const struct world_backend *backend = &world->services[0].backends[b];
+		const char *speaker = speaker_of(0, b);
+
+		if (!speaker || !backend->present || backend->state == LB_STATE_ACTIVE)
+			continue;
+		overrides[n] = (struct lb_override){ .has_state = true, .state = backend->state };
+		snprintf(overrides[n].service, LB_NAME_MAX, "%s", speaker);
+		snprintf(overrides[n++].backend, LB_NAME_MAX, "b%u", b);
+	}
+	return n;
 }
 
 static void give_up(const struct world *world, const char *what, const struct lb_error *error)
@@ -189,10 +230,14 @@ static void judge(struct world_service *service, unsigned int b)
 
 static void commit(struct world *world)
 {
-	struct lb_desired desired = { .config = make_config(world), .nexthops = &world->nexthops };
+	struct lb_override overrides[BACKENDS];
+	struct lb_desired desired = { .config = make_config(world),
+				      .nexthops = &world->nexthops,
+				      .overrides = overrides };
 	struct lb_plan *plan = NULL;
 	struct lb_error error = {};
 
+	desired.n_overrides = make_overrides(world, overrides);
 	if (nexthops_fill(&world->nexthops, desired.config, world->engine, nexthop, world) < 0 ||
 	    lb_engine_plan(world->engine, &desired, &plan, &error) < 0 ||
 	    lb_engine_commit(world->engine, plan, &error) < 0)

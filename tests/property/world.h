@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The world of the property test: tables in memory, the real engine over them, the real packet path compiled
- * for the host (tests/host), and two services whose backends come, go, die, return and change weight. Chance
- * is a generator of its own, so that a seed replays a run on any machine.
+ * for the host (tests/host), and two services whose backends come, go, die, return and change weight; a third
+ * one, "tls", shares the ring of the first, and which of them comes first and says what of a backend changes.
+ * Chance is a generator of its own, so that a seed replays a run on any machine.
  */
 #pragma once
 
@@ -52,6 +53,7 @@ struct world {
 	__u64 commits, restarts;
 };
 
+#define WORLD_SHARING_PORT 443
 #define WORLD_TCP_IDLE_S   20u
 #define WORLD_UDP_IDLE_S   40u
 #define WORLD_LEARNING_S   12u

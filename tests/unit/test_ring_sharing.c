@@ -155,8 +155,10 @@ static void test_weights(void **state)
 
 	(void)state;
 	fixture_init(&f);
-	f.overrides[0] = (struct lb_override){ .service = "b", .backend = "b1", .has_weight = true, .weight = 7 };
-	f.overrides[1] = (struct lb_override){ .service = "a", .backend = "b1", .has_weight = true, .weight = 9 };
+	f.overrides[0] =
+		(struct lb_override){ .service = "b", .backend = "b1", .has_weight = true, .weight = 7 };
+	f.overrides[1] =
+		(struct lb_override){ .service = "a", .backend = "b1", .has_weight = true, .weight = 9 };
 	f.n_overrides = 2;
 	fixture_apply(&f, sharing(&f, "ab", "pool"));
 	assert_int_equal(backend_of(&f, "a", "b1")->weight, 7);
@@ -269,7 +271,8 @@ static void test_the_first_goes(void **state)
 	fixture_done(&f);
 }
 
-/* Passes end with what they began with, whoever leads meanwhile: a backend is drained after two whole ones. */
+/* Passes end with what they began with, whoever leads meanwhile: a backend is drained after two whole ones.
+ */
 static void test_the_lead_changes_within_a_pass(void **state)
 {
 	struct fixture f;

@@ -67,10 +67,11 @@ static void print_reason(const struct lbctl *c, const cJSON *backend, const cJSO
 			    json_get(reason, "until") ? format_time(json_get(reason, "until")).text : "");
 	/* Of another service that shares the ring. */
 	where = json_get(reason, "service") ? lbctl_format(" of %s", json_text(reason, "service")) : NULL;
-	line = lbctl_format(
-		"* %s/%s: %s%s by %s%s%s%s%s%s%s", json_text(backend, "service"), json_text(backend, "name"),
-		what, json_bool(reason, "holds") ? "" : " (overruled)", json_text(reason, "origin"),
-		where ? where : "", who ? who : "", when, json_bool(reason, "stale") ? ", stale" : "", *text ? ": " : "", text);
+	line = lbctl_format("* %s/%s: %s%s by %s%s%s%s%s%s%s", json_text(backend, "service"),
+			    json_text(backend, "name"), what,
+			    json_bool(reason, "holds") ? "" : " (overruled)", json_text(reason, "origin"),
+			    where ? where : "", who ? who : "", when,
+			    json_bool(reason, "stale") ? ", stale" : "", *text ? ": " : "", text);
 	clean = text_clean(line);
 	print_folded(c, 2, clean);
 }

@@ -93,18 +93,18 @@ static const cJSON *child_of(const cJSON *node, const char *key)
 /* An error about services[service].key. */
 static int fail(const struct disagreement *of, const char *key, const char *what)
 {
-	const cJSON *object =
-		cJSON_GetArrayItem(child_of(of->reading->root, "services"), (int)of->service);
+	const cJSON *object = cJSON_GetArrayItem(child_of(of->reading->root, "services"), (int)of->service);
 	struct lb_place services = { .key = "services" };
 	struct lb_place service = { .parent = &services, .index = of->service };
 	struct lb_place place = { .parent = &service, .key = key };
 	const cJSON *node = child_of(object, key);
 	const struct lb_config_service *first = &of->config->services[of->first];
 
-	return lb_reading_fail(of->reading, &place, node ? node : object, NULL,
-			       "%s services[%zu] \"%s\", with which it shares ring \"%s\"; services that share a "
-			       "ring have all in common that the ring and its flows are made of",
-			       what, of->first, first->name, first->ring);
+	return lb_reading_fail(
+		of->reading, &place, node ? node : object, NULL,
+		"%s services[%zu] \"%s\", with which it shares ring \"%s\"; services that share a "
+		"ring have all in common that the ring and its flows are made of",
+		what, of->first, first->name, first->ring);
 }
 
 /* The first key that belongs to the ring and differs. */
@@ -133,9 +133,10 @@ static int check_agreement(const struct disagreement *of)
 	const struct lb_config_service *first = &of->config->services[of->first];
 
 	if (service->affinity == LB_AFFINITY_QUIC || first->affinity == LB_AFFINITY_QUIC)
-		return fail(of, "affinity",
-			    "affinity \"quic\" goes by IDs that are a service's own: it needs a ring of its own, "
-			    "here and in");
+		return fail(
+			of, "affinity",
+			"affinity \"quic\" goes by IDs that are a service's own: it needs a ring of its own, "
+			"here and in");
 	if (service->vip.address.family != first->vip.address.family)
 		return fail(of, "vip", "the vip is of another family than that of");
 	return lb_config_diff_service(first, service, on_difference, (void *)of);

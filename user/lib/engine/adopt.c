@@ -105,8 +105,8 @@ static int adopt_member(struct lb_engine *engine, struct lb_service *service, __
 			      service->name, index, record->counter);
 	meta = &tables->backend_meta[record->counter];
 	if (!meta->used || strnlen(meta->name, sizeof(meta->name)) == sizeof(meta->name))
-		return REFUSE(error, "service %s, backend index %u: id %u has no name",
-			      service->name, index, record->counter);
+		return REFUSE(error, "service %s, backend index %u: id %u has no name", service->name, index,
+			      record->counter);
 	*member = (struct lb_member){
 		.used = true,
 		.id = record->counter,
@@ -171,8 +171,7 @@ static int adopt_sharer(struct lb_engine *engine, struct lb_service *service, st
 	lb_engine_link(engine, service);
 	engine->order[engine->n_order++] = service;
 	if (mine->ring_mask != theirs->ring_mask || mine->backend_first != theirs->backend_first ||
-	    mine->backend_count != theirs->backend_count ||
-	    service->key.protocol != leader->key.protocol)
+	    mine->backend_count != theirs->backend_count || service->key.protocol != leader->key.protocol)
 		return REFUSE(error, "services %s and %s have one ring, but not the same one", service->name,
 			      leader->name);
 	return lb_ids_take(&engine->service_ids, mine->service);

@@ -121,7 +121,8 @@ struct lb_plan_service {
 	const char *warning;    /* what nobody may want although it breaks nothing: a sentence, or NULL */
 	const struct lb_plan_backend *backends;
 	size_t n_backends;
-	const char *lead; /* it shares this service's ring, of which slots and backends are told there; or NULL */
+	const char *
+		lead; /* it shares this service's ring, of which slots and backends are told there; or NULL */
 };
 bool lb_plan_is_empty(const struct lb_plan *plan);
 /* Two plans are the same when they do the same for the same reasons: what backends and slots become and where

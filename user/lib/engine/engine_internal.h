@@ -91,13 +91,13 @@ struct lb_service {
 	char name[LB_NAME_MAX];
 	struct lb_service_key key;
 	const struct lb_config_service *config; /* borrowed; NULL after adoption, before the first commit */
-	struct lb_vip vip;               /* what its VIP entries hold; key zero; backend_count indices */
+	struct lb_vip vip; /* what its VIP entries hold; key zero; backend_count indices */
 	/* Of the services that share a ring one leads: it has the ring, the members and the records, and the
 	 * others none of that. It is the first of them in the configuration that has it already. NULL: it has
 	 * its own, whether others share it or not. */
 	struct lb_service *leader;
-	__u32 sharers; /* others that share its ring */
-	__u32 begun_pass, ended_pass; /* of the sweeper: the last one that began with it, and that ended */
+	__u32 sharers;                   /* others that share its ring */
+	__u32 begun_pass, ended_pass;    /* of the sweeper: the last one that began with it, and that ended */
 	struct lb_member *members;       /* vip.backend_count of them, by index */
 	struct lb_server_id *server_ids; /* by index; NULL: nobody has one */
 	__u32 n_leaving;                 /* leaving, draining and ghosts */
@@ -226,7 +226,7 @@ struct lb_engine {
 	__u64 *gone_seen;   /* by service id: last pass that met an entry of a service that is gone */
 	unsigned int plans; /* alive: what they refer to is not freed */
 	__u64 plan_serial;
-	__u64 roles;        /* how often another service has come to lead a ring */
+	__u64 roles; /* how often another service has come to lead a ring */
 	bool viewed; /* some service has views */
 	bool ticked;
 	__u64 now_s;

@@ -21,8 +21,8 @@ static const struct lb_member *before_of(const struct lb_service_change *change,
 {
 	const struct lb_service *current = change->current;
 
-	if (!current || current->leader || index >= current->vip.backend_count || !current->members[index].used ||
-	    current->members[index].ghost)
+	if (!current || current->leader || index >= current->vip.backend_count ||
+	    !current->members[index].used || current->members[index].ghost)
 		return NULL;
 	return &current->members[index];
 }

@@ -208,7 +208,7 @@ struct sayings {
 	struct saying {
 		const struct lb_override *overrides;
 		size_t n;
-	} *of;             /* owned: of each service of which something is said */
+	} * of;           /* owned: of each service of which something is said */
 	size_t n, silent; /* silent: services of which nothing is said */
 };
 

@@ -251,10 +251,11 @@ static int judge_each(const struct lb_sources *sources, const struct lb_source_p
 					   "in the configuration file",
 					   next->name, lb_prefix_text(&next->vip, text), put->source->name);
 		if (next->ring[0])
-			return lb_error_at(error, EPERM, next->name, next->ring,
-					   "service \"%s\" gives a ring: only services of the configuration file "
-					   "share rings; leave it out",
-					   next->name);
+			return lb_error_at(
+				error, EPERM, next->name, next->ring,
+				"service \"%s\" gives a ring: only services of the configuration file "
+				"share rings; leave it out",
+				next->name);
 		if (!have)
 			continue;
 		r = judge_revision(have, next, put, error);
