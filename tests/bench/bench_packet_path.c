@@ -6,8 +6,8 @@
  * unstable says so.
  *
  * QUICK=1: fewer rounds. ONLY=pattern: workloads whose name matches it (a shell's, extended). FEW=1: no more
- * than eight services are loaded, not the 1,024 of many_services besides. Writes
- * build/bench/packet-path.json.
+ * than eight services are loaded, not the 1,024 of many_services besides. MANY=...: other ones than 1,024
+ * services over the same 100 hosts, see many_of(). Writes build/bench/packet-path.json.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -337,15 +337,44 @@ static void pin(void)
 	}
 }
 
+/* "1024 2048 different one_ring": a power of two, the size of their rings (0: the usual one), and words. */
+static struct bench_many many_of(const char *text)
+{
+	struct bench_many many = { .services = BENCH_MANY_SERVICES };
+	char *end;
+
+	if (!text)
+		return many;
+	many.services = (__u32)strtoul(text, &end, 10);
+	many.ring_size = (__u32)strtoul(end, NULL, 10);
+	many.different = strstr(text, "different");
+	many.sharing = strstr(text, "sharing");
+	many.one_ring = strstr(text, "one_ring");
+	many.one_region = strstr(text, "one_region");
+	many.one_counter = strstr(text, "one_counter");
+	if (!many.services || many.services & (many.services - 1) || many.services > BENCH_MANY_SERVICES) {
+		fprintf(stderr, "MANY must begin with a power of two, at most %u\n", BENCH_MANY_SERVICES);
+		exit(2);
+	}
+	return many;
+}
+
 int main(void)
 {
 	int rounds = getenv("QUICK") ? 9 : 61;
+	struct bench_many many = many_of(getenv("MANY"));
 	struct bench_tables tables;
 	struct bench_wrap_bpf *wrap;
 	FILE *json;
 
 	pin();
-	if (bench_tables_open(&tables, !getenv("FEW")) < 0)
+	if (getenv("FEW"))
+		many.services = 0;
+	for (size_t i = 0; i < N_WORKLOADS && many.services; i++) {
+		if (workloads[i].vip == BENCH_VIP_MANY)
+			workloads[i].vip_mask = many.services - 1;
+	}
+	if (bench_tables_open(&tables, &many) < 0)
 		return 1;
 	wrap = bench_wrap_bpf__open_and_load();
 	if (!wrap || load_targets(wrap, tables.path.program_fd) < 0)

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "engine/vip_table.h"
 #include "lb/slot.h"
 #include "net/stations.h"
 #include "nexthops.h"
@@ -45,38 +46,58 @@ static int grace(void *context)
 
 static const struct lb_engine_hooks hooks = { .grace = grace };
 
-static void write_service(FILE *out, const char *head, const char *format, const char *ring)
+/* network: the addresses of its backends are those that follow it; 16 numbers of the third and fourth byte.
+ */
+static void write_service(FILE *out, const char *head, bool v6, __u32 network, const char *more)
 {
-	fprintf(out, ",{%s,\"algorithm\":\"maglev\"%s,\"backends\":[", head, ring);
-	for (int i = 0; i < BENCH_BACKENDS; i++) {
-		fprintf(out, "%s{\"name\":\"b%d\",\"address\":\"", i ? "," : "", i);
-		fprintf(out, format, i + 1);
+	fprintf(out, ",{%s,\"algorithm\":\"maglev\"%s,\"backends\":[", head, more);
+	for (__u32 i = 0; i < BENCH_BACKENDS; i++) {
+		__u32 address = network + i + 1;
+
+		fprintf(out, "%s{\"name\":\"b%u\",\"address\":\"", i ? "," : "", i);
+		if (v6)
+			fprintf(out, "fd00:20::%u", i + 1);
+		else
+			fprintf(out, "%u.%u.%u.%u", address >> 24, address >> 16 & 255, address >> 8 & 255,
+				address & 255);
 		fputs("\"}", out);
 	}
 	fputs("]}", out);
 }
 
-/* The leading comma of the first service is the caller's to drop. */
-static void write_services(FILE *out, int many)
+#define NETWORK      0xac140000u /* 172.20.0.0 */
+#define NETWORKS     0x0a000000u /* 10.0.0.0, 128 addresses for each service */
+#define NETWORK_BITS 7
+_Static_assert(BENCH_BACKENDS < 1 << NETWORK_BITS, "all have an address");
+
+static void write_many(FILE *out, const struct bench_many *many)
 {
-	char head[256];
+	char head[256], more[64] = "";
 
-	for (size_t i = 0; i < sizeof(single_services) / sizeof(single_services[0]); i++) {
-		int v6 = strstr(single_services[i], "2001:db8") != NULL;
-
-		write_service(out, single_services[i], v6 ? "fd00:20::%d" : "172.20.0.%d",
-			      ",\"ring_size\":65536");
-	}
-	for (int i = 0; many && i < BENCH_MANY_SERVICES; i++) {
+	if (many->ring_size)
+		snprintf(more, sizeof(more), ",\"ring_size\":%u", many->ring_size);
+	if (many->sharing)
+		snprintf(more + strlen(more), sizeof(more) - strlen(more), ",\"ring\":\"many\"");
+	for (__u32 i = 0; i < many->services; i++) {
 		snprintf(head, sizeof(head),
-			 "\"name\":\"many-%d\",\"vip\":\"10.128.%d.%d\",\"protocol\":\"tcp\",\"port\":80,"
+			 "\"name\":\"many-%u\",\"vip\":\"10.128.%u.%u\",\"protocol\":\"tcp\",\"port\":80,"
 			 "\"forward\":\"ipip\"",
 			 i, i >> 8, i & 255);
-		write_service(out, head, "172.20.0.%d", "");
+		write_service(out, head, false, many->different ? NETWORKS + (i << NETWORK_BITS) : NETWORK,
+			      more);
 	}
 }
 
-static int make_config(int many, struct lb_config **ret_config)
+/* The leading comma of the first service is the caller's to drop. */
+static void write_services(FILE *out, const struct bench_many *many)
+{
+	for (size_t i = 0; i < sizeof(single_services) / sizeof(single_services[0]); i++)
+		write_service(out, single_services[i], strstr(single_services[i], "2001:db8") != NULL,
+			      NETWORK, ",\"ring_size\":65536");
+	write_many(out, many);
+}
+
+static int make_config(const struct bench_many *many, struct lb_config **ret_config)
 {
 	struct lb_error error = {};
 	char *text = NULL, *first;
@@ -110,14 +131,53 @@ static int know_stations(struct lb_stations *stations)
 	return lb_stations_build(all, 1, 1, 0, stations);
 }
 
-int bench_tables_open(struct bench_tables *tables, int many)
+static struct lb_vip *entry_of(struct bench_tables *tables, __u32 service)
+{
+	const struct lb_tables *all = &tables->path.tables;
+	__u64 active = all->control->active;
+	struct lb_vip *bank = &all->vips[(size_t)LB_ACTIVE_BANK(active) * LB_VIP_BUCKETS];
+
+	for (__u32 i = 0; i <= LB_ACTIVE_MASK(active); i++) {
+		if (bank[i].service == service && bank[i].flags & LB_VIP_USED && lb_vip_is_service(&bank[i]))
+			return &bank[i];
+	}
+	return NULL;
+}
+
+/* What one of many services has becomes what all of them have; the same indices mean the same in all. */
+static void point_to_one(struct bench_tables *tables, const struct bench_many *many)
+{
+	struct lb_backend *records = tables->path.tables.backends;
+	const struct lb_vip *first = NULL;
+
+	for (__u32 i = 0; i < many->services; i++) {
+		struct lb_service_view view;
+		char name[LB_NAME_MAX];
+		struct lb_vip *vip;
+
+		snprintf(name, sizeof(name), "many-%u", i);
+		vip = lb_engine_service_by_name(tables->engine, name, &view) == 0 ? entry_of(tables, view.id)
+										  : NULL;
+		if (!vip)
+			continue;
+		first = first ? first : vip;
+		for (__u32 k = 0; many->one_counter && k < vip->backend_count; k++)
+			records[vip->backend_first + k].counter = records[first->backend_first + k].counter;
+		lb_vip_place(vip, lb_vip_ring_line(many->one_ring ? first : vip),
+			     (many->one_region ? first : vip)->backend_first);
+	}
+}
+
+int bench_tables_open(struct bench_tables *tables, const struct bench_many *many)
 {
 	struct lb_table_sizes sizes;
 	struct lb_desired desired = {};
 	struct lb_error error = {};
+	static const struct bench_many none = {};
 	struct lb_plan *plan = NULL;
 	int r;
 
+	many = many ? many : &none;
 	memset(tables, 0, sizeof(*tables));
 	r = make_config(many, &tables->config);
 	if (r < 0)
@@ -140,6 +200,8 @@ int bench_tables_open(struct bench_tables *tables, int many)
 	lb_plan_free(plan);
 	if (r < 0)
 		fprintf(stderr, "Failed to fill the tables: %s (%s)\n", error.text, strerror(-r));
+	else
+		point_to_one(tables, many);
 	return r;
 }
 

@@ -2,11 +2,23 @@
 /* The tables that the bench runs on, made by the real engine from a configuration; next hops are given. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "engine/engine.h"
 #include "packet_path.h"
 
 #define BENCH_BACKENDS      100
 #define BENCH_MANY_SERVICES 1024 /* power of two: the wrapper spreads flows over them by a mask */
+
+/* The services of many_services: what they have in common, and what they are made to have in common to see
+ * what each part costs (nothing that lbd would do). */
+struct bench_many {
+	__u32 services;  /* power of two; 0: none */
+	__u32 ring_size; /* 0: by the number of backends */
+	bool different;  /* every service has backends of its own; else all have the same */
+	bool sharing;    /* all share a ring, by name */
+	bool one_ring, one_region, one_counter; /* all are pointed to one of these */
+};
 
 /* First addresses of the services, host byte order (IPv6: the last 32 bits). */
 enum {
@@ -26,8 +38,8 @@ struct bench_tables {
 	struct lb_nexthop_map nexthops;
 };
 
-/* 0 or a negative errno, with a message on stderr. many: BENCH_MANY_SERVICES more services. */
-int bench_tables_open(struct bench_tables *tables, int many);
+/* 0 or a negative errno, with a message on stderr. many: further services; NULL: none. */
+int bench_tables_open(struct bench_tables *tables, const struct bench_many *many);
 void bench_tables_close(struct bench_tables *tables);
 
 /* Every slot of the ring of a service moves away from its owner: cur is the next backend, base the old one.

@@ -109,7 +109,7 @@ int main(void)
 		fprintf(stderr, "bench_scaling: one CPU only: there is nothing to compare\n");
 		return 77;
 	}
-	if (bench_tables_open(&tables, 0) < 0)
+	if (bench_tables_open(&tables, NULL) < 0)
 		return 1;
 	for (int i = 0; i < CPUS; i++) {
 		if (runner_open(tables.path.program_fd, &workers[i].runner) < 0)

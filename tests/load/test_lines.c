@@ -123,7 +123,7 @@ int main(void)
 		printf("ok 1 - lines written by two CPUs # SKIP one CPU only\n1..1\n");
 		return 0;
 	}
-	if (bench_tables_open(&tables, 0) < 0 || runner_open(tables.path.program_fd, &runner) < 0) {
+	if (bench_tables_open(&tables, NULL) < 0 || runner_open(tables.path.program_fd, &runner) < 0) {
 		printf("not ok 1 - the packet path loads\n1..1\n");
 		return 1;
 	}
