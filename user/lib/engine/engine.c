@@ -464,7 +464,8 @@ void lb_engine_addresses(const struct lb_engine *engine,
 	for (size_t i = 0; i < engine->n_order; i++) {
 		const struct lb_service *service = engine->order[i];
 
-		for (__u32 m = 0; m < service->vip.backend_count; m++) {
+		/* Those that share a ring have none of their own. */
+		for (__u32 m = 0; !service->leader && m < service->vip.backend_count; m++) {
 			struct lb_address address;
 
 			if (!service->members[m].used || service->members[m].ghost)
