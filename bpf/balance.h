@@ -94,6 +94,7 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	if (!vip)
 		return may_be_host(p, active) ? unclaimed_packet(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
 	note_service(active, vip);
+	count_shared(vip, read_inner(p).length, pkt_is_syn(p));
 	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), NULL, &choice);
 	if (reason)
 		return not_chosen(ctx, vip, reason);
@@ -167,7 +168,7 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 		return active & LB_ACTIVE_WILDCARD                   ? balance_again(ctx)
 		       : in_filter(active, p->daddr[0], p->daddr[1]) ? unclaimed_packet(ctx)
 								     : finish(ctx, LB_PASS_NO_SERVICE);
-	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC))
+	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC | LB_VIP_SHARED))
 		return balance_again(ctx);
 	note_service(active, vip);
 	hash = flow_hash_of(p, seed, mix);

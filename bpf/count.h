@@ -31,6 +31,32 @@ static __always_inline struct lb_counter *backend_counter(__u32 backend)
 }
 #endif
 
+/* A packet that came in for a service that shares a ring. */
+LB_SUBPROGRAM int count_service(__u32 service, __u32 bytes, __u32 syn)
+{
+	struct lb_control *control = control_get();
+	struct lb_service_counter *counter;
+	__u32 key;
+
+	if (!control)
+		return 0;
+	key = bpf_get_smp_processor_id() * control->services + service;
+	counter = bpf_map_lookup_elem(&lb_service_counters, &key);
+	if (!counter)
+		return 0;
+	counter->packets++;
+	counter->bytes += bytes;
+	counter->syns += syn;
+	return 0;
+}
+
+/* length: of the IP packet. */
+static __always_inline void count_shared(const struct lb_vip *vip, __u32 length, bool syn)
+{
+	if (!LB_TRACELESS && vip->flags & LB_VIP_SHARED)
+		(void)count_service(vip->service, length + sizeof(struct ethhdr), syn);
+}
+
 /* What select did, for the counters of the backend. */
 static __always_inline void count_flow(struct lb_counter *counter, bool syn, __u32 how)
 {

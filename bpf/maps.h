@@ -82,6 +82,9 @@ LB_ARRAY(lb_backends, struct lb_backend_chunk);
 /* Written by packets, each CPU its own block. Key: cpu * lb_control.counters + backend id. */
 LB_ARRAY(lb_counters, struct lb_counter);
 
+/* Written by packets, each CPU its own block. Key: cpu * lb_control.services + service id. */
+LB_ARRAY(lb_service_counters, struct lb_service_counter);
+
 /* Written by packets, each CPU its own block. Key: cpu. */
 LB_ARRAY(lb_reasons, struct lb_reason_block);
 

@@ -124,6 +124,7 @@ LB_SUBPROGRAM int slow_flow(struct xdp_md *ctx, __u64 active)
 				 : s->first_fragment        ? LB_PASS_FRAGMENT
 							    : LB_PASS_NO_SERVICE);
 	note_service(active, vip);
+	count_shared(vip, s->length, s->kind == SLOW_FLOW && pkt_is_syn(p));
 	if (s->bad_header)
 		return finish_slow(ctx, s->bad_header);
 	if (s->silly_mtu)
@@ -201,6 +202,7 @@ LB_SUBPROGRAM int slow_fragment(struct xdp_md *ctx, __u64 active)
 		vip = fragment_service(bank, active, word);
 		if (vip && backend_is_alive(vip, word & LB_INDEX_MASK)) {
 			note_service(active, vip);
+			count_shared(vip, s->length, false);
 			if (s->bad_header)
 				return finish_slow(ctx, s->bad_header);
 			return slow_send(ctx, s, vip, word & LB_INDEX_MASK, tag, LB_HOW_SETTLED);

@@ -154,6 +154,7 @@ static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backe
 /* What becomes of packets to the address that no service takes: neither bit: they are passed. */
 #define LB_VIP_UNCLAIMED_DROP   0x0040u
 #define LB_VIP_UNCLAIMED_REJECT 0x0080u
+#define LB_VIP_SHARED           0x0100u /* others have the same ring: its packets are counted by service, too */
 #define LB_VIP_UNCLAIMED        (LB_VIP_UNCLAIMED_DROP | LB_VIP_UNCLAIMED_REJECT)
 
 /*
@@ -280,6 +281,18 @@ struct lb_counter {
 	__u64 refused_inserts; /* flow table had no room: stayed with base */
 };
 _Static_assert(sizeof(struct lb_counter) == LB_CACHE_LINE, "one line");
+
+/*
+ * Per CPU and service that shares a ring with others: what came in for it, whatever became of it. Where it
+ * went is counted in the lines of the backends, for all that share the ring. One line, written by one CPU.
+ */
+struct lb_service_counter {
+	__u64 packets;
+	__u64 bytes; /* as lb_counter.tx_bytes */
+	__u64 syns;  /* TCP connection attempts */
+	__u64 pad0[5];
+};
+_Static_assert(sizeof(struct lb_service_counter) == LB_CACHE_LINE, "one line");
 
 /* Per CPU: why packets passed or were dropped; indexed by enum lb_reason. */
 struct lb_reason_counter {

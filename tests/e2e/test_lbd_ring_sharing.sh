@@ -82,6 +82,8 @@ check "the event says so" answers GET /v1/events '.events | map(.message) | any(
 check "new clients meet the other two, on both ports" clients_meet_one_backend 2
 act "the client goes on" client_more talk 600
 check "no connection of the second broke" client_is talk '([.long, .short, .udp] | map(.broken) | add) == 0'
+check "each service counts its own packets" answers GET /v1/services \
+	'[.services[] | select(.ring)] | INDEX(.name) | .talk.packets > 1000 and .web.packets == 0 and .iperf.packets == 0'
 
 # --- the first goes -----------------------------------------------------------------------------------------------
 

@@ -164,6 +164,7 @@ static void bind(const struct lb_tables *t)
 	BIND(lb_stamps, t->stamps, s->ring_lines / LB_CHUNK_LINES);
 	BIND(lb_backends, t->backends, s->backends / LB_CHUNK_LINES);
 	BIND(lb_counters, t->counters, (__u64)s->cpus * s->counters);
+	BIND(lb_service_counters, t->service_counters, (__u64)s->cpus * s->services);
 	BIND(lb_reasons, t->reasons, s->cpus);
 	BIND(lb_flows, t->flows, s->flow_buckets);
 	BIND(lb_service_meta, t->service_meta, s->services);

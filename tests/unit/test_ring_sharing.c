@@ -60,6 +60,8 @@ static void assert_one_ring(struct fixture *f, const char *which)
 		assert_int_equal(view.backend_first, first.backend_first);
 		assert_int_equal(view.sharers, strlen(which) - 1);
 		assert_int_equal(view.n_backends, first.n_backends);
+		/* Packets are told by their entries that they are counted. */
+		assert_int_equal(!!(f->engine->by_id[view.id]->vip.flags & LB_VIP_SHARED), strlen(which) > 1);
 		assert_true(at == which || view.id != first.id);
 		if (at != which)
 			assert_string_equal(view.lead, first.name);
@@ -358,6 +360,7 @@ static void test_joining_and_leaving(void **state)
 	fixture_apply(&f, config);
 	assert_int_equal(fixture_view(&f, "b").sharers, 0);
 	assert_int_not_equal(fixture_view(&f, "b").ring_line, fixture_view(&f, "a").ring_line);
+	assert_false(f.engine->by_id[fixture_view(&f, "b").id]->vip.flags & LB_VIP_SHARED);
 	/* The last one may: nobody else has it. */
 	config = sharing(&f, "ab", "");
 	assert_false(breaks(&f, config, "", ""));

@@ -128,8 +128,6 @@ static void print_service(const struct lbctl *c, const cJSON *service)
 	       format_count(json_double(service, "packets")).text,
 	       format_bytes(json_double(service, "bytes")).text,
 	       format_count(json_double(service, "syns")).text);
-	if (json_u64(service, "ring_sharers"))
-		printf("%-10s  of all that share the ring\n", "");
 	print_tiers(json_get(service, "tiers"));
 	printf("%-10s  %llu active of %llu\n\n", "backends", json_u64(service, "backends_active"),
 	       json_u64(service, "backends_total"));

@@ -47,6 +47,7 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 {
 	const struct lb_config_service *config = view->config;
 	char vip[LB_PREFIX_TEXT_MAX];
+	struct lb_service_counter came;
 	struct lb_counter sum = {};
 	__u64 now_s = now_ms() / 1000;
 	size_t active = 0;
@@ -81,6 +82,13 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 	else
 		json_null(json, "unsettled_since_s");
 	json_u64(json, "entries", view->entries);
+	if (view->sharers) {
+		stats_service(&lbd->maps.tables, view->id, &came);
+		json_u64(json, "packets", came.packets);
+		json_u64(json, "bytes", came.bytes);
+		json_u64(json, "syns", came.syns);
+		return;
+	}
 	json_u64(json, "packets", sum.tx_packets + sum.redirect_packets);
 	json_u64(json, "bytes", sum.tx_bytes + sum.redirect_bytes);
 	json_u64(json, "syns", sum.syn_packets);

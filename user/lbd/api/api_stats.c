@@ -60,6 +60,7 @@ static void write_unsettled(struct json *json, const struct lb_counter *counter)
 static void write_service(struct lbd *lbd, const struct lb_service_view *view, struct json *json)
 {
 	struct lb_counter sum = {}, one;
+	struct lb_service_counter came;
 
 	json_object(json, NULL);
 	json_string(json, "name", view->name);
@@ -77,8 +78,14 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 		json_object_end(json);
 	}
 	json_array_end(json);
-	json_u64(json, "packets", sum.tx_packets + sum.redirect_packets);
-	json_u64(json, "bytes", sum.tx_bytes + sum.redirect_bytes);
+	if (view->sharers) {
+		stats_service(&lbd->maps.tables, view->id, &came);
+		json_string(json, "counted_with", view->lead);
+	}
+	json_u64(json, "packets", view->sharers ? came.packets : sum.tx_packets + sum.redirect_packets);
+	json_u64(json, "bytes", view->sharers ? came.bytes : sum.tx_bytes + sum.redirect_bytes);
+	if (view->sharers)
+		sum.syn_packets = came.syns;
 	write_unsettled(json, &sum);
 	json_object_end(json);
 }

@@ -161,6 +161,8 @@ static __u32 entries_for(const struct maps *maps, const struct lb_table_sizes *s
 		return sizes->backends / LB_CHUNK_LINES;
 	case MAP_COUNTERS:
 		return sizes->cpus * sizes->counters;
+	case MAP_SERVICE_COUNTERS:
+		return sizes->cpus * sizes->services;
 	case MAP_REASONS:
 	case MAP_OBSERVED:
 		return sizes->cpus;
@@ -486,6 +488,7 @@ static void fill_tables(struct maps *maps)
 	tables->stamps = maps->memory[MAP_STAMPS];
 	tables->backends = maps->memory[MAP_BACKENDS];
 	tables->counters = maps->memory[MAP_COUNTERS];
+	tables->service_counters = maps->memory[MAP_SERVICE_COUNTERS];
 	tables->reasons = maps->memory[MAP_REASONS];
 	tables->flows = maps->memory[MAP_FLOWS];
 	tables->service_meta = maps->memory[MAP_SERVICE_META];

@@ -35,7 +35,8 @@ struct lb_observe_cpu;
 	X(FILTERS, lb_filters, 1)                                                                            \
 	X(OBSERVE, lb_observe, 1)                                                                            \
 	X(OBSERVED, lb_observed, 1)                                                                          \
-	X(OBSERVE_EVENTS, lb_observe_events, 0)
+	X(OBSERVE_EVENTS, lb_observe_events, 0)                                                              \
+	X(SERVICE_COUNTERS, lb_service_counters, 1)
 
 enum map_id {
 #define X(id, name, mapped) MAP_##id,

@@ -350,17 +350,24 @@ static void service_step(const struct rendering_step *step, const struct lb_serv
 {
 	const struct lb_tables *tables = &step->lbd->maps.tables;
 	struct lb_carried sum = tables->service_meta[view->id].carried;
+	struct lb_service_counter came;
 	size_t configured = 0, eligible = 0;
 	struct whole *whole = step->state;
 	struct json *parts = step->parts;
 	struct metric_labels labels;
 
 	for (size_t i = 0; i < view->n_backends; i++) {
-		/* Where services share a ring, its backends are counted once. */
-		if (!view->lead)
+		if (!view->sharers)
 			lb_counts_add(tables, view->backends[i].id, &sum);
 		configured += !view->backends[i].leaving;
 		eligible += view->backends[i].slots_cur > 0;
+	}
+	/* Where services share a ring, its backends are of all of them. */
+	if (view->sharers) {
+		stats_service(tables, view->id, &came);
+		sum.packets += came.packets;
+		sum.bytes += came.bytes;
+		sum.syns += came.syns;
 	}
 	look_at(whole, view, eligible);
 	metric_labels_begin(&labels);

@@ -57,6 +57,21 @@ void stats_backend(const struct lb_tables *tables, __u32 id, struct lb_counter *
 	*ret_sum = sum;
 }
 
+void stats_service(const struct lb_tables *tables, __u32 id, struct lb_service_counter *ret_sum)
+{
+	struct lb_service_counter sum = {};
+
+	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
+		const struct lb_service_counter *line =
+			&tables->service_counters[(size_t)cpu * tables->sizes.services + id];
+
+		sum.packets += word(&line->packets);
+		sum.bytes += word(&line->bytes);
+		sum.syns += word(&line->syns);
+	}
+	*ret_sum = sum;
+}
+
 void stats_cpu_lines(const struct lb_tables *tables, __u32 cpu, __u32 first, __u32 n,
 		     struct stats_totals *totals)
 {

@@ -16,6 +16,9 @@ struct stats_totals {
 
 /* Of one backend id, over all CPUs. */
 void stats_backend(const struct lb_tables *tables, __u32 id, struct lb_counter *ret_sum);
+/* What came in for a service that shares a ring, of all CPUs. */
+void stats_service(const struct lb_tables *tables, __u32 id, struct lb_service_counter *ret_sum);
+
 void stats_add(struct lb_counter *sum, const struct lb_counter *more);
 
 /* Of one CPU; of all of them. What removed backends had counted is in it (engine/counts.h). */

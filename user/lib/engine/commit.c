@@ -139,6 +139,9 @@ static void write_meta(struct commit *commit, const struct lb_service_change *ch
 
 		memcpy(meta.name, next->name, sizeof(meta.name));
 		tables->service_meta[next->vip.service] = meta;
+		for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++)
+			tables->service_counters[(size_t)cpu * tables->sizes.services + next->vip.service] =
+				(struct lb_service_counter){};
 	}
 	for (__u32 i = 0; !next->leader && i < next->vip.backend_count; i++) {
 		const struct lb_member *member = &next->members[i];

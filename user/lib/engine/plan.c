@@ -238,13 +238,16 @@ static bool is_said_to_lead(const struct lb_engine *engine, const struct lb_serv
 /* Whether nothing of a ring and its services has changed. */
 static bool stays(struct lb_plan *plan, const struct lb_desired *desired, bool sources_same, __u32 lead)
 {
+	const struct lb_service *current;
+
 	for (__u32 at = lead; at != LB_PLAN_NOWHERE; at = plan->places[at].after) {
 		if (!is_unchanged(plan, desired, sources_same, at))
 			return false;
 	}
-	return is_said_to_lead(plan->engine, plan->places[lead].current) &&
-	       (plan->same_nexthops ||
-		!lb_plan_nexthops_changed(plan->engine, plan->places[lead].current, desired));
+	current = plan->places[lead].current;
+	return is_said_to_lead(plan->engine, current) &&
+	       !(current->vip.flags & LB_VIP_SHARED) == (plan->places[lead].after == LB_PLAN_NOWHERE) &&
+	       (plan->same_nexthops || !lb_plan_nexthops_changed(plan->engine, current, desired));
 }
 
 /* ring: number of the change of the one that leads. */

@@ -398,6 +398,15 @@ __u32 lb_plan_unclaimed(const struct lb_desired *desired, const struct lb_config
 						  : 0;
 }
 
+/* Whether it is one of several. */
+static bool shares_ring(const struct lb_build *build)
+{
+	const struct lb_plan_place *places = build->plan->places;
+	__u32 lead = places[build->number].lead;
+
+	return places[lead].after != LB_PLAN_NOWHERE;
+}
+
 static void build_vip(struct lb_build *build)
 {
 	static const __u32 affinity_flags[] = {
@@ -414,6 +423,7 @@ static void build_vip(struct lb_build *build)
 	vip->flags |= service->echo ? LB_VIP_ECHO : 0;
 	vip->flags |= service->fragments == LB_FRAGMENTS_DROP ? LB_VIP_FRAG_DROP : 0;
 	vip->flags |= service->no_backend == LB_NO_BACKEND_REJECT ? LB_VIP_REJECT : 0;
+	vip->flags |= shares_ring(build) ? LB_VIP_SHARED : 0;
 	vip->flags |= lb_plan_unclaimed(build->desired, service);
 	if (service->forward != LB_FORWARD_L2) {
 		vip->source_mask_v4 = lb_header_source_mask(&config->tunnel_source_v4);

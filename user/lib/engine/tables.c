@@ -49,6 +49,7 @@ static void table_free(void *table, __u64 count, size_t size)
 	X(stamps, (s)->ring_lines)                                                                           \
 	X(backends, (s)->backends)                                                                           \
 	X(counters, (__u64)(s)->cpus *(s)->counters)                                                         \
+	X(service_counters, (__u64)(s)->cpus *(s)->services)                                                 \
 	X(reasons, (s)->cpus)                                                                                \
 	X(flows, (s)->flow_buckets)                                                                          \
 	X(service_meta, (s)->services)                                                                       \

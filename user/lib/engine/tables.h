@@ -29,8 +29,9 @@ struct lb_tables {
 	struct lb_ring_line *rings;
 	struct lb_stamp_line *stamps;
 	struct lb_backend *backends;
-	struct lb_counter *counters;     /* cpus * counters */
-	struct lb_reason_block *reasons; /* cpus */
+	struct lb_counter *counters;                 /* cpus * counters */
+	struct lb_service_counter *service_counters; /* cpus * services */
+	struct lb_reason_block *reasons;             /* cpus */
 	struct lb_flow_bucket *flows;
 	struct lb_service_meta *service_meta;
 	struct lb_backend_meta *backend_meta;
