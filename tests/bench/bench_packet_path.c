@@ -7,7 +7,8 @@
  *
  * QUICK=1: fewer rounds. ONLY=pattern: workloads whose name matches it (a shell's, extended). FEW=1: no more
  * than eight services are loaded, not the 1,024 of many_services besides. MANY=...: other ones than 1,024
- * services over the same 100 hosts, see many_of(). Writes build/bench/packet-path.json.
+ * services over the same 100 hosts, see many_of(). Writes build/bench/packet-path.json; with MANY
+ * many-one.json beside it, which many.py collects.
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -363,6 +364,7 @@ int main(void)
 {
 	int rounds = getenv("QUICK") ? 9 : 61;
 	struct bench_many many = many_of(getenv("MANY"));
+	const char *path = getenv("MANY") ? "build/bench/many-one.json" : "build/bench/packet-path.json";
 	struct bench_tables tables;
 	struct bench_wrap_bpf *wrap;
 	FILE *json;
@@ -382,9 +384,9 @@ int main(void)
 	measure(wrap, &tables, rounds);
 	mkdir("build", 0777);
 	mkdir("build/bench", 0777);
-	json = fopen("build/bench/packet-path.json", "we");
+	json = fopen(path, "we");
 	if (!json) {
-		fprintf(stderr, "Failed to open build/bench/packet-path.json: %s\n", strerror(errno));
+		fprintf(stderr, "Failed to open %s: %s\n", path, strerror(errno));
 		return 1;
 	}
 	report(rounds, json);

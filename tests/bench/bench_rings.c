@@ -32,6 +32,11 @@ static const size_t pool_sizes[] = { 10, 100, 1000 };
 static const size_t usual_pools[] = { 5, 10, 20, 50, 100, 200, 500 };
 #define USUAL_POOLS (sizeof(usual_pools) / sizeof(usual_pools[0]))
 
+/* Rings of 100 backends that are smaller than usual: what is for those who have many services. */
+#define NARROW_POOL 100
+static const __u32 narrow_slots[] = { 1024, 2048, 4096, 8192, 16384 };
+#define NARROW (sizeof(narrow_slots) / sizeof(narrow_slots[0]))
+
 struct pool {
 	struct lb_ring_member member[BACKENDS_MAX + 1];
 	size_t n;
@@ -299,6 +304,8 @@ static bool meets(const struct row *row)
 
 	if (row->algorithm != LB_ALGORITHM_BOUNDED || row->backends == 200 || row->backends == 500)
 		return true;
+	if (row->slots < lb_config_ring_size(row->backends))
+		return true;
 	if (!whole)
 		return row->weights == SKEWED || row->max_over_mean <= 1.02;
 	return row->max_over_mean <= (large ? 1.05 : 1.02) && row->moved_over_least <= (large ? 1.6 : 1.25) &&
@@ -342,12 +349,14 @@ static size_t measure_all(struct row *rows)
 	for (size_t i = 0; i < USUAL_POOLS; i++)
 		n += measure_pool(LB_ALGORITHM_BOUNDED, usual_pools[i], lb_config_ring_size(usual_pools[i]),
 				  &rows[n]);
+	for (size_t i = 0; i < NARROW; i++)
+		n += measure_pool(LB_ALGORITHM_BOUNDED, NARROW_POOL, narrow_slots[i], &rows[n]);
 	return n;
 }
 
 int main(int argc, char **argv)
 {
-	static struct row rows[(ALGORITHMS * POOLS + USUAL_POOLS) * WEIGHTS * CHANGES];
+	static struct row rows[(ALGORITHMS * POOLS + USUAL_POOLS + NARROW) * WEIGHTS * CHANGES];
 	size_t n;
 	FILE *json;
 	int r;

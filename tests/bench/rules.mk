@@ -6,6 +6,11 @@ $(B)/tests/bench_packet_path: $(patsubst %.c,$(B)/%.o,tests/bench/bench_packet_p
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lbpf $(LDLIBS_LIB)
 
+.PHONY: bench-many
+bench-many: setup
+	$(Q)$(MAKE) --no-print-directory $(B)/tests/bench_packet_path
+	$(Q)python3 tests/bench/many.py docs/scaling.md
+
 .PHONY: bench
 bench: setup
 	$(Q)$(MAKE) --no-print-directory $(B)/tests/bench_packet_path
