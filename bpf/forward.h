@@ -108,9 +108,40 @@ static __always_inline void write_udp(void *udp, struct inner in, const struct l
 	WORD(udp, 0) = (__u64)source | (__u64)vip->gue_port << 16 | (__u64)length << 32;
 }
 
-#define OUTER_V4  (sizeof(struct iphdr))
-#define OUTER_V6  (sizeof(struct ipv6hdr))
-#define OUTER_UDP (sizeof(struct udphdr))
+#define OUTER_V4             (sizeof(struct iphdr))
+#define OUTER_V6             (sizeof(struct ipv6hdr))
+#define OUTER_UDP            (sizeof(struct udphdr))
+#define OUTER_BYTES(v6, gue) (((v6) ? OUTER_V6 : OUTER_V4) + ((gue) ? OUTER_UDP : 0))
+
+/* How packets are wrapped: X(method, outer header is of IPv6, with UDP for GUE). */
+#define ENCAPSULATIONS(X)                                                                                    \
+	X(LB_METHOD_IPIP_V4, false, false)                                                                   \
+	X(LB_METHOD_IPIP_V6, true, false)                                                                    \
+	X(LB_METHOD_GUE_V4, false, true)                                                                     \
+	X(LB_METHOD_GUE_V6, true, true)
+
+/* Ethernet and outer headers at data, where there is room for them. v6 and gue: constants. */
+static __always_inline void write_outer(void *data, struct inner in, const struct lb_vip *vip,
+					const struct lb_backend *backend, __u64 hash, bool v6, bool gue)
+{
+	const __u32 inside = in.length + (gue ? OUTER_UDP : 0);
+
+	write_ethernet(data, backend);
+	data += sizeof(struct ethhdr);
+	if (v6)
+		write_outer_v6(data, in, inside, vip, backend, hash);
+	else
+		write_outer_v4(data, in, inside, vip, backend, hash);
+	if (gue)
+		write_udp(data + OUTER_BYTES(v6, false), in, vip, hash);
+}
+
+/* The MAC addresses alone: data has an Ethernet header. */
+static __always_inline void write_l2(void *data, const struct lb_backend *backend)
+{
+	HALF(data, 0) = HALF(backend->eth, 0);
+	WORD(data, 4) = WORD(backend->eth, 4);
+}
 
 /* Makes room in front: the frame's new beginning, with Ethernet and outer bytes readable. 0 or a reason. */
 static __always_inline int grow(struct xdp_md *ctx, int outer, void **ret_data)
@@ -126,35 +157,15 @@ static __always_inline int grow(struct xdp_md *ctx, int outer, void **ret_data)
 	return 0;
 }
 
-static __always_inline int forward_v4(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
-				      const struct lb_backend *backend, __u64 hash, bool gue)
+static __always_inline int forward_wrapped(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
+					   const struct lb_backend *backend, __u64 hash, bool v6, bool gue)
 {
 	void *data = NULL;
-	int reason = grow(ctx, OUTER_V4 + (gue ? OUTER_UDP : 0), &data);
+	int reason = grow(ctx, OUTER_BYTES(v6, gue), &data);
 
 	if (reason)
 		return reason;
-	write_ethernet(data, backend);
-	data += sizeof(struct ethhdr);
-	write_outer_v4(data, in, in.length + (gue ? OUTER_UDP : 0), vip, backend, hash);
-	if (gue)
-		write_udp(data + OUTER_V4, in, vip, hash);
-	return 0;
-}
-
-static __always_inline int forward_v6(struct xdp_md *ctx, struct inner in, const struct lb_vip *vip,
-				      const struct lb_backend *backend, __u64 hash, bool gue)
-{
-	void *data = NULL;
-	int reason = grow(ctx, OUTER_V6 + (gue ? OUTER_UDP : 0), &data);
-
-	if (reason)
-		return reason;
-	write_ethernet(data, backend);
-	data += sizeof(struct ethhdr);
-	write_outer_v6(data, in, in.length + (gue ? OUTER_UDP : 0), vip, backend, hash);
-	if (gue)
-		write_udp(data + OUTER_V6, in, vip, hash);
+	write_outer(data, in, vip, backend, hash, v6, gue);
 	return 0;
 }
 
@@ -165,8 +176,7 @@ static __always_inline int forward_l2(struct xdp_md *ctx, const struct lb_backen
 
 	if (data + sizeof(struct ethhdr) > (void *)(long)ctx->data_end)
 		return LB_SELDOM(LB_DROP_INTERNAL);
-	HALF(data, 0) = HALF(backend->eth, 0);
-	WORD(data, 4) = WORD(backend->eth, 4);
+	write_l2(data, backend);
 	return 0;
 }
 
@@ -192,14 +202,11 @@ static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, 
 	if (reason)
 		return reason;
 	switch (backend->method) {
-	case LB_METHOD_IPIP_V4:
-		return forward_v4(ctx, in, vip, backend, hash, false);
-	case LB_METHOD_IPIP_V6:
-		return forward_v6(ctx, in, vip, backend, hash, false);
-	case LB_METHOD_GUE_V4:
-		return forward_v4(ctx, in, vip, backend, hash, true);
-	case LB_METHOD_GUE_V6:
-		return forward_v6(ctx, in, vip, backend, hash, true);
+#define X(method, v6, gue)                                                                                   \
+	case method:                                                                                         \
+		return forward_wrapped(ctx, in, vip, backend, hash, v6, gue);
+		ENCAPSULATIONS(X)
+#undef X
 	}
 	return LB_SELDOM(LB_DROP_NEXTHOP);
 }

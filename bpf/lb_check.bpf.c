@@ -121,41 +121,19 @@ static __always_inline void set_ttl(const struct pkt *p)
 }
 
 /* Makes room behind the Ethernet header and fills it and the Ethernet header. 0, or the kernel refuses. */
-static __always_inline long wrap_v4(struct __sk_buff *skb, struct inner in, const struct lb_vip *vip,
-				    const struct lb_backend *backend, __u64 hash, bool gue)
+static __always_inline long wrap_in(struct __sk_buff *skb, struct inner in, const struct lb_vip *vip,
+				    const struct lb_backend *backend, __u64 hash, bool v6, bool gue)
 {
-	const __u32 outer = OUTER_V4 + (gue ? OUTER_UDP : 0);
-	long r = bpf_skb_adjust_room(skb, outer, BPF_ADJ_ROOM_MAC,
-				     BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV4 |
-					     (gue ? BPF_F_ADJ_ROOM_ENCAP_L4_UDP : 0));
+	long r = bpf_skb_adjust_room(
+		skb, OUTER_BYTES(v6, gue), BPF_ADJ_ROOM_MAC,
+		BPF_F_ADJ_ROOM_FIXED_GSO |
+			(v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4) |
+			(gue ? BPF_F_ADJ_ROOM_ENCAP_L4_UDP : 0));
 	void *data = (void *)(long)skb->data;
 
-	if (r || data + sizeof(struct ethhdr) + outer > (void *)(long)skb->data_end)
+	if (r || data + sizeof(struct ethhdr) + OUTER_BYTES(v6, gue) > (void *)(long)skb->data_end)
 		return -1;
-	write_ethernet(data, backend);
-	data += sizeof(struct ethhdr);
-	write_outer_v4(data, in, in.length + (gue ? OUTER_UDP : 0), vip, backend, hash);
-	if (gue)
-		write_udp(data + OUTER_V4, in, vip, hash);
-	return 0;
-}
-
-static __always_inline long wrap_v6(struct __sk_buff *skb, struct inner in, const struct lb_vip *vip,
-				    const struct lb_backend *backend, __u64 hash, bool gue)
-{
-	const __u32 outer = OUTER_V6 + (gue ? OUTER_UDP : 0);
-	long r = bpf_skb_adjust_room(skb, outer, BPF_ADJ_ROOM_MAC,
-				     BPF_F_ADJ_ROOM_FIXED_GSO | BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 |
-					     (gue ? BPF_F_ADJ_ROOM_ENCAP_L4_UDP : 0));
-	void *data = (void *)(long)skb->data;
-
-	if (r || data + sizeof(struct ethhdr) + outer > (void *)(long)skb->data_end)
-		return -1;
-	write_ethernet(data, backend);
-	data += sizeof(struct ethhdr);
-	write_outer_v6(data, in, in.length + (gue ? OUTER_UDP : 0), vip, backend, hash);
-	if (gue)
-		write_udp(data + OUTER_V6, in, vip, hash);
+	write_outer(data, in, vip, backend, hash, v6, gue);
 	return 0;
 }
 
@@ -168,17 +146,13 @@ static __always_inline long wrap(struct __sk_buff *skb, struct inner in, const s
 	case LB_METHOD_L2:
 		if (data + sizeof(struct ethhdr) > (void *)(long)skb->data_end)
 			return -1;
-		HALF(data, 0) = HALF(backend->eth, 0);
-		WORD(data, 4) = WORD(backend->eth, 4);
+		write_l2(data, backend);
 		return 0;
-	case LB_METHOD_IPIP_V4:
-		return wrap_v4(skb, in, vip, backend, hash, false);
-	case LB_METHOD_IPIP_V6:
-		return wrap_v6(skb, in, vip, backend, hash, false);
-	case LB_METHOD_GUE_V4:
-		return wrap_v4(skb, in, vip, backend, hash, true);
-	case LB_METHOD_GUE_V6:
-		return wrap_v6(skb, in, vip, backend, hash, true);
+#define X(method, v6, gue)                                                                                   \
+	case method:                                                                                         \
+		return wrap_in(skb, in, vip, backend, hash, v6, gue);
+		ENCAPSULATIONS(X)
+#undef X
 	}
 	return -1;
 }

@@ -169,6 +169,24 @@ test_network()
 	healthy "when the network is as it was"
 }
 
+# Beside the twenty: answers of VIPs to checks, which the host would drop.
+test_replies()
+{
+	two_arms '.health.check = { "kind": "tcp" }' >"$LBD_CONFIG"
+	put /proc/sys/net/ipv4/conf/eth1/rp_filter 1
+	check "a strict rp_filter on the way to a checked backend is named" names ways "rp_filter is 1 (strict) on eth1"
+	is "once, for all backends behind it" "$(doctor -j | jq '[.findings[] | select(.found | contains("rp_filter"))] | length')" 1
+	put /proc/sys/net/ipv4/conf/all/rp_filter 2
+	check "not where the looser value counts" eval '! names ways rp_filter'
+	put /proc/sys/net/ipv4/conf/all/rp_filter 1
+	put /proc/sys/net/ipv4/conf/eth1/rp_filter 0
+	check "where the stricter one counts it is" names ways "rp_filter is 1 (strict) on eth1"
+	two_arms '.health.check = { "kind": "tcp", "target": "address" }' >"$LBD_CONFIG"
+	check "not where checks ask the backend's own address" eval '! names ways rp_filter'
+	put /proc/sys/net/ipv4/conf/all/rp_filter 0
+	two_arms >"$LBD_CONFIG"
+}
+
 test_programs()
 {
 	kill "$lbd_pid"
@@ -192,6 +210,7 @@ healthy "on a healthy host"
 test_hardware
 test_configuration
 test_network
+test_replies
 test_programs
 echo "# doctor: $named of 20 faults named, $false_alarms false"
 is "20 faults are named" "$named" 20

@@ -16,11 +16,13 @@
 #include <netlink/route/neighbour.h>
 #include <netlink/route/nexthop.h>
 #include <netlink/route/route.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "config/config_levels.h"
 
 #define RING_MIN    512u
 #define HAS_CARRIER 0x10000u /* IFF_LOWER_UP of linux/if.h, which does not go with net/if.h */
@@ -217,6 +219,7 @@ struct way {
 	char interface[IF_NAMESIZE];
 	struct nl_addr *gateway; /* borrowed of the route; NULL: on the link */
 	unsigned int mtu;
+	char *strict_told; /* interface that was told of as strict last; IF_NAMESIZE bytes, of all ways */
 };
 
 static struct nl_addr *nl_of(const struct lb_address *address)
@@ -314,6 +317,38 @@ static void check_neighbour(struct doctor *doctor, const struct way *way)
 	nl_addr_put(address);
 }
 
+static int rp_filter(const struct doctor *doctor, const char *interface)
+{
+	char text[16];
+
+	return doctor_read(doctor, text, sizeof(text), "/proc/sys/net/ipv4/conf/%s/rp_filter", interface)
+		       ? atoi(text)
+		       : 0;
+}
+
+/* A check through the packet path asks the VIP at the backend, and the VIP answers straight to this host,
+ * which would send nothing to the VIP by that interface. Of "all" and the interface's own value the higher
+ * one counts. */
+static void check_replies(struct doctor *doctor, const struct way *way)
+{
+	int all = rp_filter(doctor, "all"), own = rp_filter(doctor, way->interface);
+	struct lb_config_check check;
+
+	lb_config_check_of(doctor->config, way->service, way->backend, &check);
+	if (check.kind == LB_CHECK_NONE || check.target != LB_CHECK_TARGET_VIP ||
+	    check.address.family != LB_FAMILY_V4 || (all > own ? all : own) != 1 ||
+	    strcmp(way->strict_told, way->interface) == 0)
+		return;
+	snprintf(way->strict_told, IF_NAMESIZE, "%s", way->interface);
+	doctor_found(doctor,
+		     "answers to checks come from the VIP, and are dropped: checks of backends say nothing",
+		     own == 1 && all != 1
+			     ? "sysctl -w net.ipv4.conf.DEV.rp_filter=2"
+			     : "sysctl -w net.ipv4.conf.all.rp_filter=0 net.ipv4.conf.DEV.rp_filter=2",
+		     "rp_filter is 1 (strict) on %s, the way to backend %s of %s", way->interface,
+		     way->backend->name, way->service->name);
+}
+
 static void follow_route(struct doctor *doctor, struct way *way, struct rtnl_route *route)
 {
 	struct rtnl_nexthop *nexthop =
@@ -332,6 +367,7 @@ static void follow_route(struct doctor *doctor, struct way *way, struct rtnl_rou
 	check_egress(doctor, way);
 	check_mtu(doctor, way);
 	check_neighbour(doctor, way);
+	check_replies(doctor, way);
 }
 
 static void check_way(struct doctor *doctor, struct way *way)
@@ -368,6 +404,7 @@ static bool seen_before(const struct lb_config *config, size_t service, const st
 static void check_ways(struct doctor *doctor)
 {
 	const struct lb_config *config = doctor->config;
+	char strict_told[IF_NAMESIZE] = "";
 	size_t n = 0;
 
 	if (!doctor->netlink)
@@ -376,7 +413,9 @@ static void check_ways(struct doctor *doctor)
 		const struct lb_config_service *service = &config->services[i];
 
 		for (size_t j = 0; j < service->n_backends && n < WAYS_MAX; j++) {
-			struct way way = { .service = service, .backend = &service->backends[j] };
+			struct way way = { .service = service,
+					   .backend = &service->backends[j],
+					   .strict_told = strict_told };
 
 			if (way.backend->state == LB_STATE_DOWN ||
 			    seen_before(config, i, &way.backend->address))
@@ -393,6 +432,7 @@ const struct check doctor_network_checks[] = {
 	{ "rings", "receive buffers of the NIC", check_rings, true, false },
 	{ "programs", "XDP on every interface, ours, in the wanted mode", check_programs, true, true },
 	{ "vips", "VIPs that are addresses of this host", check_vips, true, false },
-	{ "ways", "route, interface, MTU and neighbour of every backend", check_ways, true, false },
+	{ "ways", "route, interface, MTU, neighbour and rp_filter of every backend", check_ways, true,
+	  false },
 	{ NULL, NULL, NULL, false, false },
 };
