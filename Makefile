@@ -69,7 +69,7 @@ $(B)/gen/%.skel.h: $(B)/bpf/%.bpf.o
 
 # --- user side: liblb and the programs --------------------------------------------------------------------
 
-PROGRAMS := lbd lbctl lb-backend lb-checkd lb-kubed
+PROGRAMS := lbd lbctl lb-backend lb-checkd lb-execd lb-kubed
 LIB_SRC := $(wildcard user/lib/*/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 SAN_LIB_OBJ := $(LIB_SRC:%.c=$(B)/san/%.o)

@@ -9,13 +9,13 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHECKD = os.environ.get("CHECKD", os.path.join(ROOT, "build/san/lb-checkd"))
-VERSION = 2
+VERSION = 3
 HELLO, SET, REMOVE, RESULTS, ALIVE, PATH = 1, 2, 3, 4, 5, 6
 VIP, ADDRESS = 1, 2
 OUTCOMES = ["none", "ok", "timeout", "refused", "reset", "protocol", "status", "limited"]
-KINDS = {"tcp": 2, "udp": 3, "http": 4, "https": 5, "grpc": 6, "agent": 7}
+KINDS = {"tcp": 2, "udp": 3, "http": 4, "https": 5, "grpc": 6, "agent": 7, "exec": 8}
 STATE = struct.Struct("=IIIIIIQII")
-TARGET = struct.Struct("=II III B16s3x BBBBBB B16s B16s IIIIIII HH 16s 192s192s192s192s192s192s192s".replace(" ", ""))
+TARGET = struct.Struct("=II III B16s3x BBBBBB B16s B16s IIIIIII HH 16s 192s192s192s192s192s192s192s192s".replace(" ", ""))
 RESULT = struct.Struct("=IIQQII")
 
 
@@ -52,10 +52,10 @@ class Agent:
             keys.get("family", 4), socket.inet_aton(keys.get("address", "127.0.0.1")), 0, b"", port,
             keys.get("interval_ms", 300), keys.get("fast_ms", 300), keys.get("down_ms", 300), keys.get("timeout_ms", 300), 2, 3,
             *keys.get("status", (200, 299)), (keys.get("method", "GET")).encode(), keys.get("path", "/").encode(),
-            text("host"), text("body"), text("ca"), text("service"), text("send"), text("expect")))
+            text("host"), text("body"), text("ca"), text("service"), text("send"), text("expect"), text("command")))
 
     def remove(self, number):
-        self.link.send(TARGET.pack(REMOVE, 1, number, 0, 0, 0, b"", *([0] * 7), b"", 0, b"", *([0] * 9), *([b""] * 8)))
+        self.link.send(TARGET.pack(REMOVE, 1, number, 0, 0, 0, b"", *([0] * 7), b"", 0, b"", *([0] * 9), *([b""] * 9)))
 
     def give_ports(self, file):
         """What lbd gives for checks through the packet path: here any file of that size will do."""

@@ -198,6 +198,13 @@ static const struct row rows[] = {
 	  "health.check.fall", "fall must be a whole number from 1 to 16" },
 	{ "a relative ca", "\"check\": { \"ca\": \"ca.pem\" }", "", "", "443", "health.check.ca",
 	  "ca must be an absolute path" },
+	{ "a command by its name alone", "\"check\": { \"kind\": \"exec\", \"command\": \"true\" }", "", "",
+	  "443", "health.check.command", "command must be an absolute path" },
+	{ "exec without a command", "", "\"check\": { \"kind\": \"exec\" }", "", "443",
+	  "services[0].health.check.kind", "an exec check needs command" },
+	{ "a command through the packet path", "",
+	  "\"check\": { \"kind\": \"exec\", \"command\": \"/bin/true\", \"target\": \"vip\" }", "", "443",
+	  "services[0].health.check.target", "a command does not go through the packet path" },
 	{ "a kind that is none", "\"check\": { \"kind\": \"ping\" }", "", "", "443", "health.check.kind",
 	  "kind must be" },
 	{ "a tier too many", "", "", ", \"tier\": 8", "443", "services[0].backends[1].tier", "tier must be" },
@@ -235,6 +242,55 @@ static void test_what_can_never_work_is_an_error(void **state)
 	}
 }
 
+/* What a file says is of this host. */
+static void test_a_command_of_a_file_is_a_program_here(void **state)
+{
+	static const struct {
+		const char *command, *text;
+	} cases[] = {
+		{ "/no/such/command", "there is no such file" },
+		{ "/etc/passwd", "it is not executable" },
+		{ "/tmp", "it is no file" },
+		{ "/bin/true", NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct lb_config *config = NULL;
+		struct lb_error error = {};
+		char keys[128], *text;
+		int r;
+
+		snprintf(keys, sizeof(keys), ", \"check\": { \"kind\": \"exec\", \"command\": \"%s\" }",
+			 cases[i].command);
+		text = text_of("", "", keys, "443");
+		r = lb_config_parse_file("weir.json", text, strlen(text), &config, &error);
+		free(text);
+		if (!cases[i].text) {
+			assert_int_equal(r, 0);
+			lb_config_free(config);
+			continue;
+		}
+		assert_int_equal(r, -EINVAL);
+		assert_null(config);
+		assert_string_equal(error.path, "services[0].backends[1].check.command");
+		assert_string_equal(error.value, cases[i].command);
+		assert_non_null(strstr(error.text, cases[i].text));
+	}
+}
+
+/* Saved verdicts are kept by digest: an upgrade must not lose those of the kinds that were there. */
+static void test_the_digest_of_other_kinds_knows_no_command(void **state)
+{
+	struct lb_config_check check = { .kind = LB_CHECK_TCP, .port = 80, .interval_ms = 1000 }, other;
+
+	memset(&other, 0, sizeof(other));
+	other = check;
+	snprintf(other.command, sizeof(other.command), "/bin/true");
+	assert_true(lb_config_check_digest(&check) == lb_config_check_digest(&other));
+	check.kind = other.kind = LB_CHECK_EXEC;
+	assert_false(lb_config_check_digest(&check) == lb_config_check_digest(&other));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -244,6 +300,8 @@ int main(void)
 		cmocka_unit_test(test_breakers_inherit_as_well),
 		cmocka_unit_test(test_written_is_read_as_the_same),
 		cmocka_unit_test(test_what_can_never_work_is_an_error),
+		cmocka_unit_test(test_a_command_of_a_file_is_a_program_here),
+		cmocka_unit_test(test_the_digest_of_other_kinds_knows_no_command),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

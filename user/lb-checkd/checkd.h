@@ -12,6 +12,7 @@
 #include <stddef.h>
 
 #include "health/check.h"
+#include "health/exec_message.h"
 #include "health/message.h"
 #include "lb/check.h"
 
@@ -61,8 +62,9 @@ struct probe {
 	__u32 place; /* of its source port in lb_check_ports, + 1; 0: none */
 	bool asked;
 	size_t n_answer;
-	char *answer; /* what has been read of it; NULL: nothing is wanted */
-	void *http;   /* probe_http.c */
+	char *answer;     /* what has been read of it; NULL: nothing is wanted */
+	void *http;       /* probe_http.c */
+	__u32 exec_place; /* in struct exec, + 1; 0: none */
 	struct probe *next_free;
 };
 
@@ -73,6 +75,17 @@ struct path {
 	__u32 first, last; /* ports */
 	__u32 next[LB_CHECK_PLACES >> 16];
 	bool may_mark;
+};
+
+/* Checks by commands: probe_exec.c. */
+struct exec {
+	const char *path; /* where lb-execd listens */
+	int fd;           /* -1: not connected */
+	struct watch watch;
+	struct exec_waiting {
+		struct probe *probe; /* NULL: free */
+		__u64 number;        /* of the request, by which an answer finds it */
+	} waiting[LB_EXEC_AT_ONCE];
 };
 
 /* Results that wait to be sent; when it is full no check begins. */
@@ -98,6 +111,7 @@ struct checkd {
 
 	void *http; /* probe_http.c */
 	struct path path;
+	struct exec exec;
 };
 
 __u64 now_ns(void); /* CLOCK_MONOTONIC */
@@ -121,14 +135,19 @@ void probe_end(struct checkd *checkd, struct probe *probe, enum lb_outcome outco
 /* Its deadline, for probes of every kind. */
 void probe_expired(struct checkd *checkd, struct timer *timer, __u64 now);
 
-/* --- probe_socket.c, probe_http.c: kinds -----------------------------------------------------------------
- * Begin a probe; it ends by probe_end(), possibly before they return.
+/* --- probe_socket.c, probe_http.c, probe_exec.c: kinds
+ * ----------------------------------------------------------------- Begin a probe; it ends by probe_end(),
+ * possibly before they return.
  */
 void probe_socket_begin(struct checkd *checkd, struct probe *probe);
 void probe_http_begin(struct checkd *checkd, struct probe *probe);
 int probe_http_start(struct checkd *checkd);
 void probe_http_sweep(struct checkd *checkd);                        /* between two turns of the loop */
 void probe_http_abandon(struct checkd *checkd, struct probe *probe); /* before it is freed */
+
+void probe_exec_begin(struct checkd *checkd, struct probe *probe);
+void probe_exec_start(struct checkd *checkd);
+void probe_exec_abandon(struct checkd *checkd, struct probe *probe);
 
 /* --- path.c ----------------------------------------------------------------------------------------------
  */

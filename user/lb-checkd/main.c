@@ -18,16 +18,20 @@
 #include "version.h"
 
 #define SOCKET_DEFAULT "/run/weir/checkd.sock"
+#define EXEC_DEFAULT   "/run/weir-exec/execd.sock"
 #define USER_DEFAULT   "weir-check"
 #define EVENTS_MAX     512
 #define TIMERS_MAX     256 /* in one turn, so that answers are read between them */
 #define IDLE_MS        1000
 
 static const char help[] =
-	"usage: lb-checkd [--socket PATH] [--user NAME]\n"
+	"usage: lb-checkd [--socket PATH] [--exec-socket PATH] [--user NAME]\n"
 	"Asks backends whether they work, and tells lbd, which says which there are.\n"
 	"\n"
 	"  --socket PATH   where lbd listens (" SOCKET_DEFAULT "; checker.socket of weir.json)\n"
+	"  --exec-socket PATH\n"
+	"                  where lb-execd listens, which runs the commands of exec checks (" EXEC_DEFAULT
+	")\n"
 	"  --user NAME     if started by root: become this user (" USER_DEFAULT ", if there is one)\n"
 	"  --version, --help\n";
 
@@ -114,11 +118,9 @@ static void raise_limits(void)
 static int read_options(int argc, char **argv, struct checkd *checkd, const char **ret_user)
 {
 	static const struct option options[] = {
-		{ "socket", required_argument, NULL, 's' },
-		{ "user", required_argument, NULL, 'u' },
-		{ "version", no_argument, NULL, 'v' },
-		{ "help", no_argument, NULL, 'h' },
-		{ NULL, 0, NULL, 0 },
+		{ "socket", required_argument, NULL, 's' }, { "exec-socket", required_argument, NULL, 'e' },
+		{ "user", required_argument, NULL, 'u' },   { "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },         { NULL, 0, NULL, 0 },
 	};
 	int c;
 
@@ -126,6 +128,9 @@ static int read_options(int argc, char **argv, struct checkd *checkd, const char
 		switch (c) {
 		case 's':
 			checkd->socket_path = optarg;
+			break;
+		case 'e':
+			checkd->exec.path = optarg;
 			break;
 		case 'u':
 			*ret_user = optarg;
@@ -137,7 +142,8 @@ static int read_options(int argc, char **argv, struct checkd *checkd, const char
 			fputs(help, stdout);
 			return 0;
 		default:
-			fputs("usage: lb-checkd [--socket PATH] [--user NAME] [--version] [--help]\n",
+			fputs("usage: lb-checkd [--socket PATH] [--exec-socket PATH] [--user NAME] "
+			      "[--version] [--help]\n",
 			      stderr);
 			return 2;
 		}
@@ -150,7 +156,7 @@ static int read_options(int argc, char **argv, struct checkd *checkd, const char
 
 int main(int argc, char **argv)
 {
-	static struct checkd checkd = { .socket_path = SOCKET_DEFAULT };
+	static struct checkd checkd = { .socket_path = SOCKET_DEFAULT, .exec.path = EXEC_DEFAULT };
 	const char *user = USER_DEFAULT;
 	int r = read_options(argc, argv, &checkd, &user);
 
@@ -163,6 +169,7 @@ int main(int argc, char **argv)
 		say("Failed to make an epoll: %m");
 		return 1;
 	}
+	probe_exec_start(&checkd);
 	r = probe_http_start(&checkd);
 	if (r == 0)
 		r = link_start(&checkd);

@@ -143,6 +143,7 @@ static void probe_free(struct checkd *checkd, struct probe *probe)
 	heap_remove(&checkd->heap, &probe->timer);
 	if (probe->http)
 		probe_http_abandon(checkd, probe);
+	probe_exec_abandon(checkd, probe);
 	if (probe->fd >= 0)
 		close(probe->fd);
 	path_undress(checkd, probe);
@@ -175,7 +176,8 @@ void probe_expired(struct checkd *checkd, struct timer *timer, __u64 now)
 {
 	struct probe *probe = (struct probe *)timer; /* its first member */
 	const struct lb_config_check *config = &probe->target->config;
-	bool silence_says_nothing = config->kind == LB_CHECK_UDP && !config->expect[0];
+	bool silence_says_nothing = (config->kind == LB_CHECK_UDP && !config->expect[0]) ||
+				    config->kind == LB_CHECK_EXEC; /* lb-execd's own */
 
 	if (now > timer->due_ns + LATE_NS || silence_says_nothing)
 		probe_end(checkd, probe, LB_OUTCOME_NONE, 0);
@@ -196,6 +198,8 @@ static void target_due(struct checkd *checkd, struct timer *timer, __u64 now)
 	if (target->config.kind == LB_CHECK_TCP || target->config.kind == LB_CHECK_UDP ||
 	    target->config.kind == LB_CHECK_AGENT)
 		probe_socket_begin(checkd, probe);
+	else if (target->config.kind == LB_CHECK_EXEC)
+		probe_exec_begin(checkd, probe);
 	else
 		probe_http_begin(checkd, probe);
 }

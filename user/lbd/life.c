@@ -70,6 +70,11 @@ static int desired_from_file(struct lbd *lbd, const char *text, size_t length, s
 			*error = placed;
 		lb_config_free(config);
 	}
+	if (r == 0 && lb_config_check_commands(ret_desired->config, error) < 0) {
+		desired_done(ret_desired);
+		r = lb_error_at(error, EINVAL, error->path, error->value, "%s: %s", lbd->options.config_file,
+				error->text);
+	}
 	if (r == 0)
 		memcpy(ret_desired->file_digest, ret_desired->digest, sizeof(ret_desired->digest));
 	return r;

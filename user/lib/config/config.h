@@ -179,6 +179,10 @@ static inline void lb_config_freep(struct lb_config **config)
 	lb_config_free(*config);
 }
 
+/* Whether the commands of exec checks are programs on this host: of a file, lb_config_load() asks. 0 or
+ * -EINVAL. */
+int lb_config_check_commands(const struct lb_config *config, struct lb_error *error);
+
 /*
  * Reads a file (or a pipe, to its end) and parses it. Errors carry the file name in the text, with line and
  * column where the content is wrong: "weir.json:12:7: weight must be ...". Also any errno of open and read.

@@ -99,6 +99,12 @@ static int check_one(struct lb_reading *reading, struct level level, const struc
 	if (check->kind == LB_CHECK_UDP && !check->send[0])
 		return fail(reading, level, "kind",
 			    "a udp check needs send: without a datagram there is no answer");
+	if (check->kind == LB_CHECK_EXEC && !check->command[0])
+		return fail(reading, level, "kind", "an exec check needs command, the program that is run");
+	if (check->kind == LB_CHECK_EXEC && check->target == LB_CHECK_TARGET_VIP)
+		return fail(reading, level, "target",
+			    "a command does not go through the packet path: an exec check needs target "
+			    "\"address\"");
 	return check_times(reading, level, check);
 }
 

@@ -20,6 +20,7 @@ enum lb_check_kind {
 	LB_CHECK_HTTPS,
 	LB_CHECK_GRPC,
 	LB_CHECK_AGENT,
+	LB_CHECK_EXEC,
 };
 enum lb_check_target_kind { LB_CHECK_TARGET_VIP = 1, LB_CHECK_TARGET_ADDRESS };
 enum lb_check_scope { LB_CHECK_SCOPE_SERVICE = 1, LB_CHECK_SCOPE_HOST };
@@ -50,6 +51,9 @@ struct lb_config_check {
 	char service[LB_CHECK_TEXT_MAX]; /* of grpc */
 	char send[LB_CHECK_TEXT_MAX];    /* tcp, udp */
 	char expect[LB_CHECK_TEXT_MAX];
+	/* Digests of other kinds end before it (lb_config_check_digest()): what is saved under them stays
+	 * good. */
+	char command[LB_CHECK_TEXT_MAX]; /* of exec */
 };
 
 struct lb_config_breaker {

@@ -4,6 +4,7 @@
  */
 #include "config/config_levels.h"
 
+#include <stddef.h>
 #include <string.h>
 #include <xxhash.h>
 
@@ -56,6 +57,9 @@ static void complete(const struct lb_config_service *service, const struct lb_co
 	const struct lb_prefix *vip = &service->vip;
 	bool one = vip->length == (vip->address.family == LB_FAMILY_V4 ? 32 : 128);
 
+	/* A command asks as it likes: not through the packet path. */
+	if (!check->target && check->kind == LB_CHECK_EXEC)
+		check->target = LB_CHECK_TARGET_ADDRESS;
 	if (!check->target)
 		check->target = (check->address.family ? lb_prefix_contains(vip, &check->address) : one)
 					? LB_CHECK_TARGET_VIP
@@ -105,7 +109,8 @@ __u64 lb_config_check_digest(const struct lb_config_check *check)
 
 	if (check->kind == LB_CHECK_NONE)
 		return 0;
-	digest = XXH3_64bits(check, sizeof(*check));
+	digest = XXH3_64bits(check, check->kind == LB_CHECK_EXEC ? sizeof(*check)
+								 : offsetof(struct lb_config_check, command));
 	return digest ? digest : 1;
 }
 

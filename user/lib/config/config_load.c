@@ -150,16 +150,65 @@ static int read_all(int fd, char **ret_text, size_t *ret_length)
 	return 0;
 }
 
+/* What a file says is of this host: a command that cannot be run here is a mistake there. Where it cannot be
+ * looked at it may be right. */
+static int check_command(const struct lb_config_check *check, struct lb_error *error, const char *format, ...)
+{
+	char path[sizeof(error->path)];
+	const char *wrong = NULL;
+	va_list arguments;
+	struct stat st;
+
+	if (!check || !check->command[0])
+		return 0;
+	if (stat(check->command, &st) < 0)
+		wrong = errno == ENOENT || errno == ENOTDIR || errno == ELOOP ? "there is no such file"
+									      : NULL;
+	else if (!S_ISREG(st.st_mode))
+		wrong = "it is no file";
+	else if (!(st.st_mode & (S_IXUSR | S_IXGRP | S_IXOTH)))
+		wrong = "it is not executable";
+	if (!wrong)
+		return 0;
+	va_start(arguments, format);
+	vsnprintf(path, sizeof(path), format, arguments);
+	va_end(arguments);
+	return lb_error_at(error, EINVAL, path, check->command, "command must be a program on this host: %s",
+			   wrong);
+}
+
+int lb_config_check_commands(const struct lb_config *config, struct lb_error *error)
+{
+	int r = check_command(config->health.check, error, "health.check.command");
+
+	for (size_t i = 0; r == 0 && i < config->n_services; i++) {
+		const struct lb_config_service *service = &config->services[i];
+
+		r = check_command(service->health.check, error, "services[%zu].health.check.command", i);
+		for (size_t k = 0; r == 0 && k < service->n_backends; k++)
+			r = check_command(service->backends[k].check, error,
+					  "services[%zu].backends[%zu].check.command", i, k);
+	}
+	return r;
+}
+
 int lb_config_parse_file(const char *path, const char *text, size_t length, struct lb_config **ret_config,
 			 struct lb_error *error)
 {
+	struct lb_config *config = NULL;
 	struct spot spot = { 0 };
 	struct lb_error unused;
 	int r;
 
 	if (!error)
 		error = &unused;
-	r = parse_text(text, length, ret_config, &spot, error);
+	r = parse_text(text, length, &config, &spot, error);
+	if (r == 0)
+		r = lb_config_check_commands(config, error);
+	if (r < 0)
+		lb_config_free(config);
+	else
+		*ret_config = config;
 	if (r < 0 && spot.line)
 		return lb_error_at(error, -r, error->path, error->value, "%s:%zu:%zu: %s", path, spot.line,
 				   spot.column, error->text);

@@ -17,6 +17,7 @@ const struct lb_schema_choice lb_schema_check_kind[] = {
 	{ "https", LB_CHECK_HTTPS, "The same over TLS." },
 	{ "grpc", LB_CHECK_GRPC, "grpc.health.v1 says SERVING." },
 	{ "agent", LB_CHECK_AGENT, "An agent on the backend, at port, says a line in the words of HAProxy's agent-check: up, down, drain, 75% (of its weight)." },
+	{ "exec", LB_CHECK_EXEC, "command, which lb-execd(8) runs, ends with status 0." },
 	{ NULL, 0, NULL }
 };
 
@@ -106,6 +107,10 @@ const struct lb_schema_key lb_schema_check_keys[] = {
 	  .without = "nothing", .help = "What tcp, udp and agent send." },
 	{ .name = "expect", FIELD(expect), STRING(lb_format_check_text), .effect = LB_EFFECT_APPLY, .inherits = true,
 	  .without = "nothing", .help = "What the first 4 KiB of the answer to tcp and udp have to contain." },
+	{ .name = "command", .vouched = true, FIELD(command), STRING(lb_format_file), .effect = LB_EFFECT_APPLY, .inherits = true,
+	  .without = "none: an exec check needs it",
+	  .help = "The program that exec runs, with the address and the port that are to be asked as arguments. The list of lb-execd(8), which is root's, has "
+		  "to name it." },
 	{ 0 }
 };
 #undef T

@@ -13,7 +13,7 @@
 #include "config/config_health.h"
 #include "health/outcome.h"
 
-#define LB_MESSAGE_VERSION 2u
+#define LB_MESSAGE_VERSION 3u
 
 /* lb-checkd is taken for hung if it says nothing for so long; it says at least so often that it lives. */
 #define LB_ALIVE_MS      500u
