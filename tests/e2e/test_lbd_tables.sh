@@ -45,6 +45,42 @@ balanced()
 	answers GET /v1/status '.packets.drop == 0'
 }
 
+# Bytes of all maps, as the kernel has them.
+map_bytes()
+{
+	local pin
+	for pin in "$LBD_BPFFS"/lb_*; do
+		bpftool -j map show pinned "$pin" 2>/dev/null || echo '{}'
+	done | jq -s 'map(.bytes_memlock // 0) | add'
+}
+
+# They are what the sizes that lbd tells of come to: the tables that grow are nearly all of it, the rest is a few MiB.
+as_told()
+{
+	local told bytes
+	bytes=$(map_bytes)
+	told=$(api GET /v1/status | jq '.flow_table.bytes + .tables.ring_slots.size * 8 + 8 * 32768 * 64')
+	echo "the kernel has $bytes bytes, $told are told of"
+	((bytes >= told && bytes <= told + (${1:-6} << 20)))
+}
+
+few_bytes()
+{
+	local bytes
+	bytes=$(map_bytes)
+	echo "$bytes bytes"
+	((bytes > 16 << 20 && bytes <= 40 << 20))
+}
+
+lbd_config 'del(.limits)' >"$LBD_CONFIG"
+act "lbd starts with two services and no limits" lbd_start
+check "its maps are as large as it tells" as_told
+check "and no larger than 40 MiB" few_bytes
+act "it ends and takes them away" lbd_stop
+lbd_once --detach >/dev/null 2>&1
+rm -rf "$LBD_STATE"
+lbd_config >"$LBD_CONFIG"
+
 # Does this kernel take a value of more than 4 MiB?
 if bpftool map create "$LAB_DIR/bpf/probe" type array key 4 value 4194312 entries 1 name probe 2>/dev/null; then
 	rm -f "$LAB_DIR/bpf/probe"

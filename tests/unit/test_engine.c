@@ -516,46 +516,6 @@ static void test_full_tables(void **state)
 	lb_tables_free_memory(&f.tables);
 }
 
-static void test_sizes(void **state)
-{
-	struct fixture f;
-	struct lb_config *config;
-	struct lb_table_sizes sizes;
-
-	(void)state;
-	fixture_init(&f);
-	config = POOL(&f, IPPROTO_TCP, 1, 1);
-	lb_engine_sizes(config, 4, 8ull << 30, &sizes);
-	assert_int_equal(sizes.cpus, 4);
-	assert_int_equal(sizes.flow_buckets, 1u << 20);
-	assert_int_equal(sizes.vip_buckets, LB_VIP_BUCKETS);
-	assert_int_equal(sizes.ring_lines % LB_CHUNK_LINES, 0);
-	assert_int_equal(sizes.backends % LB_CHUNK_LINES, 0);
-	lb_engine_sizes(config, 4, 1, &sizes);
-	assert_int_equal(sizes.flow_buckets, 1u << 14);
-	lb_engine_sizes(config, 4, 1ull << 50, &sizes);
-	assert_int_equal(sizes.flow_buckets, 1u << 21);
-	config->limits.flow_entries = 10000000;
-	lb_engine_sizes(config, 4, 1, &sizes);
-	assert_true((__u64)sizes.flow_buckets * sizeof(struct lb_flow_bucket) <= 512ull << 20);
-	config->limits.flow_entries = 4;
-	lb_engine_sizes(config, 4, 1, &sizes);
-	assert_true(sizes.flow_buckets < 4);
-	config->limits.ring_slots = 100u << 20;
-	config->limits.backends = 100000;
-	config->limits.services = 5000;
-	lb_engine_sizes(config, 4, 1, &sizes);
-	assert_true(sizes.ring_lines >= 2 * (100u << 20) / LB_SLOTS_PER_LINE);
-	assert_true(sizes.backends >= 200000);
-	assert_true(sizes.services >= 5000 && sizes.counters >= 100000);
-	/* Every slot has a number of 32 bits (struct lb_vip). */
-	config->limits.ring_slots = UINT32_MAX;
-	lb_engine_sizes(config, 4, 1, &sizes);
-	assert_true((__u64)sizes.ring_lines * LB_SLOTS_PER_LINE <= UINT32_MAX);
-	assert_int_equal(sizes.ring_lines % LB_CHUNK_LINES, 0);
-	fixture_done(&f);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -572,7 +532,6 @@ int main(void)
 		cmocka_unit_test(test_key_change_is_another_service),
 		cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_full_tables),
-		cmocka_unit_test(test_sizes),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

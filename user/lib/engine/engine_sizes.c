@@ -14,6 +14,13 @@
 #define FLOW_BUCKETS_MIN     (1u << 14)
 #define FLOW_BUCKETS_MAX     (1u << 21) /* 256 MiB */
 #define FLOW_MEMORY_SHARE    64u
+/* 16 MiB: half a million handshakes (5 s of 100,000 a second), for so many backends; more have more flows. */
+#define FLOW_BUCKETS_FEW (1u << 17)
+#define FLOW_FEW         64u /* backends */
+
+/* Room for rings where few are configured: what a source brings is not known before. */
+#define SLOTS_MIN        (1u << 17)
+#define SLOTS_MIN_SOURCE (1u << 20)
 
 static __u64 max64(__u64 a, __u64 b)
 {
@@ -34,9 +41,22 @@ static __u32 whole_chunks(__u64 lines, __u32 unit)
 	return (__u32)min64(max64(lines, LB_CHUNK_LINES), most);
 }
 
-static __u32 flow_buckets(__u64 flow_entries, __u64 memory_bytes)
+/* What an installation of so many backends needs at most, as far as nobody says it. */
+static __u64 flow_buckets_usual(const struct lb_config *config, __u64 backends)
+{
+	__u64 buckets = FLOW_BUCKETS_FEW;
+
+	if (config->n_sources)
+		return FLOW_BUCKETS_MAX;
+	for (__u64 n = FLOW_FEW; n < backends && buckets < FLOW_BUCKETS_MAX; n *= 2)
+		buckets *= 2;
+	return buckets;
+}
+
+static __u32 flow_buckets(const struct lb_config *config, __u64 backends, __u64 memory_bytes)
 {
 	__u64 want = memory_bytes / FLOW_MEMORY_SHARE / sizeof(struct lb_flow_bucket);
+	__u64 flow_entries = config->limits.flow_entries;
 	__u64 buckets = 1;
 
 	if (flow_entries) {
@@ -47,7 +67,7 @@ static __u32 flow_buckets(__u64 flow_entries, __u64 memory_bytes)
 	}
 	while (buckets * 2 <= want)
 		buckets *= 2;
-	return (__u32)min64(max64(buckets, FLOW_BUCKETS_MIN), FLOW_BUCKETS_MAX);
+	return (__u32)min64(max64(buckets, FLOW_BUCKETS_MIN), flow_buckets_usual(config, backends));
 }
 
 void lb_engine_sizes(const struct lb_config *config, __u32 cpus, __u64 memory_bytes,
@@ -56,10 +76,12 @@ void lb_engine_sizes(const struct lb_config *config, __u32 cpus, __u64 memory_by
 	const struct lb_config_limits *limits = &config->limits;
 	struct lb_config_needs needs = lb_config_needs(config);
 	__u64 backends = needs.backends, slots = needs.slots, services;
+	__u32 flows = flow_buckets(config, needs.backends, memory_bytes);
+	__u32 slots_min = config->n_sources ? SLOTS_MIN_SOURCE : SLOTS_MIN;
 
 	services = limits->services ? limits->services : max64(256, 2 * config->n_services);
 	backends = limits->backends ? limits->backends : max64(1024, backends + backends / 2);
-	slots = limits->ring_slots ? limits->ring_slots : max64(1u << 20, slots + slots / 4);
+	slots = limits->ring_slots ? limits->ring_slots : max64(slots_min, slots + slots / 4);
 	*ret_sizes = (struct lb_table_sizes){
 		.cpus = cpus,
 		.vip_buckets = LB_VIP_BUCKETS,
@@ -69,6 +91,6 @@ void lb_engine_sizes(const struct lb_config *config, __u32 cpus, __u64 memory_by
 		/* Ids of what was removed serve again only after a few sweeps. */
 		.counters = (__u32)min64(backends + backends / 4 + 64, 1u << 30),
 		.services = (__u32)min64(services + services / 8 + 8, LB_SERVICES_MAX),
-		.flow_buckets = flow_buckets(limits->flow_entries, memory_bytes),
+		.flow_buckets = flows,
 	};
 }
