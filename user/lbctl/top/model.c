@@ -125,10 +125,15 @@ static void take_service(struct top_model *model, const cJSON *service)
 /* share: of the service's packets, in percent; not a rate, so it is scaled back. */
 static void take_backends(struct top_model *model, const cJSON *service)
 {
-	double all = json_double(service, "packets");
-	const cJSON *backend;
+	const cJSON *backend, *backends = json_get(service, "backends");
+	double all = 0;
 
-	cJSON_ArrayForEach (backend, json_get(service, "backends")) {
+	/* Backends of a shared ring are told of once. */
+	if (cJSON_IsString(json_get(service, "counted_with")))
+		return;
+	cJSON_ArrayForEach (backend, backends)
+		all += json_double(backend, "tx_packets") + json_double(backend, "redirect_packets");
+	cJSON_ArrayForEach (backend, backends) {
 		double packets =
 			json_double(backend, "tx_packets") + json_double(backend, "redirect_packets");
 		const double number[TOP_NUMBERS] = {

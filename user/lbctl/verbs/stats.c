@@ -75,6 +75,9 @@ static void print_stats(const struct lbctl *c, const cJSON *stats, double scale,
 	cJSON_ArrayForEach (service, json_get(stats, "services")) {
 		row(table, json_text(service, "name"), service, json_double(service, "packets"),
 		    json_double(service, "bytes"), scale);
+		/* Backends of a shared ring are told of once. */
+		if (cJSON_IsString(json_get(service, "counted_with")))
+			continue;
 		cJSON_ArrayForEach (backend, json_get(service, "backends"))
 			row(table, "", backend, packets_of(backend), bytes_of(backend), scale);
 	}
