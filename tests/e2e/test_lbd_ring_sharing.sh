@@ -3,7 +3,7 @@
 #
 # Services that share a ring by name: a client meets one backend on all their ports, what is said of a backend in one of
 # them holds in all, edits reach all, and no connection of one breaks by what happens to the other.
-# timeout: 200
+# timeout: 300
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq
 # shellcheck source=tests/e2e/lib.sh
@@ -31,7 +31,7 @@ owner()
 clients_meet_one_backend()
 {
 	local i first second seen=
-	for i in {1..60}; do
+	for i in {1..20}; do
 		first=$(owner "$i" 80) second=$(owner "$i" 5201)
 		[[ $first == "$second" && $first == b* ]] || {
 			echo "client $i: $first and $second"
@@ -62,7 +62,7 @@ sharing >"$LBD_CONFIG"
 act "lbd starts" lbd_start
 act "next hops are known" wait_for 10 lbd_resolved
 
-check "60 clients meet the same backend on both ports" clients_meet_one_backend
+check "20 clients meet the same backend on both ports" clients_meet_one_backend
 check "there is one ring for three services" answers GET /v1/services \
 	'[.services[] | select(.ring) | .ring, .ring_sharers] == ["pool", 2, "pool", 2, "pool", 2]'
 is "a service says with whom it shares" \
