@@ -40,6 +40,12 @@ BPF_SYSINC := -idirafter /usr/include/$(shell uname -m)-linux-gnu
 BPF_CFLAGS := -O2 -g -target bpf -mcpu=v3 -D__TARGET_ARCH_$(BPF_ARCH) -D__bpf__ -Wall -Wextra -Werror -Wno-unused-parameter \
 	-Iinclude -Ibpf $(BPF_SYSINC) -ffile-prefix-map=$(CURDIR)=. -MMD -MP
 
+# Another layout of the maps, for a test (include/lb/types.h): with a B of its own.
+ifdef LB_LAYOUT_NEXT
+CPPFLAGS += -DLB_LAYOUT_NEXT=1
+BPF_CFLAGS += -DLB_LAYOUT_NEXT=1
+endif
+
 # --- kernel side: one object and one skeleton per entry program -------------------------------------------
 
 BPF_SRC := $(wildcard bpf/*.bpf.c)

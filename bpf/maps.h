@@ -9,6 +9,7 @@
 #include <bpf/bpf_helpers.h>
 
 #include "lb/access.h"
+#include "lb/layout.h"
 #include "lb/meta.h"
 #include "lb/observe.h"
 #include "lb/station.h"
@@ -94,6 +95,10 @@ LB_ARRAY(lb_flows, struct lb_flow_bucket);
 /* Agent only: names. Here so that they are created, pinned and checked with the rest. */
 LB_ARRAY(lb_service_meta, struct lb_service_meta);
 LB_ARRAY(lb_backend_meta, struct lb_backend_meta);
+
+/* Agent only: what all these look like, for the next version of it (user/lib/carry/carry.h has a line for
+ * each map, and wants one for a new map as well). */
+LB_ARRAY(lb_layout, struct lb_layout_text);
 
 /* Written by the agent. Key: lb_backend.port. Value: egress ifindex (redirect). */
 struct {

@@ -20,9 +20,12 @@ struct lb_service_meta {
 	__u8 pad0[7];
 	__u64 created_generation;
 	struct lb_carried carried; /* of its backends that are gone */
-	__u64 pad1[2];
+	__u64 pad1[2 + 8 * LB_LAYOUT_NEXT];
+#if LB_LAYOUT_NEXT
+	__u64 more[8];
+#endif
 };
-_Static_assert(sizeof(struct lb_service_meta) == 128, "two lines");
+_Static_assert(sizeof(struct lb_service_meta) == 128 + 128 * LB_LAYOUT_NEXT, "whole lines");
 
 /* Indexed by backend id (lb_backend.counter). */
 struct lb_backend_meta {

@@ -20,8 +20,16 @@
 #include "lb/observe.h"
 #include "lb/station.h"
 
+/*
+ * LB_LAYOUT_NEXT: a next layout for a test (tests/stories/story_layout.sh), which takes over from this one: a
+ * field more, others moved, as a real one might.
+ */
+#ifndef LB_LAYOUT_NEXT
+#define LB_LAYOUT_NEXT 0
+#endif
+
 #define LB_LAYOUT_MAGIC   0x57656972u /* "Weir" */
-#define LB_LAYOUT_VERSION 3u
+#define LB_LAYOUT_VERSION (3u + LB_LAYOUT_NEXT)
 
 /*
  * Which slot a flow has is a promise: to its connection, to the other balancers of the fleet, and to the next
@@ -80,7 +88,11 @@ _Static_assert(LB_BANKS <= 16 && LB_VIP_BUCKETS * LB_CACHE_LINE <= 1u << 24, "al
 
 #define LB_CONTROL_MAP ".data.lb_control"
 
-/* The first lines are read for every packet and written by the agent alone (clock_s once a second). */
+/*
+ * The first lines are read for every packet and written by the agent alone (clock_s once a second). Whatever
+ * the layout, active, magic, layout and version stay where they are, and the size does not shrink: an agent
+ * can tell what it has found, and whether that is from the future.
+ */
 struct lb_control {
 	__u64 active;                   /* LB_ACTIVE(); 0 until the first commit: every packet passes */
 	__u64 hash_seed[LB_HASH_WORDS]; /* the fleet's, from the configuration: balancers agree */
@@ -116,14 +128,19 @@ _Static_assert(__builtin_offsetof(struct lb_control, magic) == 128, "hot lines f
  */
 struct lb_vip {
 	__u64 key[3];
-	__u32 ring_chunk;      /* of lb_rings: where ring_first lies */
-	__u32 ring_first;      /* the ring's first slot, of all that there are */
-	__u32 ring_mask;       /* slots - 1 */
-	__u32 backend_chunk;   /* of lb_backends: where backend_first lies */
-	__u32 backend_first;   /* the region's first record, of all that there are */
-	__u16 service;         /* id: index in lb_service_meta */
-	__u16 backend_count;   /* records in the region; indices are below it */
-	__u32 flags;           /* LB_VIP_* */
+	__u32 ring_chunk;    /* of lb_rings: where ring_first lies */
+	__u32 ring_first;    /* the ring's first slot, of all that there are */
+	__u32 ring_mask;     /* slots - 1 */
+	__u32 backend_chunk; /* of lb_backends: where backend_first lies */
+	__u32 backend_first; /* the region's first record, of all that there are */
+#if LB_LAYOUT_NEXT
+	__u32 flags;
+#endif
+	__u16 service;       /* id: index in lb_service_meta */
+	__u16 backend_count; /* records in the region; indices are below it */
+#if !LB_LAYOUT_NEXT
+	__u32 flags; /* LB_VIP_* */
+#endif
 	__be32 source_mask_v4; /* bits of the outer IPv4 source that vary with the flow */
 	__be32 source_mask_v6; /* the same for the last 32 bits of an outer IPv6 source */
 	__be16 gue_port;       /* destination port of GUE */
@@ -247,10 +264,15 @@ struct lb_backend {
 	__u32 counter; /* backend id: its line in each CPU's block of lb_counters */
 	__u16 max_len; /* largest IP packet, bytes, that fits the next hop's MTU once encapsulated */
 	__u16 port;    /* slot of the egress interface in lb_devmap */
-	__u8 method;   /* enum lb_method; LB_METHOD_NONE until the next hop is resolved */
-	__u8 flags;    /* LB_BACKEND_* */
-	__u8 eth[14];  /* destination, source, type */
-	__u8 ip[40];   /* outer header; IPv4 uses 20 bytes, its check holds the folded sum of the rest */
+#if LB_LAYOUT_NEXT
+	__u8 flags;
+	__u8 method;
+#else
+	__u8 method; /* enum lb_method; LB_METHOD_NONE until the next hop is resolved */
+	__u8 flags;  /* LB_BACKEND_* */
+#endif
+	__u8 eth[14]; /* destination, source, type */
+	__u8 ip[40];  /* outer header; IPv4 uses 20 bytes, its check holds the folded sum of the rest */
 };
 _Static_assert(sizeof(struct lb_backend) == LB_CACHE_LINE, "a backend record is one line");
 _Static_assert(__builtin_offsetof(struct lb_backend, ip) == 24, "aligned outer header");
@@ -271,11 +293,16 @@ enum lb_method {
 
 /* Per CPU and backend; one line, written by one CPU. A service's total is the sum of its backends'. */
 struct lb_counter {
+#if LB_LAYOUT_NEXT
+	__u64 syn_packets;
+#endif
 	__u64 tx_packets;
 	__u64 tx_bytes; /* of IP packet and Ethernet header as they came in; no tags, no padding */
 	__u64 redirect_packets;
 	__u64 redirect_bytes;
-	__u64 syn_packets;     /* TCP connection attempts */
+#if !LB_LAYOUT_NEXT
+	__u64 syn_packets; /* TCP connection attempts */
+#endif
 	__u64 known_packets;   /* unsettled slot, found in the flow table */
 	__u64 base_packets;    /* unsettled slot, not found: sent to base */
 	__u64 refused_inserts; /* flow table had no room: stayed with base */
@@ -340,8 +367,13 @@ struct lb_fragment_bucket {
 #define LB_FLOWS_PER_BUCKET 4u
 #define LB_FLOWS_PER_LINE   2u
 struct lb_flow_numbers {
+#if LB_LAYOUT_NEXT
+	__u64 rest;
+	__u64 next_ack;
+#else
 	__u64 next_ack;
 	__u64 rest;
+#endif
 };
 struct lb_flow {
 	__u64 tag;

@@ -12,5 +12,7 @@ $(B)/tests/bpf/%: $(B)/san/tests/bpf/%.o $(RIG_OBJ) $(B)/san/host/host.o $(B)/sa
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ -lcmocka -lbpf $(LDLIBS_LIB)
 
+$(B)/tests/bpf/test_layout: $(B)/san/user/lbd/kernel/layout_btf.o
+
 .PHONY: bpf-tests
 bpf-tests: $(BPF_TESTS)

@@ -154,7 +154,7 @@ is "another plan than the approved one is a 409" \
 	"$(api_status POST "/v1/apply?allow_break=1&expect_plan=$plan" @"$TEST_TMP/none.json")" 409
 check "keys that no table holds are told, with what they wait for" answers POST /v1/diff \
 	'.changes_total == (.changes | length) and .services == [] and (.changes | map(.path) | contains(["sweeper.cpu_permille"]))
-	and (.changes | any(.path == "limits.services" and .to == 300 and .effect == "maps"))' \
+	and (.changes | any(.path == "limits.services" and .to == 300 and .effect == "tables"))' \
 	@"$TEST_TMP/unseen.json"
 check "and make a generation" answers POST /v1/apply '.applied and .generation == .from_generation + 1' @"$TEST_TMP/unseen.json"
 is "a plan that has changed meanwhile is a 409" \

@@ -102,8 +102,13 @@ check "back" "$LBCTL" reload --allow-break
 
 # --- what is said beside ------------------------------------------------------------------------------------------
 
-check "limits wait for new tables" says '.limits.flow_entries = 200000' '.changes[0] | .effect == "maps" and (.when | test("tables|maps"))'
-check "lbctl says so" grep -q "limits.flow_entries: 100000 -> 200000 (takes effect when" <("$LBCTL" diff -f <(config '.limits.flow_entries = 200000'))
+check "other limits are other tables, which take over" says '.limits.flow_entries = 400000' \
+	'(.changes[0] | .effect == "tables" and (.when | test("tables"))) and .breaks == false
+	and (.tables | .to.flow_entries >= 400000 and .from.flow_entries < 400000 and .bytes_beside > 12800000)'
+check "lbctl says so" grep -q "room for 262144 -> 1048576 flow entries" <("$LBCTL" diff -f <(config '.limits.flow_entries = 400000'))
+check "nothing but limits makes other tables" says '.services[0].backends[0].weight = 50' '.tables == null'
+check "limits that the machine cannot hold are refused" says '.limits.flow_entries = 2147483648' \
+	'.error | .path == "limits" and (.message | test("until they have, both are there: that takes 131072 MiB, of which this machine has [0-9]+"))'
 check "another seed is refused, with what it would do" says '.hash_seed = "other"' \
 	'.error | .path == "hash_seed" and (.message | test("nearly all flows of all 1 services would move"))'
 check "an operator's word" answers PATCH /v1/services/web/backends/b1 '.applied' '{"weight": 7}'

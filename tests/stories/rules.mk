@@ -10,7 +10,13 @@ $(B)/tests/stories/%: $(B)/tests/stories/%.o
 	$(call say,LD,$@)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ $(LDLIBS_$*)
 
+# An agent of the next layout (include/lb/types.h), which story_layout has take over.
+NEXT_LBD := $(B)/next/lbd
+CHECK_PROGRAMS += $(NEXT_LBD)
+$(NEXT_LBD): FORCE
+	$(Q)$(MAKE) --no-print-directory B=$(B)/next LB_LAYOUT_NEXT=1 $@
+
 .PHONY: stories
 stories: setup
-	$(Q)$(MAKE) --no-print-directory all $(STORY_PROGRAMS) $(STORY_OBJECTS)
+	$(Q)$(MAKE) --no-print-directory all $(STORY_PROGRAMS) $(STORY_OBJECTS) $(NEXT_LBD)
 	$(Q)tests/stories/run.sh

@@ -280,7 +280,7 @@ static void changes_are_told_with_path_and_values(void **state)
 		enum lb_schema_effect effect;
 	} rows[] = {
 		{ "\"s3cret\"", "\"t0p\"", "hash_seed", "\"(secret)\"", "\"(secret)\"", LB_EFFECT_MAPS },
-		{ "\"services\":100", "\"services\":200", "limits.services", "100", "200", LB_EFFECT_MAPS },
+		{ "\"services\":100", "\"services\":200", "limits.services", "100", "200", LB_EFFECT_TABLES },
 		{ "127.0.0.1:1", "127.0.0.1:2", "api.metrics", "\"127.0.0.1:1\"", "\"127.0.0.1:2\"",
 		  LB_EFFECT_APPLY },
 		{ "\"xdp_mode\":\"generic\"", "\"xdp_mode\":\"native\"", "interfaces[eth0].xdp_mode",

@@ -151,6 +151,38 @@ static void print_changes(const struct lbctl *c, const cJSON *plan)
 		printf("  and %llu more\n", total - told);
 }
 
+/* Limits that change: which tables become larger or smaller, and what that takes for a moment. */
+static void print_tables(const struct lbctl *c, const cJSON *tables)
+{
+	static const struct {
+		const char *key, *name;
+	} sizes[] = { { "services", "services" },
+		      { "backends", "backends" },
+		      { "ring_slots", "ring slots" },
+		      { "flow_entries", "flow entries" } };
+	const cJSON *from = json_get(tables, "from"), *to = json_get(tables, "to");
+	_cleanup_(freep) char *text = NULL;
+
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		unsigned long long then = json_u64(from, sizes[i].key), now = json_u64(to, sizes[i].key);
+		char *before = text;
+
+		if (then == now)
+			continue;
+		text = lbctl_format("%s%s room for %llu -> %llu %s", before ? before : "", before ? "," : "",
+				    then, now, sizes[i].name);
+		free(before);
+		if (!text)
+			lbctl_memory();
+	}
+	if (!text)
+		return;
+	fputs("tables of other sizes take over, and no packet notices:", stdout);
+	print_folded(c, 4, text);
+	printf("    until they have, both are there: %.1f MiB more\n",
+	       (double)json_u64(tables, "bytes_beside") / (1 << 20));
+}
+
 void plan_print(const struct lbctl *c, const cJSON *plan)
 {
 	const cJSON *service;
@@ -162,6 +194,7 @@ void plan_print(const struct lbctl *c, const cJSON *plan)
 
 		print_folded(c, 4, why);
 	}
+	print_tables(c, json_get(plan, "tables"));
 	cJSON_ArrayForEach (service, json_get(plan, "services"))
 		print_service(c, service);
 }

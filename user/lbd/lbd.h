@@ -38,6 +38,7 @@ struct drain;
 struct cores;
 struct explain_program;
 struct health;
+struct migration;
 struct http;
 struct observe;
 struct redirect;
@@ -107,6 +108,7 @@ struct lbd {
 	struct events events;
 	struct store store;
 	struct maps maps;
+	struct migration *migration; /* tables are taking over from others, or just did; NULL: no */
 	struct netlink netlink;
 
 	int program_fd;                      /* what is, or would be, attached; -1: not yet loaded */
@@ -176,7 +178,8 @@ struct lbd {
 		bool ok;                 /* the last time */
 	} reloaded;                      /* the configuration file */
 	__u64 scrapes_refused;
-	bool degraded; /* the configuration file was bad or missing: what ran before is running */
+	bool sizes_pending; /* tables are not yet as limits say: a start could not have them so */
+	bool degraded;      /* the configuration file was bad or missing: what ran before is running */
 };
 
 extern const char lbd_version[];

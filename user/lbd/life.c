@@ -27,6 +27,8 @@
 #include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/interfaces.h"
 #include "lbd/kernel/interfaces_stations.h"
+#include "lbd/kernel/maps_set.h"
+#include "lbd/kernel/migrate.h"
 #include "lbd/kernel/nexthops.h"
 #include "lbd/kernel/redirect.h"
 #include "lbd/stats/cores.h"
@@ -211,8 +213,10 @@ static void open_maps_beside(void *context)
 	struct opening *opening = context;
 	struct lbd *lbd = opening->lbd;
 
-	opening->r = maps_open(&lbd->maps, opening->sizes, lbd->options.chunked_tables, opening->generation,
-			       opening->error);
+	opening->r = migrate_older(lbd, opening->sizes, opening->error);
+	if (opening->r == 0)
+		opening->r = maps_open(&lbd->maps, opening->sizes, lbd->options.chunked_tables,
+				       opening->generation, opening->error);
 }
 
 static void open_engine_beside(void *context)
@@ -258,7 +262,8 @@ static int first_commit(struct lbd *lbd, struct desired *next, const char *why, 
 	int r = 0;
 
 	if (!lbd->maps.created)
-		r = interfaces_attach(lbd, next->config, error);
+		r = migrate_attach(lbd, next->config, error);
+	migration_forget(lbd);
 	if (r == 0)
 		r = change_make(lbd, next, &change, NULL, error);
 	if (r == 0 && lbd->maps.created)
@@ -342,6 +347,7 @@ static void give_up(struct lbd *lbd)
 
 	for (size_t i = 0; i < lbd->n_attachments; i++)
 		in_use |= lbd->attachments[i].by != ATTACHED_NOT;
+	migrate_undo(lbd);
 	if (!in_use)
 		maps_undo(&lbd->maps);
 }
@@ -503,6 +509,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	metrics_close(lbd);
 	lbd->wanted = sd_event_source_disable_unref(lbd->wanted);
 	interfaces_close(lbd);
+	migration_forget(lbd);
 	explain_program_free(lbd->explain);
 	lbd->explain = NULL;
 	host_addresses_done(lbd);
@@ -535,7 +542,16 @@ int lbd_detach(const struct lbd_options *options, struct lb_error *error)
 
 	if (r < 0)
 		return r;
+	r = maps_set_recover(&maps, error);
+	if (r < 0)
+		return r;
 	snprintf(path, sizeof(path), "%s/lb_control", options->bpffs);
+	if (maps.swapping) {
+		_cleanup_(closep) int former = bpf_obj_get(path);
+
+		maps.former_id = map_id_of(former);
+		snprintf(path, sizeof(path), "%.*s/lb_control", PATH_MAX, maps.pins);
+	}
 	maps.fd[MAP_CONTROL] = bpf_obj_get(path);
 	r = attachments_remove_all(&maps, error);
 	check_path_down(NULL);

@@ -357,11 +357,11 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 			    "the kernel's neighbour table is full: raise net.ipv4.neigh.default.gc_thresh3 "
 			    "and its "
 			    "IPv6 twin");
-	if (limits->flow_entries > (__u64)sizes->flow_buckets * LB_FLOWS_PER_BUCKET)
+	if (lbd->sizes_pending || limits->flow_entries > (__u64)sizes->flow_buckets * LB_FLOWS_PER_BUCKET)
 		json_string(
 			json, NULL,
-			"limits.flow_entries is larger than the running table: it takes effect when maps are "
-			"made anew (lbd --detach, then start)");
+			"the tables are not as limits say: tables of other sizes could not take over when "
+			"lbd started (lbctl events), which is tried again with the next change");
 	if (lbd->metrics_error[0])
 		json_format(json, NULL, "no metrics: %s", lbd->metrics_error);
 	if (!lbd->options.socket && strcmp(lbd->socket_path, lbd->running.config->api.socket) != 0)

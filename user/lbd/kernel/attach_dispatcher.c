@@ -68,7 +68,7 @@ static struct xdp_program *find_ours(const struct xdp_multiprog *multiprog, cons
 	struct xdp_program *program = NULL;
 
 	while ((program = xdp_multiprog__next_prog(program, multiprog)))
-		if (xdp_program__id(program) != not_id && program_uses(maps, xdp_program__fd(program)))
+		if (xdp_program__id(program) != not_id && program_is_ours(maps, xdp_program__fd(program)))
 			return program;
 	return NULL;
 }

@@ -41,6 +41,7 @@ struct check_path {
 	struct lb_config_checker settings;
 	struct guarded guarded[LB_PORTS_MAX];
 	size_t room;
+	__u32 control_id;  /* the kernel's, of the lb_control that its programs look into */
 	const __u64 *seen; /* lb_check_seen; room of them */
 };
 
@@ -193,6 +194,7 @@ static int path_new(const struct lbd *lbd, size_t room, struct check_path **ret_
 	if (!path)
 		return lb_error_set(error, ENOMEM, "out of memory");
 	path->settings = lbd->running.config->checker;
+	path->control_id = map_id_of(lbd->maps.fd[MAP_CONTROL]);
 	path->room = ROOM_MIN;
 	while (path->room < room)
 		path->room *= 2;
@@ -235,7 +237,7 @@ int check_path_up(const struct lbd *lbd, size_t room, struct check_path **path, 
 	struct check_path *had = *path, *other = NULL;
 	int r;
 
-	if (had && had->room >= room)
+	if (had && had->room >= room && had->control_id == map_id_of(lbd->maps.fd[MAP_CONTROL]))
 		return lead_there(had, lbd, error);
 	r = path_new(lbd, room, &other, error);
 	if (r < 0)

@@ -16,7 +16,8 @@ struct lbd;
 
 /*
  * What there is not, is made; what others took away is put back. Where *path has no room for so many targets,
- * or is NULL, it is another one afterwards, which no target is set in. 0 or -errno; then *path is as before.
+ * looks into maps that others took over from, or is NULL, it is another one afterwards, which no target is
+ * set in. 0 or -errno; then *path is as before.
  */
 int check_path_up(const struct lbd *lbd, size_t room, struct check_path **path, struct lb_error *error);
 /* Takes all of it away; with NULL, what an agent that was killed has left behind. */

@@ -165,6 +165,28 @@ static void load_beside(void *context)
 					  loading->error);
 }
 
+int interfaces_load(struct lbd *lbd, const struct maps *maps, struct lb_error *error)
+{
+	struct loading loading = { maps, lbd->several_interfaces, interfaces_frags(lbd), .error = error };
+
+	task_beside(load_beside, &loading);
+	return loading.r;
+}
+
+void interfaces_take_program(struct lbd *lbd, int fd)
+{
+	if (lbd->program_fd >= 0)
+		close(lbd->program_fd);
+	lbd->program_fd = fd;
+	lbd->program_digest[0] = '\0';
+	if (fd < 0)
+		return;
+	program_digest(&lbd->maps, lbd->several_interfaces, interfaces_frags(lbd), lbd->program_digest);
+	note_program(lbd, "program", lbd->program_digest, fd);
+	if (program_pin(&lbd->maps, fd) < 0)
+		log_warning("event=pin_program error=\"%s\"", strerror(errno));
+}
+
 int interfaces_program(struct lbd *lbd, struct lb_error *error)
 {
 	bool frags = interfaces_frags(lbd);
@@ -177,15 +199,11 @@ int interfaces_program(struct lbd *lbd, struct lb_error *error)
 	lbd->capture_stop(lbd, "the interfaces change");
 	fd = running_program(lbd, "program", digest);
 	if (fd < 0) {
-		struct loading loading = { &lbd->maps, lbd->several_interfaces, frags, .error = error };
-
-		task_beside(load_beside, &loading);
-		fd = loading.r;
+		fd = interfaces_load(lbd, &lbd->maps, error);
 		if (fd < 0)
 			return fd;
-		note_program(lbd, "program", digest, fd);
-		if (program_pin(&lbd->maps, fd) < 0)
-			log_warning("event=pin_program error=\"%s\"", strerror(errno));
+		interfaces_take_program(lbd, fd);
+		return fd;
 	}
 	if (lbd->program_fd >= 0)
 		close(lbd->program_fd);
@@ -368,7 +386,7 @@ static void undo(struct lbd *lbd, size_t from)
 	}
 }
 
-int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
+int interfaces_expect(struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
 {
 	size_t had = lbd->n_attachments;
 	/* While old interfaces are still there the program must be able to tell them apart. */
@@ -376,6 +394,14 @@ int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb
 	int r = extend(lbd, config, error);
 
 	lbd->several_interfaces = several || had > 1;
+	return r;
+}
+
+int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb_error *error)
+{
+	size_t had = lbd->n_attachments;
+	int r = interfaces_expect(lbd, config, error);
+
 	stations_update(lbd);
 	for (size_t i = 0; r == 0 && i < lbd->n_attachments; i++) {
 		r = make(lbd, &lbd->attachments[i], error);

@@ -23,6 +23,15 @@ int interfaces_attach(struct lbd *lbd, const struct lb_config *config, struct lb
 /* The program for the interfaces as they are, loaded if need be: lbd->program_fd, or -errno. */
 int interfaces_program(struct lbd *lbd, struct lb_error *error);
 
+/* Before interfaces_attach(): which interfaces the program will be for, where that is to be known earlier. */
+int interfaces_expect(struct lbd *lbd, const struct lb_config *config, struct lb_error *error);
+
+/* The same program over other maps, loaded anew, beside the loop: a descriptor, the caller's, or -errno. */
+struct maps;
+int interfaces_load(struct lbd *lbd, const struct maps *maps, struct lb_error *error);
+/* It is lbd->program_fd from now on; -1: there is none. */
+void interfaces_take_program(struct lbd *lbd, int fd);
+
 /* Detaches from interfaces that the configuration does not name, and has the others as it wants them. */
 void interfaces_trim(struct lbd *lbd, const struct lb_config *config);
 

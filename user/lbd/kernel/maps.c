@@ -19,7 +19,10 @@
 #include "base/cleanup.h"
 #include "lbd/kernel/bpffs.h"
 #include "lbd/kernel/flat_tables.h"
+#include "lbd/kernel/layout_btf.h"
+#include "lbd/kernel/maps_internal.h"
 #include "lbd/kernel/maps_layout.h"
+#include "lbd/kernel/maps_set.h"
 
 #include "lb/observe.h"
 #include "lb/types.h"
@@ -39,7 +42,7 @@ static const bool map_mapped[MAP_KNOWN] = {
 
 static void pin_path(const struct maps *maps, const char *name, char path[PATH_MAX + 64])
 {
-	snprintf(path, PATH_MAX + 64, "%s/%s", maps->directory, name);
+	snprintf(path, PATH_MAX + 64, "%.*s/%s", PATH_MAX, maps->pins, name);
 }
 
 /* The process that holds a lock on an open file, by /proc/locks; 0 when that does not tell. */
@@ -73,6 +76,7 @@ int maps_lock(struct maps *maps, const char *directory, struct lb_error *error)
 	for (size_t i = 0; i < MAPS_MAX; i++)
 		maps->fd[i] = -1;
 	snprintf(maps->directory, sizeof(maps->directory), "%s", directory);
+	snprintf(maps->pins, sizeof(maps->pins), "%s", directory);
 	r = bpffs_mount(directory, error);
 	if (r == 0)
 		r = bpffs_make_directory(directory, error);
@@ -121,7 +125,7 @@ static struct bpf_map *object_map(const struct maps *maps, const struct lb_ingre
 	return maps_find(program->obj, maps->name[i]);
 }
 
-static int map_memory(struct maps *maps, size_t i, struct lb_error *error)
+int maps_map_memory(struct maps *maps, size_t i, struct lb_error *error)
 {
 	size_t page = sysconf(_SC_PAGESIZE);
 	struct bpf_map_info info = {};
@@ -132,7 +136,8 @@ static int map_memory(struct maps *maps, size_t i, struct lb_error *error)
 		return 0;
 	if (bpf_obj_get_info_by_fd(maps->fd[i], &info, &length) < 0)
 		return lb_error_set(error, errno, "Failed to ask about the map %s: %m", maps->name[i]);
-	maps->bytes[i] = ((size_t)(info.value_size + 7) / 8 * 8 * info.max_entries + page - 1) / page * page;
+	maps->length[i] = (size_t)(info.value_size + 7) / 8 * 8 * info.max_entries;
+	maps->bytes[i] = (maps->length[i] + page - 1) / page * page;
 	memory = mmap(NULL, maps->bytes[i], PROT_READ | PROT_WRITE, MAP_SHARED, maps->fd[i], 0);
 	if (memory == MAP_FAILED)
 		return lb_error_set(error, errno, "Failed to map %s into memory: %m", maps->name[i]);
@@ -141,8 +146,7 @@ static int map_memory(struct maps *maps, size_t i, struct lb_error *error)
 }
 
 /* declared: what the object says of a map that is not the agent's. */
-static __u32 entries_for(const struct maps *maps, const struct lb_table_sizes *sizes, size_t i,
-			 __u32 declared)
+__u32 maps_entries(const struct maps *maps, const struct lb_table_sizes *sizes, size_t i, __u32 declared)
 {
 	const char *name = maps->name[i];
 
@@ -179,6 +183,7 @@ static __u32 entries_for(const struct maps *maps, const struct lb_table_sizes *s
 	case MAP_STATIONS:
 	case MAP_FILTERS:
 	case MAP_OBSERVE:
+	case MAP_LAYOUT:
 		return 1;
 	default:
 		return declared;
@@ -210,7 +215,7 @@ static int check_control(const struct maps *maps, struct lb_error *error)
 	return 0;
 }
 
-static void read_sizes(struct maps *maps)
+void maps_read_sizes(struct maps *maps)
 {
 	const struct lb_control *control = maps->memory[MAP_CONTROL];
 
@@ -236,7 +241,7 @@ static int check_adopted(const struct maps *maps, const struct lb_ingress_bpf *p
 
 	if (r < 0)
 		return r;
-	entries = entries_for(maps, &maps->tables.sizes, i, bpf_map__max_entries(map));
+	entries = maps_entries(maps, &maps->tables.sizes, i, bpf_map__max_entries(map));
 	if (bpf_obj_get_info_by_fd(maps->fd[i], &info, &length) < 0)
 		return lb_error_set(error, errno, "Failed to ask about the map %s: %m", maps->name[i]);
 	if (info.max_entries != entries)
@@ -278,7 +283,7 @@ static int remove_pins(struct maps *maps, struct lb_error *error)
 	return 0;
 }
 
-static int pin(struct maps *maps, size_t i, struct lb_error *error)
+int maps_pin(struct maps *maps, size_t i, struct lb_error *error)
 {
 	char path[PATH_MAX + 64];
 
@@ -299,7 +304,7 @@ static int size_map(struct maps *maps, size_t i, struct bpf_map *map, const stru
 		return bpf_map__reuse_fd(map, maps->fd[i]);
 	if (flat_bytes)
 		return maps->fd[i];
-	return bpf_map__set_max_entries(map, entries_for(maps, sizes, i, bpf_map__max_entries(map)));
+	return bpf_map__set_max_entries(map, maps_entries(maps, sizes, i, bpf_map__max_entries(map)));
 }
 
 /* What to do about it, to end a message with. */
@@ -309,8 +314,8 @@ static const char *too_large(int r)
 }
 
 /* Makes the maps that there is no descriptor of, and pins them, lb_control last. */
-static int make_missing(struct maps *maps, struct lb_ingress_bpf *program, const struct lb_table_sizes *sizes,
-			struct lb_error *error)
+int maps_make_missing(struct maps *maps, struct lb_ingress_bpf *program, const struct lb_table_sizes *sizes,
+		      struct lb_error *error)
 {
 	bool missing[MAPS_MAX] = {};
 	size_t n = 0;
@@ -341,9 +346,9 @@ static int make_missing(struct maps *maps, struct lb_ingress_bpf *program, const
 			maps->fd[i] = fcntl(bpf_map__fd(object_map(maps, program, i)), F_DUPFD_CLOEXEC, 3);
 		if (maps->fd[i] < 0)
 			return lb_error_set(error, errno, "Failed to keep a map: %m");
-		r = map_memory(maps, i, error);
+		r = maps_map_memory(maps, i, error);
 		if (r == 0 && i != MAP_CONTROL)
-			r = pin(maps, i, error);
+			r = maps_pin(maps, i, error);
 	}
 	return r;
 }
@@ -352,8 +357,8 @@ static int make_missing(struct maps *maps, struct lb_ingress_bpf *program, const
  */
 static bool map_may_begin_empty(size_t i)
 {
-	return i == MAP_STATIONS || i == MAP_FILTERS || i == MAP_OBSERVE || i == MAP_OBSERVED ||
-	       i == MAP_OBSERVE_EVENTS;
+	return i == MAP_STATIONS || i == MAP_FILTERS || i == MAP_LAYOUT || i == MAP_OBSERVE ||
+	       i == MAP_OBSERVED || i == MAP_OBSERVE_EVENTS;
 }
 
 static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct lb_error *error)
@@ -366,7 +371,7 @@ static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct l
 	/* The version word first: it gives the clearer message. It only needs the map to be long enough. */
 	if (r == 0 || r == -EPROTO) {
 		struct lb_error version = {};
-		int mapped = map_memory(maps, MAP_CONTROL, &version);
+		int mapped = maps_map_memory(maps, MAP_CONTROL, &version);
 
 		if (mapped == 0 && maps->bytes[MAP_CONTROL] >= sizeof(struct lb_control))
 			mapped = check_control(maps, &version);
@@ -377,7 +382,7 @@ static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct l
 	}
 	if (r < 0)
 		return r;
-	read_sizes(maps);
+	maps_read_sizes(maps);
 	for (size_t i = 0; i < maps->n; i++) {
 		if (i == MAP_CONTROL)
 			continue;
@@ -393,11 +398,11 @@ static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct l
 		if (r == 0)
 			r = check_adopted(maps, program, i, error);
 		if (r == 0)
-			r = map_memory(maps, i, error);
+			r = maps_map_memory(maps, i, error);
 		if (r < 0)
 			return r;
 	}
-	return make_missing(maps, program, &maps->tables.sizes, error);
+	return maps_make_missing(maps, program, &maps->tables.sizes, error);
 }
 
 static int adopt(struct maps *maps, struct lb_ingress_bpf *program, struct lb_error *error)
@@ -437,22 +442,22 @@ static int create(struct maps *maps, struct lb_ingress_bpf *program, const struc
 
 	maps->flat = !chunked && lb_flat_possible(sizes);
 	if (r == 0)
-		r = make_missing(maps, program, sizes, error);
+		r = maps_make_missing(maps, program, sizes, error);
 	if (r == 0)
 		r = fill_control(maps, sizes, generation, error);
 	if (r == 0)
-		r = pin(maps, MAP_CONTROL, error);
+		r = maps_pin(maps, MAP_CONTROL, error);
 	if (r < 0) {
 		remove_pins(maps, NULL);
 		return r;
 	}
-	read_sizes(maps);
+	maps_read_sizes(maps);
 	maps->created = true;
 	return 0;
 }
 
 /* The agent's own maps first, then whatever else the object has. */
-static int name_maps(struct maps *maps, const struct lb_ingress_bpf *program, struct lb_error *error)
+int maps_name(struct maps *maps, const struct lb_ingress_bpf *program, struct lb_error *error)
 {
 	const struct bpf_map *map;
 
@@ -475,7 +480,7 @@ static int name_maps(struct maps *maps, const struct lb_ingress_bpf *program, st
 	return 0;
 }
 
-static void fill_tables(struct maps *maps)
+void maps_fill_tables(struct maps *maps)
 {
 	struct lb_tables *tables = &maps->tables;
 	struct stat st;
@@ -498,7 +503,7 @@ static void fill_tables(struct maps *maps)
 	maps->observe = maps->memory[MAP_OBSERVE];
 	maps->observed = maps->memory[MAP_OBSERVED];
 	if (fstatat(maps->directory_fd, "lb_control", &st, 0) == 0)
-		maps->created_s = st.st_ctime;
+		maps->created_s = st.st_mtime; /* maps_set.c keeps it */
 }
 
 int maps_open(struct maps *maps, const struct lb_table_sizes *sizes, bool chunked, __u64 generation,
@@ -509,15 +514,19 @@ int maps_open(struct maps *maps, const struct lb_table_sizes *sizes, bool chunke
 
 	if (!program)
 		return lb_error_set(error, errno, "Failed to open the packet path's object: %m");
-	r = name_maps(maps, program, error);
+	r = maps_name(maps, program, error);
+	if (r == 0)
+		r = maps_set_recover(maps, error);
 	if (r == 0 && maps_exist(maps))
 		r = adopt(maps, program, error);
 	else if (r == 0)
 		r = create(maps, program, sizes, chunked, generation, error);
+	if (r == 0)
+		r = layout_describe(program->obj, maps->memory[MAP_LAYOUT], error);
 	lb_ingress_bpf__destroy(program);
 	if (r < 0)
 		return r;
-	fill_tables(maps);
+	maps_fill_tables(maps);
 	return 0;
 }
 
@@ -549,6 +558,7 @@ int maps_unpin(struct maps *maps, struct lb_error *error)
 {
 	int r = remove_pins(maps, error);
 
+	maps_set_remove_all(maps);
 	if (r < 0)
 		return r;
 	if (rmdir(maps->directory) < 0 && errno != ENOTEMPTY && errno != ENOENT && errno != EBUSY &&

@@ -36,7 +36,8 @@ struct lb_observe_cpu;
 	X(OBSERVE, lb_observe, 1)                                                                            \
 	X(OBSERVED, lb_observed, 1)                                                                          \
 	X(OBSERVE_EVENTS, lb_observe_events, 0)                                                              \
-	X(SERVICE_COUNTERS, lb_service_counters, 1)
+	X(SERVICE_COUNTERS, lb_service_counters, 1)                                                          \
+	X(LAYOUT, lb_layout, 1)
 
 enum map_id {
 #define X(id, name, mapped) MAP_##id,
@@ -50,14 +51,16 @@ struct bpf_map;
 struct bpf_object;
 
 struct maps {
-	char directory[PATH_MAX];
-	int directory_fd; /* its lock says whose the directory is */
+	char directory[PATH_MAX]; /* of links, programs and, after a change of sets, maps */
+	char pins[PATH_MAX];      /* of these maps: the directory, or one of maps_set.h in it */
+	int directory_fd;         /* its lock says whose the directory is */
 	bool made_directory;
 	size_t n;
 	char name[MAPS_MAX][32];
 	int fd[MAPS_MAX];
 	void *memory[MAPS_MAX];
-	size_t bytes[MAPS_MAX];
+	size_t bytes[MAPS_MAX];  /* of memory: whole pages */
+	size_t length[MAPS_MAX]; /* and of the values in it */
 	struct lb_tables tables;
 	struct lb_stations *stations;
 	struct lb_observe *observe;
@@ -65,7 +68,9 @@ struct maps {
 	__u64 *ports;                    /* LB_PORTS_MAX interface indices; 0: free */
 	bool flat;                       /* see flat_tables.h */
 	bool created;                    /* by us just now */
-	__u64 created_s;                 /* wall clock, of the maps: counters count since then */
+	bool swapping;                   /* packets may still be looking at the set before (maps_set.h) */
+	__u32 former_id; /* then: the kernel's id of that set's lb_control; 0: there is none */
+	__u64 created_s; /* wall clock, of the maps: counters count since then */
 };
 
 /*
@@ -80,8 +85,12 @@ struct bpf_map *maps_find(const struct bpf_object *object, const char *name);
 /* Whether there are maps to adopt. */
 bool maps_exist(const struct maps *maps);
 
-/* The generation that packets see in them, before they are adopted; 0: none, or not of our layout. */
+/* The generation that packets see in them, before they are adopted; 0: none, or not of a layout that we know.
+ */
 __u64 maps_generation(const struct maps *maps);
+
+/* The layout of those in maps->pins; 0: there are none, or they are not ours. */
+__u32 maps_layout(const struct maps *maps);
 
 /*
  * Adopts the maps that are pinned there, whatever their sizes, or makes and pins maps of the given sizes,
@@ -150,6 +159,9 @@ __u32 map_id_of(int fd);
 
 /* Whether a program in the kernel uses these maps, in whatever version. */
 bool program_uses(const struct maps *maps, int program_fd);
+
+/* The same, or the maps that these took over from (maps_set.h). */
+bool program_is_ours(const struct maps *maps, int program_fd);
 
 /* The last warning of libbpf or libxdp, for errors; empty after maps_messages_clear(). */
 const char *maps_message(void);

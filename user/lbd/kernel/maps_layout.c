@@ -96,20 +96,36 @@ int map_layout_check(int fd, const struct bpf_object *object, const struct bpf_m
 	return 0;
 }
 
-__u64 maps_generation(const struct maps *maps)
+/* The head of lb_control, which is the same in every layout (types.h). False: there is none of ours. */
+static bool read_control(const char *directory, struct lb_control *ret_control)
 {
-	char path[PATH_MAX + 16];
-	struct lb_control control;
+	char path[PATH_MAX + 16], value[4096];
 	struct bpf_map_info info = {};
 	__u32 length = sizeof(info), key = 0;
 	_cleanup_(closep) int fd = -1;
 
-	snprintf(path, sizeof(path), "%s/lb_control", maps->directory);
+	snprintf(path, sizeof(path), "%.*s/lb_control", PATH_MAX, directory);
 	fd = bpf_obj_get(path);
-	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0 || info.value_size != sizeof(control) ||
-	    bpf_map_lookup_elem(fd, &key, &control) < 0)
-		return 0;
-	if (control.magic != LB_LAYOUT_MAGIC || control.layout != LB_LAYOUT_VERSION)
+	if (fd < 0 || bpf_obj_get_info_by_fd(fd, &info, &length) < 0 ||
+	    info.value_size < sizeof(*ret_control) || info.value_size > sizeof(value) ||
+	    bpf_map_lookup_elem(fd, &key, value) < 0)
+		return false;
+	memcpy(ret_control, value, sizeof(*ret_control));
+	return ret_control->magic == LB_LAYOUT_MAGIC;
+}
+
+__u64 maps_generation(const struct maps *maps)
+{
+	struct lb_control control;
+
+	if (!read_control(maps->directory, &control) || control.layout > LB_LAYOUT_VERSION)
 		return 0;
 	return LB_ACTIVE_GENERATION(control.active);
+}
+
+__u32 maps_layout(const struct maps *maps)
+{
+	struct lb_control control;
+
+	return read_control(maps->pins, &control) ? control.layout : 0;
 }

@@ -45,7 +45,7 @@ static int verify_map(const struct maps *maps, size_t i)
 	_cleanup_(closep) int pinned = -1;
 	char path[PATH_MAX + 64];
 
-	snprintf(path, sizeof(path), "%s/%s", maps->directory, maps->name[i]);
+	snprintf(path, sizeof(path), "%.*s/%s", PATH_MAX, maps->pins, maps->name[i]);
 	pinned = bpf_obj_get(path);
 	if (pinned >= 0 && map_id_of(pinned) == map_id_of(maps->fd[i]))
 		return 0;

@@ -187,9 +187,9 @@ __u32 map_id_of(int fd)
 	return bpf_obj_get_info_by_fd(fd, &info, &length) < 0 ? 0 : info.id;
 }
 
-bool program_uses(const struct maps *maps, int program_fd)
+static bool uses_map(int program_fd, __u32 wanted)
 {
-	__u32 ids[PROGRAM_MAPS_MAX], wanted = map_id_of(maps->fd[MAP_CONTROL]);
+	__u32 ids[PROGRAM_MAPS_MAX];
 	struct bpf_prog_info info;
 
 	if (program_info(program_fd, &info, ids) < 0 || !wanted)
@@ -198,6 +198,16 @@ bool program_uses(const struct maps *maps, int program_fd)
 		if (ids[i] == wanted)
 			return true;
 	return false;
+}
+
+bool program_uses(const struct maps *maps, int program_fd)
+{
+	return uses_map(program_fd, map_id_of(maps->fd[MAP_CONTROL]));
+}
+
+bool program_is_ours(const struct maps *maps, int program_fd)
+{
+	return program_uses(maps, program_fd) || uses_map(program_fd, maps->former_id);
 }
 
 void program_identify(int fd, struct program_identity *ret_identity)

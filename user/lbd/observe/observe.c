@@ -304,6 +304,17 @@ int observe_open(struct lbd *lbd, struct lb_error *error)
 	return 0;
 }
 
+void observe_tables_changed(struct lbd *lbd)
+{
+	struct observe *observe = lbd->observe;
+
+	if (!observe)
+		return;
+	observe->control = lbd->maps.observe;
+	observe->blocks = lbd->maps.observed;
+	tallies_resize(&observe->tallies);
+}
+
 void observe_close(struct lbd *lbd)
 {
 	free_observe(lbd->observe);

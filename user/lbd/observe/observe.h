@@ -19,6 +19,9 @@ struct observe;
 int observe_open(struct lbd *lbd, struct lb_error *error);
 void observe_close(struct lbd *lbd);
 
+/* Other tables took over (kernel/migrate.h): lbd->maps are others now. */
+void observe_tables_changed(struct lbd *lbd);
+
 /* What it costs and could not keep, since the agent was started. */
 struct observe_state {
 	__u32 level;       /* 1 flow in 2^level is sampled */

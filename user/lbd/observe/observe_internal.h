@@ -40,13 +40,16 @@ struct tally_place {
 struct tallies {
 	const struct lb_tables *tables;
 	struct service_tally *services;
-	struct tally_place *places; /* by backend id; tables->sizes.counters of them */
+	struct tally_place *places; /* by backend id */
+	__u32 n_places;             /* tables->sizes.counters, or fewer if there was no memory */
 	__u64 epoch;                /* from 1; another one whenever a tally is freed */
 	char cursor[LB_NAME_MAX];   /* the service that was looked after last */
 };
 
 int tallies_init(struct tallies *tallies, const struct lb_tables *tables);
 void tallies_done(struct tallies *tallies);
+/* The tables may have another number of backend ids by now. Without memory the new ones are not counted. */
+void tallies_resize(struct tallies *tallies);
 
 /* The tallies of a backend id, made if need be; NULL: nobody has the id, or memory is short. */
 struct tally_place *tallies_of(struct tallies *tallies, __u32 id, __u64 now_s);

@@ -13,9 +13,24 @@
 
 int tallies_init(struct tallies *tallies, const struct lb_tables *tables)
 {
-	*tallies = (struct tallies){ .tables = tables, .epoch = 1 };
-	tallies->places = calloc(tables->sizes.counters, sizeof(*tallies->places));
+	*tallies = (struct tallies){ .tables = tables, .epoch = 1, .n_places = tables->sizes.counters };
+	tallies->places = calloc(tallies->n_places, sizeof(*tallies->places));
 	return tallies->places ? 0 : -ENOMEM;
+}
+
+void tallies_resize(struct tallies *tallies)
+{
+	__u32 had = tallies->n_places, n = tallies->tables->sizes.counters;
+	struct tally_place *places;
+
+	if (n > had) {
+		places = realloc(tallies->places, n * sizeof(*places));
+		if (!places)
+			return;
+		memset(places + had, 0, (n - had) * sizeof(*places));
+		tallies->places = places;
+	}
+	tallies->n_places = n;
 }
 
 static void free_service(struct tallies *tallies, struct service_tally *service)
@@ -77,7 +92,7 @@ struct tally_place *tallies_of(struct tallies *tallies, __u32 id, __u64 now_s)
 	const struct lb_service_meta *service;
 	struct tally_place *place;
 
-	if (id >= tables->sizes.counters)
+	if (id >= tallies->n_places)
 		return NULL;
 	meta = &tables->backend_meta[id];
 	place = &tallies->places[id];

@@ -28,6 +28,7 @@
 #include "lbd/state/change_judge.h"
 #include "lbd/state/change_log.h"
 #include "lbd/state/change_reverts.h"
+#include "lbd/state/resize.h"
 
 #define PATCHES   64u  /* after so many changes of services of sources the next hops are gone through */
 #define SETTLE_MS 300u /* for new next hops to be resolved, before packets are sent there */
@@ -351,6 +352,7 @@ struct telling {
 	struct plan_summary summary;
 	struct judgement judgement;
 	struct reverts reverts;
+	struct resize resize;
 	__u64 from, to; /* generations */
 };
 
@@ -361,6 +363,7 @@ static void tell(const struct lb_plan *plan, const struct telling *telling, bool
 		return;
 	plan_write(plan, applied, dry_run, telling->from, telling->to, &telling->summary, json);
 	judgement_write(&telling->judgement, json);
+	resize_write(&telling->resize, json);
 }
 
 static void log_change(struct lbd *lbd, const struct change *change, const struct telling *telling,
@@ -405,6 +408,9 @@ static int make_planned(struct lbd *lbd, struct desired *next, const struct chan
 		change_log_plan(lbd, change->kind, next, plan, &telling->reverts);
 	if (change->record == RECORD_CONFIG)
 		recorded.cause = judgement_cause(&telling->judgement, change->cause, cause);
+	r = resize_make(lbd, next, &telling->resize, error);
+	if (r < 0)
+		return r;
 	r = carry_out(lbd, next, &recorded, plan, error);
 	if (r < 0)
 		return r;
@@ -426,12 +432,33 @@ static int make_planned(struct lbd *lbd, struct desired *next, const struct chan
 	return 0;
 }
 
+/* With tables of the sizes that it wants. */
+static int make_sized(struct lbd *lbd, struct desired *next, const struct change *change,
+		      struct telling *telling, __u64 times_ms[4], struct json *plan_json,
+		      struct lb_error *error)
+{
+	_cleanup_(change_plan_freep) struct lb_plan *plan = NULL;
+	int r = change_plan(lbd, next, change, &plan, error);
+
+	times_ms[2] = now_ms();
+	if (r < 0)
+		return r;
+	if (change->from_file)
+		reverts_make(lbd, next, &telling->reverts);
+	r = judgement_make(lbd, next, plan, &telling->reverts, &telling->judgement, error);
+	if (r == 0)
+		r = make_planned(lbd, next, change, plan, telling, times_ms, plan_json, error);
+	judgement_done(&telling->judgement);
+	reverts_done(&telling->reverts);
+	return r;
+}
+
 static int make(struct lbd *lbd, struct desired *next, const struct change *change, struct json *plan_json,
 		struct lb_error *error)
 {
-	_cleanup_(change_plan_freep) struct lb_plan *plan = NULL;
 	bool nexthops = !next->borrowed || change->starting ||
 			change_is_wanted(lbd, LB_CAUSE_WAYS); /* looked up anew */
+	bool sizes = is_other(next) || change->starting;
 	struct telling telling = { .from = lb_engine_generation(lbd->engine) };
 	__u64 times_ms[4] = { now_ms() };
 	int r = check(lbd, next, change, error);
@@ -439,18 +466,17 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 	if (r == 0)
 		r = prepare_nexthops(lbd, next, change, error);
 	times_ms[1] = now_ms();
-	if (r == 0)
-		r = change_plan(lbd, next, change, &plan, error);
-	times_ms[2] = now_ms();
+	if (r == 0 && sizes)
+		r = resize_begin(lbd, next, change, &telling.resize, error);
 	if (r < 0)
 		return r;
-	if (change->from_file)
-		reverts_make(lbd, next, &telling.reverts);
-	r = judgement_make(lbd, next, plan, &telling.reverts, &telling.judgement, error);
-	if (r == 0)
-		r = make_planned(lbd, next, change, plan, &telling, times_ms, plan_json, error);
-	judgement_done(&telling.judgement);
-	reverts_done(&telling.reverts);
+	r = make_sized(lbd, next, change, &telling, times_ms, plan_json, error);
+	resize_end(lbd, &telling.resize);
+	/* A start goes on with the tables that there are. */
+	if (r < 0 && change->starting && resize_failed(lbd, &telling.resize, error)) {
+		telling.resize = (struct resize){};
+		r = make_sized(lbd, next, change, &telling, times_ms, plan_json, error);
+	}
 	if (r == 0 && nexthops && !change->dry_run)
 		nexthops_report(lbd);
 	return r;

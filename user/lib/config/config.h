@@ -96,7 +96,8 @@ struct lb_config_service {
 	size_t n_backends;
 };
 
-/* 0: sized by the agent from the configuration and the machine's memory. Take effect when maps are made. */
+/* 0: sized by the agent from the configuration and the machine's memory. One that changes makes tables of the
+ * new size. */
 struct lb_config_limits {
 	__u32 services;
 	__u32 backends;

@@ -337,8 +337,8 @@ bool lb_config_same_key(const struct lb_config *a, const struct lb_config *b, co
 const char *lb_schema_effect_name(enum lb_schema_effect effect)
 {
 	static const char *const names[LB_EFFECT_COUNT] = {
-		[LB_EFFECT_APPLY] = "apply", [LB_EFFECT_NEW] = "new",   [LB_EFFECT_SERVICE] = "service",
-		[LB_EFFECT_START] = "start", [LB_EFFECT_MAPS] = "maps",
+		[LB_EFFECT_APPLY] = "apply", [LB_EFFECT_NEW] = "new",       [LB_EFFECT_SERVICE] = "service",
+		[LB_EFFECT_START] = "start", [LB_EFFECT_TABLES] = "tables", [LB_EFFECT_MAPS] = "maps",
 	};
 
 	return names[effect];

@@ -52,5 +52,5 @@ int lb_config_diff_service(const struct lb_config_service *from, const struct lb
  * lb_schema. */
 bool lb_config_same_key(const struct lb_config *a, const struct lb_config *b, const char *name);
 
-/* "apply", "new", "service", "start", "maps": as the API says it. */
+/* "apply", "new", "service", "start", "tables", "maps": as the API says it. */
 const char *lb_schema_effect_name(enum lb_schema_effect effect);

@@ -293,14 +293,14 @@ static const struct lb_schema_key tunnel_source_keys[] = {
 };
 
 static const struct lb_schema_key limits_keys[] = {
-	{ .name = "services", FIELD(limits.services), INTEGER(0, LB_SERVICES_MAX, 0), .effect = LB_EFFECT_MAPS,
+	{ .name = "services", FIELD(limits.services), INTEGER(0, LB_SERVICES_MAX, 0), .effect = LB_EFFECT_TABLES,
 	  .range_note = "0: sized by lbd", .help = "Services that fit." },
-	{ .name = "backends", FIELD(limits.backends), INTEGER(0, 1 << 24, 0), .effect = LB_EFFECT_MAPS,
+	{ .name = "backends", FIELD(limits.backends), INTEGER(0, 1 << 24, 0), .effect = LB_EFFECT_TABLES,
 	  .range_note = "0: sized by lbd", .help = "Backends that fit, all services together." },
-	{ .name = "ring_slots", FIELD(limits.ring_slots), INTEGER(0, 1 << 30, 0), .effect = LB_EFFECT_MAPS,
+	{ .name = "ring_slots", FIELD(limits.ring_slots), INTEGER(0, 1 << 30, 0), .effect = LB_EFFECT_TABLES,
 	  .range_note = "0: sized by lbd",
 	  .help = "Ring slots that fit, all services together. A ring that changes needs room for its old and its new slots." },
-	{ .name = "flow_entries", FIELD(limits.flow_entries), INTEGER(0, 1ll << 31, 0), .effect = LB_EFFECT_MAPS,
+	{ .name = "flow_entries", FIELD(limits.flow_entries), INTEGER(0, 1ll << 31, 0), .effect = LB_EFFECT_TABLES,
 	  .range_note = "0: sized by lbd",
 	  .help = "Entries of the flow table, which remembers flows while slots move: 32 bytes each." },
 	{ 0 }
@@ -351,8 +351,8 @@ const struct lb_schema_key lb_schema[] = {
 	{ .name = "unclaimed", FIELD(unclaimed), CHOICE(unclaimed, 0), .inherits = true, .effect = LB_EFFECT_APPLY,
 	  .without = UNCLAIMED_WITHOUT,
 	  .help = "What becomes of packets to a VIP that no service takes, for services that do not say it themselves." },
-	{ .name = "limits", OBJECT(limits_keys), .effect = LB_EFFECT_MAPS,
-	  .help = "Sizes of the kernel's tables. Without them lbd sizes the tables from the configuration and the machine's memory." },
+	{ .name = "limits", OBJECT(limits_keys), .effect = LB_EFFECT_TABLES,
+	  .help = "Sizes of the kernel's tables. Without them lbd sizes the tables from the configuration and the machine's memory, once: only a limit that changes makes them others." },
 	{ .name = "announce", OBJECT(announce_keys), .effect = LB_EFFECT_APPLY,
 	  .help = "How VIPs are announced to the network, where their services say so." },
 	{ .name = "sweeper", OBJECT(sweeper_keys), .effect = LB_EFFECT_APPLY,
@@ -381,6 +381,9 @@ static const char *const effects[LB_EFFECT_COUNT] = {
 	[LB_EFFECT_NEW] = "with the next apply or reload, for new flows; no flow is moved",
 	[LB_EFFECT_SERVICE] = "when the service is made",
 	[LB_EFFECT_START] = "when lbd starts",
+	[LB_EFFECT_TABLES] =
+		"with the next apply or reload: tables of the new size take over from those that run, and no "
+		"packet notices",
 	[LB_EFFECT_MAPS] = "when the kernel's tables are made: at the first start, or after lbd --detach",
 };
 

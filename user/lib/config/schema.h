@@ -26,6 +26,7 @@ enum lb_schema_effect {
 	LB_EFFECT_NEW,     /* with the next apply or reload, for new flows */
 	LB_EFFECT_SERVICE, /* when the service is made */
 	LB_EFFECT_START,   /* when lbd starts */
+	LB_EFFECT_TABLES,  /* with the next apply or reload: other tables take over */
 	LB_EFFECT_MAPS,    /* when the maps are made */
 	LB_EFFECT_COUNT,
 };

@@ -192,6 +192,29 @@ void lb_arena_settle(struct lb_arena *arena)
 	coalesce(arena, false);
 }
 
+int lb_arena_resize(struct lb_arena *arena, __u32 size)
+{
+	struct lb_extent *last;
+
+	if (make_room(arena) < 0)
+		return -ENOMEM;
+	if (size > arena->size) {
+		insert_extent(arena, arena->n_free,
+			      (struct lb_extent){ .start = arena->size, .length = size - arena->size });
+		coalesce(arena, false);
+	} else if (size < arena->size) {
+		coalesce(arena, true);
+		last = arena->n_free ? &arena->free[arena->n_free - 1] : NULL;
+		if (!last || last->start + last->length != arena->size || last->start > size)
+			return -EBUSY;
+		last->length = size - last->start;
+		if (!last->length)
+			arena->n_free--;
+	}
+	arena->size = size;
+	return 0;
+}
+
 void lb_arena_unsettle(struct lb_arena *arena)
 {
 	for (size_t i = 0; i < arena->n_free; i++)
@@ -209,6 +232,27 @@ void lb_ids_done(struct lb_ids *ids)
 {
 	free(ids->bits);
 	*ids = (struct lb_ids){};
+}
+
+int lb_ids_resize(struct lb_ids *ids, __u32 size)
+{
+	size_t had = (ids->size + 63) / 64 + 1, words = (size + 63) / 64 + 1;
+	__u64 *bits;
+
+	for (__u32 id = size; id < ids->size; id++)
+		if (lb_ids_taken(ids, id))
+			return -EBUSY;
+	if (words > had) {
+		bits = realloc(ids->bits, words * sizeof(*bits));
+		if (!bits)
+			return -ENOMEM;
+		memset(bits + had, 0, (words - had) * sizeof(*bits));
+		ids->bits = bits;
+	}
+	ids->size = size;
+	if (ids->lowest > size)
+		ids->lowest = size;
+	return 0;
 }
 
 bool lb_ids_taken(const struct lb_ids *ids, __u32 id)

@@ -42,6 +42,9 @@ void lb_arena_release(struct lb_arena *arena, __u32 start, __u32 length, bool fr
 /* Nothing that is free can be read any more. */
 void lb_arena_settle(struct lb_arena *arena);
 
+/* From now on it has so many lines (chunk divides size). 0, -ENOMEM, or -EBUSY: what would go is in use. */
+int lb_arena_resize(struct lb_arena *arena, __u32 size);
+
 /* Everything that is free may still be read (after adoption). */
 void lb_arena_unsettle(struct lb_arena *arena);
 
@@ -54,6 +57,7 @@ struct lb_ids {
 
 int lb_ids_init(struct lb_ids *ids, __u32 size);
 void lb_ids_done(struct lb_ids *ids);
+int lb_ids_resize(struct lb_ids *ids, __u32 size);   /* 0, -ENOMEM, -EBUSY: one of those that go is taken */
 int lb_ids_alloc(struct lb_ids *ids, __u32 *ret_id); /* 0 or -ENOSPC */
 int lb_ids_take(struct lb_ids *ids, __u32 id);       /* 0, -EEXIST, -ERANGE */
 void lb_ids_release(struct lb_ids *ids, __u32 id);

@@ -212,6 +212,26 @@ struct lb_engine_usage {
 };
 void lb_engine_get_usage(struct lb_engine *engine, struct lb_engine_usage *ret_usage);
 
+/*
+ * Sizes for what is wanted next, of tables that are in use: those whose limits differ in what runs and what
+ * is wanted are as for the latter; nothing else changes, whatever lb_engine_sizes() would say by now. running
+ * may be NULL: as if no limit differed. Whether any size is another one than in *now.
+ */
+bool lb_engine_sizes_next(const struct lb_config *running, const struct lb_config *next, __u32 cpus,
+			  __u64 memory_bytes, const struct lb_table_sizes *now,
+			  struct lb_table_sizes *ret_sizes);
+
+/*
+ * Tables of these sizes are to take the place of those there are, with everything at its place: from now on
+ * plans are made for them. Nothing is committed and no other tables are put into *tables meanwhile but these;
+ * sizes as they were take it back. 0, -ENOMEM, or -EBUSY and what is in use that would have no place. The
+ * sweeper begins its pass anew.
+ */
+int lb_engine_resize(struct lb_engine *engine, const struct lb_table_sizes *sizes, struct lb_error *error);
+
+/* While the sweeper is held ticks move the clock alone. */
+void lb_engine_hold(struct lb_engine *engine, bool hold);
+
 /* Sizes for a configuration: what it asks for, or room to grow from what it needs and the memory given. */
 void lb_engine_sizes(const struct lb_config *config, __u32 cpus, __u64 memory_bytes,
 		     struct lb_table_sizes *ret_sizes);

@@ -7,6 +7,7 @@
 #include "engine/engine.h"
 
 #include <stdint.h>
+#include <string.h>
 
 /* 10 million flows in 256 MiB: 2.5 to a bucket of four. Beyond that look-ups grow long (docs/flow-table.md).
  */
@@ -93,4 +94,25 @@ void lb_engine_sizes(const struct lb_config *config, __u32 cpus, __u64 memory_by
 		.services = (__u32)min64(services + services / 8 + 8, LB_SERVICES_MAX),
 		.flow_buckets = flows,
 	};
+}
+
+bool lb_engine_sizes_next(const struct lb_config *running, const struct lb_config *next, __u32 cpus,
+			  __u64 memory_bytes, const struct lb_table_sizes *now,
+			  struct lb_table_sizes *ret_sizes)
+{
+	struct lb_table_sizes wanted, sizes = *now;
+
+	lb_engine_sizes(next, cpus, memory_bytes, &wanted);
+	if (running && running->limits.services != next->limits.services)
+		sizes.services = wanted.services;
+	if (running && running->limits.backends != next->limits.backends) {
+		sizes.backends = wanted.backends;
+		sizes.counters = wanted.counters;
+	}
+	if (running && running->limits.ring_slots != next->limits.ring_slots)
+		sizes.ring_lines = wanted.ring_lines;
+	if (running && running->limits.flow_entries != next->limits.flow_entries)
+		sizes.flow_buckets = wanted.flow_buckets;
+	*ret_sizes = sizes;
+	return memcmp(&sizes, now, sizeof(sizes)) != 0;
 }
