@@ -11,6 +11,7 @@
 #include "observe.h"
 #include "parse.h"
 #include "service.h"
+#include "source_range.h"
 
 LB_SUBPROGRAM int answer(struct xdp_md *ctx, __u32 cause, __u32 mtu);
 LB_SUBPROGRAM int unclaimed_packet(struct xdp_md *ctx);
@@ -75,7 +76,7 @@ static __always_inline __u32 udp_payload(const struct pkt *p)
 	return sizeof(struct ethhdr) + (LB_LOAD(&BYTE(p->ip, 0)) & IP4_IHL) * 4 + sizeof(struct udphdr);
 }
 
-/* The whole decision, whatever the service: wildcards, affinity, QUIC. */
+/* The whole decision, whatever the service: wildcards, source ranges, affinity, QUIC. */
 static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p)
 {
 	struct lb_control *control = control_get();
@@ -95,6 +96,8 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 		return may_be_host(p, active) ? unclaimed_packet(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
 	note_service(active, vip);
 	count_shared(vip, read_inner(p).length, pkt_is_syn(p));
+	if (source_is_refused(p, active, vip))
+		return finish_slow(ctx, LB_DROP_SOURCE);
 	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), NULL, &choice);
 	if (reason)
 		return not_chosen(ctx, vip, reason);
@@ -106,7 +109,8 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	return send(ctx, p, vip, backend, choice.hash, choice.how);
 }
 
-/* Starts over for what the fast path is too narrow for: IPv4 options, wildcard services, affinity. */
+/* Starts over for what the fast path is too narrow for: IPv4 options, wildcard services, source ranges,
+ * affinity. */
 LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
 {
 	struct cursor c = { (void *)(long)ctx->data + sizeof(struct ethhdr), (void *)(long)ctx->data_end };
@@ -168,7 +172,7 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 		return active & LB_ACTIVE_WILDCARD                   ? balance_again(ctx)
 		       : in_filter(active, p->daddr[0], p->daddr[1]) ? unclaimed_packet(ctx)
 								     : finish(ctx, LB_PASS_NO_SERVICE);
-	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC | LB_VIP_SHARED))
+	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC | LB_VIP_SHARED | LB_VIP_RANGES))
 		return balance_again(ctx);
 	note_service(active, vip);
 	hash = flow_hash_of(p, seed, mix);

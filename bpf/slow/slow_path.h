@@ -127,6 +127,8 @@ LB_SUBPROGRAM int slow_flow(struct xdp_md *ctx, __u64 active)
 	count_shared(vip, s->length, s->kind == SLOW_FLOW && pkt_is_syn(p));
 	if (s->bad_header)
 		return finish_slow(ctx, s->bad_header);
+	if (source_is_refused(p, active, vip))
+		return finish_slow(ctx, LB_DROP_SOURCE);
 	if (s->silly_mtu)
 		return finish_slow(ctx, LB_DROP_ICMP_MTU);
 	if (s->kind == SLOW_FLOW && p->protocol == IPPROTO_UDP &&
@@ -158,7 +160,7 @@ LB_SUBPROGRAM int slow_quic_error(struct xdp_md *ctx, __u64 active)
 		return -1;
 	bucket = service_of(&s->p, active);
 	vip = vip_at(active, bucket);
-	if (!vip || !(vip->flags & LB_VIP_QUIC) || s->silly_mtu)
+	if (!vip || !(vip->flags & LB_VIP_QUIC) || s->silly_mtu || source_is_refused(&s->p, active, vip))
 		return -1;
 	index = icmp_quic_backend(active, bucket);
 	if (index == LB_INDEX_NONE)
@@ -178,7 +180,7 @@ static __always_inline struct lb_vip *fragment_service(struct lb_vip_bank *bank,
 	struct lb_vip *vip = &bank->bucket[bucket];
 	__u8 address_bits = vip->key[2] >> 32;
 
-	if (bucket > LB_ACTIVE_MASK(active) || !vip->flags || address_bits >= LB_VIP_BITS_QUIC)
+	if (bucket > LB_ACTIVE_MASK(active) || !vip->flags || address_bits >= LB_VIP_BITS_RECORDS)
 		return NULL;
 	return vip->service == (word >> 32 & 0xffff) ? vip : NULL;
 }
@@ -205,6 +207,8 @@ LB_SUBPROGRAM int slow_fragment(struct xdp_md *ctx, __u64 active)
 			count_shared(vip, s->length, false);
 			if (s->bad_header)
 				return finish_slow(ctx, s->bad_header);
+			if (source_is_refused(&s->p, active, vip))
+				return finish_slow(ctx, LB_DROP_SOURCE);
 			return slow_send(ctx, s, vip, word & LB_INDEX_MASK, tag, LB_HOW_SETTLED);
 		}
 	}
@@ -217,6 +221,8 @@ LB_SUBPROGRAM int slow_fragment(struct xdp_md *ctx, __u64 active)
 	if (!(vip->flags & LB_VIP_SOURCE))
 		return vip->flags & LB_VIP_FRAG_DROP ? finish_slow(ctx, LB_DROP_FRAGMENT)
 						     : unclaimed(ctx, active, LB_PASS_FRAGMENT_UNKNOWN);
+	if (source_is_refused(&s->p, active, vip))
+		return finish_slow(ctx, LB_DROP_SOURCE);
 	hash = flow_hash(&s->p, control->hash_seed, LB_VIP_SOURCE);
 	number = hash & vip->ring_mask;
 	ring = ring_slot(vip, number);

@@ -59,7 +59,8 @@
 	X(30, REPLY_NO_BACKEND, REPLY, "reply_no_backend",                                                   \
 	  "the service has no eligible backend: the client was told (no_backend: reject)")                   \
 	X(31, REPLY_TTL, REPLY, "reply_ttl",                                                                 \
-	  "TTL or hop limit would reach zero when forwarded: the sender was told, as traceroute wants it")
+	  "TTL or hop limit would reach zero when forwarded: the sender was told, as traceroute wants it")   \
+	X(32, DROP_SOURCE, DROP, "source", "its sender is in none of the service's source_ranges")
 
 enum lb_reason {
 	LB_REASON_NONE = 0, /* a bug if it is ever counted: dropped */

@@ -121,6 +121,8 @@ _Static_assert(sizeof(struct lb_control) == 256, "control is four lines");
 _Static_assert(__builtin_offsetof(struct lb_control, flow_key) == 64, "hot lines first");
 _Static_assert(__builtin_offsetof(struct lb_control, magic) == 128, "hot lines first");
 
+#define LB_RANGE_LENGTHS_MAX 20u /* different prefix lengths among the source ranges of a service */
+
 /*
  * One service key in the VIP table; one cache line. key[] is what struct lb_vip_key makes of a packet.
  * An unused bucket is all zero. Wildcard services (all ports, ranges, prefixes) are entries whose key is
@@ -128,11 +130,16 @@ _Static_assert(__builtin_offsetof(struct lb_control, magic) == 128, "hot lines f
  */
 struct lb_vip {
 	__u64 key[3];
-	__u32 ring_chunk;    /* of lb_rings: where ring_first lies */
-	__u32 ring_first;    /* the ring's first slot, of all that there are */
-	__u32 ring_mask;     /* slots - 1 */
-	__u32 backend_chunk; /* of lb_backends: where backend_first lies */
-	__u32 backend_first; /* the region's first record, of all that there are */
+	union {
+		struct {
+			__u32 ring_chunk;    /* of lb_rings: where ring_first lies */
+			__u32 ring_first;    /* the ring's first slot, of all that there are */
+			__u32 ring_mask;     /* slots - 1 */
+			__u32 backend_chunk; /* of lb_backends: where backend_first lies */
+			__u32 backend_first; /* the region's first record, of all that there are */
+		};
+		__u8 range_bits[LB_RANGE_LENGTHS_MAX]; /* of a range list: prefix lengths; 0 ends it */
+	};
 #if LB_LAYOUT_NEXT
 	__u32 flags;
 #endif
@@ -172,6 +179,7 @@ static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backe
 #define LB_VIP_UNCLAIMED_DROP   0x0040u
 #define LB_VIP_UNCLAIMED_REJECT 0x0080u
 #define LB_VIP_SHARED           0x0100u /* others have the same ring: its packets are counted by service, too */
+#define LB_VIP_RANGES           0x0200u /* some sources only: see range records */
 #define LB_VIP_UNCLAIMED        (LB_VIP_UNCLAIMED_DROP | LB_VIP_UNCLAIMED_REJECT)
 
 /*
@@ -192,9 +200,15 @@ static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backe
  * QUIC record: server id -> backend (index in backend_count), per service and live configuration: key[0] is
  * lb_quic_key_0() of the configuration and service, key[1] the server id zero-padded to 8 bytes as it lies
  * in memory, address_bits LB_VIP_BITS_QUIC, port 0, protocol UDP, family 0.
+ *
+ * Range record: a prefix of sources that a service (LB_VIP_RANGES) lets in: the masked prefix, with
+ * address_bits LB_VIP_BITS_RANGE, the service's id as the port, the prefix length as port_bits. A range list,
+ * one per service, has address and port_bits 0 and says which lengths there are (range_bits).
  */
 #define LB_VIP_BITS_ADDRESS 0xff
 #define LB_VIP_BITS_QUIC    0xfe
+#define LB_VIP_BITS_RANGE   0xfd
+#define LB_VIP_BITS_RECORDS LB_VIP_BITS_RANGE /* from here on: no service's */
 
 /* QUIC-LB (draft-ietf-quic-load-balancers, plain-text): rotation bits 0..6, server id of 1..8 bytes. */
 #define LB_QUIC(rotation, server_id_bytes) (0x80 | (rotation) << 4 | (server_id_bytes))

@@ -26,6 +26,12 @@ LB_INLINE __u64 lb_vip_tail_word(__be16 port, __u32 protocol, __u32 family, __u3
 #endif
 }
 
+/* The last word of the key of a service's range record; bits 0: of its range list. */
+LB_INLINE __u64 lb_vip_range_tail(__u32 service, __u32 family, __u32 bits)
+{
+	return lb_vip_tail_word((__be16)service, 0, family, LB_VIP_BITS_RANGE, bits);
+}
+
 /* The family in such a word. */
 LB_INLINE __u32 lb_vip_tail_family(__u64 tail)
 {

@@ -67,6 +67,7 @@ class Service:
         self.first, self.last = int(first), int(last or first)
         self.affinity = service["affinity"]
         self.echo = service["echo"]
+        self.sources = [ipaddress.ip_network(r["prefix"]) for r in service.get("source_ranges", [])]
         self.rejects = service["no_backend"] == "reject"
         # The host has none of the addresses.
         self.unclaimed = service.get("unclaimed") or config.get("unclaimed") or "drop"
@@ -78,6 +79,9 @@ class Service:
         by_name = {b.name: b for b in self.backends.values()}
         self.server_ids = {bytes.fromhex(b["server_id"]): by_name[b["name"]]
                            for b in service["backends"] if "server_id" in b}
+
+    def refuses(self, source):
+        return bool(self.sources) and not any(ipaddress.ip_address(source) in network for network in self.sources)
 
     def alive(self, index):
         backend = self.backends.get(index)
@@ -168,6 +172,8 @@ class Balancer:
             raise Ends("PASS fragment" if ip.first_fragment else "PASS no_service")
         if lie:
             raise Ends("DROP " + lie, service.name)
+        if service.refuses(ip.source):
+            raise Ends("DROP source", service.name)
         syn = flags & 0x12 == 0x02
         backend = self.by_connection_id(service, ip) if service.affinity == "quic" else None
         hash_ = self.hash_of(service, flow)
@@ -269,6 +275,8 @@ class Balancer:
         if fresh and seen[0].alive(seen[1]):
             if ip.lie:
                 raise Ends("DROP " + ip.lie)
+            if seen[0].refuses(ip.source):
+                raise Ends("DROP source", seen[0].name)
             identification = int.from_bytes(ip.fragment_id, "little")
             hash_ = flow_hash(self.flow_key, ip.source, ip.destination, identification, protocol) | 1
             return self.send(ip, seen[0], seen[0].backends[seen[1]], hash_, "settled")
@@ -286,6 +294,8 @@ class Balancer:
                   and s.network.version == ip.version and ipaddress.ip_address(ip.destination) in s.network]
         if len(here) == 1 and here[0].affinity == "source" and protocol in (TCP, UDP) and not shared:
             service = here[0]
+            if service.refuses(ip.source):
+                raise Ends("DROP source", service.name)
             hash_ = self.hash_of(service, Flow(ip.source, ip.destination, 0, 0, protocol))
             index = service.ring[hash_ & (len(service.ring) - 1)] >> 16 & 0x3FFF
             if index == NONE:
@@ -313,6 +323,8 @@ class Balancer:
         service = self.service_of(flow) if flow else None
         if not service:
             raise Ends("PASS icmp")
+        if service.refuses(flow.source):
+            raise Ends("DROP source", service.name)
         if ip.version == 4:
             mtu = int.from_bytes(message[6:8], "big")
             silly = kind == 3 and code == 4 and 0 < mtu < 552

@@ -44,6 +44,11 @@ POOL6 = ("fd00:1::1", "fd00:1::2", "fd00:1::3", "fd00:1::104", "fd00:1::205")
 MIXED = ("10.2.0.1", "fd00:2::2", "10.2.1.3", "fd00:2::304", "10.2.3.6")
 
 
+# Of the generator's clients about half are in them.
+RANGES4 = [{"prefix": prefix} for prefix in ("10.0.0.0/8", "203.0.0.0/9", "172.0.0.0/6", "100.128.0.0/9", "192.0.0.0/10")]
+RANGES6 = [{"prefix": prefix} for prefix in ("2001:db8::/33", "2001:db8:c000::/34")]
+
+
 def services(moved):
     """moved: after the changes that unsettle slots."""
     tcp4 = backends(*POOL4, b1="drain" if moved else "active", b2="down" if moved else "active")
@@ -92,6 +97,14 @@ def services(moved):
         service("drained4", "203.0.113.16", "tcp", 80, backends("10.8.0.2", b0="drain" if moved else "active")),
         service("nowhere4", "203.0.113.17", "tcp", 80, backends("10.8.0.250", "10.8.0.251", "10.8.0.3")),
         service("nowhere6", "2001:db8:113::17", "udp", 80, backends("fd00:8::fa", "fd00:8::fb"), forward="gue"),
+        service("ranges4", "203.0.113.20", "tcp", 80, backends(*MIXED), source_ranges=RANGES4, unclaimed="reject"),
+        service("ranges-source4", "203.0.113.20", "udp", 7000, backends(*POOL4), affinity="source", source_ranges=RANGES4[1:]),
+        service("ranges-quic4", "203.0.113.21", "udp", 443, backends(*MIXED, **server_ids(2, 5)), affinity="quic", quic=quic(2, 1),
+                source_ranges=RANGES4),
+        service("ranges-any4", "203.0.113.22", "tcp", "any", backends("10.9.0.1", "10.9.0.2"), source_ranges=RANGES4[:1]),
+        service("ranges-moved4", "203.0.113.23", "tcp", 80, tcp4, source_ranges=RANGES4[2:] if moved else RANGES4),
+        service("ranges-moved-udp6", "2001:db8:113::20", "udp", 5000, udp6, source_ranges=RANGES6),
+        service("ranges-empty6", "2001:db8:113::21", "tcp", 80, [], no_backend="reject", source_ranges=RANGES6),
     ]
 
 

@@ -115,8 +115,10 @@ static inline void fixture_init(struct fixture *f)
 
 static inline void fixture_free_config(struct lb_config *config)
 {
-	for (size_t i = 0; config && i < config->n_services; i++)
+	for (size_t i = 0; config && i < config->n_services; i++) {
 		free(config->services[i].backends);
+		free(config->services[i].source_ranges);
+	}
 	if (config)
 		free(config->services);
 	free(config);
@@ -180,6 +182,17 @@ static inline struct lb_config_service *fixture_service(struct lb_config *config
 	service->drain_limit_s = 86400;
 	service->learning_window_s = 5;
 	return service;
+}
+
+/* One more source that the service lets in. */
+static inline void fixture_range(struct lb_config_service *service, const char *prefix)
+{
+	size_t n = service->n_source_ranges++;
+
+	service->source_ranges = realloc(service->source_ranges, (n + 1) * sizeof(*service->source_ranges));
+	assert_non_null(service->source_ranges);
+	memset(&service->source_ranges[n], 0, sizeof(*service->source_ranges));
+	assert_int_equal(lb_prefix_parse(prefix, &service->source_ranges[n].prefix), 0);
 }
 
 static inline struct lb_config_backend *fixture_backend(struct lb_config_service *service, const char *name,

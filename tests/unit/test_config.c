@@ -97,6 +97,7 @@ static void every_default_is_filled_in(void **state)
 	"'algorithm':'rendezvous','ring_size':64,'affinity':'quic','idle_timeout_s':32000,"                  \
 	"'half_closed_timeout_s':31000,"                                                                     \
 	"'learning_window_s':0,'echo':false,'fragments':'drop','unclaimed':'pass','no_backend':'reject','"   \
+	"source_ranges':[{'prefix':'::/0'},{'prefix':'2001:db8::/32'},{'prefix':'fd00::1'}],'"               \
 	"gue_port':1,"                                                                                       \
 	"'quic':{'configs':[{'rotation':6,'server_id_bytes':8},{'rotation':0,'server_id_bytes':8}]},"        \
 	"'backends':[{'name':'a','address':'10.0.0.1','weight':0,'state':'down','server_id':'"               \
@@ -251,6 +252,9 @@ static void assert_same_service(const struct lb_config_service *a, const struct 
 	struct lb_config_service x = *a, y = *b;
 
 	assert_memory_equal(a->backends, b->backends, a->n_backends * sizeof(*a->backends));
+	assert_memory_equal(a->source_ranges, b->source_ranges,
+			    a->n_source_ranges * sizeof(*a->source_ranges));
+	x.source_ranges = y.source_ranges = NULL;
 	x.backends = y.backends = NULL;
 	assert_memory_equal(&x, &y, sizeof(x));
 }

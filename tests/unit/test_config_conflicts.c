@@ -27,6 +27,21 @@ static const struct bad_case cases[] = {
 	  SERVICES("{'name':'web','vip':'2001:db8::1','protocol':'tcp','port':443,'backends':[]},{'name':'web2','vip':'2001:DB8:0:0::1','protocol':'tcp','port':443,'backends':[]}"),
 	  "services[0] \"web\" has the same vip, protocol and port; one of them must differ",
 	  "services[1].vip", "\"2001:DB8:0:0::1\"" },
+	{ "source range of the other family",
+	  SERVICES("{'name':'web','vip':'203.0.113.10','protocol':'tcp','port':443,'source_ranges':[{'prefix':'10.0.0.0/8'},{'prefix':'2001:db8::/32'}],'backends':[]}"),
+	  "the vip is of IPv4, so its sources are as well; give ranges of IPv4",
+	  "services[0].source_ranges[1].prefix", "\"2001:db8::/32\"" },
+	{ "source range given twice",
+	  SERVICES("{'name':'web','vip':'203.0.113.10','protocol':'tcp','port':443,'source_ranges':[{'prefix':'10.0.0.1'},{'prefix':'10.0.0.0/8'},{'prefix':'10.0.0.1/32'}],'backends':[]}"),
+	  "the same range is in the list before; give each once",
+	  "services[0].source_ranges[2].prefix", "\"10.0.0.1/32\"" },
+	{ "source ranges of too many lengths",
+	  SERVICES("{'name':'web','vip':'2001:db8::1','protocol':'tcp','port':443,'source_ranges':[{'prefix':'::/1'},{'prefix':'::/2'},{'prefix':'::/3'},{'prefix':'::/4'},"
+		   "{'prefix':'::/5'},{'prefix':'::/6'},{'prefix':'::/7'},{'prefix':'::/8'},{'prefix':'::/9'},{'prefix':'::/10'},{'prefix':'::/11'},{'prefix':'::/12'},"
+		   "{'prefix':'::/13'},{'prefix':'::/14'},{'prefix':'::/15'},{'prefix':'::/16'},{'prefix':'::/17'},{'prefix':'::/18'},{'prefix':'::/19'},{'prefix':'::/20'},"
+		   "{'prefix':'::/21'}],'backends':[]}"),
+	  "21 different prefix lengths; use at most 20, by splitting or joining ranges",
+	  "services[0].source_ranges", "" },
 	{ "same range",
 	  SERVICES("{'name':'web','vip':'203.0.113.10','protocol':'tcp','port':'80-90','backends':[{'name':'a','address':'10.0.0.1'}]},{'name':'web2','vip':'203.0.113.10','protocol':'tcp','port':'80-90','backends':[{'name':'a','address':'10.0.0.1'}]}"),
 	  "services[0] \"web\" has the same vip, protocol and port; one of them must differ",

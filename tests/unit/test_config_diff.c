@@ -24,6 +24,7 @@
 	"\"services\":["                                                                                     \
 	"{\"name\":\"h3\",\"vip\":\"2001:db8::/"                                                             \
 	"48\",\"protocol\":\"udp\",\"port\":\"80-90\",\"forward\":\"gue\","                                  \
+	"\"source_ranges\":[{\"prefix\":\"fd00::/8\"}],"                                                     \
 	"\"affinity\":\"quic\",\"quic\":{\"configs\":[{\"rotation\":6,\"server_id_bytes\":2},"               \
 	"{\"rotation\":0,\"server_id_bytes\":2}]},"                                                          \
 	"\"backends\":[{\"name\":\"a\",\"address\":\"10.0.0.1\",\"server_id\":\"0011\"},"                    \

@@ -381,13 +381,74 @@ static void test_filter_is_made_good(void **state)
 	fixture_done(&f);
 }
 
+/* What the bank says of the sources of service web: 0, or the length that lets an address in. */
+static int let_in(struct fixture *f, const char *address, __u8 bits)
+{
+	const struct lb_vip *vip = find(f, "203.0.113.10", IPPROTO_TCP, 80);
+	struct lb_prefix prefix = { fixture_address(address), bits };
+	__u64 key[3];
+
+	assert_true(vip->flags & LB_VIP_RANGES);
+	lb_address_mask(&prefix.address, bits);
+	lb_vip_range_key(vip->service, &prefix, key);
+	return find_key(f, key) != NULL;
+}
+
+static struct lb_config *ranges_config(struct fixture *f, const char *first, const char *second)
+{
+	struct lb_config *config = fixture_config(f);
+	struct lb_config_service *service = fixture_service(config, "web", "203.0.113.10", 80);
+
+	fixture_backend(service, "b0", "10.0.0.1", 100);
+	if (first)
+		fixture_range(service, first);
+	if (second)
+		fixture_range(service, second);
+	fixture_backend(fixture_service(config, "open", "203.0.113.10", 81), "b0", "10.0.0.1", 100);
+	return config;
+}
+
+/* They change with their generation, and are found again by the next agent. */
+static void test_source_ranges(void **state)
+{
+	const struct lb_vip *list;
+	struct fixture f;
+	__u64 key[3] = { 0 };
+
+	(void)state;
+	fixture_init(&f);
+	fixture_apply(&f, ranges_config(&f, "10.0.0.0/8", "192.0.2.0/24"));
+	assert_true(let_in(&f, "10.1.2.3", 8));
+	assert_true(let_in(&f, "192.0.2.9", 24));
+	assert_false(let_in(&f, "192.0.3.9", 24));
+	assert_int_equal(find(&f, "203.0.113.10", IPPROTO_TCP, 81)->flags & LB_VIP_RANGES, 0);
+	key[2] = lb_vip_range_tail(find(&f, "203.0.113.10", IPPROTO_TCP, 80)->service, LB_FAMILY_V4, 0);
+	list = find_key(&f, key);
+	assert_non_null(list);
+	assert_int_equal(list->range_bits[0], 8);
+	assert_int_equal(list->range_bits[1], 24);
+	assert_int_equal(list->range_bits[2], 0);
+	assert_true(fixture_is_empty(&f, ranges_config(&f, "10.0.0.0/8", "192.0.2.0/24")));
+	/* Only the ranges change: it is another generation all the same. */
+	fixture_apply(&f, ranges_config(&f, "10.0.0.0/8", "192.0.3.0/24"));
+	assert_true(let_in(&f, "192.0.3.9", 24));
+	assert_false(let_in(&f, "192.0.2.9", 24));
+	assert_int_equal(fixture_restart(&f), 0);
+	assert_true(fixture_is_empty(&f, ranges_config(&f, "10.0.0.0/8", "192.0.3.0/24")));
+	assert_false(fixture_is_empty(&f, ranges_config(&f, "10.0.0.0/8", "192.0.4.0/24")));
+	fixture_apply(&f, ranges_config(&f, "10.0.0.0/8", "0.0.0.0/0"));
+	assert_int_equal(find(&f, "203.0.113.10", IPPROTO_TCP, 80)->flags & LB_VIP_RANGES, 0);
+	assert_null(find_key(&f, key));
+	fixture_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_echo_records),         cmocka_unit_test(test_unclaimed),
 		cmocka_unit_test(test_unclaimed_by_address), cmocka_unit_test(test_filter_is_made_good),
 		cmocka_unit_test(test_vip_fields),           cmocka_unit_test(test_records),
-		cmocka_unit_test(test_record_under_prefix),
+		cmocka_unit_test(test_record_under_prefix),  cmocka_unit_test(test_source_ranges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -61,6 +61,8 @@ static void teardown(struct fixture *f)
 	lb_config_free(f->file);
 }
 
+static unsigned int source_net = 1; /* whom services let in */
+
 /* A service with so many backends of weight 100, of which some are down. */
 static const char *service(const char *name, const char *vip, const char *port, int backends, int down)
 {
@@ -69,8 +71,9 @@ static const char *service(const char *name, const char *vip, const char *port, 
 	char *at = text[turn++ % 4];
 	size_t used = (size_t)sprintf(at,
 				      "{\"name\":\"%s\",\"vip\":\"%s\",\"protocol\":\"tcp\",\"port\":%s,"
-				      "\"backends\":[",
-				      name, vip, port);
+				      "\"source_ranges\":[{\"prefix\":\"%s%u%s\"}],\"backends\":[",
+				      name, vip, port, strchr(vip, ':') ? "fd00:" : "10.", source_net,
+				      strchr(vip, ':') ? "::/32" : ".0.0/16");
 
 	for (int i = 0; i < backends; i++)
 		used += (size_t)sprintf(at + used,
@@ -260,11 +263,19 @@ static void test_only_what_changed_is_made_anew(void **state)
 		else
 			assert_ptr_equal(running->services[i].backends, patched->services[i].backends);
 	}
+	/* Whom it lets in is content, too, and everybody has his own copy of it. */
+	assert_int_equal(put(&f, "kube", 3, false, false, service("b", "203.0.113.3", "80", 3, 1)), 0);
+	source_net = 2;
+	assert_int_equal(put(&f, "kube", 4, false, false, service("b", "203.0.113.3", "80", 3, 1)), 1);
+	source_net = 1;
+	assert_int_equal(patched->services[2].source_ranges[0].prefix.address.bytes[1], 1);
 	/* It failed, and is made anew with one more; then it runs. */
 	lb_config_unshare(patched, running);
 	put(&f, "other", 2, false, false, service("o", "203.0.113.4", "80", 1, 0));
 	assert_int_equal(lb_sources_patch(&f.sources, running, &patched), 0);
 	assert_int_equal(patched->services[2].n_backends, 3);
+	assert_int_equal(patched->services[2].source_ranges[0].prefix.address.bytes[1], 2);
+	assert_int_equal(running->services[2].source_ranges[0].prefix.address.bytes[1], 1);
 	assert_int_equal(patched->services[3].n_backends, 1);
 	lb_config_unshare(running, patched);
 	lb_sources_planned(&f.sources);

@@ -135,6 +135,20 @@ static const char *backends(const struct fixture *f, size_t part)
 	return text;
 }
 
+/* Sources that a part lets in. */
+static const char *ranges(const struct fixture *f, size_t part)
+{
+	static char text[512];
+	const struct lb_config_service *service = &f->config->services[part];
+	char prefix[LB_PREFIX_TEXT_MAX];
+
+	text[0] = 0;
+	for (size_t i = 0; i < service->n_source_ranges; i++)
+		sprintf(text + strlen(text), "%s%s", i ? " " : "",
+			lb_prefix_text(&service->source_ranges[i].prefix, prefix));
+	return text;
+}
+
 static bool noted(const struct fixture *f, enum lb_kube_reason reason)
 {
 	for (unsigned int i = 0; i < f->notes.n; i++)
@@ -316,22 +330,61 @@ static void test_load_balancer_source_ranges(void **state)
 	struct fixture f;
 
 	setup(&f);
-	put(&f, "", ",'loadBalancerSourceRanges':['10.0.0.0/8']" PORT_80);
+	put(&f, "", PORT_80);
 	translate(&f);
-	assert_int_equal(f.parts.n, 0);
-	assert_true(noted(&f, LB_KUBE_REASON_SourceRangesNotEnforced));
+	assert_string_equal(ranges(&f, 0), "");
+	/* Each once, as the API server takes them: blanks around, bits behind the length. */
+	put(&f, "",
+	    ",'loadBalancerSourceRanges':['10.1.2.3/8',' 192.0.2.0/24 "
+	    "','10.0.0.0/8','2001:db8::/32']" PORT_80);
+	translate(&f);
+	assert_string_equal(ranges(&f, 0), "10.0.0.0/8 192.0.2.0/24");
+	assert_int_equal(f.notes.n, 0);
 	put(&f, "", ",'loadBalancerSourceRanges':['10.0.0.0/8','0.0.0.0/0']" PORT_80);
 	translate(&f);
-	assert_int_equal(f.parts.n, 1);
+	assert_string_equal(ranges(&f, 0), "");
 	assert_int_equal(f.notes.n, 0);
-	/* Nobody of IPv6 is let in. */
+	/* Each family has its own; of one that has none nobody is let in. */
+	f.n_addresses = 2;
+	put(&f, "",
+	    ",'ipFamilies':['IPv4','IPv6'],'loadBalancerSourceRanges':['10.0.0.0/8','2001:db8::/"
+	    "32']" PORT_80);
+	translate(&f);
+	assert_string_equal(ranges(&f, 0), "10.0.0.0/8");
+	assert_string_equal(ranges(&f, 1), "2001:db8::/32");
 	put(&f, "", ",'ipFamilies':['IPv4','IPv6'],'loadBalancerSourceRanges':['0.0.0.0/0']" PORT_80);
 	translate(&f);
-	assert_int_equal(f.parts.n, 0);
-	put(&f, "", ",'loadBalancerSourceRanges':['any']" PORT_80);
-	translate(&f);
-	assert_int_equal(f.parts.n, 0);
+	assert_string_equal(ranges(&f, 0), "");
+	assert_string_equal(ranges(&f, 1), "::");
+	assert_true(noted(&f, LB_KUBE_REASON_NoSourceOfFamily));
 	teardown(&f);
+}
+
+static void test_bad_load_balancer_source_ranges(void **state)
+{
+	static const char *const bad[] = { "'any'", "'10.0.0.0/33'", "'10.0.0.0/8','x'", "''" };
+	struct lb_error error = {};
+	struct lb_kube_service *service;
+	struct lb_kube_wish wish;
+	char *spec = malloc(LB_SOURCE_RANGES_MAX * 32), *at;
+
+	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
+		sprintf(spec, ",'loadBalancerSourceRanges':[%s]" PORT_80, bad[i]);
+		service = service_of("web", "", spec, "");
+		assert_int_equal(lb_kube_wish_parse(service, &defaults, &wish, &error), -EINVAL);
+		assert_non_null(strstr(error.text, "loadBalancerSourceRanges"));
+		lb_kube_service_free(service);
+	}
+	for (int more = 0; more < 2; more++) {
+		at = spec + sprintf(spec, ",'loadBalancerSourceRanges':[");
+		for (int i = 0; i < LB_SOURCE_RANGES_MAX + more; i++)
+			at += sprintf(at, "%s'10.0.%d.%d'", i ? "," : "", i >> 8, i & 255);
+		strcpy(at, "]" PORT_80);
+		service = service_of("web", "", spec, "");
+		assert_int_equal(lb_kube_wish_parse(service, &defaults, &wish, &error), more ? -EINVAL : 0);
+		lb_kube_service_free(service);
+	}
+	free(spec);
 }
 
 static void test_allocate_load_balancer_node_ports(void **state)
@@ -528,6 +581,7 @@ int main(void)
 		cmocka_unit_test(test_health_check_node_port_and_proxy_health),
 		cmocka_unit_test(test_session_affinity),
 		cmocka_unit_test(test_load_balancer_source_ranges),
+		cmocka_unit_test(test_bad_load_balancer_source_ranges),
 		cmocka_unit_test(test_allocate_load_balancer_node_ports),
 		cmocka_unit_test(test_dual_stack),
 		cmocka_unit_test(test_several_ports_and_protocols),

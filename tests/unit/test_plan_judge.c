@@ -250,6 +250,36 @@ static void what_no_table_holds_is_a_generation_too(void **state)
 	fixture_done(&f);
 }
 
+static struct lb_config *ranges_config(struct fixture *f, const char *first, const char *second)
+{
+	struct lb_config *config = fixture_config(f);
+	struct lb_config_service *service = fixture_service(config, "web", "192.0.2.1", 443);
+
+	fixture_backend(service, "b0", "10.0.0.1", 100);
+	if (first)
+		fixture_range(service, first);
+	if (second)
+		fixture_range(service, second);
+	return config;
+}
+
+static void fewer_sources_are_let_in(void **state)
+{
+	static const char why[] = "source_ranges let in less than before";
+	struct fixture f;
+
+	fixture_init(&f);
+	fixture_apply(&f, ranges_config(&f, NULL, NULL));
+	expect(&f, ranges_config(&f, "10.0.0.0/8", NULL), why);
+	fixture_apply(&f, ranges_config(&f, "10.0.0.0/8", "192.0.2.0/24"));
+	expect(&f, ranges_config(&f, "10.0.0.0/8", NULL), why);
+	expect(&f, ranges_config(&f, "10.0.0.0/8", "192.0.2.0/25"), why);
+	expect(&f, ranges_config(&f, "192.0.0.0/16", "10.0.0.0/7"), NULL);
+	expect(&f, ranges_config(&f, "192.0.2.0/24", "0.0.0.0/0"), NULL);
+	expect(&f, ranges_config(&f, NULL, NULL), NULL);
+	fixture_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -260,6 +290,7 @@ int main(void)
 		cmocka_unit_test(a_way_that_is_none_for_l2),
 		cmocka_unit_test(a_backend_without_slot),
 		cmocka_unit_test(silence_has_a_limit_where_slots_move),
+		cmocka_unit_test(fewer_sources_are_let_in),
 		cmocka_unit_test(a_plan_is_known_again),
 		cmocka_unit_test(what_no_table_holds_is_a_generation_too),
 	};

@@ -103,6 +103,24 @@ static void print_sharing(const cJSON *service)
 		printf("%s, shared with %llu other%s: ", ring, others, others == 1 ? "" : "s");
 }
 
+/* Nothing where everybody is let in. */
+static void print_source_ranges(const cJSON *ranges)
+{
+	const char *separator = "";
+	const cJSON *range;
+
+	if (!cJSON_GetArraySize(ranges))
+		return;
+	printf("%-10s  ", "sources");
+	cJSON_ArrayForEach (range, ranges) {
+		_cleanup_(freep) char *text = text_clean(cJSON_GetStringValue(range));
+
+		printf("%s%s", separator, text);
+		separator = ", ";
+	}
+	putchar('\n');
+}
+
 static void print_service(const struct lbctl *c, const cJSON *service)
 {
 	_cleanup_(freep) char *address = service_address(service),
@@ -115,6 +133,7 @@ static void print_service(const struct lbctl *c, const cJSON *service)
 	printf("%-10s  %s, algorithm %s, affinity %s, idle timeout %s\n", "forward",
 	       json_text(service, "forward"), json_text(service, "algorithm"), json_text(service, "affinity"),
 	       format_duration(json_double(service, "idle_timeout_s")).text);
+	print_source_ranges(json_get(service, "source_ranges"));
 	printf("%-10s  ", "ring");
 	print_sharing(service);
 	printf("%llu slots, ", json_u64(service, "ring_size"));

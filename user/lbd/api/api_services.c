@@ -297,6 +297,16 @@ int api_services(struct api_call *call, struct lb_error *error)
 	return rendering_join(call->lbd, &kind, &call->answer->stream, error);
 }
 
+static void write_source_ranges(const struct lb_config_service *config, struct json *json)
+{
+	char text[LB_PREFIX_TEXT_MAX];
+
+	json_array(json, "source_ranges");
+	for (size_t i = 0; i < config->n_source_ranges; i++)
+		json_string(json, NULL, lb_prefix_text(&config->source_ranges[i].prefix, text));
+	json_array_end(json);
+}
+
 int api_service(struct api_call *call, struct lb_error *error)
 {
 	struct lb_service_view view;
@@ -306,6 +316,7 @@ int api_service(struct api_call *call, struct lb_error *error)
 	if (r < 0)
 		return r;
 	write_service(call->lbd, &view, call->json);
+	write_source_ranges(view.config, call->json);
 	health_write_service(call->lbd, view.name, call->json);
 	json_array(call->json, "backends");
 	for (size_t i = 0; i < view.n_backends; i++)

@@ -65,6 +65,12 @@ struct lb_config_quic {
 	__u8 server_id_bytes; /* 1..8; the same in every configuration of a service */
 };
 
+/* Sources that a service lets in (source_ranges.h). */
+#define LB_SOURCE_RANGES_MAX 1024
+struct lb_config_source_range {
+	struct lb_prefix prefix;
+};
+
 struct lb_config_service {
 	char name[LB_NAME_MAX];
 	char source[LB_NAME_MAX]; /* who wants it: a source's name; empty: the file */
@@ -91,6 +97,8 @@ struct lb_config_service {
 	enum lb_on_empty on_empty;
 	size_t n_quic;
 	struct lb_config_quic quic[LB_QUIC_CONFIGS_MAX];
+	struct lb_config_source_range *source_ranges; /* owned; of the VIP's family; none: everybody */
+	size_t n_source_ranges;
 	struct lb_config_health health;
 	struct lb_config_backend *backends; /* owned; in file order */
 	size_t n_backends;
@@ -166,6 +174,12 @@ int lb_config_copy(const struct lb_config *config, struct lb_config **ret_config
 
 /* Frees what a service owns. */
 void lb_config_service_done(struct lb_config_service *service);
+
+/* A copy that shares nothing. 0 or -ENOMEM. */
+int lb_config_service_copy(const struct lb_config_service *service, struct lb_config_service *ret_copy);
+
+/* What a service owns is another one's now: leaves it empty. */
+void lb_config_service_moved(struct lb_config_service *service);
 
 /*
  * A copy that shares all that services own, and everything else, with the original: for a change of some

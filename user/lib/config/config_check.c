@@ -589,5 +589,7 @@ int lb_config_check(struct lb_reading *reading, const struct lb_config *config)
 		r = checks[i](&check);
 	if (r == 0)
 		r = lb_config_check_rings(reading, config);
+	if (r == 0)
+		r = lb_config_check_ranges(reading, config);
 	return r < 0 ? r : lb_config_check_health(reading, config);
 }

@@ -47,12 +47,25 @@ static bool copy_service(struct lb_config_service *service)
 {
 	bool whole = copy_health(&service->health);
 
+	service->source_ranges =
+		copy_array(service->source_ranges, service->n_source_ranges, sizeof(*service->source_ranges));
+	whole &= service->source_ranges != NULL;
 	service->backends = copy_array(service->backends, service->n_backends, sizeof(*service->backends));
-	if (!service->backends)
-		return false;
-	for (size_t i = 0; i < service->n_backends; i++)
+	for (size_t i = 0; service->backends && i < service->n_backends; i++)
 		whole &= copy_one(&service->backends[i].check, sizeof(*service->backends[i].check));
-	return whole;
+	return whole && service->backends;
+}
+
+int lb_config_service_copy(const struct lb_config_service *service, struct lb_config_service *ret_copy)
+{
+	struct lb_config_service copy = *service;
+
+	if (!copy_service(&copy)) {
+		lb_config_service_done(&copy);
+		return -ENOMEM;
+	}
+	*ret_copy = copy;
+	return 0;
 }
 
 static int copy_services(const struct lb_config *from, struct lb_config *to)
@@ -84,6 +97,15 @@ static int copy_sources(const struct lb_config *from, struct lb_config *to)
 			return -ENOMEM;
 	}
 	return 0;
+}
+
+void lb_config_service_moved(struct lb_config_service *service)
+{
+	service->backends = NULL;
+	service->source_ranges = NULL;
+	service->n_backends = service->n_source_ranges = 0;
+	service->health.check = NULL;
+	service->health.breaker = NULL;
 }
 
 int lb_config_copy(const struct lb_config *config, struct lb_config **ret_config)

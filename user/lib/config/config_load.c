@@ -28,6 +28,7 @@ void lb_config_service_done(struct lb_config_service *service)
 		free(service->backends[i].check);
 	free(service->health.check);
 	free(service->health.breaker);
+	free(service->source_ranges);
 	free(service->backends);
 }
 

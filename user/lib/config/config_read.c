@@ -284,7 +284,7 @@ static int unknown_key(struct lb_reading *reading, const struct lb_schema_key *k
 		       const struct lb_place *place, const cJSON *node)
 {
 	const char *names[LB_SCHEMA_KEYS_MAX + 1] = { NULL };
-	char list[LB_SCHEMA_ACCEPTED_MAX] = "", shown[72];
+	char list[400] = "", shown[72]; /* longer ones are cut */
 	const char *nearest;
 
 	for (size_t i = 0; keys[i].name; i++) {

@@ -71,3 +71,8 @@ int lb_config_check_health(struct lb_reading *reading, const struct lb_config *c
 
 /* Services that share a ring must agree in what it is made of. 0, -EINVAL, -ENOMEM. */
 int lb_config_check_rings(struct lb_reading *reading, const struct lb_config *config);
+
+/* --- config_check_ranges.c: the same of source ranges ----------------------------------------------------
+ */
+
+int lb_config_check_ranges(struct lb_reading *reading, const struct lb_config *config);

@@ -163,6 +163,17 @@ static const struct lb_schema_key quic_keys[] = {
 	{ 0 }
 };
 
+#undef T
+
+#define T struct lb_config_source_range
+static const struct lb_schema_key source_range_keys[] = {
+	{ .name = "prefix", .required = true, FIELD(prefix), STRING(lb_format_range), .effect = LB_EFFECT_APPLY,
+	  .help = "Sources that may use the service: one address, or all of a prefix." },
+	{ 0 }
+};
+#undef T
+
+#define T struct lb_config_service
 static const struct lb_schema_key service_keys[] = {
 	{ .name = "name", .required = true, FIELD(name), STRING(lb_format_name), .effect = LB_EFFECT_APPLY,
 	  .help = "Name of the service, unique in the file. Rings are made from it: renaming a service moves its flows." },
@@ -221,6 +232,12 @@ static const struct lb_schema_key service_keys[] = {
 		  "before reject, and reject before drop; of prefixes the longest decides." },
 	{ .name = "no_backend", FIELD(no_backend), CHOICE(no_backend, LB_NO_BACKEND_DROP), .effect = LB_EFFECT_APPLY,
 	  .help = "What becomes of packets to the service while nobody is there to take them." },
+	{ .name = "source_ranges", ARRAY(source_range_keys, source_ranges, n_source_ranges, 0, LB_SOURCE_RANGES_MAX),
+	  .effect = LB_EFFECT_APPLY,
+	  .without = "everybody",
+	  .help = "Who may use the service. Packets of all other sources are dropped with reason source, also those of connections that there are, "
+		  "and ICMP errors about them; pings and checks are not asked. Of the VIP's family; at most 20 different prefix lengths, which packets are "
+		  "compared with in the order of the list: put first what most clients are in." },
 	{ .name = "gue_port", .of_ring = true, FIELD(gue_port), INTEGER(1, 65535, 6080), .effect = LB_EFFECT_APPLY,
 	  .help = "UDP port of the backends that takes GUE packets. Used with forward gue only." },
 	{ .name = "announce", FIELD(announce), CHOICE(announce_by, LB_ANNOUNCE_BY_NONE), .effect = LB_EFFECT_APPLY,

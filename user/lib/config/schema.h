@@ -115,6 +115,7 @@ extern const struct lb_schema_format lb_format_seed;
 extern const struct lb_schema_format lb_format_name;
 extern const struct lb_schema_format lb_format_interface;
 extern const struct lb_schema_format lb_format_vip;
+extern const struct lb_schema_format lb_format_range;
 extern const struct lb_schema_format lb_format_address;
 extern const struct lb_schema_format lb_format_source_v4;
 extern const struct lb_schema_format lb_format_source_v6;

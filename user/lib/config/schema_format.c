@@ -196,6 +196,27 @@ const struct lb_schema_format lb_format_vip = {
 	.print = print_prefix,
 };
 
+/* Any source; what none can have does no harm. */
+static int read_range(const struct lb_schema_key *key, const char *text, void *field, char *reason)
+{
+	static const struct lb_prefix mapped = { { LB_FAMILY_V6, { [10] = 0xff, 0xff } }, 96 };
+	struct lb_prefix *prefix = field;
+	int r = lb_prefix_parse(text, prefix);
+
+	if (r == -EDOM)
+		return host_bits(text, prefix, reason);
+	if (r == 0 && lb_prefix_contains(&mapped, &prefix->address))
+		return REASON("::ffff:0:0/96 is IPv4 written as IPv6; write the IPv4 prefix");
+	return r;
+}
+
+const struct lb_schema_format lb_format_range = {
+	.accepted = "an IPv4 or IPv6 address or prefix, like \"203.0.113.0/24\" or \"2001:db8::/64\"",
+	.pattern = "^" ADDRESS_PATTERN "(/[0-9]{1,3})?$",
+	.read = read_range,
+	.print = print_prefix,
+};
+
 static int read_address(const struct lb_schema_key *key, const char *text, void *field, char *reason)
 {
 	struct lb_prefix prefix;

@@ -370,7 +370,7 @@ bool lb_plan_nexthops_changed(const struct lb_engine *engine, const struct lb_se
 			      const struct lb_desired *desired);
 void lb_engine_agree(const struct lb_plan *plan);
 int lb_plan_layout(struct lb_plan *plan, struct lb_error *error);
-__u64 lb_plan_records_digest(const struct lb_service *service);
+__u64 lb_plan_records_digest(const struct lb_service *service, const struct lb_config_service *config);
 int lb_plan_effects(struct lb_plan *plan, struct lb_error *error);
 /* plan_judge.c */
 int lb_plan_breaks(struct lb_plan_service *effect, struct lb_service_change *change, const char *format, ...)

@@ -14,6 +14,8 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "config/source_ranges.h"
+
 /* The first reason is the one that is told. */
 int lb_plan_breaks(struct lb_plan_service *effect, struct lb_service_change *change, const char *format, ...)
 {
@@ -97,6 +99,20 @@ static int judge_quic(const struct lb_plan *plan, struct lb_service_change *chan
 			      "one move",
 			      name)
 		    : 0;
+}
+
+/* After an adoption it is only known whether there were ranges. */
+static int judge_ranges(struct lb_service_change *change, struct lb_plan_service *effect)
+{
+	const struct lb_service *current = change->current, *next = change->next;
+	bool shrink = current->config ? lb_source_ranges_shrink(current->config, next->config)
+				      : next->vip.flags & ~current->vip.flags & LB_VIP_RANGES;
+
+	return shrink ? lb_plan_breaks(
+				effect, change,
+				"source_ranges let in less than before: connections of clients in none "
+				"of them are lost")
+		      : 0;
 }
 
 static __u32 takers_of(const struct lb_service *service)
@@ -193,6 +209,8 @@ int lb_plan_judge(struct lb_plan *plan, struct lb_service_change *change, struct
 	r = judge_pool(change, effect);
 	if (r == 0)
 		r = judge_shares(plan, change, effect);
+	if (r == 0 && change->current)
+		r = judge_ranges(change, effect);
 	if (r == 0 && change->current)
 		r = judge_quic(plan, change, effect);
 	if (r == 0 && change->current)

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
  * What the next bank of the VIP table holds besides the services' own entries (types.h): records that speak
- * for an address where a packet has no port, and records that find a backend by its QUIC server id. They
+ * for an address where a packet has no port, that find a backend by its QUIC server id, or a source. They
  * depend on all services of an address, so they are made for the whole configuration, and only when something
  * that they depend on has changed: every service has a digest of that.
  */
@@ -13,6 +13,7 @@
 #include <string.h>
 #include <xxhash.h>
 
+#include "config/source_ranges.h"
 #include "lb/hash.h"
 #include "lb/vip.h"
 
@@ -71,10 +72,14 @@ static bool is_named_by_server_id(const struct lb_service *service, __u32 index)
 	return true;
 }
 
-__u64 lb_plan_records_digest(const struct lb_service *service)
+__u64 lb_plan_records_digest(const struct lb_service *service, const struct lb_config_service *config)
 {
 	__u64 digest = (__u64)service->vip.flags << 1 | (__u64)answers_echo(service);
 
+	if (lb_source_ranges_limit(config))
+		digest = XXH3_64bits_withSeed(config->source_ranges,
+					      config->n_source_ranges * sizeof(*config->source_ranges),
+					      digest);
 	digest = lb_mix64(digest ^ (__u64)service->vip.quic[0] << 32 ^ (__u64)service->vip.quic[1] << 40);
 	for (__u32 i = 0; service->vip.quic[0] && i < service->vip.backend_count; i++) {
 		if (is_named_by_server_id(service, i))
@@ -117,6 +122,28 @@ static int add_services(struct lb_plan *plan, size_t *capacity)
 			if (!add_item(plan, capacity, keys[k], (__u32)i, LB_VIP_SERVICE))
 				return -ENOMEM;
 		}
+	}
+	return 0;
+}
+
+/* Whom a service lets in, where that is not everybody. */
+static int add_ranges(struct lb_plan *plan, size_t *capacity, __u32 owner)
+{
+	const struct lb_config_service *config = &plan->config->services[owner];
+	__u16 service = plan->order[owner]->vip.service;
+	__u64 key[3] = { 0, 0, lb_vip_range_tail(service, config->vip.address.family, 0) };
+	struct lb_vip_item *item;
+
+	if (!lb_source_ranges_limit(config))
+		return 0;
+	item = add_item(plan, capacity, key, owner, LB_VIP_RANGE_LIST);
+	if (!item)
+		return -ENOMEM;
+	lb_source_ranges_lengths(config, item->range_bits);
+	for (size_t i = 0; i < config->n_source_ranges; i++) {
+		lb_vip_range_key(service, &config->source_ranges[i].prefix, key);
+		if (!add_item(plan, capacity, key, owner, LB_VIP_RANGE_RECORD))
+			return -ENOMEM;
 	}
 	return 0;
 }
@@ -195,7 +222,7 @@ static int add_address(struct lb_plan *plan, size_t *capacity, const struct by_a
 	for (size_t i = 0; i < n; i++)
 		item->flags |= first[i].service->vip.flags & LB_VIP_FRAG_DROP;
 	if (n == 1 && first->service->vip.flags & LB_VIP_SOURCE && !is_under_prefix(plan, key))
-		item->flags |= LB_VIP_SOURCE;
+		item->flags |= first->service->vip.flags & (LB_VIP_SOURCE | LB_VIP_RANGES);
 	return 0;
 }
 
@@ -435,8 +462,11 @@ int lb_plan_layout(struct lb_plan *plan, struct lb_error *error)
 	if (!needs_layout(plan))
 		return 0;
 	r = add_services(plan, &capacity);
-	for (size_t i = 0; r == 0 && i < plan->config->n_services; i++)
+	for (size_t i = 0; r == 0 && i < plan->config->n_services; i++) {
 		r = add_quic(plan, &capacity, (__u32)i);
+		if (r == 0)
+			r = add_ranges(plan, &capacity, (__u32)i);
+	}
 	if (r == 0)
 		r = add_addresses(plan, &capacity);
 	if (r == 0)

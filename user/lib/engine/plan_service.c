@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "config/config_diff.h"
+#include "config/source_ranges.h"
 #include "net/header.h"
 
 int lb_build_out_of_memory(const struct lb_build *build)
@@ -424,6 +425,7 @@ static void build_vip(struct lb_build *build)
 	vip->flags |= service->fragments == LB_FRAGMENTS_DROP ? LB_VIP_FRAG_DROP : 0;
 	vip->flags |= service->no_backend == LB_NO_BACKEND_REJECT ? LB_VIP_REJECT : 0;
 	vip->flags |= shares_ring(build) ? LB_VIP_SHARED : 0;
+	vip->flags |= lb_source_ranges_limit(service) ? LB_VIP_RANGES : 0;
 	vip->flags |= lb_plan_unclaimed(build->desired, service);
 	if (service->forward != LB_FORWARD_L2) {
 		vip->source_mask_v4 = lb_header_source_mask(&config->tunnel_source_v4);
@@ -489,7 +491,7 @@ int lb_plan_sharer(struct lb_plan *plan, struct lb_service_change *change, struc
 	if (r < 0)
 		return r;
 	build_vip(&build);
-	next->records = lb_plan_records_digest(next);
+	next->records = lb_plan_records_digest(next, config);
 	change->visible |= !change->current || moves;
 	change->attributes |= change->current && attributes_differ(change->current, config);
 	return 0;
@@ -539,7 +541,7 @@ int lb_plan_service(struct lb_plan *plan, struct lb_service_change *change,
 	if (r < 0)
 		return r;
 	build_vip(&build);
-	change->next->records = lb_plan_records_digest(change->next);
+	change->next->records = lb_plan_records_digest(change->next, config);
 	change->visible |= !change->current;
 	change->attributes |= change->current && attributes_differ(change->current, config);
 	return 0;

@@ -82,7 +82,7 @@ static struct lb_shape shape_of(const __u64 key[3])
 				  .address_bits = tail.address_bits,
 				  .port_bits = tail.port_bits,
 				  .used = (tail.address_bits || tail.port_bits) &&
-					  tail.address_bits < LB_VIP_BITS_QUIC };
+					  tail.address_bits < LB_VIP_BITS_RECORDS };
 }
 
 void lb_vip_address_key(const struct lb_address *address, __u8 protocol, __u64 ret_key[3])
@@ -102,6 +102,12 @@ void lb_vip_prefix_key(const struct lb_prefix *prefix, __u8 protocol, __u64 ret_
 				      LB_VIP_BITS_ADDRESS, 0);
 }
 
+void lb_vip_range_key(__u16 service, const struct lb_prefix *range, __u64 ret_key[3])
+{
+	address_words(&range->address, ret_key);
+	ret_key[2] = lb_vip_range_tail(service, range->address.family, range->length);
+}
+
 void lb_vip_entry(const struct lb_vip_item *item, const struct lb_vip *service, struct lb_vip *ret_entry)
 {
 	struct lb_vip entry = { .service = service->service, .flags = item->flags };
@@ -110,6 +116,8 @@ void lb_vip_entry(const struct lb_vip_item *item, const struct lb_vip *service, 
 		entry = *service;
 	} else if (item->kind == LB_VIP_QUIC_RECORD) {
 		entry.backend_count = item->index;
+	} else if (item->kind == LB_VIP_RANGE_LIST) {
+		memcpy(entry.range_bits, item->range_bits, sizeof(entry.range_bits));
 	} else if (item->flags & LB_VIP_SOURCE) {
 		entry = *service;
 		entry.flags = item->flags;
@@ -134,7 +142,7 @@ bool lb_vip_is_service(const struct lb_vip *vip)
 	struct lb_vip_tail tail;
 
 	memcpy(&tail, &vip->key[2], sizeof(tail));
-	return tail.address_bits < LB_VIP_BITS_QUIC;
+	return tail.address_bits < LB_VIP_BITS_RECORDS;
 }
 
 /* The longer address prefix first (IPv4 counts as in IPv6), then the longer port prefix. */

@@ -17,7 +17,7 @@ static void service_free(struct lb_source_service *service)
 {
 	if (!service)
 		return;
-	free(service->service.backends);
+	lb_config_service_done(&service->service);
 	free(service);
 }
 
@@ -113,9 +113,12 @@ static bool same_content(const struct lb_config_service *a, const struct lb_conf
 	struct lb_config_service x = *a, y = *b;
 
 	x.backends = y.backends = NULL;
+	x.source_ranges = y.source_ranges = NULL;
 	memset(x.source, 0, sizeof(x.source));
 	memset(y.source, 0, sizeof(y.source));
 	return memcmp(&x, &y, sizeof(x)) == 0 &&
+	       (!a->n_source_ranges || memcmp(a->source_ranges, b->source_ranges,
+					      a->n_source_ranges * sizeof(*a->source_ranges)) == 0) &&
 	       (!a->n_backends ||
 		memcmp(a->backends, b->backends, a->n_backends * sizeof(*a->backends)) == 0);
 }
@@ -351,10 +354,9 @@ static void note_loss(struct lb_source_service *have, const struct lb_config_ser
 
 static void take_content(struct lb_source_service *have, struct lb_config_service *next, const char *source)
 {
-	free(have->service.backends);
+	lb_config_service_done(&have->service);
 	have->service = *next;
-	next->backends = NULL;
-	next->n_backends = 0;
+	lb_config_service_moved(next);
 	memset(have->service.source, 0, sizeof(have->service.source));
 	memcpy(have->service.source, source, strlen(source));
 }

@@ -32,17 +32,6 @@ static const char *refusal(const struct lb_source_service *service, const struct
 	return claims_take(claims, &service->service, why);
 }
 
-static int copy_service(struct lb_config_service *copy, const struct lb_config_service *service)
-{
-	*copy = *service;
-	copy->backends = calloc(service->n_backends + 1, sizeof(*copy->backends));
-	if (!copy->backends)
-		return -ENOMEM;
-	if (service->n_backends)
-		memcpy(copy->backends, service->backends, service->n_backends * sizeof(*copy->backends));
-	return 0;
-}
-
 static int merge_all(const struct lb_sources *sources, const struct lb_config *file, struct claims *claims,
 		     struct lb_config *merged)
 {
@@ -62,7 +51,7 @@ static int merge_all(const struct lb_sources *sources, const struct lb_config *f
 			continue;
 		mine->services++;
 		mine->backends += service->service.n_backends;
-		if (copy_service(&merged->services[merged->n_services], &service->service) < 0)
+		if (lb_config_service_copy(&service->service, &merged->services[merged->n_services]) < 0)
 			return -ENOMEM;
 		merged->n_services++;
 	}
@@ -135,8 +124,7 @@ int lb_sources_patch(const struct lb_sources *sources, const struct lb_config *r
 
 		if (!sources->all[i]->unplanned)
 			continue;
-		if (copy_service(service, &sources->all[i]->service) < 0) {
-			*service = running->services[first + i];
+		if (lb_config_service_copy(&sources->all[i]->service, service) < 0) {
 			lb_config_unshare(patched, running);
 			return -ENOMEM;
 		}

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/config.h"
 #include "kube/object_meta.h"
 
 void lb_kube_service_free(struct lb_kube_service *service)
@@ -17,7 +18,7 @@ void lb_kube_service_free(struct lb_kube_service *service)
 	free(service->wanted_address);
 	free(service->ports);
 	free(service->ingress);
-	lb_kube_texts_done(service->source_ranges, service->n_source_ranges);
+	free(service->source_ranges);
 	lb_kube_texts_done(service->finalizers, service->n_finalizers);
 	lb_kube_pairs_done(&service->annotations);
 	lb_kube_pairs_done(&service->labels);
@@ -68,6 +69,64 @@ static bool read_either(struct lb_kube_reader *reader, const cJSON *spec, const 
 	return true;
 }
 
+/* Blanks around and bits behind the length are taken by the API server, and by the service proxies. */
+static int read_range(const char *text, struct lb_prefix *ret_range)
+{
+	char copy[LB_PREFIX_TEXT_MAX], *slash;
+	size_t first = strspn(text, " \t"), length = strlen(text + first);
+	int r;
+
+	while (length && strchr(" \t", text[first + length - 1]))
+		length--;
+	if (length >= sizeof(copy))
+		return -EINVAL;
+	memcpy(copy, text + first, length);
+	copy[length] = 0;
+	r = lb_prefix_parse(copy, ret_range);
+	if (r != -EDOM)
+		return r;
+	slash = strchr(copy, '/');
+	*slash = 0;
+	ret_range->length = (__u8)strtoul(slash + 1, NULL, 10);
+	r = lb_address_parse(copy, &ret_range->address);
+	if (r == 0)
+		lb_address_mask(&ret_range->address, ret_range->length);
+	return r;
+}
+
+static bool has_range(const struct lb_kube_service *service, const struct lb_prefix *range)
+{
+	for (size_t i = 0; i < service->n_source_ranges; i++)
+		if (memcmp(&service->source_ranges[i], range, sizeof(*range)) == 0)
+			return true;
+	return false;
+}
+
+static void read_ranges(struct lb_kube_reader *reader, const cJSON *spec, struct lb_kube_service *service)
+{
+	const cJSON *item, *list = lb_kube_array(reader, spec, "loadBalancerSourceRanges");
+	int n = list ? cJSON_GetArraySize(list) : 0;
+
+	if (n > LB_SOURCE_RANGES_MAX) {
+		service->bad_policy = true;
+		return;
+	}
+	service->source_ranges = lb_kube_room(reader, n, sizeof(*service->source_ranges));
+	if (!service->source_ranges)
+		return;
+	cJSON_ArrayForEach (item, list) {
+		const char *text = lb_kube_element_text(reader, item);
+		struct lb_prefix range = {};
+
+		if (!text)
+			return;
+		if (read_range(text, &range) < 0)
+			service->bad_policy = true;
+		else if (!has_range(service, &range))
+			service->source_ranges[service->n_source_ranges++] = range;
+	}
+}
+
 static void read_spec(struct lb_kube_reader *reader, const cJSON *spec, struct lb_kube_service *service)
 {
 	const char *type = lb_kube_text(reader, spec, "type");
@@ -87,8 +146,7 @@ static void read_spec(struct lb_kube_reader *reader, const cJSON *spec, struct l
 	service->health_check_node_port = (__u16)check_port;
 	read_families(reader, spec, service);
 	lb_kube_read_ports(reader, lb_kube_array(reader, spec, "ports"), &service->ports, &service->n_ports);
-	lb_kube_read_texts(reader, lb_kube_array(reader, spec, "loadBalancerSourceRanges"),
-			   &service->source_ranges, &service->n_source_ranges);
+	read_ranges(reader, spec, service);
 }
 
 static void read_ingress(struct lb_kube_reader *reader, const cJSON *json, struct lb_kube_service *service)

@@ -62,7 +62,9 @@ struct lb_kube_service {
 	bool local;         /* externalTrafficPolicy */
 	bool client_ip;     /* sessionAffinity */
 	bool publish_not_ready;
-	bool bad_policy; /* externalTrafficPolicy or sessionAffinity has a value that we do not know */
+	/* externalTrafficPolicy, sessionAffinity or loadBalancerSourceRanges has a value that we do not know.
+	 */
+	bool bad_policy;
 	__u16 health_check_node_port;
 	char *class;                     /* NULL: none given */
 	char *wanted_address;            /* spec.loadBalancerIP; NULL: none */
@@ -71,7 +73,7 @@ struct lb_kube_service {
 	bool require_both; /* ipFamilyPolicy RequireDualStack */
 	struct lb_kube_port *ports;
 	size_t n_ports;
-	char **source_ranges;
+	struct lb_prefix *source_ranges; /* without host bits */
 	size_t n_source_ranges;
 	struct lb_kube_pairs annotations; /* ours alone */
 	struct lb_kube_pairs labels;

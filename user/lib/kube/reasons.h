@@ -8,8 +8,8 @@
 /* reason, type, what it means */
 #define LB_KUBE_REASONS(X)                                                                                   \
 	X(BadAnnotation, Warning, "an annotation, or a field, has a value that is not known: left as it is") \
-	X(SourceRangesNotEnforced, Warning,                                                                  \
-	  "loadBalancerSourceRanges would have to be enforced: not served")                                  \
+	X(NoSourceOfFamily, Warning,                                                                         \
+	  "loadBalancerSourceRanges has no range of a family of the Service: nobody of it is let in")        \
 	X(ProtocolNotBalanced, Warning,                                                                      \
 	  "a port has a protocol other than TCP and UDP: that port is not served")                           \
 	X(SessionTimeoutIgnored, Normal, "ClientIP affinity is by hash of the source, and has no timeout")   \

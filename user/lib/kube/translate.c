@@ -29,26 +29,6 @@ void lb_kube_part_name(const struct lb_kube_service *service, const struct lb_ku
 	lb_kube_shorten(name, ret_name);
 }
 
-static bool covers_family(const struct lb_kube_service *service, __u8 family)
-{
-	for (size_t i = 0; i < service->n_source_ranges; i++) {
-		struct lb_prefix prefix;
-
-		if (lb_prefix_parse(service->source_ranges[i], &prefix) == 0 && prefix.length == 0 &&
-		    prefix.address.family == family)
-			return true;
-	}
-	return false;
-}
-
-bool lb_kube_open_to_all(const struct lb_kube_service *service)
-{
-	for (size_t i = 0; i < service->n_families && service->n_source_ranges; i++)
-		if (!covers_family(service, service->families[i]))
-			return false;
-	return true;
-}
-
 __u32 lb_kube_ring_size(const struct lb_kube_node *const *nodes, size_t n)
 {
 	size_t members = 0;
@@ -183,6 +163,42 @@ static void print_backend(const struct backend *backend, bool first, FILE *out)
 	fprintf(out, "%s}", backend->drain ? ",\"state\":\"drain\"" : "");
 }
 
+/* Whether everybody of a family is let in: a prefix of length 0 says so, and no range at all. */
+static bool is_open(const struct lb_kube_service *service, __u8 family)
+{
+	for (size_t i = 0; i < service->n_source_ranges; i++)
+		if (!service->source_ranges[i].length && service->source_ranges[i].address.family == family)
+			return true;
+	return !service->n_source_ranges;
+}
+
+/* Ranges of the other family alone let nobody of this one in: they become one that no sender has. */
+static void print_ranges(struct making *making, FILE *out)
+{
+	const struct lb_kube_service *service = making->service;
+	__u8 family = making->vip->family;
+	char text[LB_PREFIX_TEXT_MAX];
+	size_t n = 0;
+
+	if (is_open(service, family))
+		return;
+	fputs(",\"source_ranges\":[", out);
+	for (size_t i = 0; i < service->n_source_ranges; i++) {
+		const struct lb_prefix *range = &service->source_ranges[i];
+
+		if (range->address.family != family)
+			continue;
+		fprintf(out, "%s{\"prefix\":\"%s\"}", n++ ? "," : "", lb_prefix_text(range, text));
+	}
+	if (!n) {
+		fprintf(out, "{\"prefix\":\"%s\"}", family == LB_FAMILY_V6 ? "::" : "0.0.0.0");
+		lb_kube_note(making->notes, LB_KUBE_REASON_NoSourceOfFamily,
+			     "no range of loadBalancerSourceRanges is of IPv%u: nobody of it is let in",
+			     family);
+	}
+	fputs("]", out);
+}
+
 static void print_part(struct making *making, const struct lb_kube_part *part, FILE *out)
 {
 	const struct lb_kube_wish *wish = making->view->wish;
@@ -196,6 +212,7 @@ static void print_part(struct making *making, const struct lb_kube_part *part, F
 		lb_affinity_name(making->service->client_ip ? LB_AFFINITY_SOURCE : LB_AFFINITY_FLOW));
 	if (wish->idle_timeout_s)
 		fprintf(out, ",\"idle_timeout_s\":%u", wish->idle_timeout_s);
+	print_ranges(making, out);
 	fprintf(out, ",\"announce\":\"%s\",\"on_empty\":\"withdraw\",\"backends\":[",
 		wish->announce == LB_ANNOUNCE_BY_ROUTE ? "route" : "none");
 	for (size_t i = 0; i < making->n; i++)
@@ -236,23 +253,6 @@ static int make_part(struct making *making, struct lb_kube_part *part)
 	}
 	free(making->usable.by_node);
 	return making->backends ? r : -ENOMEM;
-}
-
-/* Whether the Service may be served at all, and what is to be said of it anyway. */
-static bool judge_service(const struct lb_kube_service *service, struct lb_kube_notes *notes)
-{
-	if (service->client_ip)
-		lb_kube_note(notes, LB_KUBE_REASON_SessionTimeoutIgnored,
-			     "sessionAffinity ClientIP is by hash of the source: a client keeps its node "
-			     "while the "
-			     "nodes are the same, and timeoutSeconds has no part in it");
-	if (lb_kube_open_to_all(service))
-		return true;
-	lb_kube_note(
-		notes, LB_KUBE_REASON_SourceRangesNotEnforced,
-		"loadBalancerSourceRanges is not enforced by the packet path yet: the Service is not served "
-		"while it lets in less than everybody");
-	return false;
 }
 
 static bool is_served(const struct lb_kube_view *view, __u8 family)
@@ -298,10 +298,10 @@ int lb_kube_translate(const struct lb_kube_view *view, struct lb_kube_parts *ret
 	struct lb_kube_parts parts = {};
 	int r = 0;
 
-	if (!judge_service(service, notes)) {
-		*ret_parts = parts;
-		return 0;
-	}
+	if (service->client_ip)
+		lb_kube_note(notes, LB_KUBE_REASON_SessionTimeoutIgnored,
+			     "sessionAffinity ClientIP is by hash of the source: a client keeps its node "
+			     "while the nodes are the same, and timeoutSeconds has no part in it");
 	parts.all = calloc(view->n_addresses * service->n_ports + 1, sizeof(*parts.all));
 	if (!parts.all)
 		return -ENOMEM;

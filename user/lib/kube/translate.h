@@ -55,9 +55,6 @@ void lb_kube_parts_done(struct lb_kube_parts *parts);
 void lb_kube_part_name(const struct lb_kube_service *service, const struct lb_kube_port *port, __u8 family,
 		       struct lb_kube_short *ret_name);
 
-/* Whether loadBalancerSourceRanges lets everybody in, so that nothing has to be enforced. */
-bool lb_kube_open_to_all(const struct lb_kube_service *service);
-
 /* Slots of the ring for a Service that has none yet: by the Nodes there are, which is what its pool may
  * become. */
 __u32 lb_kube_ring_size(const struct lb_kube_node *const *nodes, size_t n);
