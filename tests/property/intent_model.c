@@ -201,7 +201,7 @@ static void run_until(__s64 until_ms)
 		plan_ends_ms = 0;
 		if (!failed)
 			memcpy(engine, planned, sizeof(engine));
-		lb_schedule_end(&schedule, failed, (__u64)run_ms);
+		lb_schedule_end(&schedule, failed, (__u64)run_ms, 1 + below(300));
 	}
 	run_ms = until_ms;
 }

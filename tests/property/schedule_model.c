@@ -17,8 +17,8 @@ static __u64 now_ms = 1000, random_state, step;
 /* Of what changes by itself: how often it has changed, and which of that packets see. */
 static __u64 wanted[LB_CAUSE_COUNT], planned[LB_CAUSE_COUNT], applied[LB_CAUSE_COUNT];
 static __u64 since_ms[LB_CAUSE_COUNT]; /* of the oldest change that no plan has looked at; 0: there is none */
-static __u64 began_ms, ends_ms, last_end_ms,
-	last_took_ms; /* of the plan that is being made, and of the last one */
+static __u64 began_ms, ends_ms, last_end_ms; /* of the plan that is being made, and of the last one */
+static __u64 owed_ms;                        /* pauses for plans that have not been made, as of last_end_ms */
 static unsigned int causes_planned, failures;
 static bool fails, held; /* held: something is wanted for later */
 static __u64 plans, changes;
@@ -79,8 +79,12 @@ static void end(void)
 {
 	unsigned int causes = causes_planned;
 
+	__u64 work_ms = below((__u32)(now_ms - began_ms) + 1);
+
+	owed_ms = owed_ms > now_ms - last_end_ms ? owed_ms - (now_ms - last_end_ms) : 0;
+	owed_ms = owed_ms < LB_SCHEDULE_BURST_MS ? owed_ms : LB_SCHEDULE_BURST_MS;
+	owed_ms += LB_SCHEDULE_PAUSE_FACTOR * work_ms;
 	last_end_ms = now_ms;
-	last_took_ms = now_ms - began_ms;
 	ends_ms = 0;
 	failures = fails ? failures + 1 : 0;
 	for (unsigned int i = 0; i < LB_CAUSE_COUNT; i++) {
@@ -91,7 +95,7 @@ static void end(void)
 		else if (causes & 1u << i)
 			since_ms[i] = since_ms[i] ? since_ms[i] : now_ms;
 	}
-	lb_schedule_end(&schedule, fails, now_ms);
+	lb_schedule_end(&schedule, fails, now_ms, work_ms);
 }
 
 /* A request's plan sees everything, and makes what was wanted so far superfluous. */
@@ -113,7 +117,7 @@ static void restart(void)
 	memset(&schedule, 0, sizeof(schedule));
 	memcpy(applied, wanted, sizeof(applied));
 	memset(since_ms, 0, sizeof(since_ms));
-	ends_ms = last_end_ms = last_took_ms = 0;
+	ends_ms = last_end_ms = owed_ms = 0;
 	failures = 0;
 	held = false;
 }
@@ -153,13 +157,13 @@ static void check(void)
 		fail("a plan is due for nothing");
 }
 
-/* Between two plans there is a pause of as long as promised, unless somebody has waited for as long as may
- * be. */
+/* Between two plans there are pauses for as much as all but the burst is owed, unless somebody has waited for
+ * as long as may be. */
 static void check_pause(__u64 oldest_ms)
 {
 	__u64 pause_ms = now_ms - last_end_ms;
 
-	if (!last_end_ms || pause_ms >= LB_SCHEDULE_PAUSE_FACTOR * last_took_ms || failures)
+	if (!last_end_ms || pause_ms + LB_SCHEDULE_BURST_MS >= owed_ms || failures)
 		return;
 	if (now_ms - oldest_ms < LB_SCHEDULE_WAIT_MAX_MS && pause_ms < LB_SCHEDULE_WAIT_MAX_MS)
 		fail("a plan is made too soon after one that took long");

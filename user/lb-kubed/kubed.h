@@ -182,6 +182,7 @@ void resources_start(struct kubed *kubed);
 void resources_stop(struct kubed *kubed);
 __u64 resources_turn(struct kubed *kubed, __u64 now); /* these return when they are due again */
 bool resources_listed(const struct kubed *kubed);     /* all of them, once */
+bool resources_can_lead(const struct kubed *kubed);   /* those that addresses and ring sizes are made from */
 extern const char *const resource_names[RESOURCES];
 
 /* --- lead.c, leader.c --------------------------------------------------------------------------------------

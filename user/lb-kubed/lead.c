@@ -366,7 +366,7 @@ __u64 lead_turn(struct kubed *kubed, __u64 now)
 	__u64 due = ~0ull;
 	struct serving *serving;
 
-	if (!leads(kubed) || !resources_listed(kubed))
+	if (!leads(kubed) || !resources_can_lead(kubed))
 		return due;
 	while (kubed->n_writes < WRITES_MAX && (serving = dequeue(kubed, now, &due)))
 		if (serving->group->service && !serving->write && is_fresh(kubed, serving, now))

@@ -29,6 +29,14 @@ bool resources_listed(const struct kubed *kubed)
 	return true;
 }
 
+bool resources_can_lead(const struct kubed *kubed)
+{
+	const struct resource *all = kubed->resources;
+
+	return all[LB_KUBE_SERVICES].watch.listed && all[LB_KUBE_NODES].watch.listed &&
+	       all[RESOURCE_POOLS].watch.listed;
+}
+
 /* --- objects -----------------------------------------------------------------------------------------------
  */
 
@@ -275,6 +283,9 @@ __u64 resources_turn(struct kubed *kubed, __u64 now)
 	for (int i = 0; i < RESOURCES; i++) {
 		__u64 its;
 
+		/* At first: addresses do not wait for slices, which are most of all. */
+		if (i == LB_KUBE_SLICES && !resources_can_lead(kubed))
+			continue;
 		turn(&kubed->resources[i], now);
 		its = lb_kube_watch_due_ms(&kubed->resources[i].watch);
 		due = its < due ? its : due;

@@ -15,3 +15,12 @@ static inline __u64 now_ms(void)
 	clock_gettime(CLOCK_MONOTONIC, &now);
 	return (__u64)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
+
+/* What all threads have used of processors, milliseconds. */
+static inline __u64 worked_ms(void)
+{
+	struct timespec used;
+
+	clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used);
+	return (__u64)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}

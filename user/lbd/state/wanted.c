@@ -163,11 +163,12 @@ static void plan_for_wanted(void *context)
 	struct lbd *lbd = context;
 	unsigned int causes = lb_schedule_begin(&lbd->schedule, now_ms());
 	struct lb_error error = {};
+	__u64 began_ms = worked_ms();
 	int r;
 
 	if (causes) {
 		r = plan_for(lbd, causes, &error);
-		lb_schedule_end(&lbd->schedule, r < 0, now_ms());
+		lb_schedule_end(&lbd->schedule, r < 0, now_ms(), worked_ms() - began_ms);
 		if (r < 0)
 			events_told(&lbd->events, LOG_LEVEL_ERROR,
 				    causes & LB_CAUSE_SOURCE     ? "source"

@@ -31,7 +31,9 @@ static void wake(struct lb_schedule *schedule, __u64 due_ms)
 
 static __u64 pause_end_ms(const struct lb_schedule *schedule, __u64 now_ms)
 {
-	return earlier(schedule->pause_until_ms, now_ms + LB_SCHEDULE_WAIT_MAX_MS);
+	__u64 end_ms = later(schedule->even_ms, LB_SCHEDULE_BURST_MS) - LB_SCHEDULE_BURST_MS;
+
+	return earlier(end_ms, now_ms + LB_SCHEDULE_WAIT_MAX_MS);
 }
 
 void lb_schedule_want_later(struct lb_schedule *schedule, unsigned int causes, __u64 now_ms, __u64 delay_ms)
@@ -62,7 +64,6 @@ unsigned int lb_schedule_begin(struct lb_schedule *schedule, __u64 now_ms)
 	schedule->taken = schedule->wanted;
 	schedule->wanted = 0;
 	schedule->due_ms = 0;
-	schedule->began_ms = now_ms;
 	return schedule->taken;
 }
 
@@ -75,12 +76,15 @@ static __u64 retry_ms(unsigned int failures)
 	return earlier(ms, LB_SCHEDULE_RETRY_MAX_MS);
 }
 
-void lb_schedule_end(struct lb_schedule *schedule, bool failed, __u64 now_ms)
+void lb_schedule_end(struct lb_schedule *schedule, bool failed, __u64 now_ms, __u64 work_ms)
 {
+	__u64 pause_ms = LB_SCHEDULE_PAUSE_FACTOR * work_ms;
 	unsigned int causes = schedule->taken;
 
 	schedule->taken = 0;
-	schedule->pause_until_ms = now_ms + LB_SCHEDULE_PAUSE_FACTOR * (now_ms - schedule->began_ms);
+	/* A plan pays for itself; those before it, that others did not wait for, only as far as the burst. */
+	schedule->even_ms =
+		earlier(later(schedule->even_ms, now_ms), now_ms + LB_SCHEDULE_BURST_MS) + pause_ms;
 	/* What came meanwhile did not know how long this one would take. */
 	if (schedule->due_ms)
 		schedule->due_ms = later(schedule->due_ms, pause_end_ms(schedule, now_ms));

@@ -3,8 +3,9 @@
  * When to plan: causes are collected, and one plan is made for what has come together. Pure: the caller says
  * what time it is (milliseconds of a clock that nobody sets, never 0) and keeps the timer.
  *
- * A cause waits for a moment, in which more of its kind come; a plan that took long is followed by a pause,
- * so that plans take at most a sixth of the time; while none is being made, neither has a cause wait for
+ * A cause waits for a moment, in which more of its kind come. Work on plans is followed by a pause, so that
+ * it takes at most a sixth of a processor; what has been idle before is made up for by LB_SCHEDULE_BURST_MS,
+ * so that single changes do not wait for one another. While none is being made, neither has a cause wait for
  * longer than LB_SCHEDULE_WAIT_MAX_MS. What failed is tried again, later and later, or with the next cause.
  */
 #pragma once
@@ -23,18 +24,18 @@ enum {
 	LB_CAUSE_WAYS = LB_CAUSE_NEXTHOP | LB_CAUSE_ROUTE,
 };
 
-#define LB_SCHEDULE_PAUSE_FACTOR 5u /* times what the last plan took */
+#define LB_SCHEDULE_PAUSE_FACTOR 5u   /* times the work on plans */
+#define LB_SCHEDULE_BURST_MS     500u /* of pauses that plans may be ahead by */
 #define LB_SCHEDULE_WAIT_MAX_MS  2000u
 #define LB_SCHEDULE_RETRY_MS     1000u /* after a plan that failed; twice as long each time, up to: */
 #define LB_SCHEDULE_RETRY_MAX_MS 30000u
 
 /* Zeroed: nothing is wanted. */
 struct lb_schedule {
-	unsigned int wanted; /* causes that no plan has been begun for */
-	__u64 due_ms;        /* when one is to be; 0: nothing is wanted */
-	unsigned int taken;  /* causes of the plan that is being made; 0: none is */
-	__u64 began_ms;
-	__u64 pause_until_ms;  /* after the last plan */
+	unsigned int wanted;   /* causes that no plan has been begun for */
+	__u64 due_ms;          /* when one is to be; 0: nothing is wanted */
+	unsigned int taken;    /* causes of the plan that is being made; 0: none is */
+	__u64 even_ms;         /* when all pauses after plans will be over */
 	unsigned int failures; /* in a row */
 };
 
@@ -51,8 +52,9 @@ __u64 lb_schedule_due_ms(const struct lb_schedule *schedule);
  * plan. */
 unsigned int lb_schedule_begin(struct lb_schedule *schedule, __u64 now_ms);
 
-/* It has been made, or has failed: then its causes are wanted again. */
-void lb_schedule_end(struct lb_schedule *schedule, bool failed, __u64 now_ms);
+/* It has been made, or has failed: then its causes are wanted again. work_ms: of a processor, for it; what it
+ * waited for (disks, grace periods, other programs) is none. */
+void lb_schedule_end(struct lb_schedule *schedule, bool failed, __u64 now_ms, __u64 work_ms);
 
 /* A plan is made besides (a request's) that looks at these. */
 void lb_schedule_cover(struct lb_schedule *schedule, unsigned int causes);

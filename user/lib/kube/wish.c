@@ -227,8 +227,9 @@ int lb_kube_wish_parse(const struct lb_kube_service *service, const struct lb_ku
 	int r = 0;
 
 	if (service->bad_policy)
-		r = lb_error_set(error, EINVAL, "externalTrafficPolicy, sessionAffinity or a "
-					     "loadBalancerSourceRanges of at most %d is not known",
+		r = lb_error_set(error, EINVAL,
+				 "externalTrafficPolicy, sessionAffinity or a "
+				 "loadBalancerSourceRanges of at most %d is not known",
 				 LB_SOURCE_RANGES_MAX);
 	for (size_t i = 0; i < service->annotations.n && r == 0; i++)
 		r = read_annotation(&service->annotations.all[i], &wish, error);
