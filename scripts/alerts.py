@@ -94,7 +94,7 @@ Mend: larger rings, more queues; on veth an XDP program or GRO at the other end.
           {'weir_table_used{table="flows"}': "10x30", 'weir_table_capacity{table="flows"}': "100x30"},
           """services, backends, ring_slots: a change that needs more will be refused, and says so; nothing breaks. flows: new flows of moved slots stay with their old backend
 (WeirRefusedInserts).
-Mend: raise `limits` and make the maps anew (`lbctl leave`, `lbd --detach`, start): one balancer at a time."""),
+Mend: raise the limit in the configuration and apply it: larger tables take over, no connection breaks."""),
     Alert("WeirRefusedInserts", "rate(weir_refused_inserts_total[5m])", "> 1", "5m", "warning",
           "the flow table of {{ $labels.instance }} has no room for {{ $value }} flows a second",
           {"weir_refused_inserts_total": "0+600x30"}, {"weir_refused_inserts_total": "0x30"},

@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0-only
-"""Makes what people look at from the two lists: metrics (user/lbd/metrics/metrics_list.h) and alerts (alerts.py).
+"""Makes what people look at from the lists: metrics (user/lbd/metrics/metrics_list.h, of which what is counted of packets is in
+include/lb/counters.h) and alerts (alerts.py).
 
   dashboards.py             writes configs/grafana/*.json, configs/prometheus/alerts.yml,
                             configs/kubernetes/monitoring/rules.yaml, docs/alerts.md, docs/metrics.md
                             and the tests of the alerts, tests/check/alerts_test.yml
   dashboards.py --check     ends with 1 and names them if what is there is not what would be written
+  dashboards.py --metrics   every metric, one a line
+  dashboards.py --counters  what is counted: words "word NAME", totals "total NAME METRIC COLUMN", for a test
   dashboards.py --queries   every expression, one a line, as it is asked with all instances and services: for a test
 
 An expression that names a metric which is not in the list is an error.
@@ -19,16 +22,45 @@ from alerts import ALERTS
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 LIST = "user/lbd/metrics/metrics_list.h"
+COUNTERS = "include/lb/counters.h"
 PATHS = {"WHOLE": "/metrics", "SERVICE": "/metrics", "SERVICE_DETAIL": "/metrics/services", "BACKEND": "/metrics/backends"}
 ROW = re.compile(r'X\((\w+), (\w+), "(weir_\w+)",\s*((?:"(?:[^"\\]|\\.)*"\s*)+)\)')
 I = 'instance=~"$instance"'
 S = 'instance=~"$instance", service=~"$service"'
 
 
+def source(path):
+    with open(os.path.join(ROOT, path), encoding="ascii") as file:
+        return file.read().replace("\\\n", "\n")
+
+
+def counters():
+    """The lists of counters.h, by name: rows of their arguments, without quotes."""
+    found = {}
+    for part in re.split(r"#define (?=LB_(?:COUNTERS|TOTALS))", source(COUNTERS))[1:]:
+        name = re.match(r"\w+", part)[0]
+        rows = re.findall(r'X\(((?:\w+, )+(?:"[^"]*",?\s*)+)\)', part.partition("\n\n")[0])
+        found[name] = [[word.strip().strip('"') for word in re.findall(r'"[^"]*"|\w+', row)] for row in rows]
+    found["LB_COUNTERS"] += found["LB_COUNTERS_SYNS"]
+    found["LB_TOTALS"] = found["LB_TOTALS_FIRST"] + found["LB_TOTALS_MORE"]
+    return found
+
+
+def expanded(text):
+    """A list of metrics with the rows that the lists of counters put into it."""
+    forms = {form: (name, words) for form, name, words in re.findall(
+        r'#define METRIC_OF_(\w+)\(.*?\)\s*X\(\w+##TOTAL, COUNTER, "(\w+?)" metric "_total", help "([^"]*)"\)', source(LIST))}
+
+    def rows(match):
+        name, words = forms[match[2]]
+        return "".join(f'X({row[2]}, COUNTER, "{name}{row[5]}_total", "{row[7]}{words}")\n' for row in counters()[match[1]])
+
+    return re.sub(r"(LB_TOTALS\w*)\(METRIC_OF_(\w+), X\)", rows, text)
+
+
 def metrics():
     """name: (type, help, path)"""
-    with open(os.path.join(ROOT, LIST), encoding="ascii") as file:
-        text = file.read().replace("\\\n", "\n")
+    text = expanded(source(LIST))
     found = {}
     for part in re.split(r"#define METRICS_", text)[1:]:
         scope = re.match(r"\w+", part)[0]
@@ -129,6 +161,10 @@ SERVICE = [
           (f"weir_backend_flow_entries{{{S}}} and weir_backend_drained{{{S}}}", "{{service}} {{backend}} flows"), (f"weir_service_draining_backends{{{S}}}", "{{service}} backends")),
     Panel("Drains: for how long", (f"weir_backend_draining_seconds{{{S}}}", "{{service}} {{backend}}"), unit="s"),
     Panel("Unsettled slots", (f"weir_service_unsettled_slots{{{S}}}", "{{service}} slots"), (f"weir_service_unsettled_seconds{{{S}}}", "{{service}} seconds")),
+    Panel("Packets of unsettled slots", (rate("weir_service_known_packets_total", S, "service"), "{{service}} with an entry"),
+          (rate("weir_service_base_packets_total", S, "service"), "{{service}} to base"),
+          (rate("weir_backend_known_packets_total", S, "service, backend"), "{{service}} {{backend}} with an entry"),
+          (rate("weir_backend_base_packets_total", S, "service, backend"), "{{service}} {{backend}} to base"), unit="pps"),
     Panel("Flow table", (f"weir_service_flow_entries{{{S}}}", "{{service}} entries"), (rate("weir_service_refused_inserts_total", S, "service"), "{{service}} refused"),
           (rate("weir_backend_refused_inserts_total", S, "service, backend"), "{{service}} {{backend}} refused")),
 ]
@@ -326,6 +362,15 @@ def main(arguments):
     names = metrics()
     for expression in queries():
         known(expression, names)
+    if arguments == ["--metrics"]:
+        print(*names, sep="\n")
+        return 0
+    if arguments == ["--counters"]:
+        for row in counters()["LB_COUNTERS"]:
+            print("word", row[2])
+        for row in counters()["LB_TOTALS"]:
+            print("total", row[1], row[5], row[6])
+        return 0
     if arguments == ["--queries"]:
         for expression in queries():
             print(expression.replace("$instance", ".*").replace("$service", ".*").replace("$__rate_interval", "20s"))

@@ -8,9 +8,22 @@
 
 #include "lb/types.h"
 
+/* Which totals outlive a backend's id, and which are of its service from then on. */
+#define LB_KEPT_BACKEND(of_backend, of_service) of_backend
+#define LB_KEPT_SERVICE(of_backend, of_service) of_service
+
 /* What lines of counters have counted that are not looked at any more. */
 struct lb_carried {
-	__u64 packets, bytes, syns, refused;
+#define X(A, total, TOTAL, unit, kept, metric, column, help) LB_KEPT_##kept(__u64 total;, )
+	LB_TOTALS(X, )
+#undef X
+};
+
+/* The same of what has no room with a backend. */
+struct lb_carried_service {
+#define X(A, total, TOTAL, unit, kept, metric, column, help) LB_KEPT_##kept(, __u64 total;)
+	LB_TOTALS(X, )
+#undef X
 };
 
 /* Indexed by service id (lb_vip.service). */
@@ -20,8 +33,9 @@ struct lb_service_meta {
 	__u8 pad0[7];
 	__u64 created_generation;
 	struct lb_carried carried; /* of its backends that are gone */
-	__u64 pad1[2 + 8 * LB_LAYOUT_NEXT];
+	struct lb_carried_service carried_service;
 #if LB_LAYOUT_NEXT
+	__u64 pad1[8];
 	__u64 more[8];
 #endif
 };

@@ -17,6 +17,7 @@
 #include <stddef.h>
 #endif
 
+#include "lb/counters.h"
 #include "lb/observe.h"
 #include "lb/station.h"
 
@@ -307,19 +308,9 @@ enum lb_method {
 
 /* Per CPU and backend; one line, written by one CPU. A service's total is the sum of its backends'. */
 struct lb_counter {
-#if LB_LAYOUT_NEXT
-	__u64 syn_packets;
-#endif
-	__u64 tx_packets;
-	__u64 tx_bytes; /* of IP packet and Ethernet header as they came in; no tags, no padding */
-	__u64 redirect_packets;
-	__u64 redirect_bytes;
-#if !LB_LAYOUT_NEXT
-	__u64 syn_packets; /* TCP connection attempts */
-#endif
-	__u64 known_packets;   /* unsettled slot, found in the flow table */
-	__u64 base_packets;    /* unsettled slot, not found: sent to base */
-	__u64 refused_inserts; /* flow table had no room: stayed with base */
+#define X(word, total, name, help) __u64 word;
+	LB_COUNTERS(X)
+#undef X
 };
 _Static_assert(sizeof(struct lb_counter) == LB_CACHE_LINE, "one line");
 
@@ -328,9 +319,9 @@ _Static_assert(sizeof(struct lb_counter) == LB_CACHE_LINE, "one line");
  * went is counted in the lines of the backends, for all that share the ring. One line, written by one CPU.
  */
 struct lb_service_counter {
-	__u64 packets;
-	__u64 bytes; /* as lb_counter.tx_bytes */
-	__u64 syns;  /* TCP connection attempts */
+#define X(A, total, TOTAL, unit, kept, metric, column, help) __u64 total;
+	LB_TOTALS_FIRST(X, )
+#undef X
 	__u64 pad0[5];
 };
 _Static_assert(sizeof(struct lb_service_counter) == LB_CACHE_LINE, "one line");

@@ -211,6 +211,28 @@ for name in $'e"th\\0' $'a\\' $'b\xff' $'c\xc3\xa4'; do
 done
 in_ns lb ip link set "$now" name eth0
 
+# --- one list --------------------------------------------------------------------------------------------------
+
+# listed: everything that include/lb/counters.h names is told, of each service and backend.
+listed()
+{
+	local kind name metric column
+	api GET /v1/stats >"$TEST_TMP/stats.json" && all listed || return 1
+	while read -r kind name metric column; do
+		if [[ $kind == word ]]; then
+			jq -e --arg name "$name" 'all(.services[].backends[]; has($name))' "$TEST_TMP/stats.json" >/dev/null
+		else
+			jq -e --arg name "$name" 'all(.services[]; has($name))' "$TEST_TMP/stats.json" >/dev/null &&
+				grep -q "^weir_service_${metric}_total{" "$TEST_TMP"/listed.{whole,services} &&
+				grep -q "^weir_backend_${metric}_total{" "$TEST_TMP/listed.backends"
+		fi || {
+			echo "$kind $name is not told ($metric $column)"
+			return 1
+		}
+	done < <(/usr/bin/python3 -B "$TEST_ROOT/scripts/dashboards.py" --counters)
+}
+check "what is counted is told: words, totals, metrics" listed
+
 # --- scrapers --------------------------------------------------------------------------------------------------
 
 check "readers that never read, and a thousand requests a second" nsenter --net="/run/netns/$LAB_PREFIX-lb" -- \

@@ -10,6 +10,7 @@
 #include "lbctl/delta.h"
 #include "lbctl/format.h"
 #include "lbctl/json.h"
+#include "lbctl/totals.h"
 #include "lbctl/lbctl.h"
 
 const struct top_column top_columns[TOP_VIEWS][TOP_NUMBERS] = {
@@ -116,8 +117,10 @@ static void row_take(struct top_model *model, const char *name, const double num
 
 static void take_service(struct top_model *model, const cJSON *service)
 {
-	const double number[TOP_NUMBERS] = { json_double(service, "packets"), json_double(service, "bytes"),
-					     json_double(service, "syns"), json_double(service, "base") };
+	const double number[TOP_NUMBERS] = { totals_of_service(service, LB_TOTAL_PACKETS),
+					     totals_of_service(service, LB_TOTAL_BYTES),
+					     totals_of_service(service, LB_TOTAL_SYNS),
+					     totals_of_service(service, LB_TOTAL_BASE) };
 
 	row_take(model, json_text(service, "name"), number);
 }
@@ -132,14 +135,12 @@ static void take_backends(struct top_model *model, const cJSON *service)
 	if (cJSON_IsString(json_get(service, "counted_with")))
 		return;
 	cJSON_ArrayForEach (backend, backends)
-		all += json_double(backend, "tx_packets") + json_double(backend, "redirect_packets");
+		all += totals_of_backend(backend, LB_TOTAL_PACKETS);
 	cJSON_ArrayForEach (backend, backends) {
-		double packets =
-			json_double(backend, "tx_packets") + json_double(backend, "redirect_packets");
-		const double number[TOP_NUMBERS] = {
-			packets, json_double(backend, "tx_bytes") + json_double(backend, "redirect_bytes"),
-			json_double(backend, "syns"), all > 0 ? 100 * packets / all * model->seconds : 0
-		};
+		double packets = totals_of_backend(backend, LB_TOTAL_PACKETS);
+		const double number[TOP_NUMBERS] = { packets, totals_of_backend(backend, LB_TOTAL_BYTES),
+						     totals_of_backend(backend, LB_TOTAL_SYNS),
+						     all > 0 ? 100 * packets / all * model->seconds : 0 };
 		_cleanup_(freep) char *name =
 			lbctl_format("%s/%s", json_text(service, "name"), json_text(backend, "name"));
 

@@ -8,17 +8,7 @@
 #include "lbctl/format.h"
 #include "lbctl/repeat.h"
 #include "lbctl/table.h"
-
-/* Both ways out of the machine together. */
-static double packets_of(const cJSON *backend)
-{
-	return json_double(backend, "tx_packets") + json_double(backend, "redirect_packets");
-}
-
-static double bytes_of(const cJSON *backend)
-{
-	return json_double(backend, "tx_bytes") + json_double(backend, "redirect_bytes");
-}
+#include "lbctl/totals.h"
 
 static void print_totals(const cJSON *totals, double scale, const char *unit)
 {
@@ -32,54 +22,45 @@ static void print_totals(const cJSON *totals, double scale, const char *unit)
 	puts("\n");
 }
 
-static void row(struct table *table, const char *service, const cJSON *item, double packets, double bytes,
-		double scale)
-{
-	static const char *const keys[] = { "syns", "known", "base", "refused" };
+#define FORMAT_PACKETS format_count
+#define FORMAT_BYTES   format_bytes
+#define FORMAT_FLOWS   format_count
 
+static void row(struct table *table, const char *service, const char *backend, const cJSON *item,
+		double (*total_of)(const cJSON *item, enum lb_total total), double scale)
+{
 	table_cell(table, "%s", service);
-	table_cell(table, "%s", *service ? "" : json_text(item, "name"));
-	table_cell(table, "%s", format_count(packets * scale).text);
-	table_cell(table, "%s", format_bytes(bytes * scale).text);
-	for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++)
-		table_cell(table, "%s", format_count(json_double(item, keys[i]) * scale).text);
+	table_cell(table, "%s", backend);
+#define CELL(A, total, TOTAL, unit, kept, metric, column, help)                                              \
+	table_cell(table, "%s", FORMAT_##unit(total_of(item, LB_TOTAL_##TOTAL) * scale).text);
+	LB_TOTALS(CELL, )
 }
 
 /* scale: 1 for totals, 1 / seconds for rates. */
 static void print_stats(const struct lbctl *c, const cJSON *stats, double scale, bool rates)
 {
-	static const struct column columns[2][9] = {
+#define COLUMN(per, total, TOTAL, unit, kept, metric, column, help) { column per, COLUMN_RIGHT },
+#define FILLED(per, total, TOTAL, unit, kept, metric, column, help)                                          \
+	{ column per, COLUMN_RIGHT | COLUMN_FILLED },
+	static const struct column columns[2][2 + LB_TOTAL_COUNT + 1] = {
 		{ { "SERVICE", 0 },
 		  { "BACKEND", 0 },
-		  { "PACKETS", COLUMN_RIGHT },
-		  { "BYTES", COLUMN_RIGHT },
-		  { "SYNS", COLUMN_RIGHT },
-		  { "KNOWN", COLUMN_RIGHT | COLUMN_FILLED },
-		  { "TO BASE", COLUMN_RIGHT | COLUMN_FILLED },
-		  { "REFUSED", COLUMN_RIGHT | COLUMN_FILLED },
-		  { NULL, 0 } },
+		  LB_TOTALS_FIRST(COLUMN, "") LB_TOTALS_MORE(FILLED, ""){ NULL, 0 } },
 		{ { "SERVICE", 0 },
 		  { "BACKEND", 0 },
-		  { "PACKETS/S", COLUMN_RIGHT },
-		  { "BYTES/S", COLUMN_RIGHT },
-		  { "SYNS/S", COLUMN_RIGHT },
-		  { "KNOWN/S", COLUMN_RIGHT | COLUMN_FILLED },
-		  { "TO BASE/S", COLUMN_RIGHT | COLUMN_FILLED },
-		  { "REFUSED/S", COLUMN_RIGHT | COLUMN_FILLED },
-		  { NULL, 0 } },
+		  LB_TOTALS_FIRST(COLUMN, "/S") LB_TOTALS_MORE(FILLED, "/S"){ NULL, 0 } },
 	};
 	_cleanup_(table_freep) struct table *table = table_new(columns[rates], 0);
 	const cJSON *service, *backend;
 
 	print_totals(json_get(stats, "totals"), scale, rates ? "/s" : "");
 	cJSON_ArrayForEach (service, json_get(stats, "services")) {
-		row(table, json_text(service, "name"), service, json_double(service, "packets"),
-		    json_double(service, "bytes"), scale);
+		row(table, json_text(service, "name"), "", service, totals_of_service, scale);
 		/* Backends of a shared ring are told of once. */
 		if (cJSON_IsString(json_get(service, "counted_with")))
 			continue;
 		cJSON_ArrayForEach (backend, json_get(service, "backends"))
-			row(table, "", backend, packets_of(backend), bytes_of(backend), scale);
+			row(table, "", json_text(backend, "name"), backend, totals_of_backend, scale);
 	}
 	table_print(table, c);
 }

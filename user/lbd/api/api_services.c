@@ -47,7 +47,7 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 {
 	const struct lb_config_service *config = view->config;
 	char vip[LB_PREFIX_TEXT_MAX];
-	struct lb_service_counter came;
+	struct lb_totals totals;
 	struct lb_counter sum = {};
 	__u64 now_s = now_ms() / 1000;
 	size_t active = 0;
@@ -82,16 +82,10 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 	else
 		json_null(json, "unsettled_since_s");
 	json_u64(json, "entries", view->entries);
-	if (view->sharers) {
-		stats_service(&lbd->maps.tables, view->id, &came);
-		json_u64(json, "packets", came.packets);
-		json_u64(json, "bytes", came.bytes);
-		json_u64(json, "syns", came.syns);
-		return;
-	}
-	json_u64(json, "packets", sum.tx_packets + sum.redirect_packets);
-	json_u64(json, "bytes", sum.tx_bytes + sum.redirect_bytes);
-	json_u64(json, "syns", sum.syn_packets);
+	totals = stats_totals_of(&sum);
+	if (view->sharers)
+		stats_service(&lbd->maps.tables, view->id, &totals);
+	stats_write_first(json, &totals);
 }
 
 static void write_nexthop(struct lbd *lbd, const struct lb_service_view *view,
@@ -228,6 +222,7 @@ static void write_backend(struct lbd *lbd, const struct lb_service_view *view, s
 		find_configured(view->config, configured_at, backend->name);
 	char address[LB_ADDRESS_TEXT_MAX];
 	struct lb_counter sum;
+	struct lb_totals totals;
 
 	stats_backend(&lbd->maps.tables, backend->id, &sum);
 	json_object(json, NULL);
@@ -254,9 +249,8 @@ static void write_backend(struct lbd *lbd, const struct lb_service_view *view, s
 	json_double(json, "share", view->ring_slots ? (double)backend->slots_cur / view->ring_slots : 0);
 	json_u64(json, "slots_base", backend->slots_base);
 	json_u64(json, "entries", backend->entries);
-	json_u64(json, "packets", sum.tx_packets + sum.redirect_packets);
-	json_u64(json, "bytes", sum.tx_bytes + sum.redirect_bytes);
-	json_u64(json, "syns", sum.syn_packets);
+	totals = stats_totals_of(&sum);
+	stats_write_first(json, &totals);
 	json_object_end(json);
 }
 

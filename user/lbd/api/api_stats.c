@@ -49,18 +49,10 @@ static void write_totals(struct lbd *lbd, struct json *json)
 	cores_sample_free(&cores);
 }
 
-static void write_unsettled(struct json *json, const struct lb_counter *counter)
-{
-	json_u64(json, "syns", counter->syn_packets);
-	json_u64(json, "known", counter->known_packets);
-	json_u64(json, "base", counter->base_packets);
-	json_u64(json, "refused", counter->refused_inserts);
-}
-
 static void write_service(struct lbd *lbd, const struct lb_service_view *view, struct json *json)
 {
 	struct lb_counter sum = {}, one;
-	struct lb_service_counter came;
+	struct lb_totals totals;
 
 	json_object(json, NULL);
 	json_string(json, "name", view->name);
@@ -70,23 +62,16 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 		stats_add(&sum, &one);
 		json_object(json, NULL);
 		json_string(json, "name", view->backends[i].name);
-		json_u64(json, "tx_packets", one.tx_packets);
-		json_u64(json, "tx_bytes", one.tx_bytes);
-		json_u64(json, "redirect_packets", one.redirect_packets);
-		json_u64(json, "redirect_bytes", one.redirect_bytes);
-		write_unsettled(json, &one);
+		stats_write_words(json, &one);
 		json_object_end(json);
 	}
 	json_array_end(json);
+	totals = stats_totals_of(&sum);
 	if (view->sharers) {
-		stats_service(&lbd->maps.tables, view->id, &came);
+		stats_service(&lbd->maps.tables, view->id, &totals);
 		json_string(json, "counted_with", view->lead);
 	}
-	json_u64(json, "packets", view->sharers ? came.packets : sum.tx_packets + sum.redirect_packets);
-	json_u64(json, "bytes", view->sharers ? came.bytes : sum.tx_bytes + sum.redirect_bytes);
-	if (view->sharers)
-		sum.syn_packets = came.syns;
-	write_unsettled(json, &sum);
+	stats_write_all(json, &totals);
 	json_object_end(json);
 }
 

@@ -7,6 +7,14 @@
  */
 #pragma once
 
+#include "lb/types.h"
+
+/* What is counted of forwarded packets, twice. */
+#define METRIC_OF_SERVICE(X, total, TOTAL, unit, kept, metric, column, help)                                 \
+	X(SERVICE_##TOTAL, COUNTER, "weir_service_" metric "_total", help ", by service.")
+#define METRIC_OF_BACKEND(X, total, TOTAL, unit, kept, metric, column, help)                                 \
+	X(BACKEND_##TOTAL, COUNTER, "weir_backend_" metric "_total", help ", by backend.")
+
 /* /metrics: what there is one of, or a few. */
 #define METRICS_WHOLE(X)                                                                                     \
 	X(BUILD_INFO, INFO, "weir_build_info", "The version that runs.")                                     \
@@ -102,11 +110,7 @@
  * 50,000 series. */
 #define METRICS_SERVICE(X)                                                                                   \
 	X(SERVICE_INFO, INFO, "weir_service_info", "What a service is.")                                     \
-	X(SERVICE_PACKETS, COUNTER, "weir_service_packets_total", "Packets forwarded for a service.")        \
-	X(SERVICE_BYTES, COUNTER, "weir_service_bytes_total",                                                \
-	  "Bytes of frames, as received, forwarded for a service.")                                          \
-	X(SERVICE_SYNS, COUNTER, "weir_service_syns_total",                                                  \
-	  "TCP connection attempts forwarded for a service.")                                                \
+	LB_TOTALS_FIRST(METRIC_OF_SERVICE, X)                                                                \
 	X(SERVICE_BACKENDS, GAUGE, "weir_service_backends", "Configured backends of a service.")             \
 	X(SERVICE_ELIGIBLE, GAUGE, "weir_service_eligible_backends",                                         \
 	  "Backends of a service that get new flows.")                                                       \
@@ -121,8 +125,7 @@
 #define METRICS_SERVICE_DETAIL(X)                                                                            \
 	X(SERVICE_FLOW_ENTRIES, GAUGE, "weir_service_flow_entries",                                          \
 	  "Flow table entries of a service, as of the last complete sweep.")                                 \
-	X(SERVICE_REFUSED, COUNTER, "weir_service_refused_inserts_total",                                    \
-	  "New flows of a service's moved slots that the flow table had no room for.")                       \
+	LB_TOTALS_MORE(METRIC_OF_SERVICE, X)                                                                 \
 	X(SERVICE_UNSETTLED_SECONDS, GAUGE, "weir_service_unsettled_seconds",                                \
 	  "For how long slots of a service have been unsettled; 0: none is.")                                \
 	X(SERVICE_DRAINING, GAUGE, "weir_service_draining_backends",                                         \
@@ -142,12 +145,7 @@
 /* /metrics/backends: each backend of each service. */
 #define METRICS_BACKEND(X)                                                                                   \
 	X(BACKEND_INFO, INFO, "weir_backend_info", "Where a backend is.")                                    \
-	X(BACKEND_PACKETS, COUNTER, "weir_backend_packets_total", "Packets forwarded to a backend.")         \
-	X(BACKEND_BYTES, COUNTER, "weir_backend_bytes_total",                                                \
-	  "Bytes of frames, as received, forwarded to a backend.")                                           \
-	X(BACKEND_SYNS, COUNTER, "weir_backend_syns_total", "TCP connection attempts sent to a backend.")    \
-	X(BACKEND_REFUSED, COUNTER, "weir_backend_refused_inserts_total",                                    \
-	  "New flows of moved slots that could not be remembered.")                                          \
+	LB_TOTALS(METRIC_OF_BACKEND, X)                                                                      \
 	X(BACKEND_SLOTS, GAUGE, "weir_backend_slots", "Ring slots whose new flows go to the backend.")       \
 	X(BACKEND_WEIGHT, GAUGE, "weir_backend_weight", "Weight in force.")                                  \
 	X(BACKEND_STATE, GAUGE, "weir_backend_state", "State in force: 0 active, 1 drain, 2 down.")          \

@@ -28,12 +28,13 @@ static size_t pieces(const struct lbd *lbd)
 static void service_step(const struct rendering_step *step, const struct lb_service_view *view)
 {
 	const struct lb_tables *tables = &step->lbd->maps.tables;
-	struct lb_carried sum = tables->service_meta[view->id].carried;
+	struct lb_totals sum;
 	struct json *parts = step->parts;
 	struct metric_labels labels;
 	__u64 now_s = now_ms() / 1000;
 	size_t draining = 0;
 
+	lb_counts_gone(tables, view->id, &sum);
 	for (size_t i = 0; i < view->n_backends; i++) {
 		/* Where services share a ring, its backends are told of once. */
 		if (view->lead)
@@ -44,7 +45,10 @@ static void service_step(const struct rendering_step *step, const struct lb_serv
 	metric_labels_begin(&labels);
 	metric_label(&labels, "service", view->name);
 	metric_u64(parts, METRIC_SERVICE_FLOW_ENTRIES, &labels, view->entries);
-	metric_u64(parts, METRIC_SERVICE_REFUSED, &labels, sum.refused);
+#define X(A, total, TOTAL, unit, kept, metric, column, help)                                                 \
+	metric_u64(parts, METRIC_SERVICE_##TOTAL, &labels, sum.total);
+	LB_TOTALS_MORE(X, )
+#undef X
 	metric_u64(parts, METRIC_SERVICE_UNSETTLED_SECONDS, &labels,
 		   view->unsettled_since_s && now_s > view->unsettled_since_s
 			   ? now_s - view->unsettled_since_s
@@ -126,7 +130,7 @@ static void write_backend(const struct rendering_step *step, const struct lb_bac
 	__u64 slots = 0, entries = 0, draining_slots = 0;
 	const struct lb_backend_view *draining = NULL;
 	struct json *parts = step->parts;
-	struct lb_carried sum = {};
+	struct lb_totals sum = {};
 	bool drained = true;
 
 	for (size_t i = 0; i < n; i++) {
@@ -140,10 +144,10 @@ static void write_backend(const struct rendering_step *step, const struct lb_bac
 		draining_slots += views[i]->slots_base;
 	}
 	write_info(views[0], labels, parts);
-	metric_u64(parts, METRIC_BACKEND_PACKETS, labels, sum.packets);
-	metric_u64(parts, METRIC_BACKEND_BYTES, labels, sum.bytes);
-	metric_u64(parts, METRIC_BACKEND_SYNS, labels, sum.syns);
-	metric_u64(parts, METRIC_BACKEND_REFUSED, labels, sum.refused);
+#define X(A, total, TOTAL, unit, kept, metric, column, help)                                                 \
+	metric_u64(parts, METRIC_BACKEND_##TOTAL, labels, sum.total);
+	LB_TOTALS(X, )
+#undef X
 	metric_u64(parts, METRIC_BACKEND_SLOTS, labels, slots);
 	metric_u64(parts, METRIC_BACKEND_WEIGHT, labels, views[0]->weight);
 	metric_u64(parts, METRIC_BACKEND_STATE, labels, views[0]->state);

@@ -349,13 +349,13 @@ static void look_at(struct whole *whole, const struct lb_service_view *view, siz
 static void service_step(const struct rendering_step *step, const struct lb_service_view *view)
 {
 	const struct lb_tables *tables = &step->lbd->maps.tables;
-	struct lb_carried sum = tables->service_meta[view->id].carried;
-	struct lb_service_counter came;
+	struct lb_totals sum, came = {};
 	size_t configured = 0, eligible = 0;
 	struct whole *whole = step->state;
 	struct json *parts = step->parts;
 	struct metric_labels labels;
 
+	lb_counts_gone(tables, view->id, &sum);
 	for (size_t i = 0; i < view->n_backends; i++) {
 		if (!view->sharers)
 			lb_counts_add(tables, view->backends[i].id, &sum);
@@ -365,17 +365,18 @@ static void service_step(const struct rendering_step *step, const struct lb_serv
 	/* Where services share a ring, its backends are of all of them. */
 	if (view->sharers) {
 		stats_service(tables, view->id, &came);
-		sum.packets += came.packets;
-		sum.bytes += came.bytes;
-		sum.syns += came.syns;
+#define X(A, total, TOTAL, unit, kept, metric, column, help) sum.total += came.total;
+		LB_TOTALS_FIRST(X, )
+#undef X
 	}
 	look_at(whole, view, eligible);
 	metric_labels_begin(&labels);
 	metric_label(&labels, "service", view->name);
 	write_service_info(view, &labels, parts);
-	metric_u64(parts, METRIC_SERVICE_PACKETS, &labels, sum.packets);
-	metric_u64(parts, METRIC_SERVICE_BYTES, &labels, sum.bytes);
-	metric_u64(parts, METRIC_SERVICE_SYNS, &labels, sum.syns);
+#define X(A, total, TOTAL, unit, kept, metric, column, help)                                                 \
+	metric_u64(parts, METRIC_SERVICE_##TOTAL, &labels, sum.total);
+	LB_TOTALS_FIRST(X, )
+#undef X
 	metric_u64(parts, METRIC_SERVICE_BACKENDS, &labels, configured);
 	metric_u64(parts, METRIC_SERVICE_ELIGIBLE, &labels, eligible);
 	metric_u64(parts, METRIC_SERVICE_UNSETTLED, &labels, view->unsettled_slots);

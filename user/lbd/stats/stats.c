@@ -33,14 +33,39 @@ static __u64 word(const __u64 *from)
 
 static void add_line(struct lb_counter *sum, const struct lb_counter *line)
 {
-	sum->tx_packets += word(&line->tx_packets);
-	sum->tx_bytes += word(&line->tx_bytes);
-	sum->redirect_packets += word(&line->redirect_packets);
-	sum->redirect_bytes += word(&line->redirect_bytes);
-	sum->syn_packets += word(&line->syn_packets);
-	sum->known_packets += word(&line->known_packets);
-	sum->base_packets += word(&line->base_packets);
-	sum->refused_inserts += word(&line->refused_inserts);
+#define X(name_of_word, total, name, help) sum->name_of_word += word(&line->name_of_word);
+	LB_COUNTERS(X)
+#undef X
+}
+
+void stats_write_words(struct json *json, const struct lb_counter *counter)
+{
+#define X(name_of_word, total, name, help) json_u64(json, name, counter->name_of_word);
+	LB_COUNTERS(X)
+#undef X
+}
+
+struct lb_totals stats_totals_of(const struct lb_counter *counter)
+{
+	struct lb_totals totals = {};
+
+#define X(name_of_word, total, name, help) totals.total += counter->name_of_word;
+	LB_COUNTERS(X)
+#undef X
+	return totals;
+}
+
+#define WRITE_TOTAL(json, total, TOTAL, unit, kept, metric, column, help)                                    \
+	json_u64(json, #total, totals->total);
+
+void stats_write_all(struct json *json, const struct lb_totals *totals)
+{
+	LB_TOTALS(WRITE_TOTAL, json)
+}
+
+void stats_write_first(struct json *json, const struct lb_totals *totals)
+{
+	LB_TOTALS_FIRST(WRITE_TOTAL, json)
 }
 
 void stats_add(struct lb_counter *sum, const struct lb_counter *more)
@@ -57,7 +82,7 @@ void stats_backend(const struct lb_tables *tables, __u32 id, struct lb_counter *
 	*ret_sum = sum;
 }
 
-void stats_service(const struct lb_tables *tables, __u32 id, struct lb_service_counter *ret_sum)
+void stats_service(const struct lb_tables *tables, __u32 id, struct lb_totals *totals)
 {
 	struct lb_service_counter sum = {};
 
@@ -65,11 +90,13 @@ void stats_service(const struct lb_tables *tables, __u32 id, struct lb_service_c
 		const struct lb_service_counter *line =
 			&tables->service_counters[(size_t)cpu * tables->sizes.services + id];
 
-		sum.packets += word(&line->packets);
-		sum.bytes += word(&line->bytes);
-		sum.syns += word(&line->syns);
+#define X(A, total, TOTAL, unit, kept, metric, column, help) sum.total += word(&line->total);
+		LB_TOTALS_FIRST(X, )
+#undef X
 	}
-	*ret_sum = sum;
+#define X(A, total, TOTAL, unit, kept, metric, column, help) totals->total = sum.total;
+	LB_TOTALS_FIRST(X, )
+#undef X
 }
 
 void stats_cpu_lines(const struct lb_tables *tables, __u32 cpu, __u32 first, __u32 n,

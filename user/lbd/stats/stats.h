@@ -16,10 +16,16 @@ struct stats_totals {
 
 /* Of one backend id, over all CPUs. */
 void stats_backend(const struct lb_tables *tables, __u32 id, struct lb_counter *ret_sum);
-/* What came in for a service that shares a ring, of all CPUs. */
-void stats_service(const struct lb_tables *tables, __u32 id, struct lb_service_counter *ret_sum);
+/* What came in for a service that shares a ring, of all CPUs: in the place of the first ones of *totals. */
+void stats_service(const struct lb_tables *tables, __u32 id, struct lb_totals *totals);
 
 void stats_add(struct lb_counter *sum, const struct lb_counter *more);
+struct lb_totals stats_totals_of(const struct lb_counter *counter);
+
+/* Members of the list of lb/counters.h: each word; each total; the totals that are told everywhere. */
+void stats_write_words(struct json *json, const struct lb_counter *counter);
+void stats_write_all(struct json *json, const struct lb_totals *totals);
+void stats_write_first(struct json *json, const struct lb_totals *totals);
 
 /* Of one CPU; of all of them. What removed backends had counted is in it (engine/counts.h). */
 void stats_cpu(const struct lb_tables *tables, __u32 cpu, struct stats_totals *ret_totals);

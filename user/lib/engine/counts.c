@@ -26,35 +26,61 @@ void lb_counts_begin(const struct lb_tables *tables, __u32 id)
 	}
 }
 
-static void add(struct lb_carried *sum, const struct lb_carried *more)
+/* Adds those totals that a structure has, to or from all of them. */
+#define NOTHING
+#define ADD(to, from, total)                                 (to)->total += (from)->total;
+#define X(A, total, TOTAL, unit, kept, metric, column, help) LB_KEPT_##kept(ADD(to, from, total), NOTHING)
+static void add_carried(struct lb_totals *to, const struct lb_carried *from)
 {
-	sum->packets += more->packets;
-	sum->bytes += more->bytes;
-	sum->syns += more->syns;
-	sum->refused += more->refused;
+	LB_TOTALS(X, )
 }
 
-void lb_counts_add(const struct lb_tables *tables, __u32 id, struct lb_carried *sum)
+static void carry(struct lb_carried *to, const struct lb_totals *from)
 {
-	add(sum, &tables->backend_meta[id].carried);
+	LB_TOTALS(X, )
+}
+#undef X
+#define X(A, total, TOTAL, unit, kept, metric, column, help) LB_KEPT_##kept(NOTHING, ADD(to, from, total))
+static void add_carried_service(struct lb_totals *to, const struct lb_carried_service *from)
+{
+	LB_TOTALS(X, )
+}
+
+static void carry_service(struct lb_carried_service *to, const struct lb_totals *from)
+{
+	LB_TOTALS(X, )
+}
+#undef X
+
+void lb_counts_add(const struct lb_tables *tables, __u32 id, struct lb_totals *sum)
+{
+	add_carried(sum, &tables->backend_meta[id].carried);
 	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
 		const struct lb_counter *line = line_of(tables, cpu, id);
 
-		sum->packets += LB_LOAD(&line->tx_packets) + LB_LOAD(&line->redirect_packets);
-		sum->bytes += LB_LOAD(&line->tx_bytes) + LB_LOAD(&line->redirect_bytes);
-		sum->syns += LB_LOAD(&line->syn_packets);
-		sum->refused += LB_LOAD(&line->refused_inserts);
+#define X(word, total, name, help) sum->total += LB_LOAD(&line->word);
+		LB_COUNTERS(X)
+#undef X
 	}
+}
+
+void lb_counts_gone(const struct lb_tables *tables, __u32 service, struct lb_totals *ret_sum)
+{
+	*ret_sum = (struct lb_totals){};
+	add_carried(ret_sum, &tables->service_meta[service].carried);
+	add_carried_service(ret_sum, &tables->service_meta[service].carried_service);
 }
 
 void lb_counts_keep(const struct lb_tables *tables, __u32 id, __u32 heir)
 {
 	__u32 service = tables->backend_meta[id].service;
-	struct lb_carried counts = {};
+	struct lb_totals counts = {};
 
 	lb_counts_add(tables, id, &counts);
 	if (heir != LB_NO_HEIR)
-		add(&tables->backend_meta[heir].carried, &counts);
+		carry(&tables->backend_meta[heir].carried, &counts);
 	else if (service < tables->sizes.services)
-		add(&tables->service_meta[service].carried, &counts);
+		carry(&tables->service_meta[service].carried, &counts);
+	if (service < tables->sizes.services)
+		carry_service(&tables->service_meta[service].carried_service, &counts);
 }
