@@ -109,8 +109,29 @@ check "lbctl says so" grep -q "room for 262144 -> 1048576 flow entries" <("$LBCT
 check "nothing but limits makes other tables" says '.services[0].backends[0].weight = 50' '.tables == null'
 check "limits that the machine cannot hold are refused" says '.limits.flow_entries = 2147483648' \
 	'.error | .path == "limits" and (.message | test("until they have, both are there: that takes 131072 MiB, of which this machine has [0-9]+"))'
-check "another seed is refused, with what it would do" says '.hash_seed = "other"' \
-	'.error | .path == "hash_seed" and (.message | test("nearly all flows of all 1 services would move"))'
+reseeded='.hash_seed = "other" | .services[0].backends[0].weight = 50'
+check "another seed is a change that is told, as a secret, with what it would do and what would do instead" says "$reseeded" \
+	'(.applied | not) and (.refused | test("nearly all flows of all 1 services would move") and test("services.: \\[\\]") and test("--detach")) and
+	(.changes | any(.path == "hash_seed" and .from == "(secret)" and .to == "(secret)" and .effect == "maps"))'
+check "and what else would change is told beside" says "$reseeded" \
+	'(.changes_total == 2) and (.changes | any(.path == "services[web].backends[b1].weight")) and (.services[0] | .slots_moved > 0 and .slots_moved < .slots / 2)'
+check "with the seed that runs nothing is refused" says '.' '.refused == null'
+generation=$(api GET /v1/status | jq .generation)
+check "it is not done, whatever word is said" answers POST '/v1/apply?allow_break=1' \
+	'.error | .path == "hash_seed" and (.message | test("nearly all flows of all 1 services would move") and test("--detach"))' "$(config "$reseeded")"
+is "nor is anything of it" "$(api GET /v1/status | jq .generation)" "$generation"
+config "$reseeded" >"$TEST_TMP/reseeded.json"
+"$LBCTL" diff -f "$TEST_TMP/reseeded.json" >"$TEST_TMP/reseeded.diff"
+is "lbctl diff ends with 3 for it" $? 3
+check "and says so" grep -q "REFUSED: hash_seed stays as it is while services run" "$TEST_TMP/reseeded.diff"
+check "with all else" grep -q "weight: 100 -> 50" "$TEST_TMP/reseeded.diff"
+"$LBCTL" apply --yes -f "$TEST_TMP/reseeded.json" >"$TEST_TMP/reseeded.apply" 2>&1
+is "lbctl apply fails" $? 1
+check "with the same words, and no question" grep -q "nothing was changed: hash_seed stays" "$TEST_TMP/reseeded.apply"
+check "where nothing runs" answers POST '/v1/apply?allow_break=1' '.applied' "$(config '.services = []')"
+check "it is changed" answers POST '/v1/apply?allow_break=1' '.applied and .refused == null' "$(config '.services = [] | .hash_seed = "other"')"
+check "and changed back" answers POST '/v1/apply?allow_break=1' '.applied' "$(config '.services = []')"
+check "with the services" answers POST '/v1/apply?allow_break=1' '.applied' "$(config)"
 check "an operator's word" answers PATCH /v1/services/web/backends/b1 '.applied' '{"weight": 7}'
 check "hides what the file says" says '.services[0].backends[0].weight = 50' '.changes[0].note | test("an override hides it: the weight stays 7")'
 check "lbctl says so" grep -q "an override hides it" <("$LBCTL" diff -f <(config '.services[0].backends[0].weight = 50'))

@@ -45,7 +45,7 @@ BACKENDS = [
 
 PLAN = {
     "applied": False, "dry_run": True, "generation": 7, "from_generation": 7, "breaks": False,
-    "plan": "0123456789abcdef", "why_breaks": None, "changes_total": 3,
+    "plan": "0123456789abcdef", "why_breaks": None, "refused": None, "changes_total": 3,
     "changes": [
         {"path": "services[web].backends[web-2].weight", "change": "modify", "from": 100, "to": 50, "effect": "new",
          "when": "with the next apply or reload, for new flows; no flow is moved",

@@ -195,6 +195,11 @@ void plan_print(const struct lbctl *c, const cJSON *plan)
 		print_folded(c, 4, why);
 	}
 	print_tables(c, json_get(plan, "tables"));
+	if (cJSON_IsString(json_get(plan, "refused"))) {
+		_cleanup_(freep) char *why = lbctl_format("REFUSED: %s", json_text(plan, "refused"));
+
+		print_folded(c, 4, why);
+	}
 	cJSON_ArrayForEach (service, json_get(plan, "services"))
 		print_service(c, service);
 }
@@ -222,6 +227,10 @@ static void print_would(const cJSON *plan, int n, unsigned long long from)
 {
 	unsigned long long idle_s = shortest_idle_s(plan);
 
+	if (cJSON_IsString(json_get(plan, "refused"))) {
+		puts("nothing was changed: this would be refused");
+		return;
+	}
 	printf("nothing was changed: %d service%s of generation %llu would change", n, n == 1 ? "" : "s",
 	       from);
 	if (json_bool(plan, "breaks"))
@@ -280,6 +289,12 @@ static int guard(const struct lbctl *c, cJSON **plan)
 	bool word = c->verb->options & OPTION_BIT(OPTION_ALLOW_BREAK);
 	cJSON *error;
 
+	if (cJSON_IsString(json_get(*plan, "refused"))) {
+		error = lbctl_error("nothing was changed: %s", json_text(*plan, "refused"));
+		cJSON_AddItemToObject(error, "plan", *plan);
+		*plan = NULL;
+		return lbctl_fail_with(c, error);
+	}
 	if (!json_bool(*plan, "breaks") || option_given(c, OPTION_YES) || option_given(c, OPTION_ALLOW_BREAK))
 		return EXIT_DONE;
 	if (!c->json && c->terminal && isatty(STDIN_FILENO) && !reads_stdin(c)) {

@@ -432,13 +432,29 @@ static int make_planned(struct lbd *lbd, struct desired *next, const struct chan
 	return 0;
 }
 
+/* What would change, were it not for a hash_seed that cannot: asked for, all else is told. */
+static int plan_told(struct lbd *lbd, struct desired *next, const struct change *change,
+		     struct lb_plan **ret_plan, struct lb_error *error)
+{
+	char *seed = next->config->hash_seed, wanted[sizeof(next->config->hash_seed)];
+	int r;
+
+	if (!change->dry_run || !judgement_reseeds(lbd, next))
+		return change_plan(lbd, next, change, ret_plan, error);
+	memcpy(wanted, seed, sizeof(wanted));
+	memcpy(seed, lbd->running.config->hash_seed, sizeof(wanted));
+	r = change_plan(lbd, next, change, ret_plan, error);
+	memcpy(seed, wanted, sizeof(wanted));
+	return r;
+}
+
 /* With tables of the sizes that it wants. */
 static int make_sized(struct lbd *lbd, struct desired *next, const struct change *change,
 		      struct telling *telling, __u64 times_ms[4], struct json *plan_json,
 		      struct lb_error *error)
 {
 	_cleanup_(change_plan_freep) struct lb_plan *plan = NULL;
-	int r = change_plan(lbd, next, change, &plan, error);
+	int r = plan_told(lbd, next, change, &plan, error);
 
 	times_ms[2] = now_ms();
 	if (r < 0)

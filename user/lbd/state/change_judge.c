@@ -237,6 +237,24 @@ static void compare_beside(void *context)
 	telling->r = lb_config_diff(telling->from, telling->to->config, on_difference, telling);
 }
 
+bool judgement_reseeds(const struct lbd *lbd, const struct desired *to)
+{
+	const struct lb_config *runs = lbd->running.config;
+
+	return runs && lb_engine_services(lbd->engine) && strcmp(runs->hash_seed, to->config->hash_seed) != 0;
+}
+
+/* It is a secret and a promise to the other balancers: nobody changes it in passing. */
+static void refuse_seed(const struct lbd *lbd, struct judgement *judgement)
+{
+	snprintf(judgement->refused, sizeof(judgement->refused),
+		 "hash_seed stays as it is while services run: with another one nearly all flows of all %zu "
+		 "services would move. What is told besides is what would change without it. To change it, "
+		 "apply \"services\": [] first, or stop lbd, run lbd --detach and start it: then tables are "
+		 "made anew. Balancers that share their flows must change together",
+		 lb_engine_services(lbd->engine));
+}
+
 int judgement_make(const struct lbd *lbd, const struct desired *to, const struct lb_plan *plan,
 		   const struct reverts *reverts, struct judgement *ret, struct lb_error *error)
 {
@@ -248,6 +266,8 @@ int judgement_make(const struct lbd *lbd, const struct desired *to, const struct
 	identify(from, to, plan, ret->identity);
 	if (!from->config)
 		return 0;
+	if (judgement_reseeds(lbd, to))
+		refuse_seed(lbd, ret);
 	ret->overrides = !lb_words_equal(&from->words, &to->words);
 	called_now = calloc(from->config->n_interfaces + 1, sizeof(*called_now));
 	if (!called_now)
@@ -272,13 +292,15 @@ void judgement_done(struct judgement *judgement)
 
 size_t judgement_bytes(const struct judgement *judgement)
 {
-	return judgement->changes.length + 2 * sizeof(judgement->why_breaks) + AROUND_BYTES;
+	return judgement->changes.length + 2 * sizeof(judgement->why_breaks) +
+	       2 * sizeof(judgement->refused) + AROUND_BYTES;
 }
 
 void judgement_write(const struct judgement *judgement, struct json *json)
 {
 	json_string(json, "plan", judgement->identity);
 	json_string(json, "why_breaks", judgement->why_breaks[0] ? judgement->why_breaks : NULL);
+	json_string(json, "refused", judgement->refused[0] ? judgement->refused : NULL);
 	json_u64(json, "changes_total", judgement->n);
 	json_array(json, "changes");
 	if (judgement->changes.length)

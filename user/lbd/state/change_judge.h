@@ -28,10 +28,12 @@ struct judgement {
 	bool overrides;       /* they differ, too */
 	char why_breaks[256]; /* a sentence; empty: nothing breaks besides what the plan of the services says
 			       */
-	char paths[192];      /* of the first ones, for the log */
-	char set[256];        /* what the first ones were and are, for the record */
-	size_t n_set;         /* so many are in there */
-	char identity[17];    /* hexadecimal */
+	char refused[384]; /* why the change itself would be refused, and what would do; empty: it would not
+			    */
+	char paths[192];   /* of the first ones, for the log */
+	char set[256];     /* what the first ones were and are, for the record */
+	size_t n_set;      /* so many are in there */
+	char identity[17]; /* hexadecimal */
 };
 
 /* From what runs (without configuration nothing is compared) to what is wanted. reverts may be NULL. 0 or
@@ -44,6 +46,9 @@ void judgement_done(struct judgement *judgement);
 const char *judgement_cause(const struct judgement *judgement, const char *cause,
 			    char buffer[RECORD_CAUSE_MAX]);
 
+/* Whether services run whose flows another hash_seed would move: it is told what else would change. */
+bool judgement_reseeds(const struct lbd *lbd, const struct desired *to);
+
 /* Whether something is recorded of the change that was not before. */
 bool judgement_differs(const struct desired *from, const struct desired *to);
 
@@ -51,7 +56,7 @@ bool judgement_differs(const struct desired *from, const struct desired *to);
  * left open for more. */
 void judgement_write_difference(const struct lb_difference *difference, struct json *json);
 
-/* The members "plan", "changes", "changes_total" and "why_breaks" of the plan object; room they need at most.
- */
+/* The members "plan", "changes", "changes_total", "why_breaks" and "refused" of the plan object; room they
+ * need at most. */
 void judgement_write(const struct judgement *judgement, struct json *json);
 size_t judgement_bytes(const struct judgement *judgement);

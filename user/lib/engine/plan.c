@@ -138,8 +138,9 @@ static int check_config(struct lb_plan *plan, struct lb_error *error)
 		return lb_error_at(
 			error, EBUSY, "hash_seed", NULL, /* the value is a secret */
 			"hash_seed differs from that of the running tables: nearly all flows of all "
-			"%zu services would move; keep it, remove all services first, or start with "
-			"empty tables",
+			"%zu services would move; keep it, or change it where nothing runs: with no "
+			"services (apply \"services\": [] first), or with new tables (stop lbd, run lbd "
+			"--detach, start it)",
 			engine->n_order);
 	if (entries && entries < (__u64)engine->tables->sizes.cpus * LB_FLOWS_PER_BUCKET)
 		return lb_error_at(
