@@ -38,9 +38,15 @@ struct written {
 	char record[TEXT_MAX], text[TEXT_MAX];
 };
 
+#define GIVEN_UP_MAX 8u
+
 /* Shared with the agent's process. */
 static struct world {
 	struct written acked, flight;
+	/* Were in flight when the agent crashed, after what is acknowledged, and were not found: a backup that holds
+	 * one may be restored, and then it is the last word as it would have been at once. */
+	struct written given_up[GIVEN_UP_MAX];
+	size_t n_given_up;
 	__u64 tables; /* the generation that they hold; 0: there are none */
 	bool record_whole, config_whole, flight_whole;
 	bool lost, config_lost, refused;
@@ -106,30 +112,47 @@ static bool is_written(const struct record *record, const struct written *writte
 	return memmem(written->record, written->record_length, weight, strlen(weight)) != NULL;
 }
 
+/* What came back, of what may have; NULL: something else. */
+static struct written *find_written(const struct record *record)
+{
+	if (is_written(record, &world->flight))
+		return &world->flight;
+	if (is_written(record, &world->acked))
+		return &world->acked;
+	for (size_t i = 0; i < world->n_given_up; i++)
+		if (is_written(record, &world->given_up[i]))
+			return &world->given_up[i];
+	return NULL;
+}
+
+static void acknowledge(const struct written *written)
+{
+	world->acked = *written;
+	world->n_given_up = 0;
+}
+
 /* Whether what came back is what must have come back. */
 static void judge(const struct record *record, bool any)
 {
 	char *text;
 	size_t length;
-	struct written *now = NULL;
+	struct written *now = any ? find_written(record) : NULL;
 
-	if (any && is_written(record, &world->flight))
-		now = &world->flight;
-	else if (any && is_written(record, &world->acked))
-		now = &world->acked;
 	if (world->record_whole && !now) {
 		world->lost = true;
 		snprintf(world->why, sizeof(world->why), "came back with generation %llu, was told %llu",
 			 any ? record->generation : 0, world->acked.generation);
 	}
 	world->recovered += world->record_whole;
-	if (now == &world->flight)
-		world->acked = world->flight;
-	else if (now == &world->acked && world->config_whole &&
-		 store_get_config(&store, record->config, &text, &length, NULL) < 0)
+	if (now == &world->acked && world->config_whole &&
+	    store_get_config(&store, record->config, &text, &length, NULL) < 0)
 		world->config_lost = true;
-	if (!now)
+	if (now == &world->acked && world->flight.any && world->n_given_up < GIVEN_UP_MAX)
+		world->given_up[world->n_given_up++] = world->flight;
+	else if (!now)
 		world->acked.any = false;
+	else if (now != &world->acked)
+		acknowledge(now);
 	world->flight.any = false;
 }
 
@@ -177,7 +200,7 @@ static void change(const char *text, size_t length, bool empty)
 	on_step(NULL, "committed");
 	store_copy(&store);
 	on_step(NULL, "copied");
-	world->acked = world->flight;
+	acknowledge(&world->flight);
 	world->flight.any = false;
 	store_prune(&store);
 }
