@@ -15,6 +15,8 @@
 
 LB_SUBPROGRAM int answer(struct xdp_md *ctx, __u32 cause, __u32 mtu);
 LB_SUBPROGRAM int unclaimed_packet(struct xdp_md *ctx);
+LB_SUBPROGRAM int send_tagged(struct xdp_md *ctx, __u64 hash, __u32 how);
+static void for_tag(const struct lb_vip *vip, const struct lb_backend *backend);
 
 /* Counts a packet that is ready to leave for its backend, and says how it leaves. */
 static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *backend,
@@ -37,6 +39,25 @@ static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *ba
 	return action;
 }
 
+/* What becomes of a packet that is longer than the record's max_len. */
+static __always_inline int send_unfit(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
+				      const struct lb_backend *backend, struct lb_counter *counter,
+				      __u64 hash, __u32 how)
+{
+	int reason;
+
+	if (backend->flags & LB_BACKEND_TAGGED) {
+		for_tag(vip, backend);
+		return send_tagged(ctx, hash, how);
+	}
+	reason = unfit(backend);
+	if (reason == LB_DROP_TOO_BIG)
+		reason = answer(ctx, reason, backend->max_len);
+	else if (reason == LB_PASS_LOCAL)
+		count_flow(counter, pkt_is_syn(p), how);
+	return finish_slow(ctx, reason);
+}
+
 /* Encapsulates, counts and sends. */
 static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
 				const struct lb_backend *backend, __u64 hash, __u32 how)
@@ -48,11 +69,11 @@ static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const s
 	if (!counter)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	note_backend(backend);
+	if (in.length > backend->max_len)
+		return send_unfit(ctx, p, vip, backend, counter, hash, how);
 	reason = encapsulate(ctx, p, in, vip, backend, hash);
-	if (reason == LB_DROP_TOO_BIG || reason == LB_DROP_TTL)
-		reason = answer(ctx, reason, backend->max_len);
-	if (reason == LB_PASS_LOCAL)
-		count_flow(counter, pkt_is_syn(p), how);
+	if (reason == LB_DROP_TTL)
+		reason = answer(ctx, reason, 0);
 	if (reason)
 		return finish_slow(ctx, reason);
 	return leave(ctx, backend, counter, in.length + sizeof(struct ethhdr), pkt_is_syn(p), how);

@@ -180,7 +180,7 @@ static __always_inline int forward_l2(struct xdp_md *ctx, const struct lb_backen
 	return 0;
 }
 
-/* Why a packet that is longer than max_len is not forwarded. A record without a way has 0 there. */
+/* Why a packet that is too long for the record is not forwarded. One without a way takes none. */
 static __always_inline int unfit(const struct lb_backend *backend)
 {
 	if (backend->method == LB_METHOD_NONE)
@@ -188,14 +188,12 @@ static __always_inline int unfit(const struct lb_backend *backend)
 	return backend->method == LB_METHOD_LOCAL ? LB_PASS_LOCAL : LB_DROP_TOO_BIG;
 }
 
-/* Makes the packet what the backend expects. 0 or a reason; it is unchanged if it is dropped for its size. */
+/* Makes the packet, which fits, what the backend expects. 0 or a reason. */
 static __always_inline int encapsulate(struct xdp_md *ctx, const struct pkt *p, struct inner in,
 				       const struct lb_vip *vip, const struct lb_backend *backend, __u64 hash)
 {
 	int reason;
 
-	if (in.length > backend->max_len)
-		return LB_SELDOM(unfit(backend));
 	if (backend->method == LB_METHOD_L2)
 		return forward_l2(ctx, backend);
 	reason = spend_ttl(p);
@@ -221,5 +219,5 @@ static __always_inline bool leaves_here(struct xdp_md *ctx, const struct lb_back
 		return backend->flags & LB_BACKEND_TX;
 	port = LB_LOAD(&backend->port); /* not sooner */
 	ifindex = bpf_map_lookup_elem(&lb_ports, &port);
-	return ifindex && *ifindex == ctx->ingress_ifindex;
+	return ifindex && lb_port_ifindex(*ifindex) == ctx->ingress_ifindex;
 }

@@ -134,6 +134,8 @@ static __always_inline long wrap_in(struct __sk_buff *skb, struct inner in, cons
 	if (r || data + sizeof(struct ethhdr) + OUTER_BYTES(v6, gue) > (void *)(long)skb->data_end)
 		return -1;
 	write_outer(data, in, vip, backend, hash, v6, gue);
+	/* Of what gets a tag, the record's type is no type. */
+	ETH_TYPE(data) = v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 	return 0;
 }
 
@@ -157,24 +159,29 @@ static __always_inline long wrap(struct __sk_buff *skb, struct inner in, const s
 	return -1;
 }
 
+static __always_inline long push_tag(struct __sk_buff *skb, __u32 tag)
+{
+	return tag ? bpf_skb_vlan_push(skb, bpf_htons(tag >> 16), tag & 0xffff) : 0;
+}
+
 static __always_inline int send(struct __sk_buff *skb, const struct pkt *p, const struct lb_vip *vip,
 				const struct lb_backend *backend, __u64 hash, __u32 number)
 {
 	struct inner in = read_inner(p);
 	__u32 port = LB_LOAD(&backend->port);
-	__u64 *ifindex = bpf_map_lookup_elem(&lb_ports, &port);
+	__u64 *way = bpf_map_lookup_elem(&lb_ports, &port);
 	__u64 *seen = bpf_map_lookup_elem(&lb_check_seen, &number);
 
-	if (in.length > backend->max_len || !ifindex)
+	if (in.length > lb_backend_max_len(backend) || !way)
 		return count(LB_CHECK_NO_WAY, TC_ACT_SHOT);
 	set_ttl(p);
-	if (wrap(skb, in, vip, backend, hash))
+	if (wrap(skb, in, vip, backend, hash) || push_tag(skb, lb_port_tag(*way)))
 		return count(LB_CHECK_REFUSED, TC_ACT_SHOT);
 	skb->tc_index = SENT_BY_US;
 	skb->mark = 0; /* it has led here, and means nothing to others */
 	if (seen)
 		LB_STORE(seen, bpf_ktime_get_ns());
-	return count(LB_CHECK_SENT, bpf_redirect(*ifindex, 0));
+	return count(LB_CHECK_SENT, bpf_redirect(lb_port_ifindex(*way), 0));
 }
 
 SEC("tc")

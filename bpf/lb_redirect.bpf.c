@@ -142,7 +142,7 @@ int BPF_PROG(lb_redirect_err, const struct net_device *dev, const void *program,
 	from = ours(dev);
 	port = bpf_map_lookup_elem(&lb_ports, &key);
 	if (from)
-		count(from, port ? *port : 0, 0, 1);
+		count(from, port ? lb_port_ifindex(*port) : 0, 0, 1);
 	return 0;
 }
 

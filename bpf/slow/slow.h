@@ -35,14 +35,15 @@
 #define LB_HEAD_LOAD       (LB_HEAD_BYTES + LB_HEAD_SLACK)
 #define LB_VLAN_TAGS       2u  /* followed */
 #define LB_EXTENSIONS      6u  /* followed */
-#define LB_OUTER_BYTES     96u /* Ethernet, two tags, IPv6, UDP fit */
-#define LB_OUTER_TAGS_ROOM 8u  /* tags go in front of the Ethernet header's place in outer[] */
+#define LB_OUTER_BYTES     96u /* Ethernet, a tag, IPv6, UDP fit */
+#define LB_OUTER_TAG_ROOM  4u  /* a tag moves the addresses forward in outer[] */
 
 /* An ICMP error of ours with its quote of the packet it is about: as long as RFC 1812 section 4.3.2.3 and RFC
  * 4443 section 2.4 (c) let it be. */
 #define LB_ANSWER_BYTES_V4 576u
 #define LB_ANSWER_BYTES_V6 1280u
 
+#define VLAN_BYTES 4u /* tag control information, and the type of what follows */
 #define LB_L3_MAX 22u /* Ethernet and the tags that are followed */
 
 #define LB_MTU_MIN_V4 552
@@ -81,9 +82,11 @@ struct scratch {
 	__u8 first_fragment; /* later ones will follow */
 	__u8 silly_mtu;      /* a too-big message that asks for what no link has */
 	__u8 later_fragment;
-	__u8 tags_out;    /* that the packet leaves with */
 	__u8 link_only;   /* neighbour discovery and the like, which routers do not forward */
 	__s32 bad_header; /* enum lb_reason, or 0 */
+	/* Who the fast path chose for a packet that is to be tagged, and for which service. */
+	struct lb_vip vip;
+	struct lb_backend backend;
 };
 
 /* Written and read by one packet at a time, each CPU its own. Of each program its own, and not pinned:

@@ -8,7 +8,6 @@
 
 #include "slow/slow.h"
 
-#define VLAN_BYTES  4u /* tag control information, and the type of what follows */
 #define VLAN_NEXT   2
 #define PORTS_BYTES 4u
 

@@ -46,11 +46,10 @@ LB_SUBPROGRAM int slow_parse(struct xdp_md *ctx)
 	return s->first_fragment ? LB_PASS_FRAGMENT : LB_PASS_PROTOCOL;
 }
 
-/* Sends what scratch describes to a backend. */
-static __always_inline int slow_send(struct xdp_md *ctx, struct scratch *s, const struct lb_vip *vip,
-				     __u32 index, __u64 hash, __u32 how)
+/* Sends what scratch describes to a backend; NULL: there is no such record. */
+static __always_inline int slow_send_to(struct xdp_md *ctx, struct scratch *s, const struct lb_vip *vip,
+					const struct lb_backend *backend, __u64 hash, __u32 how)
 {
-	struct lb_backend *backend = backend_record(vip, index);
 	struct lb_counter *counter;
 	int reason;
 
@@ -60,13 +59,40 @@ static __always_inline int slow_send(struct xdp_md *ctx, struct scratch *s, cons
 	note_backend(backend);
 	reason = slow_encapsulate(ctx, s, vip, backend, hash);
 	if ((reason == LB_DROP_TOO_BIG || reason == LB_DROP_TTL) && s->kind == SLOW_FLOW)
-		reason = answer(ctx, reason, backend->max_len);
+		reason = answer(ctx, reason, lb_backend_max_len(backend));
 	if (reason == LB_PASS_LOCAL)
 		count_flow(counter, s->kind == SLOW_FLOW && pkt_is_syn(&s->p), how);
 	if (reason)
 		return finish_slow(ctx, reason);
 	return leave(ctx, backend, counter, s->length + sizeof(struct ethhdr),
 		     s->kind == SLOW_FLOW && pkt_is_syn(&s->p), how);
+}
+
+static __always_inline int slow_send(struct xdp_md *ctx, struct scratch *s, const struct lb_vip *vip,
+				     __u32 index, __u64 hash, __u32 how)
+{
+	return slow_send_to(ctx, s, vip, backend_record(vip, index), hash, how);
+}
+
+/* Keeps for send_tagged() who was chosen. Not part of it: only numbers can be given to that. */
+static __attribute__((noinline)) void for_tag(const struct lb_vip *vip, const struct lb_backend *backend)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s)
+		return;
+	s->vip = *vip;
+	s->backend = *backend;
+}
+
+/* A packet in plain form whose backend is known and whose frame gets a tag (for_tag()). */
+LB_SUBPROGRAM int send_tagged(struct xdp_md *ctx, __u64 hash, __u32 how)
+{
+	struct scratch *s = scratch_get();
+
+	if (!s || slow_parse(ctx))
+		return finish_slow(ctx, LB_DROP_INTERNAL);
+	return slow_send_to(ctx, s, &s->vip, &s->backend, hash, how);
 }
 
 /*

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The end of the slow path: the same headers as forward.h writes, built in the scratch area (with the frame's
- * VLAN tags, where it leaves by the link that they are of) and stored in front of the packet, wherever its
- * bytes lie.
+ * The end of the slow path: the same headers as forward.h writes, built in the scratch area (with the VLAN tag
+ * of the route, if it has one) and stored in front of the packet, wherever its bytes lie.
  */
 #pragma once
 
@@ -28,77 +27,54 @@ static __always_inline int slow_spend_ttl(struct xdp_md *ctx, struct scratch *s)
 }
 
 /*
- * A tag is of the link that it came by: on another one it would be of somebody else's network, or of none. So
- * tags stay on what goes back, and come off what leaves by another link, which the route there wants
- * untagged.
+ * The tag that the packet leaves with, as it is on the wire; 0: none. The route tells, as it does for what the
+ * host sends: a tag that the packet came with is of the network that it came by.
  */
-static __always_inline __u8 slow_tags_out(struct xdp_md *ctx, const struct scratch *s,
-					  const struct lb_backend *backend)
+static __always_inline __be32 slow_tag(const struct lb_backend *backend)
 {
-	return leaves_here(ctx, backend) ? s->tags : 0;
+	__u32 port = backend->port;
+	__u64 *way;
+
+	if (!(backend->flags & LB_BACKEND_TAGGED))
+		return 0;
+	way = bpf_map_lookup_elem(&lb_ports, &port);
+	return way ? bpf_htonl(lb_port_tag(*way)) : 0;
 }
 
-/* The two MAC addresses in place, tags behind them untouched or gone. */
-static __always_inline int slow_l2(struct xdp_md *ctx, struct scratch *s, const struct lb_backend *backend)
+/* The type of the frame: of the outer header, or where there is none of the packet. */
+static __always_inline __be16 slow_type(const struct scratch *s, const struct lb_backend *backend)
 {
-	write_ethernet(s->outer, backend);
-	if (s->tags_out != s->tags) {
-		/* The kernel wants an Ethernet header's worth to stay in the frame's first buffer. */
-		if (bpf_xdp_adjust_head(ctx, (s->tags & 3) * 4))
-			return LB_DROP_HEADROOM;
-		return bpf_xdp_store_bytes(ctx, 0, s->outer, sizeof(struct ethhdr)) ? LB_DROP_INTERNAL : 0;
-	}
-	return bpf_xdp_store_bytes(ctx, 0, s->outer, 12) ? LB_DROP_INTERNAL : 0;
+	bool v4 = backend->method == LB_METHOD_IPIP_V4 || backend->method == LB_METHOD_GUE_V4 ||
+		  (backend->method == LB_METHOD_L2 && s->p.family == LB_FAMILY_V4);
+
+	return v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 }
 
-/*
- * Lays out [addresses][tags][type][outer IP][UDP] in outer[]: the Ethernet header is built behind room for
- * two tags, then its addresses move forward by what the tags need. Returns where the frame begins in outer[].
- */
-static __always_inline __u32 slow_ethernet(struct scratch *s, const struct lb_backend *backend)
+/* Lays out [addresses][tag][type] in outer[], so that the type ends where it does without a tag. Returns where
+ * the frame begins there. */
+static __always_inline __u32 slow_ethernet(struct scratch *s, const struct lb_backend *backend, __be32 tag)
 {
-	__u32 start;
-	__u8 *eth = s->outer + LB_OUTER_TAGS_ROOM;
-	__be16 type;
+	__u32 start = tag ? 0 : LB_OUTER_TAG_ROOM;
+	__u8 *eth = s->outer + LB_OUTER_TAG_ROOM;
 
-	write_ethernet(eth, backend);
-	if (!s->tags_out || s->tags_out > LB_VLAN_TAGS)
-		return LB_OUTER_TAGS_ROOM;
-	type = ETH_TYPE(eth);
-	start = s->tags_out == 1 ? 4 : 0;
 	WORD(s->outer, start) = WORD(backend->eth, 0);
 	HALF(s->outer, start + 8) = HALF(backend->eth, 8);
-	/* Tags as they came, each with the type in front of it. */
-	HALF(s->outer, start + 12) = HALF(s->head, 12);
-	if (s->tags_out == 2)
-		HALF(s->outer, start + 16) = HALF(s->head, 16);
-	ETH_TYPE(eth) = type;
+	if (tag)
+		HALF(s->outer, 2 * ETH_ALEN) = tag;
+	ETH_TYPE(eth) = slow_type(s, backend);
 	return start;
 }
 
-static __always_inline int slow_encapsulate(struct xdp_md *ctx, struct scratch *s, const struct lb_vip *vip,
-					    const struct lb_backend *backend, __u64 hash)
+/* Writes the outer header behind Ethernet's place in outer[]: its bytes. */
+static __always_inline __u32 slow_outer(struct scratch *s, struct inner in, const struct lb_vip *vip,
+					const struct lb_backend *backend, __u64 hash)
 {
-	__u8 *ip = s->head + (s->l3 & 31), *out = s->outer + LB_OUTER_TAGS_ROOM + sizeof(struct ethhdr);
-	__u32 start, outer, bytes;
-	struct inner in = { .length = s->length };
-	bool v4, gue;
-	int reason;
+	bool gue = backend->method == LB_METHOD_GUE_V4 || backend->method == LB_METHOD_GUE_V6;
+	__u8 *out = s->outer + LB_OUTER_TAG_ROOM + sizeof(struct ethhdr);
+	__u32 outer = OUTER_V6;
 
-	if (s->length > backend->max_len)
-		return unfit(backend);
-	s->tags_out = slow_tags_out(ctx, s, backend);
-	if (backend->method == LB_METHOD_L2)
-		return slow_l2(ctx, s, backend);
-	in.tos = s->p.family == LB_FAMILY_V4 ? IP4_FIELD(ip, tos) : IP6_TRAFFIC(IP6_FIRST(ip));
-	reason = slow_spend_ttl(ctx, s);
-	if (reason)
-		return reason;
-	v4 = backend->method == LB_METHOD_IPIP_V4 || backend->method == LB_METHOD_GUE_V4;
-	gue = backend->method == LB_METHOD_GUE_V4 || backend->method == LB_METHOD_GUE_V6;
-	outer = v4 ? OUTER_V4 : OUTER_V6;
-	start = slow_ethernet(s, backend);
-	if (v4) {
+	if (backend->method == LB_METHOD_IPIP_V4 || backend->method == LB_METHOD_GUE_V4) {
+		outer = OUTER_V4;
 		write_outer_v4(out, in, in.length + (gue ? OUTER_UDP : 0), vip, backend, hash);
 		if (gue)
 			write_udp(out + OUTER_V4, in, vip, hash);
@@ -107,13 +83,36 @@ static __always_inline int slow_encapsulate(struct xdp_md *ctx, struct scratch *
 		if (gue)
 			write_udp(out + OUTER_V6, in, vip, hash);
 	}
-	if (gue)
-		outer += OUTER_UDP;
-	/* What comes off makes room as well. */
-	if (bpf_xdp_adjust_head(ctx, ((s->tags - s->tags_out) & 3) * 4 - (int)outer))
+	return gue ? outer + OUTER_UDP : outer;
+}
+
+static __always_inline int slow_encapsulate(struct xdp_md *ctx, struct scratch *s, const struct lb_vip *vip,
+					    const struct lb_backend *backend, __u64 hash)
+{
+	__u8 *ip = s->head + (s->l3 & 31);
+	struct inner in = { .length = s->length };
+	__u32 start, bytes, outer = 0;
+	int reason, grow;
+	__be32 tag;
+
+	if (s->length > lb_backend_max_len(backend))
+		return unfit(backend);
+	if (backend->method != LB_METHOD_L2) {
+		in.tos = s->p.family == LB_FAMILY_V4 ? IP4_FIELD(ip, tos) : IP6_TRAFFIC(IP6_FIRST(ip));
+		reason = slow_spend_ttl(ctx, s);
+		if (reason)
+			return reason;
+		outer = slow_outer(s, in, vip, backend, hash);
+	}
+	tag = slow_tag(backend);
+	start = slow_ethernet(s, backend, tag);
+	bytes = LB_OUTER_TAG_ROOM + sizeof(struct ethhdr) + outer - start;
+	/* What comes off makes room. The kernel wants an Ethernet header's worth to stay in the frame's first
+	 * buffer. */
+	grow = (int)(outer + (tag ? VLAN_BYTES : 0)) - (s->tags & 3) * (int)VLAN_BYTES;
+	if (grow && bpf_xdp_adjust_head(ctx, -grow))
 		return LB_DROP_HEADROOM;
-	bytes = LB_OUTER_TAGS_ROOM + sizeof(struct ethhdr) + outer - start;
-	if (start > LB_OUTER_TAGS_ROOM || bytes > LB_OUTER_BYTES - LB_OUTER_TAGS_ROOM ||
+	if (start > LB_OUTER_TAG_ROOM || bytes > LB_OUTER_BYTES - LB_OUTER_TAG_ROOM ||
 	    bpf_xdp_store_bytes(ctx, 0, s->outer + start, bytes))
 		return LB_DROP_INTERNAL;
 	return 0;

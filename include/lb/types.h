@@ -278,7 +278,7 @@ _Static_assert(sizeof(struct lb_ring_line) == LB_CACHE_LINE, "one line");
 struct lb_backend {
 	__u32 counter; /* backend id: its line in each CPU's block of lb_counters */
 	__u16 max_len; /* largest IP packet, bytes, that fits the next hop's MTU once encapsulated */
-	__u16 port;    /* slot of the egress interface in lb_devmap */
+	__u16 port;    /* slot of the egress interface in lb_devmap and lb_ports */
 #if LB_LAYOUT_NEXT
 	__u8 flags;
 	__u8 method;
@@ -295,6 +295,36 @@ _Static_assert(__builtin_offsetof(struct lb_backend, ip) == 24, "aligned outer h
 #define LB_BACKEND_TX   0x01u /* leaves by the interface it came in on (one XDP interface configured) */
 #define LB_BACKEND_DEAD 0x02u /* down: flow entries that name it are void */
 #define LB_BACKEND_USED 0x04u /* the record holds a backend */
+/*
+ * Frames get the VLAN tag of the port. The fast path pushes none: max_len is 0, so that it turns every packet
+ * away, and the true one lies at the end of eth, in place of the type, which method and packet tell.
+ */
+#define LB_BACKEND_TAGGED 0x08u
+#define LB_BACKEND_TYPE   12u /* of eth: where the type is */
+
+/* The largest IP packet that fits, bytes. */
+static inline __u16 lb_backend_max_len(const struct lb_backend *backend)
+{
+	return backend->flags & LB_BACKEND_TAGGED ? *(const __u16 *)&backend->eth[LB_BACKEND_TYPE]
+						  : backend->max_len;
+}
+
+/* lb_ports: where frames leave by. tag: protocol (IEEE 802.1Q, 802.1ad) in the upper 16 bits, identifier and
+ * priority in the lower; 0: none. */
+static inline __u64 lb_port(__u32 ifindex, __u32 tag)
+{
+	return (__u64)tag << 32 | ifindex;
+}
+
+static inline __u32 lb_port_ifindex(__u64 port)
+{
+	return (__u32)port;
+}
+
+static inline __u32 lb_port_tag(__u64 port)
+{
+	return port >> 32;
+}
 
 enum lb_method {
 	LB_METHOD_NONE = 0, /* next hop unknown: drop with LB_DROP_NEXTHOP */

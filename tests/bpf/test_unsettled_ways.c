@@ -234,7 +234,23 @@ static void unsettled_slots_of_a_wildcard(void **state)
 	}
 }
 
+/* What gets a VLAN tag is chosen once: who comes second has not come back. */
+static void ways_with_a_tag(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_plug_tagged(rig, RIG_PORT, rig->peer_ifindex, 0x81000064);
+	moving(rig, TCP_SERVICE);
+	GOES_TO(rig, packet(4000, TCP_SYN), SECOND);
+	assert_int_equal(rig->last.known, 0);
+	GOES_TO(rig, packet(4000, TCP_ACK), SECOND);
+	assert_int_equal(rig->last.known, 1);
+	GOES_TO(rig, packet(4001, TCP_ACK), FIRST);
+	assert_memory_equal(rig->last.out.bytes + 12, "\x81\x00\x00\x64\x08\x00", 6);
+}
+
 static const struct CMUnitTest tests[] = {
+	RIG_TEST(ways_with_a_tag),
 	RIG_TEST(flows_behind_their_home_bucket), RIG_TEST(an_icmp_error_refreshes_nothing),
 	RIG_TEST(home_bucket_of_somebody_else),   RIG_TEST(shortest_packets),
 	RIG_TEST(every_form_is_of_one_flow),      RIG_TEST(unsettled_slots_of_a_wildcard),

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* IEEE 802.1Q and 802.1ad: up to two tags, kept on the way out, whatever else the packet is. */
+/* IEEE 802.1Q and 802.1ad: up to two tags come off, whatever else the packet is; the one of the way is pushed. */
 #include "tunnel.h"
 
 static void one_tag_every_way(void **state)
@@ -85,7 +85,63 @@ static void edge_of_the_mtu_with_tags(void **state)
 	}
 }
 
+#define TAG (0x8100a064u) /* 802.1Q, priority 5, VLAN 100 */
+
+/* A way with a tag: pushed upon packets of every form, instead of what they came with. */
+static void the_tag_of_the_way_is_pushed(void **state)
+{
+	struct rig *rig = *state;
+
+	for (int tx = 0; tx < 2; tx++)
+		for (const struct way *w = all_ways; w < all_ways + N_WAYS; w++) {
+			int action = tx ? XDP_TX : XDP_REDIRECT;
+
+			rig_plug_tagged(rig, RIG_PORT, rig->peer_ifindex, tx ? TAG : 0x88a80007u);
+			rig->hop.same_interface = tx;
+			way_service(rig, w, "tcp", NULL);
+			EXPECT_WAY(rig, w, action, ETH(), way_ip(w), TCP(4000, 80), DATA(10));
+			EXPECT_WAY(rig, w, action, ETH(), way_ip(w), TCP(4000, 80, .flags = 2));
+			EXPECT_WAY(rig, w, action, ETH(), VLAN(0xa123), way_ip(w), TCP(4000, 80), DATA(10));
+			EXPECT_WAY(rig, w, action, ETH(), VLAN(7), VLAN(8), way_ip(w), TCP(4000, 80));
+			way_service(rig, w, "udp", NULL);
+			EXPECT_WAY(rig, w, action, ETH(), way_ip(w), UDP(4000, 80), DATA(1), PAD(20));
+		}
+}
+
+/* As without: the MTU is of the IP packet, the answer names what fits, a TTL that is used up is told of. */
+static void what_a_tagged_way_does_not_take(void **state)
+{
+	struct rig *rig = *state;
+
+	rig_plug_tagged(rig, RIG_PORT, rig->peer_ifindex, TAG);
+	for (const struct way *w = all_ways; w < all_ways + N_WAYS; w++) {
+		int fits = 1500 - way_overhead(w) - (w->vip == 4 ? 20 : 40) - 20;
+
+		way_service(rig, w, "tcp", NULL);
+		EXPECT_WAY(rig, w, XDP_TX, ETH(), way_ip(w), TCP(4000, 80), DATA(fits));
+		expect_reply(rig, frame(ETH(), way_ip(w), TCP(4000, 80), DATA(fits + 1)), TOO_BIG, NULL);
+		expect_reply(rig, frame(ETH(), VLAN(7), way_ip(w), TCP(4000, 80), DATA(fits + 1)), TOO_BIG,
+			     NULL);
+	}
+	rig_services(rig, WEB(ipip, tcp, "'10.0.1.1'"));
+	expect_reply(rig, frame(ETH(), IP4(CLIENT4, VIP4, .ttl = 1), TCP(4000, 80)), TTL, NULL);
+}
+
+/* Wildcard services, and slots that are not settled, come to the same end. */
+static void a_tag_whatever_the_service(void **state)
+{
+	struct rig *rig = *state;
+	const struct way *w = &all_ways[2];
+
+	rig_plug_tagged(rig, RIG_PORT, rig->peer_ifindex, TAG);
+	way_service(rig, w, "tcp", "'affinity':'source'");
+	EXPECT_WAY(rig, w, XDP_TX, ETH(), way_ip(w), TCP(4000, 80), DATA(10));
+}
+
 static const struct CMUnitTest tests[] = {
+	RIG_TEST(the_tag_of_the_way_is_pushed),
+	RIG_TEST(what_a_tagged_way_does_not_take),
+	RIG_TEST(a_tag_whatever_the_service),
 	RIG_TEST(one_tag_every_way),
 	RIG_TEST(two_tags_every_way),
 	RIG_TEST(a_tag_does_not_move_the_flow),

@@ -95,20 +95,21 @@ static inline const __u8 *out_ip(const struct rig *rig)
 }
 
 /*
- * Writes the layers that the packet must have on its way, n of which came in: new Ethernet addresses, the
- * tags as they were where it goes back by the same link (tx), the outer header, and the inner packet with one
- * hop less. tos, hops: of the inner packet.
+ * Writes the layers that the packet must have on its way, n of which came in: new Ethernet addresses, the tag of
+ * the port and not those that it came with, the outer header, and the inner packet with one hop less. tos,
+ * hops: of the inner packet.
  */
-static inline void way_layers(const struct rig *rig, const struct way *way, const struct layer *in, bool tx,
+static inline void way_layers(const struct rig *rig, const struct way *way, const struct layer *in,
 			      struct layer to[LAYERS])
 {
 	const __u8 *ip = out_ip(rig), *udp = ip + (way->backend == 4 ? 20 : 40);
 	int n = 0, i = 1;
 
 	to[n++] = ETH_OUT(1);
-	for (; in[i].kind == LAYER_VLAN; i++)
-		if (tx)
-			to[n++] = in[i];
+	if (rig->tag)
+		to[n++] = VLAN(rig->tag & 0xffff, .type = rig->tag >> 16);
+	while (in[i].kind == LAYER_VLAN)
+		i++;
 	if (!way_is_l2(way)) {
 		if (way->backend == 4)
 			to[n++] = IP4(SOURCE4, way_backend(way), .df = 1, .tos = in[i].tos);
@@ -136,7 +137,7 @@ static inline void expect_way(struct rig *rig, const struct way *way, int action
 	struct layer out[LAYERS];
 
 	rig_run(rig, frame_build(in));
-	way_layers(rig, way, in, action == XDP_TX, out);
+	way_layers(rig, way, in, out);
 	if (rig->last.action != action || rig->last.reason)
 		printf("# %s %din%d\n", way->name, way->vip, way->backend);
 	rig_expect(rig, frame_build(in), action, 0, frame_build(out), file, line);

@@ -22,6 +22,7 @@ import time
 LIBC = ctypes.CDLL(None, use_errno=True)
 USABLE = {"REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT", "NOARP"}
 LINKS = (1, 2, 3)
+SOL_PACKET, PACKET_AUXDATA, TP_STATUS_VLAN_VALID = 263, 8, 0x10
 BOUND_S = 12.0  # a neighbour that is asked and does not answer, then the hold, then the plan
 
 
@@ -111,15 +112,20 @@ class Kernel:
         self.ways = {b: (answers[3 + 2 * i], answers[4 + 2 * i]) for i, b in enumerate(self.backends)}
 
     def egress(self, name):
-        """The device that takes the frames and the tag, or None."""
-        link = self.links.get(name)
+        """The device that takes the frames and the identifier of their VLAN (0: untagged), or None."""
+        link, tag = self.links.get(name), 0
         for _ in range(4):
             if not link or "LOWER_UP" not in link["flags"] or "UP" not in link["flags"]:
                 return None
             kind = link.get("linkinfo", {}).get("info_kind", "")
             if kind in ("", "veth"):
-                return link["ifname"]
-            if kind == "bond":
+                return link["ifname"], tag
+            if kind == "vlan":
+                if tag:  # one tag is pushed
+                    return None
+                tag = link["linkinfo"]["info_data"]["id"]
+                link = self.links.get(link.get("link"))
+            elif kind == "bond":
                 active = link["linkinfo"]["info_data"].get("active_slave")
                 link = self.links.get(active)
             elif kind == "macvlan":
@@ -223,6 +229,7 @@ class Wire:
         self.far = {}
         for i in LINKS:
             tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(3))
+            tap.setsockopt(SOL_PACKET, PACKET_AUXDATA, 1)
             tap.bind((f"f{i}", 0))
             self.far[f"f{i}"] = tap
         enter(f"{prefix}-client")
@@ -231,7 +238,7 @@ class Wire:
         os.close(home)
 
     def arrives(self, backend, port, token):
-        """The far end and destination MAC of the packet that a datagram to a service became, or None."""
+        """The far end, destination MAC and VLAN of the packet that a datagram to a service became, or None."""
         for tap in self.far.values():
             while select.select([tap], [], [], 0)[0]:
                 self.take(tap)
@@ -239,18 +246,25 @@ class Wire:
         end = time.monotonic() + 1
         while (left := end - time.monotonic()) > 0:
             for tap in select.select(list(self.far.values()), [], [], left)[0]:
-                frame = self.take(tap)
+                frame, tag = self.take(tap)
                 if token in frame and self.outer(frame) == backend:
                     name = next(n for n, t in self.far.items() if t is tap)
-                    return name, ":".join(f"{b:02x}" for b in frame[:6])
+                    return name, ":".join(f"{b:02x}" for b in frame[:6]), tag
         return None
 
     @staticmethod
     def take(tap):
+        """A frame and the VLAN that it is of: the kernel takes the tag off."""
+        tag = 0
         try:
-            return tap.recv(65535)
+            frame, ancillary, _, _ = tap.recvmsg(65535, 256)
         except OSError:  # its link went down meanwhile
-            return b""
+            return b"", 0
+        for level, kind, data in ancillary:
+            if (level, kind) == (SOL_PACKET, PACKET_AUXDATA):
+                status, tci = struct.unpack("I", data[:4])[0], struct.unpack("H", data[16:18])[0]
+                tag = tci & 0xFFF if status & TP_STATUS_VLAN_VALID else 0
+        return frame, tag
 
     @staticmethod
     def outer(frame):
@@ -511,7 +525,7 @@ def main():
     rng = random.Random(options.seed)
     walk = Walk(host, net, rng, options.stacked)
     wire = Wire(options.prefix, options.vip)
-    differences = packets = wrong = resolved = answers = made = 0
+    differences = packets = tagged = wrong = resolved = answers = made = 0
     begin = time.monotonic()
     trail = []
     walk.repair()
@@ -536,16 +550,18 @@ def main():
             i = rng.randrange(len(options.backends))
             backend = options.backends[i]
             egress = kernel.egress(known[backend]["interface"]) if known[backend]["resolved"] else None
-            if egress in ("e1", "e2", "e3"):
+            if egress and egress[0] in ("e1", "e2", "e3"):
                 packets += 1
+                tagged += egress[1] > 0
                 token = f"walk-{options.seed}-{number}".encode()
                 got = wire.arrives(backend, options.first_port + i, token)
-                want = ("f" + egress[1:], known[backend]["mac"])
+                want = ("f" + egress[0][1:], known[backend]["mac"], egress[1])
                 if got != want and agree(kernel, agent) is None:
                     wrong += 1
                     print(f"# seed {options.seed} step {number}: a packet for {backend} arrived as {got}, not {want}")
                     print("# after: " + " | ".join(trail[-6:]), flush=True)
-    print(f"# {made} steps, {answers} answers compared ({resolved} resolved), {packets} packets sent")
+    print(f"# {made} steps, {answers} answers compared ({resolved} resolved), {packets} packets sent, "
+          f"{tagged} of them with a VLAN tag")
     print(("ok" if differences == 0 else "not ok") + f" 1 - lbd and the kernel agree after each of {made} steps")
     print(("ok" if wrong == 0 else "not ok") + f" 2 - {packets} packets went the kernel's way")
     print(("ok" if resolved * 4 > answers else "not ok") + " 3 - a good part of the answers was a way")

@@ -269,8 +269,7 @@ int host_packet(struct host *host, __u8 *frame, size_t *length, size_t capacity)
 	if (host->observe)
 		lb_observe = *host->observe;
 	set_rates(host->unlimited);
-	if (host->several)
-		memcpy(beside.ports, host->ports, sizeof(beside.ports));
+	memcpy(beside.ports, host->ports, sizeof(beside.ports));
 	if (*length > HOST_FRAME_MAX)
 		abort();
 	/* Not a map but data of the program, which only the agent writes. */

@@ -145,8 +145,13 @@ int rig_teardown(void **state)
 
 void rig_plug(struct rig *rig, __u32 port, int index)
 {
+	rig_plug_tagged(rig, port, index, 0);
+}
+
+void rig_plug_tagged(struct rig *rig, __u32 port, int index, __u32 tag)
+{
 	__u32 ifindex = (__u32)index;
-	__u64 wide = ifindex;
+	__u64 wide = lb_port(ifindex, tag);
 
 	if (ifindex)
 		assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig->path.skeleton->maps.lb_devmap), &port,
@@ -157,7 +162,9 @@ void rig_plug(struct rig *rig, __u32 port, int index)
 	assert_int_equal(bpf_map_update_elem(bpf_map__fd(rig->path.skeleton->maps.lb_ports), &port, &wide, 0),
 			 0);
 	rig->host->devmap[port] = ifindex;
-	rig->host->ports[port] = ifindex;
+	rig->host->ports[port] = wide;
+	rig->hop.tagged = tag != 0;
+	rig->tag = tag;
 }
 
 /* The tables as they were made. */

@@ -72,6 +72,7 @@ struct rig {
 	int ifindex, peer_ifindex; /* of the veth pair */
 
 	/* What tests may set before rig_services(). rig_reset() gives the defaults. */
+	__u32 tag;                 /* of the port that was plugged last */
 	struct lb_nexthop hop;     /* resolved, same_interface, port RIG_PORT, mtu 1500 */
 	const char *tunnel_source; /* JSON object, or NULL */
 	const char *unclaimed;     /* JSON member with a comma in front, or NULL; at first: pass */
@@ -133,6 +134,8 @@ void rig_stations(struct rig *rig, const struct lb_station *all, size_t n, int o
 
 /* Plugs an interface into a port of the device map; 0: pulls it out. */
 void rig_plug(struct rig *rig, __u32 port, int ifindex);
+/* The same for an interface that frames leave by with a VLAN tag, as the rig's next hops do then (lb_port()). */
+void rig_plug_tagged(struct rig *rig, __u32 port, int ifindex, __u32 tag);
 
 /* The service's VIP entry in the active bank, its ring and records: to break them, or to set slots by hand.
  */

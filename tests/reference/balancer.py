@@ -96,6 +96,7 @@ class Balancer:
         self.seed, self.flow_key = tables["hash_seed"], tables["flow_key"]
         self.clock_s, self.several = tables["clock_s"], tables["several"]
         self.interfaces = {int(port): number for port, number in tables["ports"].items()}
+        self.tags = {int(port): bytes.fromhex(tag) for port, tag in tables["tags"].items()}
         self.stations = {int(port): {bytes.fromhex(mac) for mac in macs}
                          for port, macs in tables["stations"].items()}
         self.routers = {int(port): [ipaddress.ip_address(a).packed if a else None for a in addresses]
@@ -488,7 +489,7 @@ class Balancer:
         same = device is not None and device == self.ingress if self.several else backend.same_interface
         if not backend.l2 and ip.frame[ip.l3 + (8 if ip.version == 4 else 7)] <= 1:
             return self.answer("ttl", "reply_ttl", note, tell=answer)
-        frame = self.rewritten(ip, backend, hash_, same)
+        frame = self.rewritten(ip, backend, hash_)
         if not same and device is None:
             raise Ends("DROP egress", note)
         first = 1000 + 8 * backend.id
@@ -496,13 +497,13 @@ class Balancer:
         counters = {first + packets: 1, first + size: ip.length + 14, **self.flow_counters(backend, how, syn)}
         return Opinion("TX" if same else "REDIRECT", "", frame, counters, note)
 
-    def rewritten(self, ip, backend, hash_, same):
+    def rewritten(self, ip, backend, hash_):
         frame, l3 = ip.frame, ip.l3
-        # A tag is of the link that it came by.
-        tags = frame[12 : l3 - 2] if same else b""
+        # The way has a tag, or none. What a packet came with is of the link that it came by.
+        tags = self.tags.get(backend.port, b"")
         if backend.l2:
             gone = l3 - 14 - len(tags)  # an Ethernet header must be left of the first buffer
-            if gone and self.linear < 14 + gone:
+            if gone > 0 and self.linear < 14 + gone:
                 raise Ends("DROP headroom", backend.name)
             return backend.ethernet + tags + frame[l3 - 2 :]
         inner = bytearray(frame[l3:])  # with what the sender put behind the packet

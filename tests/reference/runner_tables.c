@@ -24,6 +24,10 @@
 #define LAST_UNRESOLVED 250 /* no next hop */
 #define LAST_NO_DEVICE  251 /* its port has no interface */
 #define PORTS           3
+#define WAYS            5 /* those beyond the ports are by a port again, with a tag */
+
+/* lb_port(): IEEE 802.1Q with a priority, 802.1ad. */
+static const __u32 tags[WAYS - PORTS] = { 0x8100a064, 0x88a80007 };
 
 static const __u16 mtus[] = { 1500, 9000, 1400, 1320, 600 };
 
@@ -34,14 +38,15 @@ static void nexthop(void *context, const struct lb_address *to, struct lb_nextho
 	struct lb_nexthop hop = {
 		.resolved = last != LAST_UNRESOLVED,
 		.local = last == LAST_LOCAL,
-		.port = last == LAST_NO_DEVICE ? PORTS : last % PORTS,
+		.port = last == LAST_NO_DEVICE ? WAYS : last % WAYS,
+		.tagged = last != LAST_NO_DEVICE && last % WAYS >= PORTS,
 		.mtu = mtus[end[-2] % (sizeof(mtus) / sizeof(mtus[0]))],
 		.destination = { 0x02, 0xdd, to->family, end[-3], end[-2], last },
 		.source = { 0x02, 0x55, 0, 0, 0, last % PORTS },
 		.source_address.family = to->family,
 	};
 
-	hop.same_interface = hop.port == 0;
+	hop.same_interface = hop.port == 0 || hop.port == PORTS;
 	if (to->family == LB_FAMILY_V4)
 		memcpy(hop.source_address.bytes, "\xc0\x00\x02\x01", 4);
 	else
@@ -74,9 +79,9 @@ static int fill_ports(struct runner *runner)
 {
 	struct lb_ingress_bpf *skeleton = runner->path.skeleton;
 
-	for (__u32 port = 0; port < PORTS; port++) {
-		__u32 device = (__u32)runner->ifindex[port];
-		__u64 number = device;
+	for (__u32 port = 0; port < WAYS; port++) {
+		__u32 device = (__u32)runner->ifindex[port % PORTS];
+		__u64 number = lb_port(device, port < PORTS ? 0 : tags[port - PORTS]);
 
 		if (bpf_map_update_elem(bpf_map__fd(skeleton->maps.lb_devmap), &port, &device, BPF_ANY) < 0 ||
 		    bpf_map_update_elem(bpf_map__fd(skeleton->maps.lb_ports), &port, &number, BPF_ANY) < 0)
@@ -225,7 +230,7 @@ static void dump_backend(const struct lb_backend_view *view, const struct lb_bac
 	dump_hex(out, "source", view->nexthop.source, 6);
 	fprintf(out, ",\"source_address\":\"%s\"", lb_address_text(&view->nexthop.source_address, text));
 	/* What the engine made of it, to be compared with what the reference makes of it. */
-	fprintf(out, ",\"record\":{\"method\":%u,\"max_len\":%u", record->method, record->max_len);
+	fprintf(out, ",\"record\":{\"method\":%u,\"max_len\":%u", record->method, lb_backend_max_len(record));
 	dump_hex(out, "eth", record->eth, sizeof(record->eth));
 	dump_hex(out, "ip", record->ip, sizeof(record->ip));
 	fputs("}}", out);
@@ -286,8 +291,11 @@ int runner_dump(struct runner *runner, FILE *out)
 	print_key(out, "flow_key", control->flow_key);
 	fprintf(out, ",\"clock_s\":%u,\"several\":%s,\"ports\":{", control->clock_s,
 		runner->several ? "true" : "false");
-	for (int port = 0; port < PORTS; port++)
-		fprintf(out, "%s\"%d\":%d", port ? "," : "", port, runner->ifindex[port]);
+	for (int port = 0; port < WAYS; port++)
+		fprintf(out, "%s\"%d\":%d", port ? "," : "", port, runner->ifindex[port % PORTS]);
+	fputs("},\"tags\":{", out);
+	for (int port = PORTS; port < WAYS; port++)
+		fprintf(out, "%s\"%d\":\"%08x\"", port > PORTS ? "," : "", port, tags[port - PORTS]);
 	fputs("},\"stations\":{", out);
 	for (int port = 0; port < PORTS; port++) {
 		fprintf(out, "%s\"%d\":[", port ? "," : "", port);

@@ -211,10 +211,43 @@ static void test_source_masks(void **state)
 	}
 }
 
+/* The fast path turns away what is to be tagged; nothing is lost of what forwards it. */
+static void test_tagged(void **state)
+{
+	static const enum lb_forward all[] = { LB_FORWARD_L2, LB_FORWARD_IPIP, LB_FORWARD_GUE };
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		const struct lb_prefix none = {};
+		const struct lb_header_rules rules = {
+			.forward = all[i], .vip_family = LB_FAMILY_V4, .source_v4 = &none, .source_v6 = &none
+		};
+		struct lb_address address = fixture_address("10.0.1.11");
+		struct lb_nexthop next = hop("10.9.9.9");
+		struct lb_backend plain, tagged;
+
+		lb_header_build(&rules, &address, &next, 77, false, &plain);
+		next.tagged = true;
+		lb_header_build(&rules, &address, &next, 77, false, &tagged);
+		assert_int_equal(tagged.flags, plain.flags | LB_BACKEND_TAGGED);
+		assert_int_equal(tagged.max_len, 0);
+		assert_true(plain.max_len > 0);
+		assert_int_equal(lb_backend_max_len(&tagged), plain.max_len);
+		assert_int_equal(lb_backend_max_len(&plain), plain.max_len);
+		assert_int_equal(tagged.method, plain.method);
+		assert_memory_equal(tagged.eth, plain.eth, LB_BACKEND_TYPE);
+		assert_memory_equal(tagged.ip, plain.ip, sizeof(plain.ip));
+		next.local = true;
+		lb_header_build(&rules, &address, &next, 77, false, &tagged);
+		assert_int_equal(tagged.flags & LB_BACKEND_TAGGED, 0);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ipv4),         cmocka_unit_test(test_ipv6),
+		cmocka_unit_test(test_ipv4),
+		cmocka_unit_test(test_tagged),         cmocka_unit_test(test_ipv6),
 		cmocka_unit_test(test_l2),           cmocka_unit_test(test_unresolved),
 		cmocka_unit_test(test_source_masks),
 	};

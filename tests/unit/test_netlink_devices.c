@@ -64,6 +64,38 @@ static void frames_for_a_macvlan_go_to_the_device_below(void **state)
 	lb_nexthops_free(hops);
 }
 
+static void frames_for_a_vlan_go_to_the_device_below_with_its_tag(void **state)
+{
+	struct lb_nexthops *hops =
+		make_above((struct link_spec){ .name = "eth1.100", .kind = "vlan", .lower = ETH1, .vlan = 100 });
+
+	lb_nexthops_set_features(hops, UPPER, 0); /* as the kernel says of it */
+	assert_true(get(hops, 0).resolved);
+	assert_int_equal(get(hops, 0).ifindex, UPPER);
+	assert_int_equal(get(hops, 0).egress, ETH1);
+	assert_int_equal(get(hops, 0).vlan_tag, 0x81000064u);
+	put_link(hops, (struct link_spec){ .ifindex = ETH1, .name = "eth1", .down = true });
+	assert_string_equal(get(hops, 0).why, "eth1 is down");
+	lb_nexthops_free(hops);
+}
+
+/* Of a VLAN on a VLAN only the upper tag would be pushed. */
+static void two_tags_are_refused(void **state)
+{
+	struct lb_nexthops *hops =
+		make_above((struct link_spec){ .name = "q.7", .kind = "vlan", .lower = UPPER + 1, .vlan = 7 });
+
+	put_link(hops, (struct link_spec){
+			       .ifindex = UPPER + 1, .name = "q", .kind = "vlan", .lower = ETH1, .vlan = 100 });
+	assert_false(get(hops, 0).resolved);
+	assert_string_equal(get(hops, 0).why, "q is a VLAN below another, and only one tag is pushed");
+	put_link(hops, (struct link_spec){
+			       .ifindex = UPPER + 1, .name = "q", .kind = "macvlan", .lower = ETH1 });
+	assert_int_equal(get(hops, 0).vlan_tag, 0x81000007u);
+	assert_int_equal(get(hops, 0).egress, ETH1);
+	lb_nexthops_free(hops);
+}
+
 static void a_device_below_in_another_namespace_is_out_of_reach(void **state)
 {
 	struct lb_nexthops *hops = make_above(
@@ -185,6 +217,8 @@ int main(void)
 		cmocka_unit_test(a_bridge_takes_no_frames),
 		cmocka_unit_test(what_the_driver_says_counts),
 		cmocka_unit_test(frames_for_a_macvlan_go_to_the_device_below),
+		cmocka_unit_test(frames_for_a_vlan_go_to_the_device_below_with_its_tag),
+		cmocka_unit_test(two_tags_are_refused),
 		cmocka_unit_test(a_device_below_in_another_namespace_is_out_of_reach),
 		cmocka_unit_test(frames_for_a_bond_go_to_the_port_that_sends),
 		cmocka_unit_test(a_configured_mtu_is_a_limit),

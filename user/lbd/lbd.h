@@ -134,7 +134,7 @@ struct lbd {
 	struct lb_nexthop_map nexthops; /* that the last plan was given */
 	const struct lb_config
 		*nexthops_of;              /* configuration that they were taken for, to be compared alone */
-	__u64 planned_ports[LB_PORTS_MAX]; /* interfaces by port, as the plan has them; opened by its commit
+	__u64 planned_ports[LB_PORTS_MAX]; /* lb_port() by port, as the plan has them; opened by its commit
 					    */
 	struct desired running;
 	struct lbd_intent intent;

@@ -241,23 +241,30 @@ static void write_forward(const struct lbd *lbd, struct json *json, const struct
 	bool resolved = backend->method != LB_METHOD_NONE, local = backend->method == LB_METHOD_LOCAL;
 	const struct lb_link *link =
 		resolved && !local
-			? lb_nexthops_link(lbd->netlink.nexthops, (__u32)lbd->maps.ports[backend->port])
+			? lb_nexthops_link(lbd->netlink.nexthops, lb_port_ifindex(lbd->maps.ports[backend->port]))
 			: NULL;
+	__u32 tag = backend->flags & LB_BACKEND_TAGGED ? lb_port_tag(lbd->maps.ports[backend->port]) : 0;
 	const __u8 *mac = backend->eth;
+	char vlan[32] = "";
 
 	step(json, "forward");
+	if (tag)
+		snprintf(vlan, sizeof(vlan), " with VLAN tag %u", tag & 0xfff);
 	if (!resolved)
 		json_string(json, "text", "its next hop is not resolved");
 	else if (local)
 		json_string(json, "text", "it is this host: handed to its own stack as it came");
 	else
 		json_format(json, "text",
-			    "%s to %02x:%02x:%02x:%02x:%02x:%02x by %s, packets of up to %u bytes",
+			    "%s to %02x:%02x:%02x:%02x:%02x:%02x by %s%s, packets of up to %u bytes",
 			    method_name(backend->method), mac[0], mac[1], mac[2], mac[3], mac[4], mac[5],
-			    link ? link->name : "an interface that is gone", backend->max_len);
+			    link ? link->name : "an interface that is gone", vlan,
+			    lb_backend_max_len(backend));
 	json_string(json, "method", method_name(backend->method));
-	json_u64(json, "max_bytes", backend->max_len);
+	json_u64(json, "max_bytes", lb_backend_max_len(backend));
 	json_u64(json, "port", backend->port);
+	if (tag)
+		json_u64(json, "vlan", tag & 0xfff);
 	json_string(json, "egress", link ? link->name : NULL);
 	json_object_end(json);
 }

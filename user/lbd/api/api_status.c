@@ -216,15 +216,16 @@ static void warn_narrow(struct lbd *lbd, struct json *json)
 			const struct lb_backend *record =
 				&lbd->maps.tables.backends[view.backend_first + backend->index];
 
-			if (record->method == LB_METHOD_NONE || record->max_len >= IPV6_MTU_LEAST ||
-			    backend->leaving || ++all > NARROW_TOLD)
+			if (record->method == LB_METHOD_NONE || record->method == LB_METHOD_LOCAL ||
+			    lb_backend_max_len(record) >= IPV6_MTU_LEAST || backend->leaving ||
+			    ++all > NARROW_TOLD)
 				continue;
 			told++;
 			json_format(json, NULL,
 				    "the way to %s/%s carries packets of %u bytes, IPv6 needs %u: larger "
 				    "ones are "
 				    "dropped; its MTU of %u is too small",
-				    view.name, backend->name, record->max_len, IPV6_MTU_LEAST,
+				    view.name, backend->name, lb_backend_max_len(record), IPV6_MTU_LEAST,
 				    backend->nexthop.mtu);
 		}
 	}

@@ -48,31 +48,31 @@ static void pause_task(void *context)
 	task_pause();
 }
 
-/* The port of an egress interface: as it is, or as it is to be. -ENOSPC when all are taken. */
-static int port_of(struct lbd *lbd, __u32 ifindex)
+/* The port of a way out (lb_port()): as it is, or as it is to be. -ENOSPC when all are taken. */
+static int port_of(struct lbd *lbd, __u64 way)
 {
 	__u64 *ports = lbd->planned_ports;
 	int free_port = -1;
 
 	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
-		if (ports[i] == ifindex)
+		if (ports[i] == way)
 			return i;
 		if (!ports[i] && free_port < 0)
 			free_port = i;
 	}
 	if (free_port < 0)
 		return -ENOSPC;
-	ports[free_port] = ifindex;
+	ports[free_port] = way;
 	return free_port;
 }
 
 int nexthops_open_ports(struct lbd *lbd, struct lb_error *error)
 {
 	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
-		__u32 ifindex = lbd->planned_ports[i];
+		__u32 ifindex = lb_port_ifindex(lbd->planned_ports[i]);
 		char name[IF_NAMESIZE];
 
-		if (!ifindex || lbd->maps.ports[i] == ifindex)
+		if (!ifindex || lbd->maps.ports[i] == lbd->planned_ports[i])
 			continue;
 		/* One that has gone meanwhile takes no packets, and nobody else gets its port before its next
 		 * hops are looked at again, which is soon. */
@@ -80,7 +80,7 @@ int nexthops_open_ports(struct lbd *lbd, struct lb_error *error)
 		    (errno != EINVAL || if_indextoname(ifindex, name)))
 			return lb_error_set(error, errno, "Failed to open a port to interface %u: %m",
 					    ifindex);
-		__atomic_store_n(&lbd->maps.ports[i], ifindex, __ATOMIC_RELEASE);
+		__atomic_store_n(&lbd->maps.ports[i], lbd->planned_ports[i], __ATOMIC_RELEASE);
 	}
 	return 0;
 }
@@ -114,20 +114,20 @@ static void nexthop_for(struct lbd *lbd, const struct lb_config *config, const s
 
 	memset(ret, 0, sizeof(*ret));
 	lb_nexthops_get(lbd->netlink.nexthops, to, now_ms(), &nexthop);
-	/* Tags are not pushed yet. */
-	if (!nexthop.resolved || nexthop.vlan_tag)
+	if (!nexthop.resolved)
 		return;
 	if (nexthop.local) {
 		ret->resolved = ret->local = true;
 		return;
 	}
-	port = port_of(lbd, nexthop.egress);
+	port = port_of(lbd, lb_port((__u32)nexthop.egress, nexthop.vlan_tag));
 	if (port < 0)
 		return;
 	ret->resolved = true;
 	ret->routed = nexthop.routed;
 	ret->same_interface = is_only_interface(lbd, config, nexthop.egress);
 	ret->port = port;
+	ret->tagged = nexthop.vlan_tag != 0;
 	ret->mtu = nexthop.mtu > UINT16_MAX ? UINT16_MAX : nexthop.mtu;
 	memcpy(ret->destination, nexthop.destination, sizeof(ret->destination));
 	memcpy(ret->source, nexthop.source, sizeof(ret->source));
@@ -215,7 +215,7 @@ int nexthops_init(struct lbd *lbd)
 	};
 	/* The kernel empties a slot whose interface goes away; it may have done so while no agent ran. */
 	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
-		__u32 ifindex = lbd->maps.ports[i];
+		__u32 ifindex = lb_port_ifindex(lbd->maps.ports[i]);
 
 		if (ifindex && lb_nexthops_link(lbd->netlink.nexthops, ifindex))
 			bpf_map_update_elem(lbd->maps.fd[MAP_DEVMAP], &i, &ifindex, BPF_ANY);
@@ -231,7 +231,7 @@ void nexthops_done(struct lbd *lbd)
 void nexthops_sweep_ports(struct lbd *lbd)
 {
 	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
-		__u64 ifindex = lbd->maps.ports[i];
+		__u32 ifindex = lb_port_ifindex(lbd->maps.ports[i]);
 
 		if (!ifindex || lb_nexthops_link(lbd->netlink.nexthops, ifindex))
 			continue;

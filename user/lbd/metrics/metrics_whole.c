@@ -206,6 +206,15 @@ static void write_lost(struct lbd *lbd, struct json *parts, enum redirect_way wa
 	metric_u64(parts, way == REDIRECT_ON ? METRIC_REDIRECT_LOST : METRIC_TX_LOST, &labels, sum->lost);
 }
 
+/* An interface has a port for each VLAN that packets leave by. */
+static bool is_first_port(const struct lbd *lbd, size_t port)
+{
+	for (size_t i = 0; i < port; i++)
+		if (lb_port_ifindex(lbd->maps.ports[i]) == lb_port_ifindex(lbd->maps.ports[port]))
+			return false;
+	return true;
+}
+
 /* Behind the packet path: by interface, what its driver took, or refused. From zero on for every interface
  * that packets may leave by. */
 static void write_behind(struct lbd *lbd, struct json *parts, enum redirect_way way)
@@ -216,9 +225,9 @@ static void write_behind(struct lbd *lbd, struct json *parts, enum redirect_way 
 	for (size_t i = 0; i < n; i++)
 		write_lost(lbd, parts, way, &sums[i]);
 	for (size_t i = 0; way == REDIRECT_ON && i < LB_PORTS_MAX; i++) {
-		const struct redirect_sum none = { .ifindex = (__u32)lbd->maps.ports[i] };
+		const struct redirect_sum none = { .ifindex = lb_port_ifindex(lbd->maps.ports[i]) };
 
-		if (none.ifindex && !is_counted(sums, n, none.ifindex))
+		if (none.ifindex && !is_counted(sums, n, none.ifindex) && is_first_port(lbd, i))
 			write_lost(lbd, parts, way, &none);
 	}
 	for (size_t i = 0; way == REDIRECT_TX && i < lbd->n_attachments; i++) {

@@ -16,6 +16,7 @@ struct lb_nexthop {
 	bool routed;         /* behind a router: no way for l2 */
 	bool same_interface; /* leaves by the only XDP interface: XDP_TX */
 	__u16 port;          /* slot in lb_devmap */
+	bool tagged;         /* the port has a VLAN tag, which frames get */
 	__u16 mtu;           /* bytes, of the link or the route */
 	__u8 destination[6];
 	__u8 source[6];

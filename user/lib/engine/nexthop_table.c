@@ -88,6 +88,7 @@ int lb_nexthop_table_get(struct lb_nexthop_table *table, const struct lb_nexthop
 	key.routed = nexthop->routed;
 	key.same_interface = nexthop->same_interface;
 	key.port = nexthop->port;
+	key.tagged = nexthop->tagged;
 	key.mtu = nexthop->mtu;
 	memcpy(key.destination, nexthop->destination, sizeof(key.destination));
 	memcpy(key.source, nexthop->source, sizeof(key.source));

@@ -98,6 +98,14 @@ static void fill_tunnel(const struct lb_header_rules *rules, const struct lb_add
 		record->method = gue ? LB_METHOD_GUE_V6 : LB_METHOD_IPIP_V6;
 }
 
+/* The type makes room for what is not to be seen by the fast path. */
+static void set_tagged(struct lb_backend *record)
+{
+	record->flags |= LB_BACKEND_TAGGED;
+	memcpy(record->eth + LB_BACKEND_TYPE, &record->max_len, sizeof(record->max_len));
+	record->max_len = 0;
+}
+
 void lb_header_build(const struct lb_header_rules *rules, const struct lb_address *backend,
 		     const struct lb_nexthop *nexthop, __u32 id, bool dead, struct lb_backend *ret_record)
 {
@@ -118,6 +126,8 @@ void lb_header_build(const struct lb_header_rules *rules, const struct lb_addres
 			      rules->forward == LB_FORWARD_L2 ? rules->vip_family : backend->family);
 		record.port = nexthop->port;
 		record.flags |= nexthop->same_interface ? LB_BACKEND_TX : 0;
+		if (nexthop->tagged)
+			set_tagged(&record);
 	}
 	*ret_record = record;
 }

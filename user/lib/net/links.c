@@ -212,7 +212,7 @@ static const struct lb_link *bond_port(const struct lb_links *links, const struc
 /* What lies below a link; NULL: nothing that is known here. */
 static const struct lb_link *below(const struct lb_links *links, const struct lb_link *link)
 {
-	static const char *const stacked[] = { "macvlan", "macvtap", "ipvlan", "ipvtap", NULL };
+	static const char *const stacked[] = { "vlan", "macvlan", "macvtap", "ipvlan", "ipvtap", NULL };
 
 	if (strcmp(link->kind, "bond") == 0)
 		return bond_port(links, link);
@@ -261,8 +261,11 @@ bool lb_links_egress(const struct lb_links *links, const struct lb_link *link, s
 			snprintf(ret_why, size, "%s %s", link->name, no_frames(links, link));
 			return false;
 		}
-		if (link->vlan_tag && egress.vlan_tag)
-			break;
+		if (link->vlan_tag && egress.vlan_tag) {
+			snprintf(ret_why, size, "%s is a VLAN below another, and only one tag is pushed",
+				 link->name);
+			return false;
+		}
 		if (link->vlan_tag)
 			egress.vlan_tag = link->vlan_tag;
 		link = lower;
