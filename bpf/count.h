@@ -85,7 +85,7 @@ _Static_assert(LB_REASON_COUNT <= LB_CARRIED_FIRST, "two words hold the actions 
 
 #define LB_SAMPLE_EVERY 1024u
 
-/* Keeps the beginning of a dropped packet for lbctl drops. */
+/* Keeps the beginning of a packet: of a dropped one for lbctl drops. */
 LB_SUBPROGRAM int sample_drop(struct xdp_md *ctx, __u32 reason)
 {
 	__u32 key = bpf_get_smp_processor_id() * LB_REASONS_MAX + (reason & (LB_REASONS_MAX - 1));
@@ -103,6 +103,13 @@ LB_SUBPROGRAM int sample_drop(struct xdp_md *ctx, __u32 reason)
 	sample->sample_bytes = bytes;
 	(void)LB_EXCHANGE(&sample->taken_ns, bpf_ktime_get_coarse_ns());
 	return 0;
+}
+
+/* The agent wants to see every packet of this reason, or the last of a moment. */
+static __always_inline void keep_sample(struct xdp_md *ctx, __u32 reason)
+{
+	if (!LB_TRACELESS)
+		sample_drop(ctx, reason);
 }
 
 /* Counts a packet that is not forwarded and returns the XDP action of its reason. */

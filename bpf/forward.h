@@ -100,9 +100,14 @@ static __always_inline void write_outer_v6(void *ip, struct inner in, __u32 insi
  * its version. The source port, of the dynamic range (RFC 6335), varies with the flow; no checksum: RFC 768
  * for IPv4, RFC 6935 and RFC 6936 for a tunnel over IPv6, whose inner packet has its own.
  */
+static __always_inline __be16 gue_source(__u64 hash)
+{
+	return bpf_htons(0xc000 | (hash >> 16 & 0x3fff));
+}
+
 static __always_inline void write_udp(void *udp, struct inner in, const struct lb_vip *vip, __u64 hash)
 {
-	__u16 source = bpf_htons(0xc000 | (hash >> 16 & 0x3fff));
+	__u16 source = gue_source(hash);
 	__u16 length = bpf_htons(in.length + sizeof(struct udphdr));
 
 	WORD(udp, 0) = (__u64)source | (__u64)vip->gue_port << 16 | (__u64)length << 32;

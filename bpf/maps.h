@@ -108,8 +108,8 @@ struct {
 	__type(value, __u32);
 } lb_devmap SEC(".maps");
 
-/* Written by the agent. Key: lb_backend.port. Value: lb_port(): the ifindex, to tell TX from redirect when several
- * interfaces run the program, and the VLAN tag that frames get. */
+/* Written by the agent. Key: lb_backend.port. Value: lb_port(): the ifindex, to tell TX from redirect when
+ * several interfaces run the program, and the VLAN tag that frames get. */
 LB_ARRAY(lb_ports, __u64);
 
 /* Written by packets, each CPU its own block. Key: cpu * LB_REASONS_MAX + reason. */

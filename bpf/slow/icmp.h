@@ -175,8 +175,10 @@ static __always_inline int slow_icmp_v4(struct scratch *s)
 		s->kind = SLOW_ECHO;
 		return echo_options_fit() ? 0 : LB_PASS_ICMP;
 	case ICMP_DEST_UNREACHABLE:
-		if (icmp->code == ICMP_FRAGMENTATION_NEEDED)
+		if (icmp->code == ICMP_FRAGMENTATION_NEEDED) {
 			s->silly_mtu = is_silly_mtu(bpf_ntohl(icmp->word) & 0xffff); /* RFC 1191 section 4 */
+			s->quote = s->silly_mtu ? 0 : s->l4 + ICMP_HEADER_BYTES;
+		}
 		break;
 	case ICMP_TIME_EXCEEDED:
 	case ICMP_PARAMETER_PROBLEM:
@@ -201,6 +203,8 @@ static __always_inline int slow_icmp_v6(struct scratch *s)
 	case ICMPV6_PKT_TOOBIG:
 		if (bpf_ntohl(icmp->word) < LB_MTU_MIN_V6)
 			s->silly_mtu = 1;
+		else
+			s->quote = s->l4 + ICMP_HEADER_BYTES;
 		break;
 	case ICMPV6_DEST_UNREACH:
 	case ICMPV6_TIME_EXCEED:

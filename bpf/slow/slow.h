@@ -30,21 +30,21 @@
 #define NDISC_FIRST               133 /* RFC 4861: router solicitation */
 #define NDISC_LAST                137 /* redirect */
 
-#define LB_HEAD_BYTES      256u /* of the frame in which headers may begin */
-#define LB_HEAD_SLACK      72u  /* so that a header that begins there can be read */
-#define LB_HEAD_LOAD       (LB_HEAD_BYTES + LB_HEAD_SLACK)
-#define LB_VLAN_TAGS       2u  /* followed */
-#define LB_EXTENSIONS      6u  /* followed */
-#define LB_OUTER_BYTES     96u /* Ethernet, a tag, IPv6, UDP fit */
-#define LB_OUTER_TAG_ROOM  4u  /* a tag moves the addresses forward in outer[] */
+#define LB_HEAD_BYTES     256u /* of the frame in which headers may begin */
+#define LB_HEAD_SLACK     72u  /* so that a header that begins there can be read */
+#define LB_HEAD_LOAD      (LB_HEAD_BYTES + LB_HEAD_SLACK)
+#define LB_VLAN_TAGS      2u  /* followed */
+#define LB_EXTENSIONS     6u  /* followed */
+#define LB_OUTER_BYTES    96u /* Ethernet, a tag, IPv6, UDP fit */
+#define LB_OUTER_TAG_ROOM 4u  /* a tag moves the addresses forward in outer[] */
 
 /* An ICMP error of ours with its quote of the packet it is about: as long as RFC 1812 section 4.3.2.3 and RFC
  * 4443 section 2.4 (c) let it be. */
 #define LB_ANSWER_BYTES_V4 576u
 #define LB_ANSWER_BYTES_V6 1280u
 
-#define VLAN_BYTES 4u /* tag control information, and the type of what follows */
-#define LB_L3_MAX 22u /* Ethernet and the tags that are followed */
+#define VLAN_BYTES 4u  /* tag control information, and the type of what follows */
+#define LB_L3_MAX  22u /* Ethernet and the tags that are followed */
 
 #define LB_MTU_MIN_V4 552
 #define LB_MTU_MIN_V6 1280
@@ -76,6 +76,7 @@ struct scratch {
 	__u32 length;      /* of the IP packet */
 	__u32 fragment_id;
 	__u32 option; /* offset of the IPv4 option that is looked at */
+	__u32 quote; /* offset of the packet that a too-big message is about; 0: it is none, or a silly one */
 	__u8 fragment_protocol;
 	__u8 tags;
 	__u8 kind;           /* enum slow_kind */
@@ -127,6 +128,7 @@ static __always_inline int slow_load(struct xdp_md *ctx, struct scratch *s)
 	s->head_bytes = bytes;
 	s->tags = s->kind = s->first_fragment = s->later_fragment = s->silly_mtu = 0;
 	s->link_only = 0;
+	s->quote = 0;
 	s->router[0] = s->router[1] = 0;
 	s->bad_header = 0;
 	__builtin_memset(&s->p, 0, sizeof(s->p));

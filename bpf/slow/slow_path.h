@@ -7,6 +7,7 @@
 #include "balance.h"
 #include "slow/fragment.h"
 #include "slow/icmp.h"
+#include "slow/path_mtu.h"
 #include "slow/slow_send.h"
 #include "slow/unclaimed.h"
 
@@ -299,6 +300,10 @@ LB_SUBPROGRAM int slow_packet(struct xdp_md *ctx)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	active = LB_LOAD(&control->active);
 	reason = slow_parse(ctx);
+	if (s->quote && is_about_tunnel(active)) {
+		keep_sample(ctx, LB_PASS_PATH_MTU);
+		return finish_slow(ctx, LB_PASS_PATH_MTU);
+	}
 	if (reason)
 		return unclaimed(ctx, active, reason);
 	switch (s->kind) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The end of the slow path: the same headers as forward.h writes, built in the scratch area (with the VLAN tag
- * of the route, if it has one) and stored in front of the packet, wherever its bytes lie.
+ * The end of the slow path: the same headers as forward.h writes, built in the scratch area (with the VLAN
+ * tag of the route, if it has one) and stored in front of the packet, wherever its bytes lie.
  */
 #pragma once
 
@@ -27,8 +27,8 @@ static __always_inline int slow_spend_ttl(struct xdp_md *ctx, struct scratch *s)
 }
 
 /*
- * The tag that the packet leaves with, as it is on the wire; 0: none. The route tells, as it does for what the
- * host sends: a tag that the packet came with is of the network that it came by.
+ * The tag that the packet leaves with, as it is on the wire; 0: none. The route tells, as it does for what
+ * the host sends: a tag that the packet came with is of the network that it came by.
  */
 static __always_inline __be32 slow_tag(const struct lb_backend *backend)
 {
@@ -50,8 +50,8 @@ static __always_inline __be16 slow_type(const struct scratch *s, const struct lb
 	return v4 ? bpf_htons(ETH_P_IP) : bpf_htons(ETH_P_IPV6);
 }
 
-/* Lays out [addresses][tag][type] in outer[], so that the type ends where it does without a tag. Returns where
- * the frame begins there. */
+/* Lays out [addresses][tag][type] in outer[], so that the type ends where it does without a tag. Returns
+ * where the frame begins there. */
 static __always_inline __u32 slow_ethernet(struct scratch *s, const struct lb_backend *backend, __be32 tag)
 {
 	__u32 start = tag ? 0 : LB_OUTER_TAG_ROOM;

@@ -60,7 +60,9 @@
 	  "the service has no eligible backend: the client was told (no_backend: reject)")                   \
 	X(31, REPLY_TTL, REPLY, "reply_ttl",                                                                 \
 	  "TTL or hop limit would reach zero when forwarded: the sender was told, as traceroute wants it")   \
-	X(32, DROP_SOURCE, DROP, "source", "its sender is in none of the service's source_ranges")
+	X(32, DROP_SOURCE, DROP, "source", "its sender is in none of the service's source_ranges")           \
+	X(33, PASS_PATH_MTU, PASS, "path_mtu",                                                               \
+	  "a router says that a packet of a tunnel was too big for the way to its backend: learned by lbd")
 
 enum lb_reason {
 	LB_REASON_NONE = 0, /* a bug if it is ever counted: dropped */

@@ -251,9 +251,12 @@ static void ways_with_a_tag(void **state)
 
 static const struct CMUnitTest tests[] = {
 	RIG_TEST(ways_with_a_tag),
-	RIG_TEST(flows_behind_their_home_bucket), RIG_TEST(an_icmp_error_refreshes_nothing),
-	RIG_TEST(home_bucket_of_somebody_else),   RIG_TEST(shortest_packets),
-	RIG_TEST(every_form_is_of_one_flow),      RIG_TEST(unsettled_slots_of_a_wildcard),
+	RIG_TEST(flows_behind_their_home_bucket),
+	RIG_TEST(an_icmp_error_refreshes_nothing),
+	RIG_TEST(home_bucket_of_somebody_else),
+	RIG_TEST(shortest_packets),
+	RIG_TEST(every_form_is_of_one_flow),
+	RIG_TEST(unsettled_slots_of_a_wildcard),
 };
 
 RIG_MAIN(tests, rig_setup)

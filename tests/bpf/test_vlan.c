@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
-/* IEEE 802.1Q and 802.1ad: up to two tags come off, whatever else the packet is; the one of the way is pushed. */
+/* IEEE 802.1Q and 802.1ad: up to two tags come off, whatever else the packet is; the one of the way is
+ * pushed. */
 #include "tunnel.h"
 
 static void one_tag_every_way(void **state)
@@ -139,14 +140,10 @@ static void a_tag_whatever_the_service(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	RIG_TEST(the_tag_of_the_way_is_pushed),
-	RIG_TEST(what_a_tagged_way_does_not_take),
-	RIG_TEST(a_tag_whatever_the_service),
-	RIG_TEST(one_tag_every_way),
-	RIG_TEST(two_tags_every_way),
-	RIG_TEST(a_tag_does_not_move_the_flow),
-	RIG_TEST(options_and_ttl_behind_a_tag),
-	RIG_TEST(bad_headers_behind_a_tag),
+	RIG_TEST(the_tag_of_the_way_is_pushed), RIG_TEST(what_a_tagged_way_does_not_take),
+	RIG_TEST(a_tag_whatever_the_service),   RIG_TEST(one_tag_every_way),
+	RIG_TEST(two_tags_every_way),           RIG_TEST(a_tag_does_not_move_the_flow),
+	RIG_TEST(options_and_ttl_behind_a_tag), RIG_TEST(bad_headers_behind_a_tag),
 	RIG_TEST(edge_of_the_mtu_with_tags),
 };
 

@@ -95,8 +95,8 @@ static inline const __u8 *out_ip(const struct rig *rig)
 }
 
 /*
- * Writes the layers that the packet must have on its way, n of which came in: new Ethernet addresses, the tag of
- * the port and not those that it came with, the outer header, and the inner packet with one hop less. tos,
+ * Writes the layers that the packet must have on its way, n of which came in: new Ethernet addresses, the tag
+ * of the port and not those that it came with, the outer header, and the inner packet with one hop less. tos,
  * hops: of the inner packet.
  */
 static inline void way_layers(const struct rig *rig, const struct way *way, const struct layer *in,

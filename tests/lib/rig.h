@@ -134,7 +134,8 @@ void rig_stations(struct rig *rig, const struct lb_station *all, size_t n, int o
 
 /* Plugs an interface into a port of the device map; 0: pulls it out. */
 void rig_plug(struct rig *rig, __u32 port, int ifindex);
-/* The same for an interface that frames leave by with a VLAN tag, as the rig's next hops do then (lb_port()). */
+/* The same for an interface that frames leave by with a VLAN tag, as the rig's next hops do then (lb_port()).
+ */
 void rig_plug_tagged(struct rig *rig, __u32 port, int ifindex, __u32 tag);
 
 /* The service's VIP entry in the active bank, its ring and records: to break them, or to set slots by hand.

@@ -43,8 +43,8 @@ struct written {
 /* Shared with the agent's process. */
 static struct world {
 	struct written acked, flight;
-	/* Were in flight when the agent crashed, after what is acknowledged, and were not found: a backup that holds
-	 * one may be restored, and then it is the last word as it would have been at once. */
+	/* Were in flight when the agent crashed, after what is acknowledged, and were not found: a backup
+	 * that holds one may be restored, and then it is the last word as it would have been at once. */
 	struct written given_up[GIVEN_UP_MAX];
 	size_t n_given_up;
 	__u64 tables; /* the generation that they hold; 0: there are none */

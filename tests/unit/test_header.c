@@ -246,10 +246,9 @@ static void test_tagged(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_ipv4),
-		cmocka_unit_test(test_tagged),         cmocka_unit_test(test_ipv6),
-		cmocka_unit_test(test_l2),           cmocka_unit_test(test_unresolved),
-		cmocka_unit_test(test_source_masks),
+		cmocka_unit_test(test_ipv4),       cmocka_unit_test(test_tagged),
+		cmocka_unit_test(test_ipv6),       cmocka_unit_test(test_l2),
+		cmocka_unit_test(test_unresolved), cmocka_unit_test(test_source_masks),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -66,8 +66,8 @@ static void frames_for_a_macvlan_go_to_the_device_below(void **state)
 
 static void frames_for_a_vlan_go_to_the_device_below_with_its_tag(void **state)
 {
-	struct lb_nexthops *hops =
-		make_above((struct link_spec){ .name = "eth1.100", .kind = "vlan", .lower = ETH1, .vlan = 100 });
+	struct lb_nexthops *hops = make_above(
+		(struct link_spec){ .name = "eth1.100", .kind = "vlan", .lower = ETH1, .vlan = 100 });
 
 	lb_nexthops_set_features(hops, UPPER, 0); /* as the kernel says of it */
 	assert_true(get(hops, 0).resolved);
@@ -82,15 +82,16 @@ static void frames_for_a_vlan_go_to_the_device_below_with_its_tag(void **state)
 /* Of a VLAN on a VLAN only the upper tag would be pushed. */
 static void two_tags_are_refused(void **state)
 {
-	struct lb_nexthops *hops =
-		make_above((struct link_spec){ .name = "q.7", .kind = "vlan", .lower = UPPER + 1, .vlan = 7 });
+	struct lb_nexthops *hops = make_above(
+		(struct link_spec){ .name = "q.7", .kind = "vlan", .lower = UPPER + 1, .vlan = 7 });
 
-	put_link(hops, (struct link_spec){
-			       .ifindex = UPPER + 1, .name = "q", .kind = "vlan", .lower = ETH1, .vlan = 100 });
+	put_link(hops,
+		 (struct link_spec){
+			 .ifindex = UPPER + 1, .name = "q", .kind = "vlan", .lower = ETH1, .vlan = 100 });
 	assert_false(get(hops, 0).resolved);
 	assert_string_equal(get(hops, 0).why, "q is a VLAN below another, and only one tag is pushed");
-	put_link(hops, (struct link_spec){
-			       .ifindex = UPPER + 1, .name = "q", .kind = "macvlan", .lower = ETH1 });
+	put_link(hops,
+		 (struct link_spec){ .ifindex = UPPER + 1, .name = "q", .kind = "macvlan", .lower = ETH1 });
 	assert_int_equal(get(hops, 0).vlan_tag, 0x81000007u);
 	assert_int_equal(get(hops, 0).egress, ETH1);
 	lb_nexthops_free(hops);

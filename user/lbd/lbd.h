@@ -41,6 +41,7 @@ struct health;
 struct migration;
 struct http;
 struct observe;
+struct path_mtu;
 struct redirect;
 
 struct lbd_options {
@@ -123,6 +124,7 @@ struct lbd {
 	void (*capture_stop)(struct lbd *lbd, const char *why); /* before the program is another one */
 	struct explain_program *explain;                        /* NULL: not yet asked for */
 	struct health *health;                                  /* checks and what follows; NULL: not yet */
+	struct path_mtu *path_mtu;                              /* what routers tell; NULL: not yet */
 	struct redirect *redirect; /* what counts redirected packets; NULL: not yet */
 	struct cores *cores;       /* how packets are spread over CPUs; NULL: not yet */
 	struct observe *observe;   /* NULL: not yet */

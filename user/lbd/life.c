@@ -30,6 +30,7 @@
 #include "lbd/kernel/maps_set.h"
 #include "lbd/kernel/migrate.h"
 #include "lbd/kernel/nexthops.h"
+#include "lbd/kernel/path_mtu.h"
 #include "lbd/kernel/redirect.h"
 #include "lbd/stats/cores.h"
 #include "lbd/lbd.h"
@@ -516,6 +517,7 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	stations_done(lbd);
 	cores_close(lbd);
 	redirect_close(lbd);
+	path_mtu_done(lbd);
 	lb_engine_free(lbd->engine);
 	nexthops_done(lbd);
 	if (detach && (attachments_remove_all(&lbd->maps, &error) < 0 || maps_unpin(&lbd->maps, &error) < 0))

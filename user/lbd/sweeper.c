@@ -12,6 +12,7 @@
 #include "lbd/clock.h"
 #include "lbd/kernel/interfaces_stations.h"
 #include "lbd/kernel/links.h"
+#include "lbd/kernel/path_mtu.h"
 #include "lbd/announce/announce.h"
 #include "lbd/lbd.h"
 #include "lbd/stats/drain.h"
@@ -59,6 +60,7 @@ static void housekeeping(struct lbd *lbd, __u64 second)
 		task_call(lbd->tasks, &lbd->task.stations, look_at_stations, lbd);
 	}
 	announce_tick(lbd);
+	path_mtu_tick(lbd);
 	if (lbd->attach_retry_ms && now_ms() >= lbd->attach_retry_ms)
 		links_look_again(lbd);
 }

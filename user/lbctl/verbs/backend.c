@@ -33,6 +33,10 @@ static void nexthop_cells(struct table *table, const cJSON *nexthop)
 		table_cell(table, "-");
 	else if (!resolved)
 		table_cell(table, "UNRESOLVED");
+	else if (json_get(nexthop, "mtu_from") && strcmp(json_text(nexthop, "mtu_from"), "way") != 0)
+		table_cell(table, "%s %s, MTU %llu (%s)", json_text(nexthop, "action"),
+			   json_text(nexthop, "interface"), json_u64(nexthop, "mtu"),
+			   json_text(nexthop, "mtu_from"));
 	else
 		table_cell(table, "%s %s", json_text(nexthop, "action"), json_text(nexthop, "interface"));
 	table_cell(table, "%s", json_text(nexthop, resolved ? "mac" : "why"));

@@ -240,9 +240,9 @@ static void write_forward(const struct lbd *lbd, struct json *json, const struct
 {
 	bool resolved = backend->method != LB_METHOD_NONE, local = backend->method == LB_METHOD_LOCAL;
 	const struct lb_link *link =
-		resolved && !local
-			? lb_nexthops_link(lbd->netlink.nexthops, lb_port_ifindex(lbd->maps.ports[backend->port]))
-			: NULL;
+		resolved && !local ? lb_nexthops_link(lbd->netlink.nexthops,
+						      lb_port_ifindex(lbd->maps.ports[backend->port]))
+				   : NULL;
 	__u32 tag = backend->flags & LB_BACKEND_TAGGED ? lb_port_tag(lbd->maps.ports[backend->port]) : 0;
 	const __u8 *mac = backend->eth;
 	char vlan[32] = "";

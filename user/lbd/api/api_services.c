@@ -109,7 +109,10 @@ static void write_nexthop(struct lbd *lbd, const struct lb_service_view *view,
 	if (nexthop->tagged && state.vlan_tag)
 		json_u64(json, "vlan", state.vlan_tag & 0xfff);
 	json_u64(json, "mtu", nexthop->resolved ? nexthop->mtu : state.mtu);
-	json_string(json, "mtu_from", state.mtu_limited ? "configuration" : "way");
+	json_string(json, "mtu_from",
+		    state.mtu_learned   ? "router"
+		    : state.mtu_limited ? "configuration"
+					: "way");
 	json_string(json, "action",
 		    !nexthop->resolved        ? NULL
 		    : nexthop->local          ? "local"

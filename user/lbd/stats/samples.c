@@ -36,23 +36,34 @@ void samples_close(struct samples *samples)
 	samples->sample = NULL;
 }
 
+bool samples_get(const struct samples *samples, __u32 cpu, __u32 reason, struct lb_sample *ret_sample)
+{
+	const struct lb_sample *from =
+		samples->sample ? &samples->sample[cpu * LB_REASONS_MAX + reason] : NULL;
+	__u64 taken_ns = from ? LB_LOAD(&from->taken_ns) : 0;
+	struct lb_sample copy;
+
+	if (!taken_ns)
+		return false;
+	memcpy(&copy, from, sizeof(copy));
+	__atomic_thread_fence(__ATOMIC_ACQUIRE);
+	if (LB_LOAD(&from->taken_ns) != taken_ns || copy.sample_bytes > LB_SAMPLE_BYTES)
+		return false;
+	copy.taken_ns = taken_ns;
+	*ret_sample = copy;
+	return true;
+}
+
 bool samples_newest(const struct samples *samples, __u32 reason, struct lb_sample *ret_sample)
 {
+	struct lb_sample sample;
 	bool found = false;
 
-	for (__u32 cpu = 0; samples->sample && cpu < samples->cpus; cpu++) {
-		const struct lb_sample *from = &samples->sample[cpu * LB_REASONS_MAX + reason];
-		__u64 taken_ns = LB_LOAD(&from->taken_ns);
-		struct lb_sample copy;
-
-		if (!taken_ns || (found && taken_ns <= ret_sample->taken_ns))
+	for (__u32 cpu = 0; cpu < samples->cpus; cpu++) {
+		if (!samples_get(samples, cpu, reason, &sample) ||
+		    (found && sample.taken_ns <= ret_sample->taken_ns))
 			continue;
-		memcpy(&copy, from, sizeof(copy));
-		__atomic_thread_fence(__ATOMIC_ACQUIRE);
-		if (LB_LOAD(&from->taken_ns) != taken_ns || copy.sample_bytes > LB_SAMPLE_BYTES)
-			continue;
-		*ret_sample = copy;
-		ret_sample->taken_ns = taken_ns;
+		*ret_sample = sample;
 		found = true;
 	}
 	return found;

@@ -19,6 +19,9 @@ struct samples {
 void samples_open(const struct maps *maps, struct samples *ret_samples);
 void samples_close(struct samples *samples);
 
+/* That of a CPU; false: it has taken none, or is taking one. */
+bool samples_get(const struct samples *samples, __u32 cpu, __u32 reason, struct lb_sample *ret_sample);
+
 /* The newest of a reason; false: none was taken. */
 bool samples_newest(const struct samples *samples, __u32 reason, struct lb_sample *ret_sample);
 

@@ -56,6 +56,15 @@ int lb_nexthops_want(struct lb_nexthops *nexthops, const struct lb_address *to);
 int lb_nexthops_limit(struct lb_nexthops *nexthops, const struct lb_address *to, __u16 mtu);
 void lb_nexthops_want_end(struct lb_nexthops *nexthops);
 
+/*
+ * A router says that packets to an address may have so many bytes (path_mtu.h). 1: what is wanted goes there,
+ * and they had more; 0: no news; -ENOMEM.
+ */
+int lb_nexthops_learn_mtu(struct lb_nexthops *nexthops, const struct lb_address *to, __u32 mtu, __u64 now_ms);
+
+/* Forgets what was learned too long ago. True: answers may differ now. */
+bool lb_nexthops_forget_mtus(struct lb_nexthops *nexthops, __u64 now_ms);
+
 /* Marks every route as in need of a query. */
 void lb_nexthops_routes_stale(struct lb_nexthops *nexthops);
 
@@ -107,7 +116,8 @@ struct lb_nexthop_state {
 	int egress;     /* that takes the frames: the same, or a device below it */
 	__u32 vlan_tag; /* to put in front: protocol in the upper 16 bits, identifier in the lower; 0: none */
 	__u32 mtu;
-	bool mtu_limited; /* that is less than the way to it says: as configured */
+	bool mtu_limited; /* that is less than the way to it says: as configured, or learned from a router */
+	bool mtu_learned;
 	__u8 destination[6];
 	__u8 source[6];
 	struct lb_address neighbor; /* whose MAC it is; family 0 without route */

@@ -133,6 +133,7 @@ void lb_nexthops_get(struct lb_nexthops *nexthops, const struct lb_address *to, 
 		destination ? lb_member_of(nexthops, destination, now_ms) : NULL;
 	const char *error = destination ? route_error_text(destination, way) : "not asked yet";
 	const struct lb_link *link;
+	bool learned;
 	__u16 limit;
 
 	memset(ret_nexthop, 0, sizeof(*ret_nexthop));
@@ -162,10 +163,11 @@ void lb_nexthops_get(struct lb_nexthops *nexthops, const struct lb_address *to, 
 	if (!ret_nexthop->why[0])
 		answer_neighbor(nexthops, lb_neighbor_of(nexthops, destination, member), link, now_ms,
 				ret_nexthop);
-	limit = lb_path_mtus_get(&nexthops->mtus, to);
+	limit = lb_path_mtus_get(&nexthops->mtus, to, &learned);
 	if (limit && limit < ret_nexthop->mtu) {
 		ret_nexthop->mtu = limit;
 		ret_nexthop->mtu_limited = true;
+		ret_nexthop->mtu_learned = learned;
 	}
 	ret_nexthop->resolved = !ret_nexthop->why[0];
 }
@@ -176,6 +178,23 @@ bool lb_nexthops_destination(const struct lb_nexthops *nexthops, size_t i, struc
 		return false;
 	*ret = nexthops->destinations.at[i].to;
 	return true;
+}
+
+int lb_nexthops_learn_mtu(struct lb_nexthops *nexthops, const struct lb_address *to, __u32 mtu, __u64 now_ms)
+{
+	struct lb_nexthop_state nexthop;
+
+	lb_nexthops_get(nexthops, to, now_ms, &nexthop);
+	/* What fits anyhow is no news, and whoever we do not send to has nothing to say. */
+	if (!nexthop.resolved || nexthop.local || mtu > nexthop.mtu ||
+	    (mtu == nexthop.mtu && !nexthop.mtu_learned))
+		return 0;
+	return lb_path_mtus_learn(&nexthops->mtus, to, mtu, now_ms);
+}
+
+bool lb_nexthops_forget_mtus(struct lb_nexthops *nexthops, __u64 now_ms)
+{
+	return lb_path_mtus_age(&nexthops->mtus, now_ms);
 }
 
 const struct lb_link *lb_nexthops_link(const struct lb_nexthops *nexthops, int ifindex)

@@ -1,17 +1,25 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What fits through to an address, where that is less than the link or the route says: as configured, since a
- * path may be narrower than its first hop and nobody tell.
+ * path may be narrower than its first hop and nobody tell; and as learned from a router that told. What was
+ * learned is forgotten after a while, since ways change (RFC 1191 section 6.3, RFC 8201 section 4), and
+ * learned again if it still holds.
  */
 #pragma once
 
 #include <linux/types.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "base/address.h"
 
+#define LB_PATH_MTU_AGE_MS 600000u /* RFC 1191 section 6.3 */
+#define LB_PATH_MTU_MIN_V4 552u    /* Linux believes no less either (net.ipv4.route.min_pmtu) */
+#define LB_PATH_MTU_MIN_V6 1280u   /* RFC 8200 section 5 */
+
 struct lb_path_mtus {
 	struct lb_path_mtu *at; /* by address; most have none */
+	size_t n_learned;
 };
 
 void lb_path_mtus_done(struct lb_path_mtus *table);
@@ -22,5 +30,22 @@ void lb_path_mtus_begin(struct lb_path_mtus *table);
 int lb_path_mtus_configure(struct lb_path_mtus *table, const struct lb_address *to, __u16 mtu);
 void lb_path_mtus_end(struct lb_path_mtus *table);
 
-/* Bytes, or 0: no limit is known. */
-__u16 lb_path_mtus_get(const struct lb_path_mtus *table, const struct lb_address *to);
+/* A router says that no more than mtu bytes fit. 1: that is news, and less than was known; 0: it is neither,
+ * or too little to be believed; -ENOMEM. now_ms: monotonic. */
+int lb_path_mtus_learn(struct lb_path_mtus *table, const struct lb_address *to, __u32 mtu, __u64 now_ms);
+
+/* Forgets what was learned too long ago. True: there was something. */
+bool lb_path_mtus_age(struct lb_path_mtus *table, __u64 now_ms);
+
+/* Bytes, or 0: no limit is known. *ret_learned: whether a router told. */
+__u16 lb_path_mtus_get(const struct lb_path_mtus *table, const struct lb_address *to, bool *ret_learned);
+
+/* What an ICMP message says that is about a packet of a tunnel. */
+struct lb_path_mtu_told {
+	struct lb_address router, source, to; /* who tells; the packet's ends */
+	__u32 mtu;
+	bool gue;
+};
+
+/* Reads a frame, or its first n bytes, that the packet path has found to be such a message. 0 or -EBADMSG. */
+int lb_path_mtu_parse(const __u8 *frame, size_t n, struct lb_path_mtu_told *ret_told);

@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * Path MTUs that routers tell of.
+ */
+#pragma once
+
+struct lbd;
+
+/* Once a second: takes in what the packet path has kept, forgets what is too old. */
+void path_mtu_tick(struct lbd *lbd);
+void path_mtu_done(struct lbd *lbd);
