@@ -145,6 +145,11 @@ class Kernel:
         neighbor = self.neighbors.get((device, address))
         return not neighbor or "INCOMPLETE" in neighbor.get("state", [])
 
+    def asks(self, device):
+        """Whether neighbours are asked for there at all: not through a tunnel."""
+        link = self.links.get(device, {})
+        return link.get("link_type") == "ether" and "NOARP" not in link.get("flags", [])
+
     def members(self, backend, match):
         """(device, neighbour) of every member of the route."""
         found = []
@@ -192,7 +197,7 @@ class Kernel:
                 self.usable(self.members(backend, match)), True
         members = self.members(backend, match)
         right = self.usable(members)
-        settled = right or not any(self.undecided(*m) for m in [chosen, *members])
+        settled = right or not any(self.undecided(*m) for m in [chosen, *members] if self.asks(m[0]))
         return right, bool(settled)
 
     def usable(self, members):

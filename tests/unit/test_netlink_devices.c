@@ -74,6 +74,8 @@ static void frames_for_a_vlan_go_to_the_device_below_with_its_tag(void **state)
 	assert_int_equal(get(hops, 0).ifindex, UPPER);
 	assert_int_equal(get(hops, 0).egress, ETH1);
 	assert_int_equal(get(hops, 0).vlan_tag, 0x81000064u);
+	assert_true(lb_nexthops_has_tag(hops, 0x81000064u));
+	assert_false(lb_nexthops_has_tag(hops, 0x88a80064u));
 	put_link(hops, (struct link_spec){ .ifindex = ETH1, .name = "eth1", .down = true });
 	assert_string_equal(get(hops, 0).why, "eth1 is down");
 	lb_nexthops_free(hops);
@@ -153,6 +155,27 @@ static void a_configured_mtu_is_a_limit(void **state)
 	lb_nexthops_free(hops);
 }
 
+static void a_router_is_heard_about_ways_in_use(void **state)
+{
+	struct lb_address to = address_of(TO), other = address_of("10.9.9.9");
+	struct lb_nexthops *hops = make();
+
+	assert_int_equal(lb_nexthops_learn_mtu(hops, &other, 1400, 5), 0);
+	assert_int_equal(lb_nexthops_learn_mtu(hops, &to, 1500, 5), 0); /* fits anyhow */
+	assert_int_equal(lb_nexthops_learn_mtu(hops, &to, 1400, 5), 1);
+	assert_int_equal(get(hops, 5).mtu, 1400);
+	assert_true(get(hops, 5).mtu_learned);
+	/* Whatever is configured anew meanwhile. */
+	lb_nexthops_want_begin(hops);
+	lb_nexthops_want(hops, &to);
+	lb_nexthops_want_end(hops);
+	assert_int_equal(get(hops, 5).mtu, 1400);
+	assert_false(lb_nexthops_forget_mtus(hops, 600000));
+	assert_true(lb_nexthops_forget_mtus(hops, 600005));
+	assert_int_equal(get(hops, 0).mtu, 1500);
+	lb_nexthops_free(hops);
+}
+
 /* --- addresses --------------------------------------------------------------------------------------------
  */
 
@@ -223,6 +246,7 @@ int main(void)
 		cmocka_unit_test(a_device_below_in_another_namespace_is_out_of_reach),
 		cmocka_unit_test(frames_for_a_bond_go_to_the_port_that_sends),
 		cmocka_unit_test(a_configured_mtu_is_a_limit),
+		cmocka_unit_test(a_router_is_heard_about_ways_in_use),
 		cmocka_unit_test(addresses_of_the_host_are_known),
 		cmocka_unit_test(a_link_without_a_link_local_address_is_said),
 	};

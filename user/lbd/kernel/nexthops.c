@@ -189,6 +189,15 @@ int nexthops_take(struct lbd *lbd, const struct lb_config *config, const struct 
 	return 0;
 }
 
+static bool has_port(const struct lbd *lbd, const struct lb_nexthop_state *state)
+{
+	for (__u32 i = 0; i < LB_PORTS_MAX; i++)
+		if (!lbd->planned_ports[i] ||
+		    lbd->planned_ports[i] == lb_port((__u32)state->egress, state->vlan_tag))
+			return true;
+	return false;
+}
+
 const char *nexthops_why(struct lbd *lbd, const struct lb_service_view *view,
 			 const struct lb_backend_view *backend, struct lb_nexthop_state *ret_state)
 {
@@ -197,6 +206,8 @@ const char *nexthops_why(struct lbd *lbd, const struct lb_service_view *view,
 		return ret_state->why;
 	if (ret_state->routed && view->config && view->config->forward == LB_FORWARD_L2)
 		return "it is behind a router, which l2 does not get across: use a tunnel (ipip, gue)";
+	if (ret_state->resolved && !ret_state->local && !has_port(lbd, ret_state))
+		return "packets leave by as many interfaces and VLANs already as there is room for";
 	return "being resolved";
 }
 
@@ -228,12 +239,19 @@ void nexthops_done(struct lbd *lbd)
 	lb_nexthop_map_done(&lbd->nexthops);
 }
 
+/* Its interface is there, and if it has a tag, some VLAN device that has it. */
+static bool port_may_serve(const struct lbd *lbd, __u64 port)
+{
+	const struct lb_nexthops *nexthops = lbd->netlink.nexthops;
+
+	return lb_nexthops_link(nexthops, (int)lb_port_ifindex(port)) &&
+	       (!lb_port_tag(port) || lb_nexthops_has_tag(nexthops, lb_port_tag(port)));
+}
+
 void nexthops_sweep_ports(struct lbd *lbd)
 {
 	for (__u32 i = 0; i < LB_PORTS_MAX; i++) {
-		__u32 ifindex = lb_port_ifindex(lbd->maps.ports[i]);
-
-		if (!ifindex || lb_nexthops_link(lbd->netlink.nexthops, ifindex))
+		if (!lbd->maps.ports[i] || port_may_serve(lbd, lbd->maps.ports[i]))
 			continue;
 		bpf_map_delete_elem(lbd->maps.fd[MAP_DEVMAP], &i);
 		__atomic_store_n(&lbd->maps.ports[i], 0, __ATOMIC_RELEASE);

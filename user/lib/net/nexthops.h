@@ -135,6 +135,9 @@ bool lb_nexthops_destination(const struct lb_nexthops *nexthops, size_t i, struc
 const struct lb_link *lb_nexthops_link(const struct lb_nexthops *nexthops, int ifindex);
 const struct lb_link *lb_nexthops_link_by_name(const struct lb_nexthops *nexthops, const char *name);
 
+/* Whether some VLAN device has this tag (as in struct lb_nexthop_state). */
+bool lb_nexthops_has_tag(const struct lb_nexthops *nexthops, __u32 vlan_tag);
+
 /* The host's own addresses; valid until the next message. */
 const struct lb_host_address *lb_nexthops_addresses(const struct lb_nexthops *nexthops, size_t *ret_n);
 

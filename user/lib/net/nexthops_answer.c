@@ -207,6 +207,16 @@ const struct lb_link *lb_nexthops_link_by_name(const struct lb_nexthops *nexthop
 	return lb_links_find_by_name(&nexthops->links, name);
 }
 
+bool lb_nexthops_has_tag(const struct lb_nexthops *nexthops, __u32 vlan_tag)
+{
+	const struct lb_link *link = NULL;
+
+	while ((link = lb_links_next(&nexthops->links, link)))
+		if (link->vlan_tag == vlan_tag)
+			return true;
+	return false;
+}
+
 const struct lb_host_address *lb_nexthops_addresses(const struct lb_nexthops *nexthops, size_t *ret_n)
 {
 	*ret_n = nexthops->addresses.n;
