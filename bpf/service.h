@@ -126,8 +126,11 @@ LB_SUBPROGRAM __u32 service_bucket(__u64 active, __u64 address_0, __u64 address_
 	if (!bank)
 		return LB_BUCKET_NONE;
 	vip = vip_find(bank, active, address_0, address_1, tail);
-	if (!vip && active & LB_ACTIVE_WILDCARD)
+	if (!vip && active & LB_ACTIVE_WILDCARD) {
 		vip = find_wildcard(bank, active, address_0, address_1, tail);
+		if (vip && vip->flags & LB_VIP_HELD)
+			return LB_BUCKET_NONE;
+	}
 	return vip ? bucket_of(bank, vip) : LB_BUCKET_NONE;
 }
 

@@ -176,6 +176,9 @@ static inline void lb_vip_place(struct lb_vip *vip, __u32 ring_line, __u32 backe
 #define LB_VIP_ECHO      0x0008u /* answer ICMP echo to the address */
 #define LB_VIP_FRAG_DROP 0x0010u /* fragments whose first was not seen: drop instead of pass */
 #define LB_VIP_REJECT    0x0020u /* while there is no backend the sender is told */
+/* No service: the address, under a prefix of some, is the host's own, and its packets with it. Key: of a
+ * service of all its ports. */
+#define LB_VIP_HELD 0x0400u
 /* What becomes of packets to the address that no service takes: neither bit: they are passed. */
 #define LB_VIP_UNCLAIMED_DROP   0x0040u
 #define LB_VIP_UNCLAIMED_REJECT 0x0080u

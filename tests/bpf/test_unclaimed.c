@@ -114,6 +114,45 @@ static void by_service(void **state)
 	expect_pass(rig, frame(ETH(), IP4(CLIENT4, VIP4), TCP(4000, 81)), NO_SERVICE);
 }
 
+/* Under a prefix, what the host has the address of is the host's: flows, fragments, pings, what else there
+ * is. But for a service of that very address. */
+static void an_address_of_the_host_under_a_prefix(void **state)
+{
+	static const struct lb_address held[] = { { LB_FAMILY_V4, { 203, 0, 113, 7 } },
+						  { LB_FAMILY_V6,
+						    { 0x20, 1, 0xd, 0xb8, 0, 0x50, [15] = 7 } } };
+	struct rig *rig = *state;
+
+	for (int held_now = 0; held_now < 2; held_now++) {
+		rig->held = held;
+		rig->n_held = held_now ? 2 : 0;
+		rig->unclaimed = ",'unclaimed':'drop'";
+		rig_services(
+			rig,
+			"{'name':'net','vip':'203.0.113.0/24','protocol':'tcp','port':'any','echo':true,"
+			"'backends':[{'name':'b1','address':'10.0.1.1'}]},"
+			"{'name':'net6','vip':'2001:db8:50::/64','protocol':'tcp','port':80,"
+			"'backends':[{'name':'b1','address':'fd00::1'}]},"
+			"{'name':'one','vip':'203.0.113.7','protocol':'tcp','port':443,'unclaimed':'pass',"
+			"'backends':[{'name':'b1','address':'10.0.1.1'}]}");
+		rig_run(rig, frame(ETH(), IP4(CLIENT4, "203.0.113.7"), TCP(4000, 443)));
+		assert_int_equal(rig->last.action, XDP_TX);
+		rig_run(rig, frame(ETH(), IP4(CLIENT4, "203.0.113.8"), TCP(4000, 80)));
+		assert_int_equal(rig->last.action, XDP_TX);
+		rig_run(rig, frame(ETH(), IP6(CLIENT6, "2001:db8:50::8"), TCP(4000, 80)));
+		assert_int_equal(rig->last.action, XDP_TX);
+		if (!held_now)
+			continue;
+		expect_pass(rig, frame(ETH(), IP4(CLIENT4, "203.0.113.7"), TCP(4000, 22)), NO_SERVICE);
+		expect_pass(rig, frame(ETH(), VLAN(3), IP4(CLIENT4, "203.0.113.7"), TCP(4000, 22)),
+			    NO_SERVICE);
+		expect_pass(rig, frame(ETH(), IP4(CLIENT4, "203.0.113.7"), UDP(4000, 53)), NO_SERVICE);
+		expect_pass(rig, frame(ETH(), IP6(CLIENT6, "2001:db8:50::7"), TCP(4000, 80)), NO_SERVICE);
+		expect_pass(rig, frame(ETH(), IP4(CLIENT4, "203.0.113.7", .offset = 512), DATA(100)),
+			    FRAGMENT);
+	}
+}
+
 /* The longest prefix decides, an address before all. */
 static void by_prefix(void **state)
 {
@@ -214,6 +253,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(ping_that_is_not_answered),
 	RIG_TEST(by_service),
 	RIG_TEST(by_prefix),
+	RIG_TEST(an_address_of_the_host_under_a_prefix),
 	RIG_TEST(a_word_that_changes),
 };
 

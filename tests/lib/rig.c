@@ -232,6 +232,7 @@ int rig_reset(void **state)
 		.resolved = true, .same_interface = true, .port = RIG_PORT, .mtu = 1500
 	};
 	rig->tunnel_source = NULL;
+	rig->n_held = 0;
 	rig->unclaimed = ",'unclaimed':'pass'";
 	rig->alone = false;
 	rig->linear = 0;
@@ -301,7 +302,11 @@ static struct lb_config *parse(const struct rig *rig, const char *services)
 void rig_change(struct rig *rig, const char *services)
 {
 	struct lb_config *config = parse(rig, services), *before = rig->config;
-	struct lb_desired desired = { .config = config, .nexthops = &rig->nexthops };
+	struct lb_desired desired = { .config = config,
+				      .nexthops = &rig->nexthops,
+				      .host_addresses = rig->held,
+				      .n_host_addresses = rig->n_held,
+				      .n_held = rig->n_held };
 	struct lb_error error = {};
 	struct lb_plan *plan = NULL;
 

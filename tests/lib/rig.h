@@ -72,10 +72,12 @@ struct rig {
 	int ifindex, peer_ifindex; /* of the veth pair */
 
 	/* What tests may set before rig_services(). rig_reset() gives the defaults. */
-	__u32 tag;                 /* of the port that was plugged last */
-	struct lb_nexthop hop;     /* resolved, same_interface, port RIG_PORT, mtu 1500 */
-	const char *tunnel_source; /* JSON object, or NULL */
-	const char *unclaimed;     /* JSON member with a comma in front, or NULL; at first: pass */
+	__u32 tag;                     /* of the port that was plugged last */
+	struct lb_nexthop hop;         /* resolved, same_interface, port RIG_PORT, mtu 1500 */
+	const char *tunnel_source;     /* JSON object, or NULL */
+	const struct lb_address *held; /* the host's own addresses, n_held of them */
+	size_t n_held;
+	const char *unclaimed; /* JSON member with a comma in front, or NULL; at first: pass */
 
 	/* What tests may set before a packet. */
 	size_t linear;       /* as struct host */

@@ -43,7 +43,7 @@ struct fixture {
 	struct lb_nexthop_map nexthops;
 	bool same_nexthops; /* plans are given what the last one was given */
 	const struct lb_address *host_addresses;
-	size_t n_host_addresses;
+	size_t n_host_addresses, n_held;
 	bool routed; /* backends are behind a router */
 	__u64 now_s;
 	unsigned int graces, steps;
@@ -241,7 +241,8 @@ static inline int fixture_plan(struct fixture *f, const struct lb_config *config
 				      .allow_ring_resize = f->allow_ring_resize,
 				      .nexthops = &f->nexthops,
 				      .host_addresses = f->host_addresses,
-				      .n_host_addresses = f->n_host_addresses };
+				      .n_host_addresses = f->n_host_addresses,
+				      .n_held = f->n_held };
 
 	if (!f->same_nexthops && nexthops_fill(&f->nexthops, config, f->engine, fixture_nexthop, f) < 0)
 		return -ENOMEM;

@@ -364,6 +364,81 @@ static void test_unclaimed_by_address(void **state)
 	fixture_done(&f);
 }
 
+static struct lb_config *prefix_config(struct fixture *f, bool more)
+{
+	struct lb_config *config = fixture_config(f);
+
+	config->unclaimed = LB_UNCLAIMED_DROP;
+	fixture_service(config, "prefix", "203.0.113.0/24", 80);
+	fixture_service(config, "exact", "203.0.113.10", 443);
+	if (more)
+		fixture_service(config, "more", "203.0.113.11", 80);
+	return config;
+}
+
+/* Of a prefix, the one address that the host has is passed, but for services of that very address. */
+static void test_address_of_the_host_under_a_prefix(void **state)
+{
+	const struct lb_address own[] = { fixture_address("203.0.113.10"), fixture_address("203.0.113.20") };
+	struct lb_config *config;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	f.host_addresses = own;
+	config = prefix_config(&f, false);
+	fixture_apply(&f, config);
+	assert_non_null(find(&f, "203.0.113.10", IPPROTO_TCP, 80));
+	f.n_host_addresses = 2;
+	f.n_held = 1; /* the second is on loopback */
+	assert_false(fixture_is_empty(&f, config));
+	fixture_apply(&f, config);
+	assert_null(find(&f, "203.0.113.10", IPPROTO_TCP, 80));
+	assert_non_null(find(&f, "203.0.113.10", IPPROTO_TCP, 443));
+	assert_non_null(find(&f, "203.0.113.20", IPPROTO_TCP, 80));
+	assert_non_null(find(&f, "203.0.113.11", IPPROTO_TCP, 80));
+	assert_true(fixture_is_empty(&f, config));
+	/* Another change does not lose it, nor does another agent, who finds that nothing is to be done. */
+	config = prefix_config(&f, true);
+	fixture_apply(&f, config);
+	assert_null(find(&f, "203.0.113.10", IPPROTO_TCP, 80));
+	assert_int_equal(fixture_restart(&f), 0);
+	assert_true(fixture_is_empty(&f, config));
+	assert_null(find(&f, "203.0.113.10", IPPROTO_TCP, 80));
+	/* It went while no agent ran. */
+	assert_int_equal(fixture_restart(&f), 0);
+	f.n_held = 0;
+	assert_false(fixture_is_empty(&f, config));
+	fixture_apply(&f, config);
+	assert_non_null(find(&f, "203.0.113.10", IPPROTO_TCP, 80));
+	fixture_done(&f);
+}
+
+/* What has no room for them does without: no change is refused because of the host's addresses. */
+static void test_no_room_for_addresses_of_the_host(void **state)
+{
+	const struct lb_address own = fixture_address("203.0.113.10");
+	struct lb_config *config;
+	struct fixture f;
+	char name[32], vip[LB_PREFIX_TEXT_MAX];
+
+	(void)state;
+	fixture_init(&f);
+	f.host_addresses = &own;
+	f.n_host_addresses = f.n_held = 1;
+	config = fixture_config(&f);
+	for (__u8 bits = 1; bits <= LB_SHAPES_MAX; bits++) {
+		struct lb_prefix prefix = { own, bits };
+
+		lb_address_mask(&prefix.address, bits);
+		snprintf(name, sizeof(name), "p%u", bits);
+		fixture_service(config, name, lb_prefix_text(&prefix, vip), 80);
+	}
+	fixture_apply(&f, config);
+	assert_non_null(find(&f, "203.0.113.11", IPPROTO_TCP, 80));
+	fixture_done(&f);
+}
+
 /* A filter that is not what it should be, as after tables of a version that had none, is made good. */
 static void test_filter_is_made_good(void **state)
 {
@@ -445,10 +520,16 @@ static void test_source_ranges(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_echo_records),         cmocka_unit_test(test_unclaimed),
-		cmocka_unit_test(test_unclaimed_by_address), cmocka_unit_test(test_filter_is_made_good),
-		cmocka_unit_test(test_vip_fields),           cmocka_unit_test(test_records),
-		cmocka_unit_test(test_record_under_prefix),  cmocka_unit_test(test_source_ranges),
+		cmocka_unit_test(test_echo_records),
+		cmocka_unit_test(test_unclaimed),
+		cmocka_unit_test(test_unclaimed_by_address),
+		cmocka_unit_test(test_address_of_the_host_under_a_prefix),
+		cmocka_unit_test(test_no_room_for_addresses_of_the_host),
+		cmocka_unit_test(test_filter_is_made_good),
+		cmocka_unit_test(test_vip_fields),
+		cmocka_unit_test(test_records),
+		cmocka_unit_test(test_record_under_prefix),
+		cmocka_unit_test(test_source_ranges),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -33,18 +33,21 @@ const struct lb_host_address *host_address_of(const struct lbd *lbd, const struc
 	return NULL;
 }
 
-int host_addresses_copy(const struct lbd *lbd, struct lb_address **ret_addresses, size_t *ret_n)
+int host_addresses_copy(const struct lbd *lbd, struct lb_address **ret_addresses, size_t *ret_n,
+			size_t *ret_held)
 {
-	size_t n;
+	size_t n, held = 0, others;
 	const struct lb_host_address *at = lb_nexthops_addresses(lbd->netlink.nexthops, &n);
 	struct lb_address *addresses = calloc(n + 1, sizeof(*addresses));
 
 	if (!addresses)
 		return -ENOMEM;
+	others = n;
 	for (size_t i = 0; i < n; i++)
-		addresses[i] = at[i].address;
+		addresses[counts(lbd, &at[i]) ? held++ : --others] = at[i].address;
 	*ret_addresses = addresses;
 	*ret_n = n;
+	*ret_held = held;
 	return 0;
 }
 
@@ -120,7 +123,9 @@ static void say(const struct lbd *lbd, const struct lb_config_service *service,
 			 lb_prefix_text(&service->vip, vip), service->name, link->name);
 	else
 		snprintf(text, size,
-			 "%s of %s covers %s, an address of this host, on %s: the host is not reached there",
+			 "%s of %s covers %s, an address of this host, on %s: packets for it go to the host, "
+			 "not to the "
+			 "service",
 			 lb_prefix_text(&service->vip, vip), service->name,
 			 lb_address_text(&taken->address, address), link->name);
 }

@@ -16,8 +16,10 @@ struct lbd;
  * none. */
 const struct lb_host_address *host_address_of(const struct lbd *lbd, const struct lb_prefix *vip);
 
-/* All addresses of the host, on whatever interface, as they are now; to be freed. 0 or -ENOMEM. */
-int host_addresses_copy(const struct lbd *lbd, struct lb_address **ret_addresses, size_t *ret_n);
+/* All addresses of the host, on whatever interface, as they are now, first those that count (so many:
+ * *ret_held); to be freed. 0 or -ENOMEM. */
+int host_addresses_copy(const struct lbd *lbd, struct lb_address **ret_addresses, size_t *ret_n,
+			size_t *ret_held);
 
 /* Whether a VIP is one address, and no interface has it, loopback and dummy devices counted. */
 bool host_lacks_address(const struct lbd *lbd, const struct lb_prefix *vip);

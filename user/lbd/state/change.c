@@ -273,7 +273,7 @@ int change_plan(struct lbd *lbd, const struct desired *next, const struct change
 	if (r < 0)
 		return r;
 	if (lb_intent_overrides(&intent, next->config, &overrides, &desired.n_overrides) < 0 ||
-	    host_addresses_copy(lbd, &addresses, &desired.n_host_addresses) < 0)
+	    host_addresses_copy(lbd, &addresses, &desired.n_host_addresses, &desired.n_held) < 0)
 		return lb_error_set(error, ENOMEM, "out of memory");
 	desired.overrides = overrides;
 	desired.host_addresses = addresses;

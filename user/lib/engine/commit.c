@@ -481,6 +481,7 @@ static void update_books(struct commit *commit)
 	engine->n_overrides = plan->n_overrides;
 	plan->overrides = NULL;
 	engine->config = plan->config;
+	engine->held_digest = plan->held_digest;
 	lb_engine_agree(plan);
 	engine->sweep.moved |= plan->n_changes > 0;
 	plan->done = true;

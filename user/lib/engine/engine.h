@@ -63,6 +63,9 @@ struct lb_desired {
 	const struct lb_nexthop_map *nexthops;
 	const struct lb_address *host_addresses; /* that the host has, on whatever interface */
 	size_t n_host_addresses;
+	/* So many of them, the first ones, are on others than loopback and dummy devices: they stay the
+	 * host's, but for services of that very address. */
+	size_t n_held;
 };
 
 /*

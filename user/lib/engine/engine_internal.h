@@ -213,6 +213,7 @@ struct lb_engine {
 	size_t n_order;
 	struct lb_vip_item *items; /* the visible bank's; owner: service id; NULL after adoption */
 	size_t n_items;
+	__u64 held_digest; /* of the host's own addresses in it (lb_plan_layout()); 0: not known */
 	const struct lb_config *config; /* of the last commit; NULL after adoption */
 	/* All records that there are agree with these next hops; NULL: with none that are known. */
 	const struct lb_nexthop_map *nexthops_agreed;
@@ -289,6 +290,9 @@ struct lb_plan {
 	__u64 roles;                     /* engine->roles that it was made for */
 	struct lb_plan_service *effects; /* of changes that are not nothing */
 	size_t n_effects;
+	const struct lb_address *held; /* the host's own addresses, n_held of them; while the plan is made */
+	size_t n_held;
+	__u64 held_digest;
 	bool new_layout; /* keys or records came, went or changed */
 	struct lb_vip_layout layout;
 	struct lb_vip_item *items; /* owner: place in order; NULL unless new_layout */

@@ -359,6 +359,8 @@ static int plan_all(struct lb_plan *plan, const struct lb_desired *desired, stru
 		engine->config && lb_config_same_key(engine->config, plan->config, "tunnel_source");
 	int r = check_config(plan, error);
 
+	plan->held = desired->host_addresses;
+	plan->n_held = desired->n_held;
 	if (r == 0)
 		r = lb_plan_rings(plan, error);
 	if (r == 0)
@@ -382,6 +384,8 @@ static int plan_all(struct lb_plan *plan, const struct lb_desired *desired, stru
 		r = lb_plan_effects(plan, error);
 	if (r == 0 && !plan->n_changes)
 		lb_engine_agree(plan);
+	if (r == 0 && !plan->n_changes && !plan->new_layout)
+		plan->engine->held_digest = plan->held_digest;
 	return r;
 }
 

@@ -368,15 +368,85 @@ static int add_host_prefixes(struct lb_plan *plan, size_t *capacity)
 	return r;
 }
 
+/* --- the host's own addresses --------------------------------------------------------------------- */
+
+/* Calls visit for each of them that a prefix of a service covers, until it returns something else than 0. */
+static int visit_held(struct lb_plan *plan,
+		      int (*visit)(struct lb_plan *, void *, __u32, const struct lb_address *), void *context)
+{
+	int r = 0;
+
+	for (size_t i = 0; plan->n_held && r == 0 && i < plan->config->n_services; i++) {
+		const struct lb_service_key *key = &plan->order[i]->key;
+
+		if (is_one_address(key))
+			continue;
+		for (size_t k = 0; r == 0 && k < plan->n_held; k++)
+			if (lb_prefix_contains(&key->vip, &plan->held[k]))
+				r = visit(plan, context, (__u32)i, &plan->held[k]);
+	}
+	return r;
+}
+
+static int sum_held(struct lb_plan *plan, void *context, __u32 owner, const struct lb_address *address)
+{
+	plan->held_digest +=
+		XXH3_64bits_withSeed(address, sizeof(*address), plan->order[owner]->key.protocol);
+	return 0;
+}
+
+static bool has_item(const struct lb_plan *plan, const __u64 key[3])
+{
+	for (size_t i = 0; i < plan->layout.n_items; i++)
+		if (memcmp(plan->items[i].key, key, sizeof(plan->items[i].key)) == 0)
+			return true;
+	return false;
+}
+
+/*
+ * Of a prefix, one address is the host's: of all its ports no service has packets, and nothing is answered or
+ * dropped there. Services of that very address are found before, and what is there already says more.
+ */
+static int add_held_address(struct lb_plan *plan, void *context, __u32 owner,
+			    const struct lb_address *address)
+{
+	const struct lb_prefix one = { *address, address->family == LB_FAMILY_V4 ? 32 : 128 };
+	struct lb_service_key all = { one, plan->order[owner]->key.protocol, 0, UINT16_MAX };
+	__u64 keys[LB_VIP_KEYS_MAX][3], host[3];
+	struct lb_vip_item *item;
+
+	lb_vip_expand(&all, keys);
+	lb_vip_prefix_key(&one, host_protocol(&one), host);
+	if (!has_item(plan, keys[0])) {
+		item = add_item(plan, context, keys[0], owner, LB_VIP_HELD_ADDRESS);
+		if (!item)
+			return -ENOMEM;
+		item->flags |= LB_VIP_HELD;
+	}
+	if (!host_flags(plan->order[owner]) || has_item(plan, host))
+		return 0;
+	return add_host_item(plan, context, host, owner, 0);
+}
+
 /* A record that says no more than that the address is ours: packets do as well without. */
-static void drop_plain_records(struct lb_plan *plan)
+static bool is_plain(const struct lb_vip_item *item)
+{
+	return item->kind == LB_VIP_ADDRESS && item->flags == LB_VIP_USED;
+}
+
+/* The host's own addresses must not keep services from being changed. */
+static bool is_held(const struct lb_vip_item *item)
+{
+	return item->kind == LB_VIP_HELD_ADDRESS;
+}
+
+static void drop_items(struct lb_plan *plan, bool (*drop)(const struct lb_vip_item *item))
 {
 	size_t kept = 0;
 
-	for (size_t i = 0; i < plan->layout.n_items; i++) {
-		if (plan->items[i].kind != LB_VIP_ADDRESS || plan->items[i].flags != LB_VIP_USED)
+	for (size_t i = 0; i < plan->layout.n_items; i++)
+		if (!drop(&plan->items[i]))
 			plan->items[kept++] = plan->items[i];
-	}
 	plan->layout.n_items = kept;
 }
 
@@ -441,6 +511,8 @@ static bool needs_layout(const struct lb_plan *plan)
 {
 	bool visible = false;
 
+	if (plan->held_digest != plan->engine->held_digest)
+		return true;
 	for (size_t i = 0; i < plan->n_changes; i++) {
 		const struct lb_service_change *change = &plan->changes[i];
 
@@ -452,13 +524,21 @@ static bool needs_layout(const struct lb_plan *plan)
 	return visible && !plan->engine->items;
 }
 
+static int build_layout(struct lb_plan *plan, __u32 clash[2])
+{
+	return lb_vip_layout_build(plan->hash_seed, plan->items, plan->layout.n_items,
+				   plan->engine->tables->sizes.vip_buckets, &plan->layout, clash);
+}
+
 int lb_plan_layout(struct lb_plan *plan, struct lb_error *error)
 {
-	__u32 max = plan->engine->tables->sizes.vip_buckets, clash[2] = {};
 	bool visible = false;
-	size_t capacity = 0, n;
+	size_t capacity = 0;
+	__u32 clash[2] = {};
 	int r;
 
+	plan->held_digest = 1;
+	visit_held(plan, sum_held, NULL);
 	if (!needs_layout(plan))
 		return 0;
 	r = add_services(plan, &capacity);
@@ -471,13 +551,17 @@ int lb_plan_layout(struct lb_plan *plan, struct lb_error *error)
 		r = add_addresses(plan, &capacity);
 	if (r == 0)
 		r = add_host_prefixes(plan, &capacity);
-	n = plan->layout.n_items;
 	if (r == 0)
-		r = lb_vip_layout_build(plan->hash_seed, plan->items, n, max, &plan->layout, clash);
+		r = visit_held(plan, add_held_address, &capacity);
+	if (r == 0)
+		r = build_layout(plan, clash);
 	if (r == -ENOSPC) {
-		drop_plain_records(plan);
-		r = lb_vip_layout_build(plan->hash_seed, plan->items, plan->layout.n_items, max,
-					&plan->layout, clash);
+		drop_items(plan, is_plain);
+		r = build_layout(plan, clash);
+	}
+	if (r == -ENOSPC || r == -E2BIG) {
+		drop_items(plan, is_held);
+		r = build_layout(plan, clash);
 	}
 	if (r < 0)
 		return layout_failed(plan, r, clash, error);

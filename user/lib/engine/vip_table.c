@@ -142,7 +142,7 @@ bool lb_vip_is_service(const struct lb_vip *vip)
 	struct lb_vip_tail tail;
 
 	memcpy(&tail, &vip->key[2], sizeof(tail));
-	return tail.address_bits < LB_VIP_BITS_RECORDS;
+	return tail.address_bits < LB_VIP_BITS_RECORDS && !(vip->flags & LB_VIP_HELD);
 }
 
 /* The longer address prefix first (IPv4 counts as in IPv6), then the longer port prefix. */
@@ -289,5 +289,5 @@ const struct lb_vip *lb_vip_resolve(const __u64 seed[LB_HASH_WORDS], const struc
 		lb_vip_mask(&shapes->shape[i], words[0], words[1], htons(port), protocol, key);
 		bucket = lb_vip_lookup(seed, bank, log2, key);
 	}
-	return bucket == LB_VIP_NOWHERE ? NULL : &bank[bucket];
+	return bucket == LB_VIP_NOWHERE || bank[bucket].flags & LB_VIP_HELD ? NULL : &bank[bucket];
 }

@@ -37,6 +37,7 @@ enum lb_vip_kind {
 	LB_VIP_QUIC_RECORD,
 	LB_VIP_RANGE_LIST,
 	LB_VIP_RANGE_RECORD,
+	LB_VIP_HELD_ADDRESS
 };
 
 /* One entry of a bank before it has a place. */
