@@ -38,6 +38,7 @@ static void test_numbers(void **state)
 		filthy.routed = hop.routed;
 		filthy.same_interface = hop.same_interface;
 		filthy.port = hop.port;
+		filthy.tagged = hop.tagged;
 		filthy.mtu = hop.mtu;
 		memcpy(filthy.destination, hop.destination, sizeof(hop.destination));
 		memcpy(filthy.source, hop.source, sizeof(hop.source));
@@ -51,9 +52,13 @@ static void test_numbers(void **state)
 	assert_int_equal(lb_nexthop_table_get(&table, &hop, &number), 0);
 	assert_int_equal(number, 1001);
 	hop = nexthop_of(1);
-	hop.source_address.bytes[15] = 1;
+	hop.tagged = true;
 	assert_int_equal(lb_nexthop_table_get(&table, &hop, &number), 0);
 	assert_int_equal(number, 1002);
+	hop = nexthop_of(1);
+	hop.source_address.bytes[15] = 1;
+	assert_int_equal(lb_nexthop_table_get(&table, &hop, &number), 0);
+	assert_int_equal(number, 1003);
 	lb_nexthop_table_done(&table);
 }
 

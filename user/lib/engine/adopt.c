@@ -316,6 +316,9 @@ static int adopt_bank(struct adoption *adoption, struct lb_error *error)
 	for (__u32 bucket = 0; bucket < 1u << engine->log2; bucket++) {
 		const struct lb_vip *vip = &bank[bucket];
 
+		/* Which addresses they were of is not known. */
+		if (vip->flags & LB_VIP_HELD)
+			engine->held_digest = 0;
 		if (!(vip->flags & LB_VIP_USED) || !lb_vip_is_service(vip))
 			continue;
 		entries++;

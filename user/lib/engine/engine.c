@@ -332,6 +332,7 @@ int lb_engine_new(const struct lb_tables *tables, const struct lb_engine_hooks *
 	engine->hooks = hooks;
 	engine->by_id = calloc(tables->sizes.services + 1, sizeof(*engine->by_id));
 	engine->gone_seen = calloc(LB_SERVICES_MAX + 1, sizeof(*engine->gone_seen));
+	engine->held_digest = LB_HELD_NONE;
 	engine->names_mask = 63;
 	while (engine->names_mask < tables->sizes.services)
 		engine->names_mask = 2 * engine->names_mask + 1;

@@ -214,6 +214,7 @@ struct lb_engine {
 	struct lb_vip_item *items; /* the visible bank's; owner: service id; NULL after adoption */
 	size_t n_items;
 	__u64 held_digest; /* of the host's own addresses in it (lb_plan_layout()); 0: not known */
+#define LB_HELD_NONE 1
 	const struct lb_config *config; /* of the last commit; NULL after adoption */
 	/* All records that there are agree with these next hops; NULL: with none that are known. */
 	const struct lb_nexthop_map *nexthops_agreed;

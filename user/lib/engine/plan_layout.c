@@ -537,7 +537,7 @@ int lb_plan_layout(struct lb_plan *plan, struct lb_error *error)
 	__u32 clash[2] = {};
 	int r;
 
-	plan->held_digest = 1;
+	plan->held_digest = LB_HELD_NONE;
 	visit_held(plan, sum_held, NULL);
 	if (!needs_layout(plan))
 		return 0;
