@@ -465,17 +465,28 @@ static void what_is_no_longer_sampled_is_let_go(void **state)
 	assert_int_equal(look(block, 0, 201).open, 0);
 }
 
-static void a_flow_is_found_by_its_tag(void **state)
+static void clients_are_found_by_the_tags_of_their_flows(void **state)
 {
 	struct lb_observe_cpu *block = *state;
-	struct lb_observed flow;
-	__u64 tag = 0x123456789abcdef;
+	struct lb_clients clients;
 
-	assert_int_equal(lb_places_find(block, 1, tag, &flow), -2);
-	put(&block->connection[(tag * LB_OBSERVE_WAYS + 2) & (LB_OBSERVE_CONNECTIONS - 1)], tag,
-	    LB_OBSERVE_CONNECTION, 1, 1);
-	assert_int_equal(lb_places_find(block, 1, tag, &flow), 0);
-	assert_int_equal(flow.tag, tag);
+	assert_int_equal(lb_clients_read(block, 1, &clients), 0);
+	assert_null(lb_clients_find(&clients, 3));
+	lb_clients_done(&clients);
+	for (__u32 i = 0; i < 50; i++) {
+		put(&block->connection[i * 7], 1000 - i, LB_OBSERVE_CONNECTION, 1, 1);
+		block->connection[i * 7].client_port = (__be16)i;
+	}
+	put(&block->handshake[9], 5, LB_OBSERVE_HANDSHAKE, 1, 1);
+	put(&block->handshake[10], 6, LB_OBSERVE_FREE, 1, 1);
+	assert_int_equal(lb_clients_read(block, 1, &clients), 0);
+	assert_int_equal(clients.n, 51);
+	for (__u32 i = 0; i < 50; i++)
+		assert_int_equal(lb_clients_find(&clients, 1000 - i)->port, i);
+	assert_non_null(lb_clients_find(&clients, 5));
+	assert_null(lb_clients_find(&clients, 6));
+	assert_null(lb_clients_find(&clients, 1001));
+	lb_clients_done(&clients);
 }
 
 /* --- hellos ----------------------------------------------------------------------------------------------
@@ -585,7 +596,7 @@ int main(void)
 		BLOCK_TEST(whoever_still_tries_has_not_given_up),
 		BLOCK_TEST(connections_are_open_until_they_are_silent_for_too_long),
 		BLOCK_TEST(what_is_no_longer_sampled_is_let_go),
-		BLOCK_TEST(a_flow_is_found_by_its_tag),
+		BLOCK_TEST(clients_are_found_by_the_tags_of_their_flows),
 		cmocka_unit_test(a_hello_in_two_segments_is_read_as_one),
 		cmocka_unit_test(lies_about_segments_are_borne),
 	};

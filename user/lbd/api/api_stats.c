@@ -4,6 +4,7 @@
  */
 #include "lbd/api/api.h"
 
+#include <arpa/inet.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,6 +23,8 @@ static struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
 #include "lb/flowtable.h"
 #include "lbd/api/rendering.h"
 #include "lbd/clock.h"
+#include "lbd/observe/observe.h"
+#include "observe/places.h"
 
 static void write_totals(struct lbd *lbd, struct json *json)
 {
@@ -141,7 +144,8 @@ int api_drops(struct api_call *call, struct lb_error *error)
 struct flow_search {
 	struct api_call *call;
 	const struct lb_service_view *services; /* by service id */
-	__u64 limit, told;
+	struct lb_clients clients;              /* those that the observer knows */
+	__u64 limit, told, known;
 	__u32 only; /* service id; UINT32_MAX: all */
 	__u32 now_s;
 };
@@ -163,7 +167,23 @@ static const struct lb_backend_view *view_backend(const struct lb_service_view *
 	return NULL;
 }
 
-static void write_flow(struct flow_search *search, __u64 word, __u64 rest)
+/* Where the flow comes from, if the observer follows it. */
+static void write_client(struct flow_search *search, __u64 tag)
+{
+	const struct lb_client *client = lb_clients_find(&search->clients, tag);
+	char text[INET6_ADDRSTRLEN];
+
+	if (!client) {
+		json_null(search->call->json, "client");
+		return;
+	}
+	inet_ntop(client->family == LB_FAMILY_V4 ? AF_INET : AF_INET6, client->address, text, sizeof(text));
+	json_format(search->call->json, "client", client->family == LB_FAMILY_V4 ? "%s:%u" : "[%s]:%u", text,
+		    ntohs(client->port));
+	search->known++;
+}
+
+static void write_flow(struct flow_search *search, __u64 tag, __u64 word, __u64 rest)
 {
 	struct json *json = search->call->json;
 	const struct lb_backend_view *backend;
@@ -183,6 +203,7 @@ static void write_flow(struct flow_search *search, __u64 word, __u64 rest)
 	json_u64(json, "slot", lb_flow_hash(word) & (view->ring_slots - 1));
 	json_string(json, "state", flow_state_name(lb_flow_state(word), rest));
 	json_u64(json, "idle_s", lb_flow_age_s(word, search->now_s));
+	write_client(search, tag);
 	json_object_end(json);
 	search->told++;
 }
@@ -199,7 +220,8 @@ static bool search_flows(struct flow_search *search)
 				continue;
 			if (search->told >= search->limit)
 				return true;
-			write_flow(search, word, LB_LOAD(&tables->flows[i].flow[j].numbers.rest));
+			write_flow(search, LB_LOAD(&tables->flows[i].flow[j].tag), word,
+				   LB_LOAD(&tables->flows[i].flow[j].numbers.rest));
 		}
 	}
 	return false;
@@ -237,8 +259,10 @@ int api_flows(struct api_call *call, struct lb_error *error)
 		search.only = view.id;
 	}
 	services = calloc(call->lbd->maps.tables.sizes.services, sizeof(*services));
-	if (!services)
+	if (!services || observe_clients(call->lbd, &search.clients) < 0) {
+		free(services);
 		return lb_error_set(error, ENOMEM, "out of memory");
+	}
 	fill_services(call, services);
 	search.services = services;
 	search.now_s = LB_LOAD(&call->lbd->maps.tables.control->clock_s);
@@ -251,6 +275,8 @@ int api_flows(struct api_call *call, struct lb_error *error)
 		 : view.name ? view.entries
 			     : usage.flow_entries);
 	json_bool(call->json, "truncated", truncated);
+	json_u64(call->json, "clients_known", search.known);
+	lb_clients_done(&search.clients);
 	free(services);
 	return 0;
 }

@@ -390,9 +390,7 @@ __u64 observe_open_connections(const struct lbd *lbd, const struct lb_tally *tal
 	return lb_tally_open_now(tally, lbd->observe->round);
 }
 
-int observe_client(const struct lbd *lbd, __u64 tag, struct lb_observed *ret_flow)
+int observe_clients(const struct lbd *lbd, struct lb_clients *ret_clients)
 {
-	if (!lbd->observe)
-		return -ENOENT;
-	return lb_places_find(lbd->observe->blocks, lbd->observe->cpus, tag, ret_flow);
+	return lb_clients_read(lbd->maps.observed, lbd->maps.tables.sizes.cpus, ret_clients);
 }

@@ -51,6 +51,6 @@ bool observe_recent(const struct lbd *lbd, const char *service, const char *back
 /* How many connections are open: an estimate, some seconds old at most. */
 __u64 observe_open_connections(const struct lbd *lbd, const struct lb_tally *tally);
 
-/* The client of a flow by its tag in the flow table (lb/flowtable.h), if it is among those that are sampled
- * now. 0 or -ENOENT. */
-int observe_client(const struct lbd *lbd, __u64 tag, struct lb_observed *ret_flow);
+/* The clients of flows that are sampled now (observe/places.h). 0 or -ENOMEM. */
+struct lb_clients;
+int observe_clients(const struct lbd *lbd, struct lb_clients *ret_clients);

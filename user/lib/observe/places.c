@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lb/access.h"
@@ -100,23 +101,55 @@ void lb_places_look(struct lb_observe_cpu *block, __u32 level, __u64 now_ns,
 		look_at(&block->connection[i], level, now_ns, hooks);
 }
 
-/* Of a set of n places. */
-static bool find(const struct lb_observed *set, __u32 places, __u64 tag, struct lb_observed *ret_flow)
-{
-	for (__u32 i = 0; i < LB_OBSERVE_WAYS; i++) {
-		const struct lb_observed *place = &set[(tag * LB_OBSERVE_WAYS + i) & (places - 1)];
+/* --- clients ---------------------------------------------------------------------------------------------
+ */
 
-		if (LB_LOAD(&place->tag) == tag && copy_flow(place, ret_flow) && ret_flow->tag == tag)
-			return true;
-	}
-	return false;
+static void add_client(struct lb_clients *clients, const struct lb_observed *place)
+{
+	struct lb_observed flow;
+
+	if (copy_flow(place, &flow))
+		clients->list[clients->n++] =
+			(struct lb_client){ .tag = flow.tag,
+					    .address = { flow.client[0], flow.client[1] },
+					    .port = flow.client_port,
+					    .family = flow.family };
 }
 
-int lb_places_find(const struct lb_observe_cpu *blocks, __u32 cpus, __u64 tag, struct lb_observed *ret_flow)
+static int compare(const void *a, const void *b)
 {
-	for (__u32 cpu = 0; cpu < cpus; cpu++)
-		if (find(blocks[cpu].connection, LB_OBSERVE_CONNECTIONS, tag, ret_flow) ||
-		    find(blocks[cpu].handshake, LB_OBSERVE_HANDSHAKES, tag, ret_flow))
-			return 0;
-	return -ENOENT;
+	const struct lb_client *left = a, *right = b;
+
+	return left->tag < right->tag ? -1 : left->tag > right->tag;
+}
+
+int lb_clients_read(const struct lb_observe_cpu *blocks, __u32 cpus, struct lb_clients *ret_clients)
+{
+	size_t most = (size_t)cpus * (LB_OBSERVE_HANDSHAKES + LB_OBSERVE_CONNECTIONS);
+	struct lb_clients clients = { .list = calloc(most + 1, sizeof(*clients.list)) };
+
+	if (!clients.list)
+		return -ENOMEM;
+	for (__u32 cpu = 0; cpu < cpus; cpu++) {
+		for (__u32 i = 0; i < LB_OBSERVE_HANDSHAKES; i++)
+			add_client(&clients, &blocks[cpu].handshake[i]);
+		for (__u32 i = 0; i < LB_OBSERVE_CONNECTIONS; i++)
+			add_client(&clients, &blocks[cpu].connection[i]);
+	}
+	qsort(clients.list, clients.n, sizeof(*clients.list), compare);
+	*ret_clients = clients;
+	return 0;
+}
+
+void lb_clients_done(struct lb_clients *clients)
+{
+	free(clients->list);
+	*clients = (struct lb_clients){};
+}
+
+const struct lb_client *lb_clients_find(const struct lb_clients *clients, __u64 tag)
+{
+	const struct lb_client key = { .tag = tag };
+
+	return clients->n ? bsearch(&key, clients->list, clients->n, sizeof(key), compare) : NULL;
 }

@@ -30,5 +30,20 @@ void lb_places_look(struct lb_observe_cpu *block, __u32 level, __u64 now_ns,
  * took so far, for clients wait twice as long each time (RFC 6298, 5.5). */
 int lb_places_is_given_up(const struct lb_observed *flow, __u64 now_ns);
 
-/* A copy of the connection or handshake with this tag in any of n blocks. 0, or -ENOENT. */
-int lb_places_find(const struct lb_observe_cpu *blocks, __u32 cpus, __u64 tag, struct lb_observed *ret_flow);
+/* The clients of all flows that are in the places of n CPUs, to be asked for by the flow's tag in the flow
+ * table (lb/flowtable.h). */
+struct lb_client {
+	__u64 tag;
+	__u64 address[2]; /* as it lies in memory; IPv4 in the first half of the first */
+	__be16 port;
+	__u8 family; /* LB_FAMILY_* */
+};
+struct lb_clients {
+	struct lb_client *list; /* owned; by tag */
+	size_t n;
+};
+
+/* 0 or -ENOMEM. */
+int lb_clients_read(const struct lb_observe_cpu *blocks, __u32 cpus, struct lb_clients *ret_clients);
+void lb_clients_done(struct lb_clients *clients);
+const struct lb_client *lb_clients_find(const struct lb_clients *clients, __u64 tag); /* or NULL */
