@@ -23,30 +23,14 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "bench_tables.h"
-#include "bench_wrap.h"
-#include "bench_wrap.skel.h"
+#include "bench_observed.h"
+#include "bench_run.h"
 
 #include "lb/types.h"
 #include "lb_ingress.skel.h"
 
 #define ROUNDS_MAX 64
-#define PACKETS    200000u
 #define UNSTABLE   1.25 /* third quartile over first of a floor: say that the machine is busy */
-
-struct workload {
-	const char *name;
-	int family, protocol;
-	__u32 flows;
-	__u32 vip, vip_mask;
-	int grown; /* bytes that the path adds; its undoing is part of the wrapper */
-	bool syn;
-	bool pass;                      /* not for us */
-	bool exact;                     /* as if no service were a wildcard: what a miss costs without them */
-	__u32 fill;                     /* flows that the table is filled with first (unsettled) */
-	bool lru;                       /* the subject is the LRU hash, not the path */
-	double *subject, *noop, *encap; /* by round */
-};
 
 #define TCP IPPROTO_TCP
 #define UDP IPPROTO_UDP
@@ -80,83 +64,6 @@ static struct workload workloads[] = {
 };
 #define N_WORKLOADS (sizeof(workloads) / sizeof(workloads[0]))
 
-/* Packets that are measured, or, one for each flow, those that make the table know it. */
-enum pass { MEASURE, FILL_SYN, FILL_ACK };
-
-/* Of one connection: its SYN, and a segment with the number that follows; where the table is asked, an
- * acknowledgement without payload, which may come again and again. */
-static size_t make_packet(const struct workload *w, bool syn, __u8 frame[128])
-{
-	size_t ip = 14, l4 = ip + (w->family == 4 ? 20 : 40), length = l4 + 30;
-	size_t end = w->fill ? l4 + 20 : length; /* what is behind it pads the frame */
-	const __u8 prefix[8] = { 0x20, 0x01, 0x0d, 0xb8 };
-
-	memset(frame, 0, 128);
-	frame[0] = frame[6] = 2;
-	frame[12] = w->family == 4 ? 0x08 : 0x86;
-	frame[13] = w->family == 4 ? 0x00 : 0xdd;
-	if (w->family == 4) {
-		const __u8 header[] = { 0x45, 0, 0, (__u8)(end - ip), 0, 0, 0x40, 0, 64, (__u8)w->protocol };
-
-		memcpy(frame + ip, header, sizeof(header));
-	} else {
-		const __u8 header[] = { 0x60, 0, 0, 0, 0, (__u8)(end - l4), (__u8)w->protocol, 64 };
-
-		memcpy(frame + ip, header, sizeof(header));
-		memcpy(frame + ip + 8, prefix, sizeof(prefix));
-		memcpy(frame + ip + 24, prefix, sizeof(prefix));
-	}
-	frame[l4 + 3] = 80;
-	if (w->protocol == TCP) {
-		frame[l4 + 12] = 0x50;
-		frame[l4 + 13] = syn ? 0x02 : 0x10;
-		frame[l4 + 7] = syn ? 0 : 1;
-	} else {
-		frame[l4 + 5] = (__u8)(length - l4);
-	}
-	return length;
-}
-
-/* Runs packets of a workload through a target; nanoseconds per packet, or exits: a bench must not guess. */
-static double run(struct bench_wrap_bpf *wrap, const struct workload *w, enum bench_target target,
-		  __u32 packets, enum pass pass)
-{
-	struct bench_control *bench = &wrap->bss->bench;
-	bool path = target == BENCH_SUBJECT;
-	int expected = path && w->pass ? XDP_PASS : XDP_TX;
-	__u8 frame[128];
-	size_t length = make_packet(w, w->syn || pass == FILL_SYN, frame);
-	LIBBPF_OPTS(bpf_test_run_opts, opts, .data_in = frame, .data_size_in = (__u32)length,
-		    .repeat = (int)packets);
-
-	memset(bench, 0, sizeof(*bench));
-	bench->random = 1;
-	bench->total = packets;
-	bench->flows = w->flows;
-	bench->sequential = pass != MEASURE;
-	bench->grown = target == BENCH_NOOP ? 0 : path ? w->grown : w->family == 4 ? 20 : 40;
-	bench->source = 0x0b000000;
-	bench->destination = w->vip;
-	bench->service_mask = w->vip_mask;
-	bench->target = target;
-	bench->eth_type = htons(w->family == 4 ? 0x0800 : 0x86dd);
-	bench->family = w->family;
-	memcpy(bench->eth, frame, 12);
-	memcpy(&bench->ip_word, frame + 14, 8);
-	memcpy(&bench->ttl_word, frame + 22, 4);
-	memcpy(&bench->prefix, frame + 38, 8);
-	memcpy(&bench->port, frame + 14 + (w->family == 4 ? 20 : 40) + 2, 2);
-	if (bpf_prog_test_run_opts(bpf_program__fd(wrap->progs.bench_wrap), &opts) < 0) {
-		fprintf(stderr, "Failed to run %s: %s\n", w->name, strerror(errno));
-		exit(1);
-	}
-	if ((int)opts.retval != expected) {
-		fprintf(stderr, "%s: verdict %u where %d is right\n", w->name, opts.retval, expected);
-		exit(1);
-	}
-	return (double)(bench->last_ns - bench->first_ns) / (packets - 1);
-}
-
 /* Fills the table under test with a workload's flows, each established. */
 static void fill(struct bench_wrap_bpf *wrap, struct bench_tables *tables, struct workload *w)
 {
@@ -166,8 +73,8 @@ static void fill(struct bench_wrap_bpf *wrap, struct bench_tables *tables, struc
 		memset(t->flows, 0, (size_t)t->sizes.flow_buckets * sizeof(*t->flows));
 		bench_tables_unsettle(tables, "unsettled");
 	}
-	run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, w->fill, FILL_SYN);
-	run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, w->fill, FILL_ACK);
+	bench_run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, w->fill, BENCH_FILL_SYN);
+	bench_run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, w->fill, BENCH_FILL_ACK);
 }
 
 /* Packets that the path found in its flow table so far. */
@@ -184,14 +91,14 @@ static __u64 known_packets(const struct lb_tables *t)
 static void check_known(const struct bench_wrap_bpf *wrap, const struct lb_tables *t,
 			const struct workload *w, __u64 before)
 {
-	if (w->fill && !w->lru && known_packets(t) - before < PACKETS * 95ull / 100) {
+	if (w->fill && !w->lru && known_packets(t) - before < BENCH_PACKETS * 95ull / 100) {
 		fprintf(stderr, "%s: only %llu of %u packets were known\n", w->name,
-			known_packets(t) - before, PACKETS);
+			known_packets(t) - before, BENCH_PACKETS);
 		exit(1);
 	}
-	if (w->lru && wrap->bss->bench.known < PACKETS * 95ull / 100)
+	if (w->lru && wrap->bss->bench.known < BENCH_PACKETS * 95ull / 100)
 		fprintf(stderr, "%s: only %llu of %u look-ups hit\n", w->name, wrap->bss->bench.known,
-			PACKETS);
+			BENCH_PACKETS);
 }
 
 static void round_of(struct bench_wrap_bpf *wrap, struct bench_tables *tables, struct workload *w, int round)
@@ -199,26 +106,13 @@ static void round_of(struct bench_wrap_bpf *wrap, struct bench_tables *tables, s
 	struct lb_control *control = tables->path.tables.control;
 	__u64 active = control->active, known = known_packets(&tables->path.tables);
 
-	w->noop[round] = run(wrap, w, BENCH_NOOP, PACKETS, MEASURE);
-	w->encap[round] = run(wrap, w, w->family == 4 ? BENCH_ENCAP_V4 : BENCH_ENCAP_V6, PACKETS, MEASURE);
+	w->noop[round] = bench_run(wrap, w, BENCH_NOOP, BENCH_PACKETS, BENCH_MEASURE);
+	w->encap[round] = bench_run(wrap, w, w->family == 4 ? BENCH_ENCAP_V4 : BENCH_ENCAP_V6, BENCH_PACKETS, BENCH_MEASURE);
 	if (w->exact)
 		control->active = active & ~LB_ACTIVE_WILDCARD;
-	w->subject[round] = run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, PACKETS, MEASURE);
+	w->subject[round] = bench_run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, BENCH_PACKETS, BENCH_MEASURE);
 	control->active = active;
 	check_known(wrap, &tables->path.tables, w, known);
-}
-
-static int compare(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-
-	return (x > y) - (x < y);
-}
-
-static double median(double *values, int n)
-{
-	qsort(values, n, sizeof(*values), compare);
-	return values[n / 2];
 }
 
 static void report(int rounds, FILE *json)
@@ -234,9 +128,9 @@ static void report(int rounds, FILE *json)
 
 		if (!w->subject)
 			continue;
-		subject = median(w->subject, rounds);
-		noop = median(w->noop, rounds);
-		encap = median(w->encap, rounds);
+		subject = bench_median(w->subject, rounds);
+		noop = bench_median(w->noop, rounds);
+		encap = bench_median(w->encap, rounds);
 		unstable |= w->encap[rounds * 3 / 4] > UNSTABLE * w->encap[rounds / 4];
 		printf("%-24s %9.1f %9.1f %9.1f %9.1f %9.2f %9.2f %9.2f\n", w->name, subject, w->subject[0],
 		       noop, encap, subject / encap, subject / noop, w->subject[0] / w->encap[0]);
@@ -268,23 +162,6 @@ static int load_targets(struct bench_wrap_bpf *wrap, int subject_fd)
 	return 0;
 }
 
-/*
- * Loads the program once more. The kernel puts its code at a random place each time
- * (bpf_jit_binary_pack_alloc()), and some places are slower: a bench that looked at one alone would measure
- * its luck.
- */
-static void load_again(struct bench_wrap_bpf *wrap, const struct bench_tables *tables)
-{
-	__u32 key = BENCH_SUBJECT;
-	int fd = packet_path_load_again(&tables->path);
-
-	if (fd < 0 || bpf_map_update_elem(bpf_map__fd(wrap->maps.bench_targets), &key, &fd, BPF_ANY) < 0) {
-		fprintf(stderr, "Failed to load the program again: %s\n", strerror(errno));
-		exit(1);
-	}
-	close(fd);
-}
-
 /* Settled workloads interleave round by round; those with a table to fill run all their rounds after filling.
  */
 static void measure(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int rounds)
@@ -304,7 +181,7 @@ static void measure(struct bench_wrap_bpf *wrap, struct bench_tables *tables, in
 			exit(1);
 	}
 	for (int r = 0; r < rounds; r++) {
-		load_again(wrap, tables);
+		bench_load_again(wrap, tables, true);
 		for (size_t i = 0; i < N_WORKLOADS; i++) {
 			if (workloads[i].subject && !workloads[i].fill)
 				round_of(wrap, tables, &workloads[i], r);
@@ -315,7 +192,7 @@ static void measure(struct bench_wrap_bpf *wrap, struct bench_tables *tables, in
 			continue;
 		fill(wrap, tables, &workloads[i]);
 		for (int r = 0; r < rounds; r++) {
-			load_again(wrap, tables);
+			bench_load_again(wrap, tables, true);
 			round_of(wrap, tables, &workloads[i], r);
 		}
 	}
@@ -391,6 +268,7 @@ int main(void)
 	}
 	report(rounds, json);
 	fclose(json);
+	bench_observed(wrap, &tables, rounds);
 	for (size_t i = 0; i < N_WORKLOADS; i++) {
 		free(workloads[i].subject);
 		free(workloads[i].noop);

@@ -119,7 +119,7 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 		return -errno;
 	r = set_sizes(path.skeleton, sizes);
 	path.skeleton->rodata->lb_several_interfaces = several;
-	path.skeleton->rodata->lb_observe_on = !getenv("UNOBSERVED");
+	path.skeleton->rodata->lb_observe_on = 1;
 	if (rates) {
 		path.skeleton->rodata->lb_echo_rate = rates->echo;
 		path.skeleton->rodata->lb_error_rate = rates->error;
@@ -149,7 +149,7 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 	return 0;
 }
 
-int packet_path_load_again(const struct packet_path *path)
+int packet_path_load_again(const struct packet_path *path, int observed)
 {
 	struct lb_ingress_bpf *again = lb_ingress_bpf__open();
 	struct bpf_map *map;
@@ -158,6 +158,7 @@ int packet_path_load_again(const struct packet_path *path)
 	if (r < 0)
 		return r;
 	*again->rodata = *path->skeleton->rodata;
+	again->rodata->lb_observe_on = observed;
 	bpf_object__for_each_map(map, again->obj)
 	{
 		const char *name = bpf_map__name(map);

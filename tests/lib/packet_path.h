@@ -38,8 +38,8 @@ struct packet_path_rates {
 int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 			   const struct packet_path_rates *rates, struct packet_path *ret_path);
 
-/* Loads the program once more, over the same maps: its descriptor, owned by the caller, or a negative errno.
- */
-int packet_path_load_again(const struct packet_path *path);
+/* Loads the program once more, over the same maps, with or without what observes flows: its descriptor, owned
+ * by the caller, or a negative errno. */
+int packet_path_load_again(const struct packet_path *path, int observed);
 
 void packet_path_close(struct packet_path *path);

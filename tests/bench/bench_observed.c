@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * The same packets with and without observation, in pairs: in each round the program is loaded anew both
+ * ways, and which goes first alternates. What is reported of the rounds' ratios is the median and an upper
+ * bound that it stays below with 95 % confidence (order statistics, as of the sign test).
+ *
+ * With observation means as lbd would have it: at the level to which the pace (observe/pace.h) comes under
+ * such a load, with flows in their places as far as there are places.
+ */
+#include <fnmatch.h>
+#include <math.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench_observed.h"
+
+#include "observe/pace.h"
+
+#define ROUNDS_MAX 64
+#define SECOND_NS  1000000000ull
+
+static struct {
+	struct workload w;
+	double target; /* of the bound */
+	double off[ROUNDS_MAX], on[ROUNDS_MAX], ratio[ROUNDS_MAX];
+	__u32 level;
+	bool wanted;
+} rows[] = {
+	{ { "tcp4_observed_1k_flows", 4, IPPROTO_TCP, 1000, BENCH_VIP_IPIP, 0, 20 }, .target = 1.015 },
+	{ { "tcp4_observed_1m_flows", 4, IPPROTO_TCP, 1000000, BENCH_VIP_IPIP, 0, 20 }, .target = 1.015 },
+	{ { "tcp4_observed_flood", 4, IPPROTO_TCP, 4000000, BENCH_VIP_IPIP, 0, 20, .syn = true },
+	  .target = 1.03 },
+};
+#define N_ROWS (sizeof(rows) / sizeof(rows[0]))
+
+static __u64 packets_seen(const struct bench_tables *tables)
+{
+	__u64 sum = 0;
+
+	for (__u32 cpu = 0; cpu < tables->path.tables.sizes.cpus; cpu++)
+		sum += tables->path.observed[cpu].counts.packets;
+	return sum;
+}
+
+/* Begins with empty places; then, where there are connections, makes them. */
+static void prepare(struct bench_wrap_bpf *wrap, struct bench_tables *tables, const struct workload *w)
+{
+	memset(tables->path.observed, 0, tables->path.tables.sizes.cpus * sizeof(*tables->path.observed));
+	if (w->syn)
+		return;
+	bench_run(wrap, w, BENCH_SUBJECT, w->flows, true);
+	bench_run(wrap, w, BENCH_SUBJECT, BENCH_PACKETS, false);
+}
+
+/* The level that lbd would come to: what is seen of a run is taken for what a second of such packets is. */
+static __u32 find_level(struct bench_wrap_bpf *wrap, struct bench_tables *tables, const struct workload *w)
+{
+	struct lb_pace pace;
+	__u64 now_ns = 0;
+
+	lb_pace_begin(&pace, now_ns);
+	for (int i = 0; i < 64; i++) {
+		__u64 before = packets_seen(tables);
+		double ns;
+
+		tables->path.observe->limit = LB_OBSERVE_LIMIT(pace.level);
+		ns = bench_run(wrap, w, BENCH_SUBJECT, BENCH_PACKETS, false);
+		now_ns += SECOND_NS;
+		lb_pace_step(&pace,
+			     &(struct lb_pace_load){
+				     .elapsed_ns = (__u64)(ns * BENCH_PACKETS),
+				     .packets = packets_seen(tables) - before,
+			     },
+			     now_ns);
+	}
+	return pace.level;
+}
+
+static double run_one(struct bench_wrap_bpf *wrap, const struct bench_tables *tables, size_t row, bool on)
+{
+	tables->path.observe->limit = on ? LB_OBSERVE_LIMIT(rows[row].level) : 0;
+	bench_load_again(wrap, tables, on);
+	return bench_run(wrap, &rows[row].w, BENCH_SUBJECT, BENCH_PACKETS, false);
+}
+
+static void round_of(struct bench_wrap_bpf *wrap, const struct bench_tables *tables, size_t row, int round)
+{
+	bool first = round % 2;
+	double a = run_one(wrap, tables, row, first), b = run_one(wrap, tables, row, !first);
+
+	rows[row].on[round] = first ? a : b;
+	rows[row].off[round] = first ? b : a;
+	rows[row].ratio[round] = rows[row].on[round] / rows[row].off[round];
+}
+
+/* Of sorted values: their median is below with 95 % confidence, one-sided. */
+static double upper_bound(const double *sorted, int n)
+{
+	int i = (int)ceil(n / 2.0 + 1.645 * sqrt(n) / 2);
+
+	return sorted[i < n ? i : n - 1];
+}
+
+static void report(size_t row, int rounds, bool first, FILE *json)
+{
+	double off = bench_median(rows[row].off, rounds), on = bench_median(rows[row].on, rounds);
+	double ratio = bench_median(rows[row].ratio, rounds), bound = upper_bound(rows[row].ratio, rounds);
+
+	printf("%-24s %9.1f %9.1f %9u %+8.2f %% %+8.2f %% %+8.2f %%%s\n", rows[row].w.name, off, on,
+	       1u << rows[row].level, 100 * (ratio - 1), 100 * (bound - 1), 100 * (rows[row].target - 1),
+	       bound > rows[row].target ? "  above" : "");
+	fprintf(json,
+		"%s\n  { \"workload\": \"%s\", \"off_ns\": %.1f, \"on_ns\": %.1f, \"one_in\": %u, \"added\": "
+		"%.4f, "
+		"\"added_bound\": %.4f, \"target\": %.4f, \"rounds\": %d }",
+		first ? "" : ",", rows[row].w.name, off, on, 1u << rows[row].level, ratio - 1, bound - 1,
+		rows[row].target - 1, rounds);
+}
+
+static void report_all(int rounds)
+{
+	FILE *json = fopen("build/bench/observed.json", "we");
+	bool first = true;
+
+	if (!json) {
+		fprintf(stderr, "Failed to open build/bench/observed.json: %m\n");
+		exit(1);
+	}
+	printf("\n%-24s %9s %9s %9s %10s %10s %10s\n", "observed", "off ns", "on ns", "1 in", "added",
+	       "95 % bound", "target");
+	fputs("[", json);
+	for (size_t i = 0; i < N_ROWS; i++) {
+		if (!rows[i].wanted)
+			continue;
+		report(i, rounds, first, json);
+		first = false;
+	}
+	fputs("\n]\n", json);
+	fclose(json);
+}
+
+void bench_observed(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int rounds)
+{
+	const char *only = getenv("ONLY");
+	bool any = false;
+
+	for (size_t i = 0; i < N_ROWS; i++) {
+		rows[i].wanted = !only || !fnmatch(only, rows[i].w.name, FNM_EXTMATCH);
+		any |= rows[i].wanted;
+	}
+	if (!any)
+		return;
+	/* Each row at once, so that its flows are in their places. */
+	for (size_t i = 0; i < N_ROWS; i++) {
+		if (!rows[i].wanted)
+			continue;
+		bench_load_again(wrap, tables, true);
+		rows[i].level = find_level(wrap, tables, &rows[i].w);
+		tables->path.observe->limit = LB_OBSERVE_LIMIT(rows[i].level);
+		prepare(wrap, tables, &rows[i].w);
+		for (int r = 0; r < rounds; r++)
+			round_of(wrap, tables, i, r);
+	}
+	tables->path.observe->limit = 0;
+	report_all(rounds);
+}
