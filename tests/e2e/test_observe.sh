@@ -106,6 +106,18 @@ check "resets before data are counted" sees web '.reset_early == 10 and .reset_l
 resets 10 yes
 check "resets after data are counted" sees web '.reset_early == 10 and .reset_late == 10'
 
+# --- flows that the flow table remembers ---------------------------------------------------------------------------
+
+check "a backend drains" answers PATCH /v1/services/web/backends/b3 '.applied' '{"state":"drain"}'
+hold 40
+check "flows that it would have had are remembered" wait_for 10 answers GET '/v1/flows?service=web' '.total > 3'
+check "with their clients" sees web '.open == 40'
+check "who are those that connected" answers GET '/v1/flows?service=web' \
+	".clients_known == .total and ([.flows[].client | startswith(\"$LAB_CLIENT4:\")] | all) and ([.flows[].client] | unique | length) == .total"
+check "lbctl flows shows them" grep -q "$LAB_CLIENT4:[0-9]" <("$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" flows web)
+rm "$held"
+check "it is back" answers PATCH /v1/services/web/backends/b3 '.applied' '{"state":null}'
+
 # --- a backend whose answers are lost ----------------------------------------------------------------------------------
 
 in_ns b1 nft -f - <<'NFT'

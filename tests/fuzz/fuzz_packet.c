@@ -16,6 +16,8 @@
 #include "lb/reasons.h"
 #include "lb/slot.h"
 #include "nexthops.h"
+#include "observe/hellos.h"
+#include "observe/tally.h"
 
 #define FRAME_ROOM   9216
 #define COUNTERS     64
@@ -23,6 +25,7 @@
 #define HOP_BYTES    6
 
 /* Circumstances of a packet. */
+#define WITH_OBSERVED 0x01 /* every flow is sampled */
 #define WITH_LINEAR   0x02 /* only part of the headers in the linear part */
 #define WITH_HEADROOM 0x04 /* little of it */
 #define WITH_SECONDS  0x08 /* time goes on */
@@ -56,6 +59,9 @@ static struct lb_tables tables;
 static struct host *host;
 static struct lb_engine *engine; /* kept, so that what it owns is reachable to the end */
 static struct lb_config *config;
+static struct lb_observe observe;
+static struct lb_tally tally;
+static struct lb_hellos *hellos;
 
 static int grace(void *context)
 {
@@ -104,6 +110,22 @@ static void unsettle(void)
 	}
 }
 
+/* What the agent makes of what the packet path tells. */
+static void told(const void *data, size_t bytes)
+{
+	const struct lb_observe_event *event = data;
+	struct lb_tls_hello hello;
+	enum lb_tls_result result;
+
+	FUZZ_CHECK(bytes == sizeof(*event) + event->data_bytes, "an event of %zu bytes", bytes);
+	FUZZ_CHECK(event->data_bytes <= LB_OBSERVE_HELLO_MAX, "%u bytes of a hello", event->data_bytes);
+	FUZZ_CHECK(event->id.place < LB_OBSERVE_CONNECTIONS, "place %u", event->id.place);
+	if (event->kind != LB_OBSERVE_HELLO)
+		lb_tally_event(&tally, event, 1, tables.control->clock_s);
+	else if (lb_hellos_take(hellos, event, (const __u8 *)(event + 1), &hello, &result))
+		lb_tally_hello(&tally, result == LB_TLS_BAD ? NULL : &hello, 1);
+}
+
 static void set_up(void)
 {
 	const struct lb_table_sizes sizes = { .cpus = 1,
@@ -135,7 +157,9 @@ static void set_up(void)
 		   "commit: %s", error.text);
 	lb_plan_free(plan);
 	unsettle();
-	FUZZ_CHECK(!host_new(&tables, &host), "host");
+	FUZZ_CHECK(!host_new(&tables, &host) && !lb_hellos_new(&hellos), "memory");
+	host->observe = &observe;
+	host->told = told;
 	host->devmap[2] = 7;
 }
 
@@ -265,6 +289,7 @@ static void run(const __u8 *in, size_t in_length, __u8 with)
 	int action, what;
 
 	memcpy(out, in, in_length);
+	observe.limit = with & WITH_OBSERVED ? LB_OBSERVE_LIMIT(0) : 0;
 	host->linear = with & WITH_LINEAR ? 14u + (with >> 4) * 3u : 0;
 	host->headroom = with & WITH_HEADROOM ? 40u + (with >> 4) * 4u : HOST_HEADROOM;
 	if (with & WITH_SECONDS) {

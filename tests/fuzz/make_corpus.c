@@ -46,6 +46,8 @@ static void save(const char *name, int with, const struct frame *frames[])
 
 static void flows(void)
 {
+	static const __u8 hello[40] = { 22, 3, 1, 0, 75, 1, 0, 0, 71, 3, 3 };
+
 	SAVE("tcp4-handshake", 0, frame(ETH(), IP4(C4, A4), TCP(4000, 80, .flags = TCP_SYN)),
 	     frame(ETH(), IP4(C4, A4), TCP(4000, 80)), frame(ETH(), IP4(C4, A4), TCP(4000, 80), DATA(20)),
 	     frame(ETH(), IP4(C4, A4), TCP(4000, 80, .flags = TCP_FIN | TCP_ACK)));
@@ -60,6 +62,16 @@ static void flows(void)
 	SAVE("tcp4-down", 0, frame(ETH(), IP4(C4, "203.0.113.30"), TCP(4000, 80)));
 	SAVE("linear-14", 0x02, frame(ETH(), IP4(C4, A4), TCP(4000, 80), DATA(9)));
 	SAVE("linear-38", 0x82, frame(ETH(), IP6(C6, A6), TCP(4000, 80), DATA(9)));
+	SAVE("observed", 0x01, frame(ETH(), IP4(C4, A4), TCP(4000, 80, .seq = 1000, .flags = TCP_SYN)),
+	     frame(ETH(), IP4(C4, A4), TCP(4000, 80, .seq = 1000, .flags = TCP_SYN)),
+	     frame(ETH(), IP4(C4, A4), TCP(4000, 80, .seq = 1001)),
+	     frame(ETH(), IP4(C4, A4), TCP(4000, 80, .seq = 1001), DATA(20)),
+	     frame(ETH(), IP4(C4, A4), TCP(4000, 80, .seq = 1001), DATA(20)),
+	     frame(ETH(), IP4(C4, A4), TCP(4000, 80, .seq = 1021, .flags = TCP_RST)));
+	SAVE("observed-hello", 0x83, frame(ETH(), IP6(C6, A6), TCP(4000, 80, .seq = 1000, .flags = TCP_SYN)),
+	     frame(ETH(), IP6(C6, A6), TCP(4000, 80, .seq = 1001), DATA(40, .bytes = hello)),
+	     frame(ETH(), IP6(C6, A6), TCP(4000, 80, .seq = 1041), DATA(40, .bytes = hello)),
+	     frame(ETH(), IP6(C6, A6), TCP(4000, 80, .seq = 1081, .flags = TCP_FIN | TCP_ACK)));
 	SAVE("headroom-none", 0x04, frame(ETH(), IP4(C4, A4), TCP(4000, 80)));
 	SAVE("headroom-little", 0x74, frame(ETH(), VLAN(3), IP6(C6, A6), TCP(4000, 80)));
 }

@@ -439,6 +439,8 @@ long bpf_loop(__u32 turns, void *function, void *context, __u64 flags)
 
 long bpf_ringbuf_output(void *ring, void *data, __u64 size, __u64 flags)
 {
+	if (current->told)
+		current->told(data, size);
 	return 0;
 }
 

@@ -53,6 +53,9 @@ struct host {
 	const struct lb_stations *stations; /* borrowed; NULL, as at first: every unicast frame is taken */
 	const struct lb_observe *observe;   /* the same; NULL: load-time constant lb_observe_on is 0 */
 
+	/* Is given what packets put into a ring buffer; NULL: nobody. */
+	void (*told)(const void *data, size_t bytes);
+
 	/* What the last packet met. */
 	__u32 egress_ifindex; /* after XDP_REDIRECT */
 	__u32 helper_calls;   /* adjust_head and the like, redirect */
