@@ -113,8 +113,8 @@ hold 40
 check "flows that it would have had are remembered" wait_for 10 answers GET '/v1/flows?service=web' '.total > 3'
 check "with their clients" sees web '.open == 40'
 check "who are those that connected" answers GET '/v1/flows?service=web' \
-	".clients_known == .total and ([.flows[].client | startswith(\"$LAB_CLIENT4:\")] | all) and ([.flows[].client] | unique | length) == .total"
-check "lbctl flows shows them" grep -q "$LAB_CLIENT4:[0-9]" <("$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" flows web)
+	".clients_known == .total and ([.flows[].client | startswith(\"198.51.100.2:\")] | all) and ([.flows[].client] | unique | length) == .total"
+check "lbctl flows shows them" grep -q "198.51.100.2:[0-9]" <("$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" flows web)
 rm "$held"
 check "it is back" answers PATCH /v1/services/web/backends/b3 '.applied' '{"state":null}'
 
