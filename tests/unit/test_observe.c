@@ -336,6 +336,34 @@ static void refusals_raise_the_level(void **state)
 	assert_int_equal(pace.level, LB_OBSERVE_LEVEL_MAX);
 }
 
+/* Connections that last need places, whatever little they cost. */
+static void full_places_raise_the_level_and_keep_it(void **state)
+{
+	__u64 now_ns = 0;
+	struct lb_pace pace;
+	unsigned int changes = 0;
+	__u32 level;
+
+	lb_pace_begin(&pace, now_ns);
+	pace.level = 0;
+	for (int i = 0; i < 4 * 600; i++) {
+		/* 20,000 connections on one CPU; what is over the number of places is refused one by one. */
+		__u32 wanted = 20000 >> pace.level;
+		__u32 used = wanted < LB_OBSERVE_CONNECTIONS ? wanted : LB_OBSERVE_CONNECTIONS;
+
+		level = pace.level;
+		now_ns += SECOND_NS / 4;
+		lb_pace_step(&pace,
+			     &(struct lb_pace_load){ .elapsed_ns = SECOND_NS / 4,
+						     .looked = i % 2,
+						     .used_permille = used * 1000 / LB_OBSERVE_CONNECTIONS },
+			     now_ns);
+		changes += i > 80 && pace.level != level;
+	}
+	assert_int_equal(pace.level, 5); /* 625 of 1,024 places */
+	assert_int_equal(changes, 0);
+}
+
 static void a_flow_weighs_what_the_highest_level_since_makes_it(void **state)
 {
 	struct lb_levels levels = {};
@@ -591,6 +619,7 @@ int main(void)
 		cmocka_unit_test(many_packets_stay_below_a_hundredth_of_a_core),
 		cmocka_unit_test(a_large_flow_is_left_out_for_longer_each_time),
 		cmocka_unit_test(refusals_raise_the_level),
+		cmocka_unit_test(full_places_raise_the_level_and_keep_it),
 		cmocka_unit_test(a_flow_weighs_what_the_highest_level_since_makes_it),
 		BLOCK_TEST(a_start_is_found_once_and_its_end_too),
 		BLOCK_TEST(whoever_still_tries_has_not_given_up),

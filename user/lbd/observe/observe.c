@@ -173,12 +173,16 @@ static void look(struct observe *observe)
 	__u32 n = (observe->cpus + ROUND_TICKS - 1) / ROUND_TICKS;
 
 	for (__u32 i = 0; i < n; i++) {
-		lb_places_look(&observe->blocks[observe->next_cpu], observe->pace.level,
-			       clock_ns(CLOCK_MONOTONIC), &hooks);
+		__u32 used = lb_places_look(&observe->blocks[observe->next_cpu], observe->pace.level,
+					    clock_ns(CLOCK_MONOTONIC), &hooks);
+
+		if (used > observe->used_permille)
+			observe->used_permille = used;
 		if (++observe->next_cpu < observe->cpus)
 			continue;
 		observe->next_cpu = 0;
 		observe->round++;
+		observe->looked = true;
 		return;
 	}
 }
@@ -220,7 +224,12 @@ static void set_pace(struct observe *observe)
 		.claimed = now.handshakes - before->handshakes,
 		.refused = now.handshakes_refused - before->handshakes_refused + now.connections_refused -
 			   before->connections_refused + now.events_lost - before->events_lost,
+		.looked = observe->looked,
+		.used_permille = observe->used_permille,
 	};
+	if (observe->looked)
+		observe->used_permille = 0;
+	observe->looked = false;
 	observe->counts = now;
 	observe->paced_ns = now_ns;
 	observe->drained_ns = 0;

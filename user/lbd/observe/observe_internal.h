@@ -76,6 +76,8 @@ struct observe {
 	__u64 agent_ns;                        /* processor time of all of it */
 	__u64 unknown, malformed;
 
-	__u32 next_cpu; /* whose places are looked at next */
-	__u64 round;    /* times that all were */
+	__u32 next_cpu;      /* whose places are looked at next */
+	__u64 round;         /* times that all were */
+	bool looked;         /* all were, since the last step of the pace */
+	__u32 used_permille; /* of the fullest of them, in this round */
 };

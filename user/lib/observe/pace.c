@@ -26,6 +26,8 @@ static __u32 steps_up(const struct lb_pace *pace, const struct lb_pace_load *loa
 		cost /= 2;
 		steps++;
 	}
+	if (!steps && load->looked && load->used_permille > LB_PACE_FULL_PERMILLE)
+		steps = 1;
 	/* What is refused is missing in the figures: a quarter is too much. */
 	if (!steps && load->refused * 4 > load->claimed + load->refused && load->refused > 16)
 		steps = 1;
@@ -54,11 +56,14 @@ __u32 lb_pace_step(struct lb_pace *pace, const struct lb_pace_load *load, __u64 
 	if (!load->elapsed_ns)
 		return pace->level;
 	pace->permille10 = cost_ns / (load->elapsed_ns / 10000 + 1);
+	if (load->looked)
+		pace->used_permille = load->used_permille;
 	steps = steps_up(pace, load);
 	if (steps) {
 		raise_level(pace, steps, now_ns);
 	} else if (pace->level && now_ns >= pace->until_ns && !load->refused &&
-		   pace->permille10 * 3 < LB_PACE_ALLOWED_PERMILLE * 10) {
+		   pace->permille10 * 3 < LB_PACE_ALLOWED_PERMILLE * 10 &&
+		   pace->used_permille * 3 < LB_PACE_FULL_PERMILLE) {
 		pace->level--;
 		pace->until_ns = now_ns + LB_PACE_DOWN_NS;
 	}

@@ -6,15 +6,18 @@
 #pragma once
 
 #include <linux/types.h>
+#include <stdbool.h>
 
 #include "lb/observe.h"
 
 /* All that observation costs, of the packet path and of the agent, in thousandths of one core. */
 #define LB_PACE_ALLOWED_PERMILLE 8u /* at which it is raised: "below 1 %" */
 #define LB_PACE_LEVEL_START      6u
-#define LB_PACE_DOWN_NS          1000000000ull  /* between two steps down */
-#define LB_PACE_HOLD_NS          10000000000ull /* first wait after a step up; then twice as long each time, */
-#define LB_PACE_HOLD_MAX_NS      600000000000ull /* up to this */
+#define LB_PACE_FULL_PERMILLE    750u /* of the places of a CPU: buckets overflow, and figures would be wrong \
+				       */
+#define LB_PACE_DOWN_NS     1000000000ull   /* between two steps down */
+#define LB_PACE_HOLD_NS     10000000000ull  /* first wait after a step up; then twice as long each time, */
+#define LB_PACE_HOLD_MAX_NS 600000000000ull /* up to this */
 
 /* What a packet of a sampled flow, and an event, cost the packet path (make bench: tcp4_observed_*). */
 #define LB_PACE_PACKET_NS 120u
@@ -27,14 +30,17 @@ struct lb_pace_load {
 	__u64 agent_ns; /* of processor time */
 	__u64 claimed;  /* places of both kinds */
 	__u64 refused;  /* for want of a place, or of room in the ring */
+	bool looked; /* all places were looked at since then, and so many of the fullest CPU's are in use: */
+	__u32 used_permille;
 };
 
 struct lb_pace {
 	__u32 level;
-	__u64 hold_ns;    /* how long the last step up is held */
-	__u64 until_ns;   /* no step down before */
-	__u64 raised_ns;  /* time of the last step up */
-	__u32 permille10; /* what the last step found that it costs: tenths of a thousandth of a core */
+	__u64 hold_ns;       /* how long the last step up is held */
+	__u64 until_ns;      /* no step down before */
+	__u64 raised_ns;     /* time of the last step up */
+	__u32 used_permille; /* as of the last look */
+	__u32 permille10;    /* what the last step found that it costs: tenths of a thousandth of a core */
 };
 
 void lb_pace_begin(struct lb_pace *pace, __u64 now_ns);

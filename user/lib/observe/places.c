@@ -78,27 +78,32 @@ static void look_at_connection(struct lb_observed *place, const struct lb_observ
 		hooks->silent(hooks->context, flow);
 }
 
-static void look_at(struct lb_observed *place, __u32 level, __u64 now_ns, const struct lb_places_hooks *hooks)
+/* Whether there was a flow. */
+static bool look_at(struct lb_observed *place, __u32 level, __u64 now_ns, const struct lb_places_hooks *hooks)
 {
 	struct lb_observed flow;
 
 	if (!copy_flow(place, &flow))
-		return;
+		return false;
 	if (!is_sampled(&flow, level))
 		free_place(place, flow.state);
 	else if (LB_OBSERVE_PHASE(flow.state) == LB_OBSERVE_HANDSHAKE)
 		look_at_handshake(place, &flow, now_ns, hooks);
 	else
 		look_at_connection(place, &flow, now_ns, hooks);
+	return true;
 }
 
-void lb_places_look(struct lb_observe_cpu *block, __u32 level, __u64 now_ns,
-		    const struct lb_places_hooks *hooks)
+__u32 lb_places_look(struct lb_observe_cpu *block, __u32 level, __u64 now_ns,
+		     const struct lb_places_hooks *hooks)
 {
+	__u32 used = 0;
+
 	for (__u32 i = 0; i < LB_OBSERVE_HANDSHAKES; i++)
 		look_at(&block->handshake[i], level, now_ns, hooks);
 	for (__u32 i = 0; i < LB_OBSERVE_CONNECTIONS; i++)
-		look_at(&block->connection[i], level, now_ns, hooks);
+		used += look_at(&block->connection[i], level, now_ns, hooks);
+	return used * 1000 / LB_OBSERVE_CONNECTIONS;
 }
 
 /* --- clients ---------------------------------------------------------------------------------------------

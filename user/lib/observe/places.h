@@ -22,9 +22,9 @@ struct lb_places_hooks {
 };
 
 /* Looks at the places of one CPU. level: of sampling, in force; flows that it leaves out are let go without
- * a word. now_ns: CLOCK_MONOTONIC. */
-void lb_places_look(struct lb_observe_cpu *block, __u32 level, __u64 now_ns,
-		    const struct lb_places_hooks *hooks);
+ * a word. now_ns: CLOCK_MONOTONIC. How many of the places for connections are in use, in thousandths. */
+__u32 lb_places_look(struct lb_observe_cpu *block, __u32 level, __u64 now_ns,
+		     const struct lb_places_hooks *hooks);
 
 /* Whether a handshake that has been silent since its last SYN is given up: after 5 s, and after twice what it
  * took so far, for clients wait twice as long each time (RFC 6298, 5.5). */
