@@ -14,6 +14,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench_observed.h"
 
@@ -21,6 +22,7 @@
 
 #define ROUNDS_MAX 64
 #define SECOND_NS  1000000000ull
+#define TURNS      10
 
 static struct {
 	struct workload w;
@@ -83,21 +85,38 @@ static __u32 find_level(struct bench_wrap_bpf *wrap, struct bench_tables *tables
 	return pace.level;
 }
 
-static double run_one(struct bench_wrap_bpf *wrap, const struct bench_tables *tables, size_t row, bool on)
+/*
+ * fds: of the program without and with observation. They take turns, so that what disturbs the machine for a
+ * while disturbs both; of each the median turn counts.
+ */
+static void round_of(struct bench_wrap_bpf *wrap, struct bench_tables *tables, size_t row, int round,
+		     const int fds[2])
 {
-	tables->path.observe->limit = on ? LB_OBSERVE_LIMIT(rows[row].level) : 0;
-	bench_load_again(wrap, tables, on);
-	return bench_run(wrap, &rows[row].w, BENCH_SUBJECT, BENCH_PACKETS, false);
+	double turns[2][TURNS];
+
+	tables->path.observe->limit = LB_OBSERVE_LIMIT(rows[row].level);
+	bench_set_subject(wrap, fds[1]);
+	prepare(wrap, tables, &rows[row].w);
+	for (int i = 0; i < 2 * TURNS; i++) {
+		bool on = (i + round) % 2;
+
+		bench_set_subject(wrap, fds[on]);
+		turns[on][i / 2] = bench_run(wrap, &rows[row].w, BENCH_SUBJECT, BENCH_PACKETS / TURNS, false);
+	}
+	rows[row].off[round] = bench_median(turns[0], TURNS);
+	rows[row].on[round] = bench_median(turns[1], TURNS);
+	rows[row].ratio[round] = rows[row].on[round] / rows[row].off[round];
 }
 
-static void round_of(struct bench_wrap_bpf *wrap, const struct bench_tables *tables, size_t row, int round)
+static void round_of_all(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int round)
 {
-	bool first = round % 2;
-	double a = run_one(wrap, tables, row, first), b = run_one(wrap, tables, row, !first);
+	int fds[2] = { bench_load(tables, false), bench_load(tables, true) };
 
-	rows[row].on[round] = first ? a : b;
-	rows[row].off[round] = first ? b : a;
-	rows[row].ratio[round] = rows[row].on[round] / rows[row].off[round];
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (rows[i].wanted)
+			round_of(wrap, tables, i, round, fds);
+	close(fds[0]);
+	close(fds[1]);
 }
 
 /* Of sorted values: their median is below with 95 % confidence, one-sided. */
@@ -164,17 +183,12 @@ void bench_observed(struct bench_wrap_bpf *wrap, struct bench_tables *tables, in
 	}
 	if (!any)
 		return;
-	/* Each row at once, so that its flows are in their places. */
-	for (size_t i = 0; i < N_ROWS; i++) {
-		if (!rows[i].wanted)
-			continue;
-		bench_load_again(wrap, tables, true);
-		rows[i].level = rows[i].every ? 0 : find_level(wrap, tables, &rows[i].w);
-		tables->path.observe->limit = LB_OBSERVE_LIMIT(rows[i].level);
-		prepare(wrap, tables, &rows[i].w);
-		for (int r = 0; r < rounds; r++)
-			round_of(wrap, tables, i, r);
-	}
+	bench_load_again(wrap, tables, true);
+	for (size_t i = 0; i < N_ROWS; i++)
+		if (rows[i].wanted && !rows[i].every)
+			rows[i].level = find_level(wrap, tables, &rows[i].w);
+	for (int r = 0; r < rounds; r++)
+		round_of_all(wrap, tables, r);
 	tables->path.observe->limit = 0;
 	report_all(rounds);
 }

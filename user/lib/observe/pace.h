@@ -20,7 +20,7 @@
 #define LB_PACE_HOLD_MAX_NS 600000000000ull /* up to this */
 
 /* What a packet of a sampled flow, and an event, cost the packet path (make bench: tcp4_observed_*). */
-#define LB_PACE_PACKET_NS 120u
+#define LB_PACE_PACKET_NS 150u
 #define LB_PACE_EVENT_NS  150u
 
 /* Since the last step. */
