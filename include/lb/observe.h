@@ -20,8 +20,9 @@ struct lb_observe {
 	__u64 reserved[7];
 };
 
-/* Of 2^level flows one is sampled. Level 64 leaves the one hash 0: as good as none. */
+/* Of 2^level flows one is sampled. A limit of 0 leaves the one hash 0: as good as none. */
 #define LB_OBSERVE_LEVEL_MAX    20u
+#define LB_OBSERVE_LEVEL_NONE   32u
 #define LB_OBSERVE_LIMIT(level) (~0ull >> (level))
 
 #define LB_OBSERVE_WAYS        4u

@@ -77,6 +77,7 @@ static __u32 find_level(struct bench_wrap_bpf *wrap, struct bench_tables *tables
 		now_ns += SECOND_NS;
 		lb_pace_step(&pace,
 			     &(struct lb_pace_load){
+				     .allowed_permille = 8,
 				     .elapsed_ns = (__u64)(ns * BENCH_PACKETS),
 				     .packets = packets_seen(tables) - before,
 			     },

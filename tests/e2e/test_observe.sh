@@ -166,6 +166,17 @@ check "lbctl observe SERVICE shows backends" grep -q '^b1 ' <(lbctl observe web)
 check "and what TLS clients ask for" grep -q '^TLS hellos: 4, 25 % offer to resume' <(lbctl observe tls)
 refuse "a service that is not there" 'there is no service "wob"' lbctl observe wob
 
+# --- off and on ------------------------------------------------------------------------------------------------------
+
+check "it can be switched off" answers POST /v1/apply '.applied' "$(jq '.observer.cpu_permille = 0' "$LBD_CONFIG")"
+check "then it is" wait_for 10 answers GET /v1/observe '.sampling.on == false'
+seen=$(api GET /v1/observe | jq .sampling.packets)
+check "packets go on" in_ns client curl -sfo /dev/null -H 'Connection: close' "http://$LAB_VIP4/?[1-20]"
+is "and none is looked at" "$(api GET /v1/observe | jq .sampling.packets)" "$seen"
+check "lbctl says so" grep -q '^observation is off' <(lbctl observe)
+check "it is on again" answers POST /v1/apply '.applied' "@$LBD_CONFIG"
+check "and sees" wait_for 10 answers GET /v1/observe '.sampling.on and .sampling.one_in == 1'
+
 # --- the agent does not keep up ------------------------------------------------------------------------------------------
 
 kill -STOP "$lbd_pid"

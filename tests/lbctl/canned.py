@@ -77,7 +77,7 @@ ETHERNET = "020000000011" "0200000000aa" "0800"
 OUTER = "4500003c00000000400400000ac80001" "0a00010b"
 INNER = "4500002800000000400600007f000001cb00710a" "9c4001bb000000010000000050020000ffff0000"
 
-SAMPLING = {"one_in": 64, "estimated": True, "cost_ratio": 0.0042, "agent_ns": 12, "packets": 99, "events": 44, "events_lost": 3,
+SAMPLING = {"on": True, "one_in": 64, "estimated": True, "cost_ratio": 0.0042, "agent_ns": 12, "packets": 99, "events": 44, "events_lost": 3,
             "handshakes_refused": 0, "handshakes_replaced": 0, "connections_refused": 0, "events_unknown": 0, "events_malformed": 0}
 OBSERVED = {"sampled": 100, "open": 640, "started": 6400, "completed": 6200, "gave_up": 64, "retried": 128, "syns_again": 192, "syns_anew": 64,
             "resent": 0, "segments_resent": 0, "reset_early": 64, "reset_late": 0, "closed": 5000, "silent": 0, "ended_bytes": 5120000,

@@ -140,6 +140,8 @@ def observe_marks_what_is_estimated(lbd):
     expect("TLS hellos: 3200, 50 % offer to resume a session, 100 % TLS 1.3, 100 % h2\n" in r.out, r)
     expect(re.search(r"web-1 +640 +6400 ", r.out) and "~" not in r.out, r)
     expect(lbd.requests[-1][1] == "/v1/observe/web", lbd.requests)
+    lbd.answers["GET /v1/observe"] = dict(canned.ANSWERS["GET /v1/observe"], sampling=dict(canned.SAMPLING, on=False))
+    expect(lbctl("observe").out.startswith("observation is off (observer.cpu_permille is 0 in the configuration)"))
 
 
 @test

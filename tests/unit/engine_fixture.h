@@ -159,6 +159,7 @@ static inline struct lb_config *fixture_config(struct fixture *f)
 	strcpy(config->hash_seed, "seed");
 	config->unclaimed = LB_UNCLAIMED_PASS; /* no records but those that a test asks for */
 	config->sweeper.cpu_permille = 10;
+	config->observer.cpu_permille = 8;
 	return config;
 }
 

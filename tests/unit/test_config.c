@@ -58,6 +58,7 @@ static void every_default_is_filled_in(void **state)
 	assert_int_equal(config->limits.ring_slots, 0);
 	assert_int_equal(config->limits.flow_entries, 0);
 	assert_int_equal(config->sweeper.cpu_permille, 10);
+	assert_int_equal(config->observer.cpu_permille, 8);
 	assert_string_equal(config->api.socket, "/run/weir/lbd.sock");
 	assert_string_equal(config->api.metrics, "127.0.0.1:9650");
 	assert_int_equal(config->n_services, 1);
@@ -91,7 +92,8 @@ static void every_default_is_filled_in(void **state)
 	"'interfaces':[{'name':'eth0','xdp_mode':'generic','attach':'exclusive'},{'name':'eth1'}],"          \
 	"'tunnel_source':{'ipv4':'172.16.0.0/12','ipv6':'fd00:77::/64'},'unclaimed':'reject',"               \
 	"'limits':{'services':100,'backends':1000,'ring_slots':1000000,'flow_entries':2147483648},"          \
-	"'sweeper':{'cpu_permille':1000},'api':{'socket':'/tmp/s','metrics':''},"                            \
+	"'sweeper':{'cpu_permille':1000},'observer':{'cpu_permille':0},'api':{'socket':'/tmp/"               \
+	"s','metrics':''},"                                                                                  \
 	"'services':["                                                                                       \
 	"{'name':'h3','vip':'2001:db8::/48','protocol':'udp','port':'80-90','forward':'gue',"                \
 	"'algorithm':'rendezvous','ring_size':64,'affinity':'quic','idle_timeout_s':32000,"                  \
@@ -124,6 +126,7 @@ static void every_key_is_read(void **state)
 	assert_int_equal(config->limits.ring_slots, 1000000);
 	assert_int_equal(config->limits.flow_entries, 2147483648);
 	assert_int_equal(config->sweeper.cpu_permille, 1000);
+	assert_int_equal(config->observer.cpu_permille, 0);
 	assert_string_equal(config->api.socket, "/tmp/s");
 	assert_string_equal(config->api.metrics, "");
 	assert_prefix(&service->vip, "2001:db8::/48");

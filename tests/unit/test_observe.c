@@ -258,7 +258,8 @@ static __u32 run(struct lb_pace *pace, __u64 *now_ns, __u64 packets_s, unsigned 
 		*ret_over += load_cost_ns(packets, packets / 100) > SECOND_NS / 4 / 100;
 		*now_ns += SECOND_NS / 4;
 		lb_pace_step(pace,
-			     &(struct lb_pace_load){ .elapsed_ns = SECOND_NS / 4,
+			     &(struct lb_pace_load){ .allowed_permille = 8,
+						     .elapsed_ns = SECOND_NS / 4,
 						     .packets = packets,
 						     .events = packets / 100 },
 			     *now_ns);
@@ -309,7 +310,9 @@ static void a_large_flow_is_left_out_for_longer_each_time(void **state)
 
 		up += packets != 0;
 		now_ns += SECOND_NS / 4;
-		lb_pace_step(&pace, &(struct lb_pace_load){ .elapsed_ns = SECOND_NS / 4, .packets = packets },
+		lb_pace_step(&pace,
+			     &(struct lb_pace_load){
+				     .allowed_permille = 8, .elapsed_ns = SECOND_NS / 4, .packets = packets },
 			     now_ns);
 	}
 	assert_true(up > 1 && up < 20);
@@ -324,14 +327,18 @@ static void refusals_raise_the_level(void **state)
 	lb_pace_begin(&pace, now_ns);
 	level = pace.level;
 	assert_int_equal(lb_pace_step(&pace,
-				      &(struct lb_pace_load){
-					      .elapsed_ns = SECOND_NS / 4, .claimed = 100, .refused = 100 },
+				      &(struct lb_pace_load){ .allowed_permille = 8,
+							      .elapsed_ns = SECOND_NS / 4,
+							      .claimed = 100,
+							      .refused = 100 },
 				      SECOND_NS),
 			 level + 1);
 	for (int i = 0; i < 100; i++)
 		lb_pace_step(&pace,
-			     &(struct lb_pace_load){
-				     .elapsed_ns = SECOND_NS / 4, .claimed = 0, .refused = 1000000 },
+			     &(struct lb_pace_load){ .allowed_permille = 8,
+						     .elapsed_ns = SECOND_NS / 4,
+						     .claimed = 0,
+						     .refused = 1000000 },
 			     2 * SECOND_NS);
 	assert_int_equal(pace.level, LB_OBSERVE_LEVEL_MAX);
 }
@@ -354,7 +361,8 @@ static void full_places_raise_the_level_and_keep_it(void **state)
 		level = pace.level;
 		now_ns += SECOND_NS / 4;
 		lb_pace_step(&pace,
-			     &(struct lb_pace_load){ .elapsed_ns = SECOND_NS / 4,
+			     &(struct lb_pace_load){ .allowed_permille = 8,
+						     .elapsed_ns = SECOND_NS / 4,
 						     .looked = i % 2,
 						     .used_permille = used * 1000 / LB_OBSERVE_CONNECTIONS },
 			     now_ns);

@@ -86,6 +86,11 @@ static void print_sampling(const cJSON *sampling)
 {
 	double lost = json_double(sampling, "events_lost");
 
+	if (!json_bool(sampling, "on")) {
+		printf("observation is off (observer.cpu_permille is 0 in the configuration): figures are of "
+		       "before\n");
+		return;
+	}
 	if (json_bool(sampling, "estimated"))
 		printf("1 flow in %llu is sampled: figures are estimates", json_u64(sampling, "one_in"));
 	else

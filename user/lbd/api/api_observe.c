@@ -21,6 +21,7 @@ static void write_sampling(const struct lbd *lbd, struct json *json)
 
 	observe_get_state(lbd, &state);
 	json_object(json, "sampling");
+	json_bool(json, "on", state.on);
 	json_u64(json, "one_in", 1ull << state.level);
 	json_bool(json, "estimated", state.level > 0);
 	json_double(json, "cost_ratio", state.cost_ratio);

@@ -162,6 +162,12 @@ static __u64 idle_ns(void *context, const struct lb_observed *flow)
 	return service->idle_s * 1000000000ull;
 }
 
+/* 0: nothing is to be observed. */
+static __u32 allowed_permille(const struct observe *observe)
+{
+	return observe->lbd->running.config->observer.cpu_permille;
+}
+
 static void look(struct observe *observe)
 {
 	const struct lb_places_hooks hooks = { .context = observe,
@@ -173,7 +179,9 @@ static void look(struct observe *observe)
 	__u32 n = (observe->cpus + ROUND_TICKS - 1) / ROUND_TICKS;
 
 	for (__u32 i = 0; i < n; i++) {
-		__u32 used = lb_places_look(&observe->blocks[observe->next_cpu], observe->pace.level,
+		/* Where nothing is observed, places are freed. */
+		__u32 level = allowed_permille(observe) ? observe->pace.level : LB_OBSERVE_LEVEL_NONE;
+		__u32 used = lb_places_look(&observe->blocks[observe->next_cpu], level,
 					    clock_ns(CLOCK_MONOTONIC), &hooks);
 
 		if (used > observe->used_permille)
@@ -205,6 +213,10 @@ static void read_counts(const struct observe *observe, struct lb_observe_counts 
 
 static void set_level(struct observe *observe, __u64 now_ns)
 {
+	if (!allowed_permille(observe)) {
+		LB_STORE(&observe->control->limit, 0);
+		return;
+	}
 	lb_levels_set(&observe->levels, observe->pace.level, now_ns);
 	LB_STORE(&observe->control->limit, LB_OBSERVE_LIMIT(observe->pace.level));
 }
@@ -217,6 +229,7 @@ static void set_pace(struct observe *observe)
 
 	read_counts(observe, &now);
 	load = (struct lb_pace_load){
+		.allowed_permille = allowed_permille(observe),
 		.elapsed_ns = now_ns - observe->paced_ns,
 		.packets = now.packets - before->packets,
 		.events = now.events - before->events,
@@ -343,6 +356,7 @@ void observe_get_state(const struct lbd *lbd, struct observe_state *ret_state)
 		return;
 	read_counts(observe, &now);
 	*ret_state = (struct observe_state){
+		.on = allowed_permille(observe) > 0,
 		.level = observe->pace.level,
 		.cost_ratio = observe->pace.permille10 / 10000.0,
 		.agent_ns = observe->agent_ns,

@@ -24,6 +24,7 @@ void observe_tables_changed(struct lbd *lbd);
 
 /* What it costs and could not keep, since the agent was started. */
 struct observe_state {
+	bool on;           /* else the rest is of before */
 	__u32 level;       /* 1 flow in 2^level is sampled */
 	double cost_ratio; /* of one core, lately: packet path and agent */
 	__u64 agent_ns;    /* of the agent's processor time */

@@ -19,7 +19,8 @@ void observe_metrics_whole(const struct lbd *lbd, struct json *parts)
 
 	observe_get_state(lbd, &state);
 	metric_labels_begin(&labels);
-	metric_double(parts, METRIC_OBSERVE_SAMPLED, NULL, 1.0 / (double)(1ull << state.level));
+	metric_double(parts, METRIC_OBSERVE_SAMPLED, NULL,
+		      state.on ? 1.0 / (double)(1ull << state.level) : 0);
 	metric_double(parts, METRIC_OBSERVE_COST, NULL, state.cost_ratio);
 	metric_u64(parts, METRIC_OBSERVE_PACKETS, NULL, state.packets);
 	metric_u64_of(parts, METRIC_OBSERVE_EVENTS, &labels, "fate", "taken", state.events);

@@ -148,6 +148,9 @@ struct lb_config {
 		__u32 cpu_permille; /* of one core, at most; default 10 */
 	} sweeper;
 	struct {
+		__u32 cpu_permille; /* of one core, at most; default 8; 0: nothing is observed */
+	} observer;
+	struct {
 		char socket[108]; /* UNIX socket of the API */
 		char metrics[64]; /* "127.0.0.1:9100"-like; empty: off */
 	} api;

@@ -346,6 +346,13 @@ static const struct lb_schema_key sweeper_keys[] = {
 	{ 0 }
 };
 
+static const struct lb_schema_key observer_keys[] = {
+	{ .name = "cpu_permille", FIELD(observer.cpu_permille), INTEGER(0, 100, 8), .effect = LB_EFFECT_APPLY,
+	  .help = "How much of one core observation may take, of packet path and agent together, in thousandths: so many flows are sampled. "
+		  "0: none are." },
+	{ 0 }
+};
+
 static const struct lb_schema_key api_keys[] = {
 	{ .name = "socket", .vouched = true, FIELD(api.socket), STRING(lb_format_socket), .text = "/run/weir/lbd.sock", .effect = LB_EFFECT_START,
 	  .help = "UNIX socket of the API, which lbctl uses." },
@@ -374,6 +381,8 @@ const struct lb_schema_key lb_schema[] = {
 	  .help = "How VIPs are announced to the network, where their services say so." },
 	{ .name = "sweeper", OBJECT(sweeper_keys), .effect = LB_EFFECT_APPLY,
 	  .help = "The sweeper, which cleans up after moves." },
+	{ .name = "observer", OBJECT(observer_keys), .effect = LB_EFFECT_APPLY,
+	  .help = "The observer, which learns from clients' flows how backends do (lbctl observe)." },
 	{ .name = "api", OBJECT(api_keys), .effect = LB_EFFECT_START,
 	  .help = "Where lbd can be reached." },
 	{ .name = "health", FIELD(health), OBJECT(lb_schema_health_keys), .effect = LB_EFFECT_APPLY,

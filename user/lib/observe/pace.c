@@ -22,7 +22,7 @@ static __u32 steps_up(const struct lb_pace *pace, const struct lb_pace_load *loa
 {
 	__u32 steps = 0, cost = pace->permille10;
 
-	while (cost > LB_PACE_ALLOWED_PERMILLE * 10) {
+	while (cost > load->allowed_permille * 10 && steps < LB_OBSERVE_LEVEL_MAX) {
 		cost /= 2;
 		steps++;
 	}
@@ -62,7 +62,7 @@ __u32 lb_pace_step(struct lb_pace *pace, const struct lb_pace_load *load, __u64 
 	if (steps) {
 		raise_level(pace, steps, now_ns);
 	} else if (pace->level && now_ns >= pace->until_ns && !load->refused &&
-		   pace->permille10 * 3 < LB_PACE_ALLOWED_PERMILLE * 10 &&
+		   pace->permille10 * 3 < load->allowed_permille * 10 &&
 		   pace->used_permille * 3 < LB_PACE_FULL_PERMILLE) {
 		pace->level--;
 		pace->until_ns = now_ns + LB_PACE_DOWN_NS;

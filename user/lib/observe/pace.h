@@ -10,11 +10,10 @@
 
 #include "lb/observe.h"
 
-/* All that observation costs, of the packet path and of the agent, in thousandths of one core. */
-#define LB_PACE_ALLOWED_PERMILLE 8u /* at which it is raised: "below 1 %" */
-#define LB_PACE_LEVEL_START      6u
-#define LB_PACE_FULL_PERMILLE    750u /* of the places of a CPU: buckets overflow, and figures would be wrong \
-				       */
+#define LB_PACE_LEVEL_START 6u
+#define LB_PACE_FULL_PERMILLE                                                                                \
+	750u /* of the places of a CPU: buckets overflow, and figures would be wrong                         \
+	      */
 #define LB_PACE_DOWN_NS     1000000000ull   /* between two steps down */
 #define LB_PACE_HOLD_NS     10000000000ull  /* first wait after a step up; then twice as long each time, */
 #define LB_PACE_HOLD_MAX_NS 600000000000ull /* up to this */
@@ -25,6 +24,8 @@
 
 /* Since the last step. */
 struct lb_pace_load {
+	__u32 allowed_permille; /* of one core, for packet path and agent together; above it the level rises
+				 */
 	__u64 elapsed_ns;
 	__u64 packets, events;
 	__u64 agent_ns; /* of processor time */
