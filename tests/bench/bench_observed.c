@@ -57,8 +57,8 @@ static void prepare(struct bench_wrap_bpf *wrap, struct bench_tables *tables, co
 	memset(tables->path.observed, 0, tables->path.tables.sizes.cpus * sizeof(*tables->path.observed));
 	if (w->syn)
 		return;
-	bench_run(wrap, w, BENCH_SUBJECT, w->flows, true);
-	bench_run(wrap, w, BENCH_SUBJECT, BENCH_PACKETS, false);
+	bench_run(wrap, w, BENCH_SUBJECT, w->flows, BENCH_FILL_SYN);
+	bench_run(wrap, w, BENCH_SUBJECT, BENCH_PACKETS, BENCH_MEASURE);
 }
 
 /* The level that lbd would come to: what is seen of a run is taken for what a second of such packets is. */
@@ -73,7 +73,7 @@ static __u32 find_level(struct bench_wrap_bpf *wrap, struct bench_tables *tables
 		double ns;
 
 		tables->path.observe->limit = LB_OBSERVE_LIMIT(pace.level);
-		ns = bench_run(wrap, w, BENCH_SUBJECT, BENCH_PACKETS, false);
+		ns = bench_run(wrap, w, BENCH_SUBJECT, BENCH_PACKETS, BENCH_MEASURE);
 		now_ns += SECOND_NS;
 		lb_pace_step(&pace,
 			     &(struct lb_pace_load){
@@ -102,7 +102,8 @@ static void round_of(struct bench_wrap_bpf *wrap, struct bench_tables *tables, s
 		bool on = (i + round) % 2;
 
 		bench_set_subject(wrap, fds[on]);
-		turns[on][i / 2] = bench_run(wrap, &rows[row].w, BENCH_SUBJECT, BENCH_PACKETS / TURNS, false);
+		turns[on][i / 2] =
+			bench_run(wrap, &rows[row].w, BENCH_SUBJECT, BENCH_PACKETS / TURNS, BENCH_MEASURE);
 	}
 	rows[row].off[round] = bench_median(turns[0], TURNS);
 	rows[row].on[round] = bench_median(turns[1], TURNS);

@@ -107,10 +107,12 @@ static void round_of(struct bench_wrap_bpf *wrap, struct bench_tables *tables, s
 	__u64 active = control->active, known = known_packets(&tables->path.tables);
 
 	w->noop[round] = bench_run(wrap, w, BENCH_NOOP, BENCH_PACKETS, BENCH_MEASURE);
-	w->encap[round] = bench_run(wrap, w, w->family == 4 ? BENCH_ENCAP_V4 : BENCH_ENCAP_V6, BENCH_PACKETS, BENCH_MEASURE);
+	w->encap[round] = bench_run(wrap, w, w->family == 4 ? BENCH_ENCAP_V4 : BENCH_ENCAP_V6, BENCH_PACKETS,
+				    BENCH_MEASURE);
 	if (w->exact)
 		control->active = active & ~LB_ACTIVE_WILDCARD;
-	w->subject[round] = bench_run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, BENCH_PACKETS, BENCH_MEASURE);
+	w->subject[round] =
+		bench_run(wrap, w, w->lru ? BENCH_LRU : BENCH_SUBJECT, BENCH_PACKETS, BENCH_MEASURE);
 	control->active = active;
 	check_known(wrap, &tables->path.tables, w, known);
 }
