@@ -33,6 +33,7 @@ LDLIBS_lbd := -lpthread -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd -lmicrohttpd -
 LDLIBS_lbctl := -lcurl -lncursesw -lbpf -lnl-route-3 -lnl-3
 LDLIBS_lb-checkd := -lcurl
 LDLIBS_lb-kubed := -lcurl -lmicrohttpd
+LDLIBS_lb-neighbor := -lbpf -lsystemd
 LDLIBS_lb-backend := -lxdp -lbpf -lnl-route-3 -lnl-3 -lsystemd
 
 BPF_ARCH := $(shell uname -m | sed 's/x86_64/x86/;s/aarch64/arm64/')
@@ -75,7 +76,7 @@ $(B)/gen/%.skel.h: $(B)/bpf/%.bpf.o
 
 # --- user side: liblb and the programs --------------------------------------------------------------------
 
-PROGRAMS := lbd lbctl lb-backend lb-checkd lb-execd lb-kubed
+PROGRAMS := lbd lbctl lb-backend lb-checkd lb-execd lb-kubed lb-neighbor
 LIB_SRC := $(wildcard user/lib/*/*.c)
 LIB_OBJ := $(LIB_SRC:%.c=$(B)/%.o)
 SAN_LIB_OBJ := $(LIB_SRC:%.c=$(B)/san/%.o)

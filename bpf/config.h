@@ -27,4 +27,5 @@ LB_CONFIG(__u8, lb_observe_on, 0, "1: packets of sampled flows are shown to the 
 LB_CONFIG(__u32, lb_echo_rate, 4000, "ICMP echo requests answered");
 LB_CONFIG(__u32, lb_error_rate, 8000, "ICMP errors sent");
 LB_CONFIG(__u32, lb_reset_rate, 6000, "TCP resets sent");
+LB_CONFIG(__u32, lb_neighbor_rate, 10000, "ARP requests and neighbour solicitations for VIPs answered");
 LB_CONFIG(__u32, lb_source_rate, 100, "of one of these to one network (IPv4: /24, IPv6: /56)");

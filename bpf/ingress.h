@@ -42,7 +42,8 @@ static __always_inline int ingress(struct xdp_md *ctx)
 		return finish_slow(ctx, LB_PASS_MALFORMED);
 	destination = destination_of(eth);
 	if (!is_first_station(ctx, destination) && !station_is_ours(ctx, destination))
-		return finish_slow(ctx, is_group(destination) ? LB_PASS_MULTICAST : LB_PASS_OTHER_HOST);
+		return is_group(destination) ? finish_neighbor(ctx, LB_PASS_MULTICAST)
+					     : finish_slow(ctx, LB_PASS_OTHER_HOST);
 	type = ETH_TYPE(eth);
 	if (type == bpf_htons(ETH_P_IP) && plain_ipv4(ctx, &c, &p))
 		return balance(ctx, &p);

@@ -15,7 +15,7 @@ packages=(
 	iproute2 nftables procps util-linux openssl ethtool iputils-ping curl nginx-light iperf3 socat jq tcpdump tshark strace tmux
 	python3 python3-scapy python3-yaml binutils man-db
 	# hosts: packages, systemd in containers, announced VIPs
-	dpkg-dev debhelper fakeroot systemd dbus systemd-container bird2
+	dpkg-dev debhelper fakeroot lintian systemd dbus systemd-container bird2 frr keepalived ansible-core ansible-lint
 	# scrapes, rules and dashboards
 	prometheus
 )
@@ -81,19 +81,13 @@ apt=(apt-get -qq -o DPkg::Lock::Timeout=120 -o Dpkg::Use-Pty=0)
 "${apt[@]}" install -y --no-install-recommends "${need[@]}" >/dev/null ||
 	die "apt-get could not install: ${need[*]}"
 
-# Our nginx, BIRD and Prometheus are started by tests, never at boot.
-if [[ " ${need[*]} " == *" nginx-light "* ]]; then
-	deb-systemd-helper disable nginx.service >/dev/null 2>&1 || true
-	update-rc.d nginx disable >/dev/null 2>&1 || true
-fi
-if [[ " ${need[*]} " == *" bird2 "* ]]; then
-	deb-systemd-helper disable bird.service >/dev/null 2>&1 || true
-	update-rc.d bird disable >/dev/null 2>&1 || true
-fi
-if [[ " ${need[*]} " == *" prometheus "* ]]; then
-	deb-systemd-helper disable prometheus.service >/dev/null 2>&1 || true
-	update-rc.d prometheus disable >/dev/null 2>&1 || true
-fi
+# Our nginx, BIRD, FRR, keepalived and Prometheus are started by tests, never at boot.
+declare -A unit_of=([nginx-light]=nginx [bird2]=bird [frr]=frr [keepalived]=keepalived [prometheus]=prometheus)
+for package in "${!unit_of[@]}"; do
+	[[ " ${need[*]} " == *" $package "* ]] || continue
+	deb-systemd-helper disable "${unit_of[$package]}.service" >/dev/null 2>&1 || true
+	update-rc.d "${unit_of[$package]}" disable >/dev/null 2>&1 || true
+done
 absent=$(missing)
 [[ -z $absent ]] || die "still missing: $absent"
 echo "setup: done"

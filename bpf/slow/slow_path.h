@@ -326,6 +326,6 @@ static __always_inline int slow_path(struct xdp_md *ctx, int reason)
 
 	if (reason == LB_PASS_NOT_IP && data + sizeof(struct ethhdr) <= end &&
 	    ETH_TYPE(data) != bpf_htons(ETH_P_8021Q) && ETH_TYPE(data) != bpf_htons(ETH_P_8021AD))
-		return finish_slow(ctx, reason);
+		return finish_neighbor(ctx, reason);
 	return slow_packet(ctx);
 }

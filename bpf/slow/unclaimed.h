@@ -8,6 +8,7 @@
 #pragma once
 
 #include "slow/answer.h"
+#include "slow/neighbor.h"
 
 /* The end of a packet in scratch that is the host's for a reason, unless it is to a VIP that says otherwise.
  */
@@ -16,12 +17,14 @@ LB_SUBPROGRAM int unclaimed(struct xdp_md *ctx, __u64 active, __u32 reason)
 	struct scratch *s = scratch_get();
 	__u32 flags;
 
+	/* Asked again by who knows us (RFC 4861 section 7.3.3). */
+	if (s && s->link_only)
+		return finish_neighbor(ctx, reason);
 	/* Without an IP header there is no VIP. */
 	if (!s || !s->p.family || !may_be_host(&s->p, active))
 		return finish_slow(ctx, reason);
 	flags = host_flags(active, s->p.daddr[0], s->p.daddr[1], s->p.family);
-	/* Who is on the link may need an answer for the VIP; no router forwards such a packet (RFC 4861). */
-	if (!(flags & LB_VIP_UNCLAIMED) || s->link_only)
+	if (!(flags & LB_VIP_UNCLAIMED))
 		return finish_slow(ctx, reason);
 	return finish_slow(ctx, flags & LB_VIP_UNCLAIMED_REJECT ? answer(ctx, LB_DROP_UNCLAIMED, 0)
 								: LB_DROP_UNCLAIMED);

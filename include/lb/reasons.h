@@ -62,7 +62,12 @@
 	  "TTL or hop limit would reach zero when forwarded: the sender was told, as traceroute wants it")   \
 	X(32, DROP_SOURCE, DROP, "source", "its sender is in none of the service's source_ranges")           \
 	X(33, PASS_PATH_MTU, PASS, "path_mtu",                                                               \
-	  "a router says that a packet of a tunnel was too big for the way to its backend: learned by lbd")
+	  "a router says that a packet of a tunnel was too big for the way to its backend: learned by lbd")  \
+	X(34, REPLY_NEIGHBOR, REPLY, "neighbor",                                                             \
+	  "ARP or a neighbour solicitation for a VIP that this balancer leads (announce: neighbor), "        \
+	  "answered")                                                                                        \
+	X(35, DROP_NEIGHBOR_LIMIT, DROP, "neighbor_limit",                                                   \
+	  "more ARP requests and neighbour solicitations for VIPs than are answered in a second")
 
 enum lb_reason {
 	LB_REASON_NONE = 0, /* a bug if it is ever counted: dropped */

@@ -61,6 +61,7 @@ static struct {
 	struct lb_answers answers[HOST_CPUS_MAX];
 	struct lb_flow_search search[HOST_CPUS_MAX];
 	struct lb_observe_cpu observed; /* of CPU 0 alone */
+	struct lb_neighbors neighbors;
 } beside;
 
 static const struct lb_tables *bound;
@@ -175,6 +176,7 @@ static void bind(const struct lb_tables *t)
 	BIND(lb_observed, &beside.observed, 1);
 	BIND(slow_scratch, beside.scratch, 1);
 	BIND(lb_answers, beside.answers, 1);
+	BIND(lb_neighbors, &beside.neighbors, 1);
 	BIND(lb_search, beside.search, 1);
 	SET_CONSTANT(lb_counter_stride, s->counters);
 	memset(&lb_control, 0, sizeof(lb_control));
@@ -243,17 +245,19 @@ void host_forget(struct host *host)
 
 static void set_rates(bool unlimited)
 {
-	static __u32 echo, error, reset, source; /* as loaded */
+	static __u32 echo, error, reset, source, neighbor; /* as loaded */
 
 	if (!echo) {
 		echo = lb_echo_rate;
 		error = lb_error_rate;
 		reset = lb_reset_rate;
 		source = lb_source_rate;
+		neighbor = lb_neighbor_rate;
 	}
 	SET_CONSTANT(lb_echo_rate, unlimited ? 0xffffffff : echo);
 	SET_CONSTANT(lb_error_rate, unlimited ? 0xffffffff : error);
 	SET_CONSTANT(lb_reset_rate, unlimited ? 0xffffffff : reset);
+	SET_CONSTANT(lb_neighbor_rate, unlimited ? 0xffffffff : neighbor);
 	SET_CONSTANT(lb_source_rate, unlimited ? 0xffffffff : source);
 }
 
@@ -281,6 +285,8 @@ int host_packet(struct host *host, __u8 *frame, size_t *length, size_t capacity)
 		lb_stations.closed = 0;
 	else if (memcmp(&lb_stations, host->stations, sizeof(lb_stations)))
 		lb_stations = *host->stations;
+	/* In memory that the kernel's program shares; both stand back when they hear somebody else. */
+	BIND(lb_neighbors, host->neighbors ? host->neighbors : &beside.neighbors, 1);
 	current = host;
 	host->egress_ifindex = 0;
 	host->helper_calls = 0;

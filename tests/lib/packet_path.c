@@ -137,7 +137,8 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 		path.observe = map_memory(path.skeleton->maps.data_lb_observe);
 		path.observed = map_memory(path.skeleton->maps.lb_observed);
 		path.observe_events = bpf_map__fd(path.skeleton->maps.lb_observe_events);
-		r = path.stations && path.observe && path.observed ? 0 : -errno;
+		path.neighbors = map_memory(path.skeleton->maps.lb_neighbors);
+		r = path.stations && path.neighbors && path.observe && path.observed ? 0 : -errno;
 	}
 	if (r < 0) {
 		lb_ingress_bpf__destroy(path.skeleton);
@@ -190,6 +191,7 @@ void packet_path_close(struct packet_path *path)
 
 	if (!skeleton)
 		return;
+	unmap(path->neighbors, skeleton->maps.lb_neighbors);
 	unmap(path->stations, skeleton->maps.data_lb_stations);
 	unmap(path->observe, skeleton->maps.data_lb_observe);
 	unmap(path->observed, skeleton->maps.lb_observed);

@@ -9,6 +9,7 @@
 
 #include "engine/tables.h"
 #include "lb/observe.h"
+#include "lb/neighbor.h"
 #include "lb/station.h"
 
 struct lb_ingress_bpf;
@@ -20,6 +21,7 @@ struct packet_path {
 	struct lb_observe *observe;      /* zeroed: no flow is observed */
 	struct lb_observe_cpu *observed; /* by CPU */
 	int observe_events;              /* descriptor of the ring */
+	struct lb_neighbors *neighbors;
 	int program_fd;
 };
 

@@ -191,6 +191,9 @@ static void clear_tables(struct rig *rig)
 	memset(t->backend_meta, 0, s->counters * sizeof(*t->backend_meta));
 	memset(rig->path.observe, 0, sizeof(*rig->path.observe));
 	memset(rig->path.observed, 0, s->cpus * sizeof(*rig->path.observed));
+	memset(rig->path.neighbors, 0, sizeof(*rig->path.neighbors));
+	rig->host->neighbors = rig->path.neighbors;
+	rig->host->now_ns = 0;
 	lb_tables_init_control(s, t->control);
 	for (unsigned int i = 0; i < LB_HASH_WORDS; i++)
 		t->control->flow_key[i] = (i + 1) * 0x243f6a8885a308d3ull;

@@ -11,6 +11,7 @@
 
 #include "announce/announce.h"
 #include "base/cleanup.h"
+#include "lbd/announce/lan.h"
 #include "lbd/announce/routes.h"
 #include "lbd/clock.h"
 #include "lbd/lbd.h"
@@ -30,6 +31,8 @@ struct announced {
 	size_t n_services;
 	bool told;    /* the kernel's tables say what vip.state says */
 	bool claimed; /* by the configuration, in the running look */
+	__u8 ways;    /* that the configuration wants: bits of enum lb_announce_by */
+	__u8 ways_told;
 };
 
 struct announce {
@@ -109,6 +112,11 @@ static __u32 active_backends(const struct lb_service_view *view)
 	return active;
 }
 
+static __u8 way(enum lb_announce_by by)
+{
+	return by == LB_ANNOUNCE_BY_NONE ? 0 : (__u8)(1u << by);
+}
+
 static int claim(struct announce *announce, const struct lb_service_view *view)
 {
 	const struct lb_config_service *config = view->config;
@@ -125,6 +133,7 @@ static int claim(struct announce *announce, const struct lb_service_view *view)
 								    .min_active = config->min_active,
 								    .on_empty = config->on_empty };
 	vip->claimed = true;
+	vip->ways |= way(config->announce);
 	return 0;
 }
 
@@ -137,11 +146,12 @@ static int claim_all(struct lbd *lbd)
 	for (size_t i = 0; i < announce->n_vips; i++) {
 		announce->vips[i].claimed = false;
 		announce->vips[i].n_services = 0;
+		announce->vips[i].ways = 0;
 	}
 	for (size_t i = 0; r == 0 && i < config->n_services; i++) {
 		struct lb_service_view view;
 
-		if (config->services[i].announce != LB_ANNOUNCE_BY_ROUTE)
+		if (config->services[i].announce == LB_ANNOUNCE_BY_NONE)
 			continue;
 		if (lb_engine_service_by_name(lbd->engine, config->services[i].name, &view) == 0 &&
 		    view.config)
@@ -167,13 +177,36 @@ static void tell(struct lbd *lbd, const struct announced *vip, enum lb_announce_
 		   lb_announce_state_name(vip->vip.state), vip->vip.why);
 }
 
+/* By route, where that is or was wanted. 0 or -errno. */
+static int show_route(struct lbd *lbd, const struct announced *vip)
+{
+	bool wanted = vip->ways & way(LB_ANNOUNCE_BY_ROUTE);
+
+	if (!wanted && !(vip->ways_told & way(LB_ANNOUNCE_BY_ROUTE)))
+		return 0;
+	return routes_set(&lbd->announce->routes, &vip->prefix,
+			  wanted ? vip->vip.state : LB_ANNOUNCE_WITHDRAWN);
+}
+
+static int show_on_lan(struct lbd *lbd, const struct announced *vip)
+{
+	if (vip->ways & way(LB_ANNOUNCE_BY_NEIGHBOR))
+		return lan_set(lbd, &vip->prefix, vip->vip.state);
+	if (vip->ways_told & way(LB_ANNOUNCE_BY_NEIGHBOR))
+		lan_forget(lbd, &vip->prefix);
+	return 0;
+}
+
 /* Has the kernel's tables say what was decided. */
 static void show(struct lbd *lbd, struct announced *vip)
 {
-	int r = routes_set(&lbd->announce->routes, &vip->prefix, vip->vip.state);
+	int r = show_route(lbd, vip), on_lan = show_on_lan(lbd, vip);
 	char text[LB_PREFIX_TEXT_MAX];
 
+	r = r < 0 ? r : on_lan;
 	vip->told = r == 0;
+	if (vip->told)
+		vip->ways_told = vip->ways;
 	if (r < 0)
 		events_add(&lbd->events, LOG_LEVEL_ERROR, "announce", "vip=%s error=\"%s\"",
 			   lb_prefix_text(&vip->prefix, text), strerror(-r));
@@ -200,7 +233,7 @@ static void decide_all(struct lbd *lbd, __u64 *ret_again_ms)
 			vip->told = false;
 			tell(lbd, vip, before);
 		}
-		if (!vip->told)
+		if (!vip->told || vip->ways != vip->ways_told)
 			show(lbd, vip);
 		if (again && (!*ret_again_ms || again < *ret_again_ms))
 			*ret_again_ms = again;
@@ -237,6 +270,7 @@ static int on_look(sd_event_source *source, void *context)
 	}
 	decide_all(lbd, &again);
 	forget_gone(announce);
+	lan_update(lbd);
 	if (!again)
 		return sd_event_source_set_enabled(announce->later, SD_EVENT_OFF);
 	sd_event_source_set_time(announce->later, again * 1000);
@@ -269,6 +303,20 @@ static void remember(void *context, const struct lb_prefix *prefix, enum lb_anno
 		return;
 	vip->vip.state = state;
 	vip->told = !partial;
+	vip->ways_told |= way(LB_ANNOUNCE_BY_ROUTE);
+}
+
+static void remember_on_lan(void *context, const struct lb_prefix *prefix, enum lb_announce_state state)
+{
+	struct lbd *lbd = context;
+	struct announced *vip = vip_get(lbd->announce, prefix);
+
+	if (!vip)
+		return;
+	if (vip->vip.state == LB_ANNOUNCE_WITHDRAWN)
+		vip->vip.state = state;
+	vip->told &= vip->vip.state == state;
+	vip->ways_told |= way(LB_ANNOUNCE_BY_NEIGHBOR);
 }
 
 static void found(void *context, const struct lb_prefix *prefix, enum lb_announce_state state, bool partial)
@@ -291,7 +339,8 @@ static void on_routes(void *context)
 	bool missing = false;
 
 	for (size_t i = 0; i < announce->n_vips; i++)
-		announce->vips[i].told = announce->vips[i].vip.state == LB_ANNOUNCE_WITHDRAWN;
+		announce->vips[i].told = announce->vips[i].vip.state == LB_ANNOUNCE_WITHDRAWN ||
+					 !(announce->vips[i].ways_told & way(LB_ANNOUNCE_BY_ROUTE));
 	if (routes_list(&announce->routes, found, lbd) < 0)
 		return;
 	for (size_t i = 0; i < announce->n_vips; i++)
@@ -353,6 +402,8 @@ void announce_tick(struct lbd *lbd)
 	enum lb_fleet before;
 	struct lb_leave_limits limits = { .quiet_ms = QUIET_MS, .withdrawn_ms = WITHDRAWN_MS };
 
+	if (announce)
+		lan_update(lbd);
 	if (!announce || announce->leave.member == LB_FLEET_JOINED || announce->leave.member == LB_FLEET_LEFT)
 		return;
 	limits.drain_ms = lbd->running.config->announce.drain_s * 1000ull;
@@ -422,6 +473,7 @@ int announce_open(struct lbd *lbd, struct lb_error *error)
 	if (r < 0)
 		return r;
 	r = routes_list(&announce->routes, remember, lbd);
+	lan_list(lbd, remember_on_lan, lbd);
 	if (r == 0)
 		r = open_timers(lbd);
 	if (r < 0)
@@ -463,8 +515,15 @@ void announce_write(struct lbd *lbd, struct json *json)
 		json_string(json, "state", lb_announce_state_name(vip->vip.state));
 		json_string(json, "why", vip->vip.why);
 		json_bool(json, "told", vip->told);
+		json_array(json, "by");
+		if (vip->ways & way(LB_ANNOUNCE_BY_ROUTE))
+			json_string(json, NULL, "route");
+		if (vip->ways & way(LB_ANNOUNCE_BY_NEIGHBOR))
+			json_string(json, NULL, "neighbor");
+		json_array_end(json);
 		json_object_end(json);
 	}
 	json_array_end(json);
+	lan_write(lbd, json);
 	json_object_end(json);
 }

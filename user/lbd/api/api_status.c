@@ -16,6 +16,7 @@
 #include "lbd/kernel/redirect.h"
 #include "lbd/announce/announce.h"
 #include "lbd/stats/cores.h"
+#include "lbd/announce/lan.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
 #include "lbd/state/change.h"
@@ -348,6 +349,7 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 	warn_local(lbd, json);
 	host_addresses_warn(lbd, json);
 	stations_warn(lbd, json);
+	lan_warn(lbd, json);
 	warn_sources(lbd, json);
 	cores_warn(lbd, json);
 	warn_narrow(lbd, json);

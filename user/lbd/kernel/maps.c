@@ -184,6 +184,7 @@ __u32 maps_entries(const struct maps *maps, const struct lb_table_sizes *sizes, 
 	case MAP_FILTERS:
 	case MAP_OBSERVE:
 	case MAP_LAYOUT:
+	case MAP_NEIGHBORS:
 		return 1;
 	default:
 		return declared;
@@ -358,7 +359,7 @@ int maps_make_missing(struct maps *maps, struct lb_ingress_bpf *program, const s
 static bool map_may_begin_empty(size_t i)
 {
 	return i == MAP_STATIONS || i == MAP_FILTERS || i == MAP_LAYOUT || i == MAP_OBSERVE ||
-	       i == MAP_OBSERVED || i == MAP_OBSERVE_EVENTS;
+	       i == MAP_OBSERVED || i == MAP_OBSERVE_EVENTS || i == MAP_NEIGHBORS;
 }
 
 static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct lb_error *error)
@@ -502,6 +503,7 @@ void maps_fill_tables(struct maps *maps)
 	maps->stations = maps->memory[MAP_STATIONS];
 	maps->observe = maps->memory[MAP_OBSERVE];
 	maps->observed = maps->memory[MAP_OBSERVED];
+	maps->neighbors = maps->memory[MAP_NEIGHBORS];
 	if (fstatat(maps->directory_fd, "lb_control", &st, 0) == 0)
 		maps->created_s = st.st_mtime; /* maps_set.c keeps it */
 }

@@ -37,7 +37,8 @@ struct lb_observe_cpu;
 	X(OBSERVED, lb_observed, 1)                                                                          \
 	X(OBSERVE_EVENTS, lb_observe_events, 0)                                                              \
 	X(SERVICE_COUNTERS, lb_service_counters, 1)                                                          \
-	X(LAYOUT, lb_layout, 1)
+	X(LAYOUT, lb_layout, 1)                                                                              \
+	X(NEIGHBORS, lb_neighbors, 1)
 
 enum map_id {
 #define X(id, name, mapped) MAP_##id,
@@ -63,6 +64,7 @@ struct maps {
 	size_t length[MAPS_MAX]; /* and of the values in it */
 	struct lb_tables tables;
 	struct lb_stations *stations;
+	struct lb_neighbors *neighbors;
 	struct lb_observe *observe;
 	struct lb_observe_cpu *observed; /* by CPU */
 	__u64 *ports;                    /* LB_PORTS_MAX interface indices; 0: free */

@@ -23,7 +23,8 @@ enum lb_forward { LB_FORWARD_L2, LB_FORWARD_IPIP, LB_FORWARD_GUE };
 enum lb_algorithm { LB_ALGORITHM_MAGLEV, LB_ALGORITHM_RING, LB_ALGORITHM_RENDEZVOUS, LB_ALGORITHM_BOUNDED };
 enum lb_affinity { LB_AFFINITY_FLOW, LB_AFFINITY_SOURCE, LB_AFFINITY_QUIC };
 enum lb_state { LB_STATE_ACTIVE, LB_STATE_DRAIN, LB_STATE_DOWN };
-enum lb_announce_by { LB_ANNOUNCE_BY_NONE, LB_ANNOUNCE_BY_ROUTE };
+enum lb_announce_by { LB_ANNOUNCE_BY_NONE, LB_ANNOUNCE_BY_ROUTE, LB_ANNOUNCE_BY_NEIGHBOR };
+enum lb_leader { LB_LEADER_ELECTED, LB_LEADER_ALWAYS };
 enum lb_on_empty { LB_ON_EMPTY_KEEP, LB_ON_EMPTY_WITHDRAW };
 enum lb_serve_if { LB_SERVE_IF_ANY, LB_SERVE_IF_ALL };
 enum lb_fragments { LB_FRAGMENTS_PASS, LB_FRAGMENTS_DROP };
@@ -143,6 +144,9 @@ struct lb_config {
 		__u32 hold_down_s;
 		enum lb_serve_if serve_if;
 		__u32 drain_s, leave_limit_s; /* of a balancer that leaves */
+		char interface[IF_NAMESIZE];  /* by neighbor: where it is answered; empty: the first one */
+		__u8 group;                   /* by neighbor: what one election decides */
+		enum lb_leader leader;
 	} announce;
 	struct {
 		__u32 cpu_permille; /* of one core, at most; default 10 */

@@ -531,36 +531,6 @@ static int check_limits(const struct check *check)
 	return 0;
 }
 
-/* --- announcements ---------------------------------------------------------------------------------------
- */
-
-/* Tables that the kernel or the host itself uses. */
-static bool is_common_table(__u32 table)
-{
-	return table >= 253 && table <= 255;
-}
-
-static int check_announce(const struct check *check)
-{
-	__u32 table = check->config->announce.table, draining = check->config->announce.draining_table;
-	const char *key = is_common_table(table) ? "table" : "draining_table";
-	const cJSON *node = child_of(child_of(check->reading->root, "announce"), key);
-	struct lb_place parent = { .key = "announce" };
-	struct lb_place place = { .parent = &parent, .key = key };
-
-	if (is_common_table(table) || is_common_table(draining))
-		return lb_reading_fail(
-			check->reading, &place, node, node,
-			"%s must be a routing table of its own: 253 (default), 254 (main) and 255 "
-			"(local) are the host's",
-			key);
-	if (table == draining)
-		return lb_reading_fail(check->reading, &place, node, node,
-				       "%s must be another table than announce.table, which is %u as well",
-				       key, table);
-	return 0;
-}
-
 static int check_sources(const struct check *check)
 {
 	const struct lb_config_source *sources = check->config->sources;
@@ -580,7 +550,7 @@ int lb_config_check(struct lb_reading *reading, const struct lb_config *config)
 {
 	static int (*const checks[])(const struct check *check) = {
 		check_interfaces, check_service_names, check_service_keys, check_each_service,
-		check_vips,       check_limits,        check_announce,     check_sources,
+		check_vips,       check_limits,        check_sources,
 	};
 	struct check check = { .reading = reading, .config = config };
 	int r = 0;
@@ -591,5 +561,7 @@ int lb_config_check(struct lb_reading *reading, const struct lb_config *config)
 		r = lb_config_check_rings(reading, config);
 	if (r == 0)
 		r = lb_config_check_ranges(reading, config);
+	if (r == 0)
+		r = lb_config_check_announce(reading, config);
 	return r < 0 ? r : lb_config_check_health(reading, config);
 }

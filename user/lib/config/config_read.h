@@ -76,3 +76,9 @@ int lb_config_check_rings(struct lb_reading *reading, const struct lb_config *co
  */
 
 int lb_config_check_ranges(struct lb_reading *reading, const struct lb_config *config);
+
+/* --- config_check_announce.c -----------------------------------------------------------------------------
+ */
+
+/* The same for what is announced. */
+int lb_config_check_announce(struct lb_reading *reading, const struct lb_config *config);

@@ -88,6 +88,9 @@ static const struct lb_schema_choice no_backend[] = {
 static const struct lb_schema_choice announce_by[] = {
 	{ "none", LB_ANNOUNCE_BY_NONE, "Not by lbd: how packets to the VIP get here is arranged otherwise." },
 	{ "route", LB_ANNOUNCE_BY_ROUTE, "As a route in announce.table, from which BIRD or FRR announces it." },
+	{ "neighbor", LB_ANNOUNCE_BY_NEIGHBOR,
+	  "On a flat LAN: the packet path answers ARP and neighbour solicitations for the VIP while this balancer leads; see announce.leader "
+	  "and lb-neighbor(8). The VIP must be a single address, on the LAN of announce.interface." },
 	{ NULL, 0, NULL }
 };
 
@@ -100,6 +103,12 @@ static const struct lb_schema_choice on_empty[] = {
 static const struct lb_schema_choice serve_if[] = {
 	{ "any", LB_SERVE_IF_ANY, "One service of the VIP is enough." },
 	{ "all", LB_SERVE_IF_ALL, "Every service of the VIP that is announced must be able to serve." },
+	{ NULL, 0, NULL }
+};
+
+static const struct lb_schema_choice leader[] = {
+	{ "elected", LB_LEADER_ELECTED, "As lb-neighbor says: by keepalived's election, or by another's that tells it." },
+	{ "always", LB_LEADER_ALWAYS, "This balancer, always: for a balancer alone." },
 	{ NULL, 0, NULL }
 };
 
@@ -337,6 +346,14 @@ static const struct lb_schema_key announce_keys[] = {
 	  .help = "Seconds that a balancer which leaves (lbctl leave) is announced as draining, at least: routers move their flows away." },
 	{ .name = "leave_limit_s", FIELD(announce.leave_limit_s), INTEGER(0, 86400, 1800), .effect = LB_EFFECT_APPLY,
 	  .help = "Seconds that it waits for unsettled slots, at most: flows of those would not survive the way to another balancer." },
+	{ .name = "interface", FIELD(announce.interface), STRING(lb_format_interface), .effect = LB_EFFECT_APPLY,
+	  .without = "the first of interfaces",
+	  .help = "Interface of the LAN on which VIPs are answered for, with announce neighbor: one of interfaces." },
+	{ .name = "group", FIELD(announce.group), INTEGER(1, 255, 51), .effect = LB_EFFECT_APPLY,
+	  .help = "What one election decides, with announce neighbor: the number of the virtual router (VRRP, RFC 5798), the same on all "
+		  "balancers of the LAN." },
+	{ .name = "leader", FIELD(announce.leader), CHOICE(leader, LB_LEADER_ELECTED), .effect = LB_EFFECT_APPLY,
+	  .help = "Who answers for VIPs, with announce neighbor." },
 	{ 0 }
 };
 

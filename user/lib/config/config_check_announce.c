@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: GPL-2.0-only
+/*
+ * What must hold for VIPs to be announced: tables that are nobody else's, an interface that the packet path
+ * runs on, addresses that a LAN can be asked for.
+ */
+#include <string.h>
+
+#include "config/config_read.h"
+
+static const cJSON *child_of(const cJSON *node, const char *key)
+{
+	return cJSON_GetObjectItemCaseSensitive(node, key);
+}
+
+/* An error at a key of announce. */
+static int fail(struct lb_reading *reading, const char *key, const char *format, __u32 number)
+{
+	const cJSON *node = child_of(child_of(reading->root, "announce"), key);
+	struct lb_place parent = { .key = "announce" };
+	struct lb_place place = { .parent = &parent, .key = key };
+	char text[160];
+
+	snprintf(text, sizeof(text), format, number);
+	return lb_reading_fail(reading, &place, node, node, "%s %s", key, text);
+}
+
+/* Tables that the kernel or the host itself uses. */
+static bool is_common_table(__u32 table)
+{
+	return table >= 253 && table <= 255;
+}
+
+static int check_tables(struct lb_reading *reading, const struct lb_config *config)
+{
+	__u32 table = config->announce.table, draining = config->announce.draining_table;
+
+	if (is_common_table(table) || is_common_table(draining))
+		return fail(
+			reading, is_common_table(table) ? "table" : "draining_table",
+			"must be a routing table of its own: 253 (default), 254 (main) and 255 (local) are "
+			"the host's",
+			0);
+	if (table == draining)
+		return fail(reading, "draining_table",
+			    "must be another table than announce.table, which is %u as well", table);
+	return 0;
+}
+
+static int check_interface(struct lb_reading *reading, const struct lb_config *config)
+{
+	const char *name = config->announce.interface;
+
+	for (size_t i = 0; name[0] && i < config->n_interfaces; i++)
+		if (strcmp(config->interfaces[i].name, name) == 0)
+			return 0;
+	return name[0] ? fail(reading, "interface",
+			      "must be one of interfaces: elsewhere the packet path does not run", 0)
+		       : 0;
+}
+
+static bool is_single(const struct lb_prefix *vip)
+{
+	return vip->length == (vip->address.family == LB_FAMILY_V4 ? 32 : 128);
+}
+
+/* Nobody asks a LAN for a prefix. */
+static int check_neighbors(struct lb_reading *reading, const struct lb_config *config)
+{
+	struct lb_place services = { .key = "services" }, service = { .parent = &services };
+	struct lb_place place = { .parent = &service, .key = "announce" };
+
+	for (size_t i = 0; i < config->n_services; i++) {
+		const cJSON *node =
+			child_of(cJSON_GetArrayItem(child_of(reading->root, "services"), (int)i), "announce");
+
+		service.index = i;
+		if (config->services[i].announce == LB_ANNOUNCE_BY_NEIGHBOR &&
+		    !is_single(&config->services[i].vip))
+			return lb_reading_fail(
+				reading, &place, node, node,
+				"neighbor is for single addresses, and vip is a prefix: announce it "
+				"by route");
+	}
+	return 0;
+}
+
+int lb_config_check_announce(struct lb_reading *reading, const struct lb_config *config)
+{
+	int r = check_tables(reading, config);
+
+	if (r == 0)
+		r = check_interface(reading, config);
+	return r < 0 ? r : check_neighbors(reading, config);
+}
