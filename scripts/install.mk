@@ -18,6 +18,8 @@ INSTALL_DOCS := README.md CHANGELOG.md $(wildcard docs/*.md)
 INSTALL_GRAFANA := $(wildcard configs/grafana/*.json)
 INSTALL_PROMETHEUS := $(wildcard configs/prometheus/*.yml)
 INSTALL_EXAMPLES := configs/minimal.json configs/weir.json $(wildcard configs/backend.json)
+# FOLDER/weir.conf as FOLDER.conf
+INSTALL_SPEAKERS := bird keepalived
 
 .PHONY: install uninstall
 install: all
@@ -34,6 +36,9 @@ install: all
 	install -m 644 $(INSTALL_PROMETHEUS) $(SHARE)/prometheus
 	install -m 644 $(INSTALL_DOCS) $(DOC)
 	install -m 644 $(INSTALL_EXAMPLES) $(DOC)/examples
+	$(Q)for speaker in $(INSTALL_SPEAKERS); do \
+		install -m 644 configs/$$speaker/weir.conf $(DOC)/examples/$$speaker.conf || exit 1; \
+	done
 	$(Q)for unit in $(INSTALL_UNITS); do \
 		sed 's|/usr/local/|$(PREFIX)/|g' $$unit > $(UNITS)/$${unit##*/} || exit 1; \
 	done
@@ -48,5 +53,6 @@ uninstall:
 		$(INSTALL_GRAFANA:configs/%=$(SHARE)/%) $(INSTALL_PROMETHEUS:configs/%=$(SHARE)/%) \
 		$(DESTDIR)$(PREFIX)/lib/sysusers.d/weir.conf $(DESTDIR)$(PREFIX)/lib/tmpfiles.d/weir.conf \
 		$(foreach f,$(INSTALL_DOCS),$(DOC)/$(notdir $(f))) \
+		$(INSTALL_SPEAKERS:%=$(DOC)/examples/%.conf) \
 		$(foreach f,$(INSTALL_EXAMPLES),$(DOC)/examples/$(notdir $(f)))
 	-rmdir $(SHARE)/grafana $(SHARE)/prometheus $(DOC)/examples $(DOC) $(SHARE) $(OBJECTS)

@@ -13,89 +13,12 @@
 . "$(dirname "$0")/../e2e/lib.sh"
 # shellcheck source=tests/e2e/lbd-lib.sh
 . "$TEST_ROOT/tests/e2e/lbd-lib.sh"
+# shellcheck source=tests/hosts/announce-lib.sh
+. "$TEST_ROOT/tests/hosts/announce-lib.sh"
 
-PATH=$PATH:/usr/sbin
 type bird >/dev/null 2>&1 || {
 	not_ok "bird is there: apt install bird2"
 	done_testing
-}
-
-lbctl()
-{
-	in_ns lb "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" "$@"
-}
-
-router_bird()
-{
-	cat <<-BIRD
-	router id 10.76.0.1;
-	protocol device { scan time 10; }
-	protocol kernel { merge paths on; ipv4 { export where source = RTS_BGP; }; }
-	protocol kernel { merge paths on; ipv6 { export where source = RTS_BGP; }; }
-	protocol direct { ipv4; ipv6; }
-	protocol bfd { interface "*" { min rx interval 100 ms; min tx interval 100 ms; multiplier 3; }; }
-	protocol bgp lb {
-		local as 64513;
-		neighbor 10.76.0.2 as 64512;
-		passive on;
-		bfd on;
-		ipv4 { import filter { if (65535, 0) ~ bgp_community then bgp_local_pref = 0; accept; }; export none; };
-		ipv6 { import filter { if (65535, 0) ~ bgp_community then bgp_local_pref = 0; accept; }; export none;
-			next hop address fd76::1; extended next hop off; };
-	}
-	BIRD
-}
-
-# bird_start HOST CONFIG
-bird_start()
-{
-	spawn "$1" bird -f -c "$2" -s "$TEST_TMP/bird-$1.ctl" -P "$TEST_TMP/bird-$1.pid"
-	wait_for 10 test -S "$TEST_TMP/bird-$1.ctl"
-}
-
-# What the two think of each other.
-bird_diag()
-{
-	local host
-	for host in router lb; do
-		birdc -r -s "$TEST_TMP/bird-$host.ctl" show protocols all | diag
-		birdc -r -s "$TEST_TMP/bird-$host.ctl" show route all | diag
-	done
-}
-
-router_has()
-{
-	in_ns router ip route show "$LAB_VIP4/32" | grep -q 'via 10.76.0.2'
-}
-
-router_has_not()
-{
-	! router_has
-}
-
-router_sees_draining()
-{
-	birdc -r -s "$TEST_TMP/bird-router.ctl" show route "$LAB_VIP4/32" all | grep -q '(65535,0)'
-}
-
-in_table()
-{
-	in_ns lb ip route show table 177 | grep -q "$LAB_VIP4"
-}
-
-not_in_table()
-{
-	! in_table
-}
-
-status_says()
-{
-	[[ $(api GET /v1/status | jq -r "$1") == "$2" ]]
-}
-
-requests_arrive()
-{
-	in_ns client curl -sf --max-time 1 "http://$LAB_VIP4/id"
 }
 
 test_serving()
