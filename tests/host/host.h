@@ -50,7 +50,7 @@ struct host {
 	__u64 now_ns;               /* what bpf_ktime_get_ns() and its kin say */
 	__u32 devmap[LB_PORTS_MAX]; /* ifindex, 0: no such port */
 	__u64 ports[LB_PORTS_MAX];
-	struct lb_neighbors *neighbors; /* borrowed; NULL, as at first: none of its own */
+	struct lb_neighbors *neighbors;     /* borrowed; NULL, as at first: none of its own */
 	const struct lb_stations *stations; /* borrowed; NULL, as at first: every unicast frame is taken */
 	const struct lb_observe *observe;   /* the same; NULL: load-time constant lb_observe_on is 0 */
 
