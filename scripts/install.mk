@@ -19,7 +19,7 @@ INSTALL_GRAFANA := $(wildcard configs/grafana/*.json)
 INSTALL_PROMETHEUS := $(wildcard configs/prometheus/*.yml)
 INSTALL_EXAMPLES := configs/minimal.json configs/weir.json $(wildcard configs/backend.json)
 # FOLDER/weir.conf as FOLDER.conf
-INSTALL_SPEAKERS := bird keepalived
+INSTALL_SPEAKERS := bird frr keepalived
 
 .PHONY: install uninstall
 install: all

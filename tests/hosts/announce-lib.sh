@@ -11,8 +11,10 @@ lbctl()
 	in_ns lb "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" "$@"
 }
 
+# router_bird [FURTHER BALANCER...]: the configuration of the router, with a session to the balancer and these.
 router_bird()
 {
+	local balancer
 	cat <<-BIRD
 	router id 10.76.0.1;
 	protocol device { scan time 10; }
@@ -20,16 +22,21 @@ router_bird()
 	protocol kernel { merge paths on; ipv6 { export where source = RTS_BGP; }; }
 	protocol direct { ipv4; ipv6; }
 	protocol bfd { interface "*" { min rx interval 100 ms; min tx interval 100 ms; multiplier 3; }; }
-	protocol bgp lb {
-		local as 64513;
-		neighbor 10.76.0.2 as 64512;
-		passive on;
-		bfd on;
-		ipv4 { import filter { if (65535, 0) ~ bgp_community then bgp_local_pref = 0; accept; }; export none; };
-		ipv6 { import filter { if (65535, 0) ~ bgp_community then bgp_local_pref = 0; accept; }; export none;
-			next hop address fd76::1; extended next hop off; };
-	}
+	filter weir { if (65535, 0) ~ bgp_community then bgp_local_pref = 0; accept; }
 	BIRD
+	for balancer in 10.76.0.2 "$@"; do
+		cat <<-BIRD
+		protocol bgp {
+			local as 64513;
+			neighbor $balancer as 64512;
+			passive on;
+			bfd on;
+			error wait time 1, 5;
+			ipv4 { import filter weir; export none; };
+			ipv6 { import filter weir; export none; next hop address fd76::1; extended next hop off; };
+		}
+		BIRD
+	done
 }
 
 # bird_start HOST CONFIG
