@@ -110,7 +110,11 @@ static cJSON *transfer_error(const struct lbctl *c, const struct transfer *t, CU
 {
 	switch (code) {
 	case CURLE_COULDNT_CONNECT:
-		return agent_connect_error(c);
+		if (!c->remote)
+			return agent_connect_error(c);
+		return lbctl_error(
+			"cannot connect to %s: is it api.metrics of that balancer, and lets its host in?",
+			c->socket);
 	case CURLE_OPERATION_TIMEDOUT:
 		return lbctl_error("no answer from %s within %g s (longer: --timeout S)", c->socket,
 				   c->timeout_s);
@@ -136,12 +140,14 @@ static int prepare(struct lbctl *c, CURL *curl, const struct request *request, s
 {
 	char url[2048];
 
-	if (snprintf(url, sizeof(url), "http://weir%s", request->path) >= (int)sizeof(url))
+	if (snprintf(url, sizeof(url), "%s%s", c->remote ? c->socket : "http://weir", request->path) >=
+	    (int)sizeof(url))
 		return -ENAMETOOLONG;
 	curl_easy_setopt(curl, CURLOPT_URL, url);
 	curl_easy_setopt(curl, CURLOPT_PATH_AS_IS, 1L); /* a service may be called ".." */
-	curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, c->socket);
-	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, "http");
+	if (!c->remote)
+		curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, c->socket);
+	curl_easy_setopt(curl, CURLOPT_PROTOCOLS_STR, c->remote ? "http,https" : "http");
 	curl_easy_setopt(curl, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_1_1);
 	curl_easy_setopt(curl, CURLOPT_PROXY, "");
 	curl_easy_setopt(curl, CURLOPT_NOSIGNAL, 1L);
@@ -179,7 +185,7 @@ static int exchange(struct lbctl *c, const struct request *request, struct trans
 	/* Without "Expect: 100-continue": lbd would have to answer it before it sees a long body. */
 	if (!headers || !curl_slist_append(headers, "Expect:"))
 		lbctl_memory();
-	if (strlen(c->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
+	if (!c->remote && strlen(c->socket) >= sizeof(((struct sockaddr_un *)0)->sun_path)) {
 		*ret_error = lbctl_error("the socket's path is longer than %zu bytes: %s",
 					 sizeof(((struct sockaddr_un *)0)->sun_path) - 1, c->socket);
 		return -1;
@@ -271,6 +277,27 @@ int agent_get(struct lbctl *c, const char *path, const char *key, struct reply *
 	struct request request = { .method = "GET", .path = path, .key = key };
 
 	return agent_ask(c, &request, ret);
+}
+
+int agent_try_remote(struct lbctl *c, const char *url, const char *path, const char *key, struct reply *ret,
+		     cJSON **ret_error)
+{
+	struct request request = { .method = "GET", .path = path, .key = key };
+	struct lbctl remote = *c;
+	size_t n = strlen(url);
+	_cleanup_(freep) char *base = NULL;
+	int r;
+
+	while (n && url[n - 1] == '/')
+		n--;
+	base = lbctl_format("%.*s", (int)n, url);
+	remote.socket = base;
+	remote.remote = true;
+	remote.curl = NULL;
+	r = agent_try(&remote, &request, ret, ret_error);
+	if (remote.curl)
+		curl_easy_cleanup(remote.curl);
+	return r;
 }
 
 char *agent_escape(const char *name)

@@ -32,6 +32,10 @@ int agent_try(struct lbctl *c, const struct request *request, struct reply *ret,
 int agent_ask(struct lbctl *c, const struct request *request, struct reply *ret);
 int agent_get(struct lbctl *c, const char *path, const char *key, struct reply *ret);
 
+/* From the HTTP address of another balancer; as agent_try(). */
+int agent_try_remote(struct lbctl *c, const char *url, const char *path, const char *key, struct reply *ret,
+		     cJSON **ret_error);
+
 /* Why the socket cannot be connected to, for lbctl_fail_with. */
 cJSON *agent_connect_error(const struct lbctl *c);
 

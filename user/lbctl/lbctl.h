@@ -56,6 +56,7 @@ enum option_id {
 	OPTION_UNDO,
 	OPTION_SAVE,
 	OPTION_ALLOW_BREAK,
+	OPTION_PEER,
 	OPTIONS_MAX,
 };
 #define OPTION_BIT(id) (1ull << (id))
@@ -98,6 +99,7 @@ struct lbctl {
 	bool terminal;        /* stdout is one */
 	unsigned int columns; /* of the terminal; 0: no limit */
 	const char *socket;
+	bool remote; /* socket is a URL: of another balancer's HTTP address */
 	double timeout_s;
 	const char *progress; /* what goes on, shown on a terminal when it takes long; or NULL */
 	void *curl;           /* connection kept between requests, see agent.c */

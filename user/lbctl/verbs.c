@@ -51,6 +51,9 @@ const struct option lbctl_options[OPTIONS_MAX] = {
 	[OPTION_BREAKER] = { "breaker", 0, "MODE", HINT_NONE,
 			     "open (takes no new flows), off (checks are not heeded) or auto" },
 	[OPTION_OVERRIDES] = { "overrides", 0, NULL, HINT_NONE, "also bring back what was set by hand then" },
+	[OPTION_PEER] = { "peer", 0, "URL", HINT_NONE,
+			  "compare its rings with those of the balancer at URL (api.metrics there: "
+			  "http://lb-2:9650)" },
 	[OPTION_WAIT] = { "wait", 0, NULL, HINT_NONE, "wait until it is done" },
 };
 
@@ -64,8 +67,12 @@ const struct option lbctl_options[OPTIONS_MAX] = {
 const struct verb lbctl_verbs[] = {
 	{ .name = "status",
 	  .run = verb_status,
-	  .arguments = "",
-	  .help = "how the agent and the packet path are (what lbctl alone prints)" },
+	  .arguments = "[--peer URL]",
+	  .help = "how the agent and the packet path are (what lbctl alone prints)",
+	  .more = "With --peer: whether another balancer of the fleet builds the same rings (exit status 3: "
+		  "it does\n"
+		  "not). What checks say is left out: it differs for moments.\n",
+	  .options = O(PEER) },
 	{ .name = "apply",
 	  .run = verb_apply,
 	  .arguments = "-f FILE [--dry-run] [--allow-ring-resize] [--yes]",
@@ -288,11 +295,12 @@ const struct verb lbctl_verbs[] = {
 	  .options = O(FOLLOW) },
 	{ .name = "doctor",
 	  .run = verb_doctor,
-	  .arguments = "[FILE]",
+	  .arguments = "[FILE] [--peer URL]",
 	  .help = "look for what may be wrong with this host; needs no agent",
 	  .more = "Says what it found, why it matters, and the command that mends it. Exit status 1: it "
 		  "found\n"
 		  "something. FILE: the configuration (default /etc/weir/weir.json).\n",
+	  .options = O(PEER),
 	  .most = 1,
 	  .hint = { HINT_FILE } },
 	{ .name = "leave",

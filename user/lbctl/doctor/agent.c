@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "lbctl/agent.h"
+#include "lbctl/peer.h"
 
 static void check_agent(struct doctor *doctor)
 {
@@ -68,9 +69,32 @@ static void check_drift(struct doctor *doctor)
 			     n == 1 ? "" : "s");
 }
 
+/* --peer: whether it and the other one build the same rings. */
+static void check_peer(struct doctor *doctor)
+{
+	const char *url = doctor->c->option[OPTION_PEER];
+	_cleanup_(cjson_freep) cJSON *list = NULL;
+	_cleanup_(cjson_freep) cJSON *error = NULL;
+	const cJSON *item;
+	size_t services;
+
+	if (!url || !doctor->status)
+		return;
+	list = peer_differences(doctor->c, url, &services, &error);
+	if (!list)
+		doctor_found(doctor, "whether both build the same rings cannot be told",
+			     "set api.metrics of that balancer to an address that this host reaches",
+			     "the balancer at %s does not tell of its rings", url);
+	cJSON_ArrayForEach (item, list)
+		doctor_found(
+			doctor, "a flow that moves between the two may find another backend there, and break",
+			"have both run the same weir.json: lbctl apply", "%s: %s", url, item->valuestring);
+}
+
 const struct check doctor_agent_checks[] = {
 	{ "agent", "lbd answers", check_agent, false, false },
 	{ "warnings", "what lbd warns of", check_warnings, false, false },
 	{ "drift", "file and what runs", check_drift, true, false },
+	{ "peer", "another balancer's rings (--peer URL)", check_peer, false, false },
 	{ NULL, NULL, NULL, false, false },
 };

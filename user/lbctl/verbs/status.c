@@ -5,6 +5,7 @@
 
 #include "lbctl/agent.h"
 #include "lbctl/format.h"
+#include "lbctl/peer.h"
 #include "lbctl/table.h"
 
 #define LABEL 14 /* columns of the label before each line */
@@ -176,7 +177,11 @@ int verb_status(struct lbctl *c)
 {
 	_cleanup_(reply_done) struct reply reply = { 0 };
 	const cJSON *status;
-	int r = agent_get(c, "/v1/status", "generation", &reply);
+	int r;
+
+	if (option_given(c, OPTION_PEER))
+		return peer_status(c, c->option[OPTION_PEER]);
+	r = agent_get(c, "/v1/status", "generation", &reply);
 
 	if (r != EXIT_DONE)
 		return r;

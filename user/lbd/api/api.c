@@ -50,6 +50,7 @@ static const struct route {
 	{ "POST", "/v1/join", 0, api_join, .heavy = true },
 	{ "GET", "/v1/generations", 0, api_generations },
 	{ "GET", "/v1/config", 0, api_config, .heavy = true, .access = ACCESS_NEVER }, /* it has hash_seed */
+	{ "GET", "/v1/rings", 0, api_rings, .monitor = true },
 	{ "GET", "/v1/services", 0, api_services, .monitor = true },
 	{ "GET", "/v1/services/*", 0, api_service, .monitor = true },
 	{ "PUT", "/v1/services/*", LB_CONFIG_BYTES_MAX, api_edit, EDITS, .heavy = true },

@@ -17,6 +17,7 @@
 #include "lbd/announce/announce.h"
 #include "lbd/stats/cores.h"
 #include "lbd/announce/lan.h"
+#include "lbd/api/rings.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
 #include "lbd/state/change.h"
@@ -419,6 +420,7 @@ int api_status(struct api_call *call, struct lb_error *error)
 	json_object_end(json);
 	redirect_write(lbd, json);
 	announce_write(lbd, json);
+	rings_write(lbd, json);
 	json_u64(json, "captures", capture_count(lbd));
 	if (lbd->events.error.id) {
 		json_object(json, "last_error");

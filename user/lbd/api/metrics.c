@@ -12,6 +12,7 @@
 
 #include "base/cleanup.h"
 #include "lbd/api/body.h"
+#include "lbd/api/rings.h"
 #include "lbd/metrics/metrics.h"
 
 #define TEXT_TYPE        "text/plain; version=0.0.4; charset=utf-8"
@@ -172,6 +173,15 @@ static void answer_scrape(struct lbd *lbd, const struct http_request *request, s
 	line(&answer->body, "%s\n", error.text);
 }
 
+/* What balancers of a fleet compare: nothing that is not the same on all of them, and nothing secret. */
+static void answer_rings(struct lbd *lbd, struct http_answer *answer)
+{
+	answer->type = "application/json";
+	json_object(&answer->body, NULL);
+	rings_write_all(lbd, &answer->body);
+	json_object_end(&answer->body);
+}
+
 bool metrics_answer(struct lbd *lbd, const struct http_request *request, struct http_answer *answer)
 {
 	size_t which;
@@ -180,6 +190,10 @@ bool metrics_answer(struct lbd *lbd, const struct http_request *request, struct 
 		return false;
 	if (find_scrape(request->path, &which)) {
 		answer_scrape(lbd, request, which, answer);
+		return true;
+	}
+	if (strcmp(request->path, "/rings") == 0 && !lbd->starting) {
+		answer_rings(lbd, answer);
 		return true;
 	}
 	return ready_answer(lbd, request, answer);
@@ -212,8 +226,8 @@ static void handle(void *context, const struct http_request *request, struct htt
 		line(&answer->body, "only GET\n");
 	} else {
 		answer->status = 404;
-		line(&answer->body,
-		     "there are /metrics, /metrics/services, /metrics/backends, /healthz and /readyz\n");
+		line(&answer->body, "there are /metrics, /metrics/services, /metrics/backends, /rings, "
+				    "/healthz and /readyz\n");
 	}
 }
 
