@@ -72,6 +72,7 @@ static void what_makes_rings_differ(void **state)
 		  SERVICE("",
 			  "{'name':'b','address':'10.0.0.1'},{'name':'a','address':'10.0.0.2','weight':50}"),
 		  4096 },
+		{ "a ring of another name", SERVICE(",'ring':'other'", A "," B), 4096 },
 		{ "algorithm", SERVICE(",'algorithm':'ring'", A "," B), 4096 },
 		{ "affinity", SERVICE(",'affinity':'source'", A "," B), 4096 },
 	};

@@ -58,7 +58,7 @@ api_verb api_patch_leaving;   /* api_drain.c */
 api_verb api_edit;            /* api_edit.c */
 api_verb api_reload;          /* api_reload.c */
 api_verb api_leave, api_join; /* api_announce.c */
-api_verb api_rings;          /* api_rings.c */
+api_verb api_rings;           /* api_rings.c */
 api_verb api_capture;         /* api_capture.c */
 api_verb api_health;          /* api_health.c */
 api_verb api_observe;         /* api_observe.c */

@@ -99,10 +99,11 @@ __u64 lb_digest_of_service(const struct lb_digest_key *key, const struct lb_conf
 
 	for (size_t i = 0; i < service->n_backends; i++)
 		sum += digest_backend(key, &service->backends[i]);
-	n = snprintf(
-		text, sizeof(text), "service %s %s %u %u-%u algorithm %d slots %u affinity %d backends %llx",
-		service->name, lb_prefix_text(&service->vip, vip), service->protocol, service->port_first,
-		service->port_last, service->algorithm, slots, service->affinity, (unsigned long long)sum);
+	n = snprintf(text, sizeof(text),
+		     "service %s ring %s %s %u %u-%u algorithm %d slots %u affinity %d backends %llx",
+		     service->name, lb_config_ring_name(service), lb_prefix_text(&service->vip, vip),
+		     service->protocol, service->port_first, service->port_last, service->algorithm, slots,
+		     service->affinity, (unsigned long long)sum);
 	for (size_t i = 0; i < service->n_quic && n > 0 && n < (int)sizeof(text); i++)
 		n += snprintf(text + n, sizeof(text) - (size_t)n, " quic %u %u", service->quic[i].rotation,
 			      service->quic[i].server_id_bytes);
