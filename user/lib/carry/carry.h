@@ -51,6 +51,7 @@ enum lb_carry_how {
 	X(lb_observe, lb_observe, RECORDS)                                                                   \
 	X(lb_observed, lb_observe_cpu, EMPTY)                                                                \
 	X(lb_observe_events, lb_observe_event, EMPTY)                                                        \
+	X(lb_neighbors, lb_neighbors, RECORDS)                                                               \
 	X(lb_layout, lb_layout_text, SELF)
 
 struct lb_carry_map {
