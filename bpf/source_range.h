@@ -15,7 +15,10 @@ LB_SUBPROGRAM int is_in_range(__u64 active, __u32 service, __u64 address_0, __u6
 	struct lb_vip *list =
 		vip_at(active, service_bucket(exact, 0, 0, lb_vip_range_tail(service, family, 0)));
 
-	for (__u32 i = 0; list && i < LB_RANGE_LENGTHS_MAX; i++) {
+	if (!list)
+		return 0;
+	LB_HIDE_POINTER(list);
+	for (__u32 i = 0; i < LB_RANGE_LENGTHS_MAX; i++) {
 		struct lb_shape shape = { .family = family, .address_bits = list->range_bits[i] };
 		__u64 key[3];
 

@@ -28,7 +28,9 @@ static __u64 marks(const struct rig *rig)
 	__u64 rest = 0;
 
 	for (__u32 i = 0; i < RIG_BUCKETS * LB_FLOWS_PER_BUCKET; i++)
-		rest |= rig->path.tables.flows[i / LB_FLOWS_PER_BUCKET].flow[i % LB_FLOWS_PER_BUCKET].numbers.rest;
+		rest |= rig->path.tables.flows[i / LB_FLOWS_PER_BUCKET]
+				.flow[i % LB_FLOWS_PER_BUCKET]
+				.numbers.rest;
 	return rest & (LB_NUMBERS_FIN | LB_NUMBERS_RST);
 }
 

@@ -96,7 +96,9 @@ static inline __u64 only_rest(const struct rig *rig)
 {
 	__u32 place = only_place(rig);
 
-	return rig->path.tables.flows[place / LB_FLOWS_PER_BUCKET].flow[place % LB_FLOWS_PER_BUCKET].numbers.rest;
+	return rig->path.tables.flows[place / LB_FLOWS_PER_BUCKET]
+		.flow[place % LB_FLOWS_PER_BUCKET]
+		.numbers.rest;
 }
 
 /* The newest stamp beside the service's ring. */

@@ -424,9 +424,9 @@ static const char *const effects[LB_EFFECT_COUNT] = {
 	[LB_EFFECT_NEW] = "with the next apply or reload, for new flows; no flow is moved",
 	[LB_EFFECT_SERVICE] = "when the service is made",
 	[LB_EFFECT_START] = "when lbd starts",
-	[LB_EFFECT_TABLES] =
-		"with the next apply or reload: tables of the new size take over from those that run, and no "
-		"packet notices",
+	[LB_EFFECT_TABLES] = ("with the next apply or reload: tables of the new size take over from those "
+			      "that run, and no "
+			      "packet notices"),
 	[LB_EFFECT_MAPS] = "when the kernel's tables are made: at the first start, or after lbd --detach",
 };
 
