@@ -284,6 +284,8 @@ static void as_many_as_there_may_be(void **state)
 	}
 	rig->host->unlimited = true;
 	assert_in_range(answered, 11000, 11500);
+	assert_int_equal(rig->host->tables->reasons[0].reason[LB_DROP_NEIGHBOR_LIMIT].packets,
+			 100000 - answered);
 }
 
 static const struct CMUnitTest tests[] = {
