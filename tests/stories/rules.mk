@@ -20,3 +20,8 @@ $(NEXT_LBD): FORCE
 stories: setup
 	$(Q)$(MAKE) --no-print-directory all $(STORY_PROGRAMS) $(STORY_OBJECTS) $(NEXT_LBD)
 	$(Q)tests/stories/run.sh
+
+.PHONY: soak
+soak: setup
+	$(Q)$(MAKE) --no-print-directory all $(STORY_PROGRAMS) $(STORY_OBJECTS)
+	$(Q)MINUTES=$(or $(MINUTES),10) SEED=$(or $(SEED),1) tests/stories/soak.sh
