@@ -101,7 +101,7 @@ struct lbd {
 	__u64 started_ms;
 	struct tasks *tasks;
 	struct {
-		struct task start, reload, wanted, links, verify, capture, grace, stations;
+		struct task start, reload, wanted, links, verify, capture, grace, stations, drains;
 	} task;
 	const char *starting; /* what is done before the first commit, to be told; NULL: it has been made */
 	int start_result;     /* 0 or -errno, with start_error */

@@ -311,7 +311,7 @@ static int start(struct lbd *lbd, const struct record *newest, struct lb_error *
 		r = open_listeners(lbd, next.config, error);
 	lbd->starting = "tables are opened";
 	if (r == 0)
-		r = netlink_open(&lbd->netlink, lbd->event, replan_nexthops_changed, lbd, error);
+		r = netlink_open(&lbd->netlink, lbd->event, lbd->tasks, replan_nexthops_changed, lbd, error);
 	if (r == 0)
 		r = open_tables(lbd, next.config, newest ? newest->generation : 0, error);
 	if (r == 0)

@@ -37,6 +37,9 @@ enum {
 	OPTION_VERSION,
 };
 
+#define MAPPED_BYTES (1 << 20)  /* an allocation of so much has a mapping of its own */
+#define HELD_BYTES   (32 << 20) /* of what is smaller, the heap keeps so much until it is trimmed (TRIM_S) */
+
 static const struct option long_options[] = {
 	{ "config", required_argument, NULL, 'c' },
 	{ "bpffs", required_argument, NULL, OPTION_BPFFS },
@@ -267,8 +270,11 @@ int main(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
-	/* The loop and its tasks take turns: one heap does for both, and what is freed can be given back. */
+	/* The loop and its tasks take turns: one heap does for both, and what is freed can be given back.
+	 * What is large is mapped by itself, always: it grows without being copied, and goes at once. */
 	(void)mallopt(M_ARENA_MAX, 1);
+	(void)mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+	(void)mallopt(M_TRIM_THRESHOLD, HELD_BYTES);
 	log_open(lbd.options.journal, lbd.options.debug);
 	maps_messages_open();
 	r = lb_flat_install();

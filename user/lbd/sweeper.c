@@ -43,6 +43,11 @@ static size_t next_work(size_t work, __u64 spent_ns, __u64 allowed_ns)
 	return next < WORK_MIN ? WORK_MIN : next > WORK_MAX ? WORK_MAX : next;
 }
 
+static void look_at_drains(void *context)
+{
+	drain_look(context);
+}
+
 static void look_at_stations(void *context)
 {
 	stations_update(context);
@@ -50,12 +55,11 @@ static void look_at_stations(void *context)
 
 static void housekeeping(struct lbd *lbd, __u64 second)
 {
-	drain_look(lbd);
+	task_call(lbd->tasks, &lbd->task.drains, look_at_drains, lbd);
 	if (lbd->trim_s && --lbd->trim_s == 0)
 		malloc_trim(0);
 	if (second % KEEP_EVERY == 0) {
-		netlink_keep(&lbd->netlink);
-		netlink_probe(&lbd->netlink);
+		netlink_look(&lbd->netlink);
 		/* Not all that changes an interface's list of addresses tells of it. */
 		task_call(lbd->tasks, &lbd->task.stations, look_at_stations, lbd);
 	}

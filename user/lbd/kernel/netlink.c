@@ -19,10 +19,10 @@
 
 #define RECEIVE_BYTES   (8 << 20)
 #define QUERY_TIMEOUT_S 5
-#define DRAIN_MAX       64    /* datagrams of events taken in one turn of the loop */
-#define AGAIN_MIN       256u  /* routes asked for again in each netlink_probe() */
+#define DRAIN_MS        2     /* of events taken in one turn of the loop, about */
+#define AGAIN_MIN       256u  /* routes asked for again in each netlink_look() */
 #define AGAIN_ROUNDS    12u   /* and in so many of them all */
-#define AGAIN_MAX       1024u /* or so many, for the loop must not wait long */
+#define AGAIN_MAX       1024u /* or so many, for it is work for the kernel as well */
 
 int netlink_errno(int r)
 {
@@ -101,24 +101,33 @@ static void visit_event(void *context, const struct nlmsghdr *message)
 		log_debug("event=netlink_message type=%u error=\"%s\"", message->nlmsg_type, strerror(-r));
 }
 
-/* Events were lost: asks for everything. A mask; what fails is tried again by netlink_probe(). */
-static int recover(struct netlink *netlink)
+/* Events were lost: asks for everything. What fails is tried again by netlink_look(). */
+static void recover(void *context)
 {
+	struct netlink *netlink = context;
 	struct lb_error error = {};
-	int r = netlink_resync(netlink, &error);
+	int r;
 
-	if (r < 0)
+	if (!netlink->lost)
+		return;
+	netlink->lost = false; /* what is lost from now on is another matter */
+	r = netlink_resync(netlink, &error);
+	if (r < 0) {
+		netlink->lost = true;
 		log_error("event=netlink_resync error=\"%s\"", error.text);
-	netlink->lost = r < 0;
-	return r < 0 ? 0 : r;
+	} else if (r) {
+		netlink->changed(netlink->context, r);
+	}
 }
 
+/* As much as a turn of the loop may take; the rest is waiting when it comes round again. */
 static int on_events(sd_event_source *source, int fd, uint32_t revents, void *context)
 {
 	struct netlink *netlink = context;
 	struct draining draining = { .netlink = netlink };
+	__u64 end_ms = now_ms() + DRAIN_MS;
 
-	for (int i = 0; i < DRAIN_MAX; i++) {
+	do {
 		int r = netlink_receive(netlink->events, visit_event, &draining);
 
 		if (r == -ENOBUFS) {
@@ -129,9 +138,9 @@ static int on_events(sd_event_source *source, int fd, uint32_t revents, void *co
 			continue;
 		/* Not before all is read that was said before the loss: it is older than the answers. */
 		if (netlink->lost)
-			draining.mask |= recover(netlink);
+			task_call(netlink->tasks, &netlink->recover, recover, netlink);
 		break;
-	}
+	} while (now_ms() < end_ms);
 	if ((draining.mask & LB_NEXTHOPS_LINK) && netlink_features_read(netlink) > 0)
 		draining.mask |= LB_NEXTHOPS_CHANGED | LB_NEXTHOPS_ROUTE;
 	if (draining.mask)
@@ -156,14 +165,21 @@ static int again(struct netlink *netlink)
 	return r;
 }
 
-void netlink_probe(struct netlink *netlink)
+static void look(void *context)
 {
-	if (netlink->lost)
-		on_events(NULL, -1, 0, netlink);
+	struct netlink *netlink = context;
+
+	recover(netlink);
+	netlink_keep(netlink);
 	if (netlink->no_managed)
 		netlink_probe_neighbors(netlink);
 	if (again(netlink) > 0)
 		netlink->changed(netlink->context, LB_NEXTHOPS_CHANGED);
+}
+
+void netlink_look(struct netlink *netlink)
+{
+	task_call(netlink->tasks, &netlink->look, look, netlink);
 }
 
 static bool kernel_keeps_neighbors(void)
@@ -176,14 +192,15 @@ static bool kernel_keeps_neighbors(void)
 	return major > 5 || (major == 5 && minor >= 16);
 }
 
-int netlink_open(struct netlink *netlink, sd_event *event, void (*changed)(void *context, int mask),
-		 void *context, struct lb_error *error)
+int netlink_open(struct netlink *netlink, sd_event *event, struct tasks *tasks,
+		 void (*changed)(void *context, int mask), void *context, struct lb_error *error)
 {
 	int r;
 
 	*netlink = (struct netlink){
 		.changed = changed,
 		.context = context,
+		.tasks = tasks,
 		.no_managed = !kernel_keeps_neighbors(),
 	};
 	r = lb_nexthops_new(&netlink->nexthops);

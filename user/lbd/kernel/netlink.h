@@ -9,6 +9,7 @@
 #include <systemd/sd-event.h>
 
 #include "base/error.h"
+#include "lbd/task.h"
 #include "net/nexthops.h"
 
 struct nl_sock;
@@ -26,11 +27,13 @@ struct netlink {
 	__u32 sequence;
 	void (*changed)(void *context, int mask); /* LB_NEXTHOPS_* */
 	void *context;
+	struct tasks *tasks;
+	struct task recover, look; /* questions wait for answers: they are asked in tasks */
 };
 
 /* Subscribes, then reads links and neighbours. changed is called from the event loop. */
-int netlink_open(struct netlink *netlink, sd_event *event, void (*changed)(void *context, int mask),
-		 void *context, struct lb_error *error);
+int netlink_open(struct netlink *netlink, sd_event *event, struct tasks *tasks,
+		 void (*changed)(void *context, int mask), void *context, struct lb_error *error);
 void netlink_close(struct netlink *netlink);
 
 struct lb_engine;
@@ -60,6 +63,7 @@ int netlink_query_routes(struct netlink *netlink, struct lb_error *error);
 /* Asks the kernel to resolve and keep the neighbours in use, and to let go of the others. */
 void netlink_keep(struct netlink *netlink);
 
-/* Every few seconds: makes good what could not be at once after events were lost; where the kernel cannot
- * keep neighbours, has those probed that were not heard of lately. */
-void netlink_probe(struct netlink *netlink);
+/* Every few seconds: a task makes good what could not be at once after events were lost, keeps neighbours as
+ * netlink_keep() does, and asks for some routes again; where the kernel cannot keep neighbours, it has those
+ * probed that were not heard of lately. */
+void netlink_look(struct netlink *netlink);

@@ -18,7 +18,7 @@
 #include "lbd/task.h"
 #include "net/stations.h"
 
-#define BATCH        256u  /* requests in flight: their answers must fit the receive buffer */
+#define BATCH        64u /* requests in flight: their answers must fit the receive buffer, and a turn the work */
 #define MANY         32u   /* answers taken at once */
 #define ANSWER_BYTES 4096u /* the largest answer to one route query; larger ones are as good as none */
 
@@ -87,6 +87,7 @@ static int dump_all(struct netlink *netlink, int type, int family, struct lb_err
 		if (r <= 0 && r != -EINTR)
 			return lb_error_set(error, r ? -r : ETIMEDOUT, "netlink does not answer: %s",
 					    strerror(r ? -r : ETIMEDOUT));
+		task_pause();
 	}
 	if (dump.result < 0)
 		return lb_error_set(error, -dump.result, "netlink refuses: %s", strerror(-dump.result));

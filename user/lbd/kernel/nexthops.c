@@ -43,6 +43,11 @@ static void await(void *context)
 	task_call(lbd->tasks, &lbd->task.grace, await_grace, lbd);
 }
 
+static void beside(void *context, void (*run)(void *work), void *work)
+{
+	task_beside(run, work);
+}
+
 static void pause_task(void *context)
 {
 	task_pause();
@@ -222,6 +227,7 @@ int nexthops_init(struct lbd *lbd)
 		.grace = grace,
 		.step = step_reached,
 		.pause = pause_task,
+		.beside = beside,
 		.await = await,
 	};
 	/* The kernel empties a slot whose interface goes away; it may have done so while no agent ran. */

@@ -121,5 +121,7 @@ void lb_engine_draining(struct lb_engine *engine,
 			lb_engine_view_member(engine, service, i, &view);
 			each(context, service->name, &view);
 		}
+		if (service && service->n_leaving)
+			lb_engine_pause(engine);
 	}
 }

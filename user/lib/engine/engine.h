@@ -35,6 +35,9 @@ struct lb_engine_hooks {
 	/* Called often while planning and committing takes its time: what else there is to do may be done. In
 	 * there views and lb_engine_tick() are allowed, plans and commits are not. May be NULL. */
 	void (*pause)(void *context);
+	/* Runs a function that touches nothing but what it is given, and returns when it is done; what else
+	 * there is to do may be done meanwhile, as in pause. NULL: it is called at once. */
+	void (*beside)(void *context, void (*run)(void *work), void *work);
 	/* The sweeper needs a grace period: have lb_engine_await() called soon. NULL: it waits at once. */
 	void (*await)(void *context);
 };

@@ -436,6 +436,14 @@ static inline void lb_engine_pause(const struct lb_engine *engine)
 		engine->hooks->pause(engine->hooks->context);
 }
 
+static inline void lb_engine_beside(const struct lb_engine *engine, void (*run)(void *work), void *work)
+{
+	if (engine->hooks->beside)
+		engine->hooks->beside(engine->hooks->context, run, work);
+	else
+		run(work);
+}
+
 void lb_engine_view_member(const struct lb_engine *engine, const struct lb_service *service, __u32 index,
 			   struct lb_backend_view *view);
 

@@ -524,10 +524,28 @@ static bool needs_layout(const struct lb_plan *plan)
 	return visible && !plan->engine->items;
 }
 
+struct layout_work {
+	struct lb_plan *plan;
+	__u32 *clash;
+	int r;
+};
+
+static void run_layout(void *context)
+{
+	struct layout_work *work = context;
+	struct lb_plan *plan = work->plan;
+
+	work->r = lb_vip_layout_build(plan->hash_seed, plan->items, plan->layout.n_items,
+				      plan->engine->tables->sizes.vip_buckets, &plan->layout, work->clash);
+}
+
+/* Some milliseconds for thousands of services: of the plan's own items alone. */
 static int build_layout(struct lb_plan *plan, __u32 clash[2])
 {
-	return lb_vip_layout_build(plan->hash_seed, plan->items, plan->layout.n_items,
-				   plan->engine->tables->sizes.vip_buckets, &plan->layout, clash);
+	struct layout_work work = { plan, clash, 0 };
+
+	lb_engine_beside(plan->engine, run_layout, &work);
+	return work.r;
 }
 
 int lb_plan_layout(struct lb_plan *plan, struct lb_error *error)

@@ -65,6 +65,7 @@ void lb_plan_memory_done(struct lb_plan *plan)
 	for (; plan->blocks; plan->blocks = next) {
 		next = plan->blocks->next;
 		free(plan->blocks);
+		lb_engine_pause(plan->engine);
 	}
 	free(plan->scratch);
 }

@@ -97,13 +97,50 @@ static bool same_builder(const struct lb_service *current, const struct lb_confi
 	       strcmp(lb_config_ring_name(current->config), lb_config_ring_name(config)) == 0;
 }
 
+/* Work on a ring, in slots times backends, that is worth being done beside. */
+#define MUCH_WORK (1u << 20)
+
+struct ring_work {
+	const struct lb_ring_builder *builder;
+	__u64 seed;
+	const struct pool *pool;
+	__u32 slots;
+	const struct lb_ring_previous *previous;
+	__u32 *owner;
+	int r;
+};
+
+static void run_builder(void *context)
+{
+	struct ring_work *work = context;
+
+	work->r = work->builder->build(work->seed, work->pool->members, work->pool->n, work->slots,
+				       work->previous, work->owner);
+}
+
+static int build_from(const struct lb_build *build, const struct pool *pool, __u32 slots,
+		      const struct lb_ring_previous *previous, __u32 *owner)
+{
+	const struct lb_config_service *config = build->config;
+	struct ring_work work = { lb_ring_builder_get(config->algorithm),
+				  lb_ring_seed(build->plan->config->hash_seed, lb_config_ring_name(config)),
+				  pool,
+				  slots,
+				  previous,
+				  owner };
+
+	if (slots * (__u64)pool->n >= MUCH_WORK)
+		lb_engine_beside(build->plan->engine, run_builder, &work);
+	else
+		run_builder(&work);
+	return work.r;
+}
+
 /* Builds the ring of a pool into owner[], with what is known from the current one. */
 static int build_pool(const struct lb_build *build, const struct pool *pool, __u32 slots, __u32 *owner)
 {
 	const struct lb_service *current = build->change->current;
 	const struct lb_config_service *config = build->config;
-	const struct lb_ring_builder *builder = lb_ring_builder_get(config->algorithm);
-	__u64 seed = lb_ring_seed(build->plan->config->hash_seed, lb_config_ring_name(config));
 	bool known = current && current->ring_is_built && same_builder(current, config) &&
 		     lb_service_slots(current) == slots;
 	struct lb_ring_previous previous;
@@ -112,14 +149,14 @@ static int build_pool(const struct lb_build *build, const struct pool *pool, __u
 	int r;
 
 	if (!known)
-		return builder->build(seed, pool->members, pool->n, slots, NULL, owner);
+		return build_from(build, pool, slots, NULL, owner);
 	last = malloc(slots * sizeof(*last));
 	r = pool_init(&before, build->plan, current->members, current->vip.backend_count);
 	if (r == 0)
 		r = last ? known_owners(build, &before, last) : -ENOMEM;
 	previous = (struct lb_ring_previous){ before.members, before.n, last };
 	if (r == 0)
-		r = builder->build(seed, pool->members, pool->n, slots, &previous, owner);
+		r = build_from(build, pool, slots, &previous, owner);
 	pool_done(&before);
 	free(last);
 	return r;
