@@ -136,6 +136,7 @@ static void a_plan_is_a_function_of_its_table(void **state)
 		  { .resolved = true, .same_interface = true, .mtu = 1500, .destination = { 2 } },
 		  true },
 		{ "local", { .resolved = true, .local = true, .mtu = 1500, .destination = { 2 } }, true },
+		{ "a tag", { .resolved = true, .tagged = true, .mtu = 1500, .destination = { 2 } }, true },
 		{ "none", { .mtu = 1500, .destination = { 2 } }, true },
 	};
 	const size_t n = sizeof(rows) / sizeof(rows[0]);

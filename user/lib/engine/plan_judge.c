@@ -251,8 +251,8 @@ static __u64 mix_effect(__u64 identity, const struct lb_plan_service *effect)
 /* All of a next hop but what only numbers it: the port differs from plan to plan. */
 static __u64 mix_nexthop(__u64 identity, const struct lb_nexthop *nexthop)
 {
-	const __u32 numbers[] = { nexthop->resolved, nexthop->local, nexthop->routed, nexthop->same_interface,
-				  nexthop->mtu };
+	const __u32 numbers[] = { nexthop->resolved,       nexthop->local,  nexthop->routed,
+				  nexthop->same_interface, nexthop->tagged, nexthop->mtu };
 
 	identity = mix(identity, numbers, sizeof(numbers));
 	identity = mix(identity, nexthop->destination, sizeof(nexthop->destination));
