@@ -3,7 +3,7 @@
 #
 # A next layout of the maps (include/lb/types.h: a field more, others moved) takes over from a running one while b4
 # drains, under 500 long connections and short ones without end, killed at each step of it: until links may go to the new
-# maps it is the old layout, whole, from then on the new one.
+# maps it is the old layout, whole, from then on the new one. QUICK=1: nobody is killed.
 
 # shellcheck disable=SC2317,SC2119,SC2034 # functions that check calls; what the library takes
 # shellcheck source=tests/stories/story-lib.sh
@@ -42,10 +42,10 @@ dies()
 	LBD=$NEXT
 	LBD_CRASH_AT_STEP=$1 lbd_start >"$TEST_TMP/start" || status=1
 	LBD=$NOW
-	[[ $status == 1 ]] && grep -q "event=crash step=$1" "$lbd_log" || {
+	if [[ $status == 0 ]] || ! grep -q "event=crash step=$1" "$lbd_log"; then
 		cat "$lbd_log"
 		return 1
-	}
+	fi
 	story_goes_on 100
 }
 
@@ -56,20 +56,24 @@ before=$(counted)
 check "b4 is drained" set_backend b4 --state drain
 story_goes_on 300
 
-for step in tables_made tables_held tables_carried; do
-	act "killed at $step, the next layout has not begun" dies $step
-	act "the agent of this layout goes on" lbd_start
-	act "what was counted stays" grown
-done
-check "nobody new goes to b4" avoided b4
+if ((${QUICK:-0})); then
+	lbd_stop TERM || not_ok "it stops"
+else
+	for step in tables_made tables_held tables_carried; do
+		act "killed at $step, the next layout has not begun" dies $step
+		act "the agent of this layout goes on" lbd_start
+		act "what was counted stays" grown
+	done
+	check "nobody new goes to b4" avoided b4
 
-for step in tables_ready tables_linked tables_merged tables_done tables_pinned; do
-	act "killed at $step, the next layout is there" dies $step
-done
-lbd_once >"$TEST_TMP/old" 2>&1
-check "an agent of the layout before refuses what is from the future" \
-	grep -q "have layout 4 (made by lbd .*), this lbd knows layout 3. Nothing was changed, packets keep flowing. Start the lbd that made them, or give them up: lbd --detach --bpffs $LBD_BPFFS" "$TEST_TMP/old"
-story_goes_on 100
+	for step in tables_ready tables_linked tables_merged tables_done tables_pinned; do
+		act "killed at $step, the next layout is there" dies $step
+	done
+	lbd_once >"$TEST_TMP/old" 2>&1
+	check "an agent of the layout before refuses what is from the future" \
+		grep -q "have layout 4 (made by lbd .*), this lbd knows layout 3. Nothing was changed, packets keep flowing. Start the lbd that made them, or give them up: lbd --detach --bpffs $LBD_BPFFS" "$TEST_TMP/old"
+	story_goes_on 100
+fi
 LBD=$NEXT
 act "the agent of the next layout goes on" lbd_start
 act "what was counted stays" grown

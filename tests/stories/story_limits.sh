@@ -16,7 +16,8 @@ limits()
 
 applied()
 {
-	limits "$1" && "$LBCTL" -j apply -f "$LBD_CONFIG" >"$TEST_TMP/apply" || {
+	limits "$1"
+	"$LBCTL" -j apply -f "$LBD_CONFIG" >"$TEST_TMP/apply" || {
 		cat "$TEST_TMP/apply"
 		return 1
 	}

@@ -33,11 +33,12 @@ static int open_way(const char *bpffs, struct lb_error *error)
 	return 0;
 }
 
+/* Its own and, in it, those of a set of maps that was taking over (kernel/maps_set.h). */
 static int give_pins(int directory, const struct passwd *user, const char *bpffs, struct lb_error *error)
 {
 	_cleanup_(closedirp) DIR *list = NULL;
 	struct dirent *entry;
-	int fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = 0, fd = openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	list = fd < 0 ? NULL : fdopendir(fd);
 	if (!list) {
@@ -47,12 +48,19 @@ static int give_pins(int directory, const struct passwd *user, const char *bpffs
 			close(fd);
 		return lb_error_set(error, code, "Failed to read %s: %s", bpffs, strerror(code));
 	}
-	while ((entry = readdir(list)))
-		if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0 &&
-		    fchownat(directory, entry->d_name, user->pw_uid, user->pw_gid, AT_SYMLINK_NOFOLLOW) < 0)
+	while (r == 0 && (entry = readdir(list))) {
+		_cleanup_(closep) int set = -1;
+
+		if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+			continue;
+		if (fchownat(directory, entry->d_name, user->pw_uid, user->pw_gid, AT_SYMLINK_NOFOLLOW) < 0)
 			return lb_error_set(error, errno, "Failed to give %s/%s to %s: %m", bpffs,
 					    entry->d_name, user->pw_name);
-	return 0;
+		set = openat(directory, entry->d_name, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
+		if (set >= 0)
+			r = give_pins(set, user, bpffs, error);
+	}
+	return r;
 }
 
 /* What root alone may read, the agent's group may read as well; what has another group is as somebody wants
