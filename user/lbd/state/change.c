@@ -483,7 +483,7 @@ static int make(struct lbd *lbd, struct desired *next, const struct change *chan
 		r = prepare_nexthops(lbd, next, change, error);
 	times_ms[1] = now_ms();
 	if (r == 0 && sizes)
-		r = resize_begin(lbd, next, change, &telling.resize, error);
+		r = resize_begin(lbd, next, change->starting, &telling.resize, error);
 	if (r < 0)
 		return r;
 	r = make_sized(lbd, next, change, &telling, times_ms, plan_json, error);

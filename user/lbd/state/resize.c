@@ -12,7 +12,6 @@
 #include "lbd/api/json.h"
 #include "lbd/kernel/migrate.h"
 #include "lbd/lbd.h"
-#include "lbd/state/change.h"
 
 static __u64 memory_bytes(void)
 {
@@ -42,8 +41,8 @@ static int begin(struct lbd *lbd, struct resize *resize, struct lb_error *error)
 	return r < 0 ? r : lb_engine_resize(lbd->engine, &resize->to, error);
 }
 
-int resize_begin(struct lbd *lbd, const struct desired *next, const struct change *change,
-		 struct resize *ret_resize, struct lb_error *error)
+int resize_begin(struct lbd *lbd, const struct desired *next, bool starting, struct resize *ret_resize,
+		 struct lb_error *error)
 {
 	struct resize resize = { .from = lbd->maps.tables.sizes };
 	int r = 0;
@@ -62,7 +61,7 @@ int resize_begin(struct lbd *lbd, const struct desired *next, const struct chang
 		return 0;
 	}
 	lb_engine_hold(lbd->engine, false);
-	if (!change->starting || r == -ENOMEM)
+	if (!starting || r == -ENOMEM)
 		return r;
 	put_off(lbd, error);
 	return 0;

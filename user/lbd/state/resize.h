@@ -11,7 +11,6 @@
 #include "base/error.h"
 #include "engine/tables.h"
 
-struct change;
 struct desired;
 struct json;
 struct lbd;
@@ -24,10 +23,10 @@ struct resize {
 
 /*
  * What the tables would be for next; plans are made for that until resize_end(). -ENOSPC, -EBUSY: it cannot
- * be, and why; at a start that is told, and the tables stay as they are.
+ * be, and why; when starting that is told, and the tables stay as they are.
  */
-int resize_begin(struct lbd *lbd, const struct desired *next, const struct change *change,
-		 struct resize *ret_resize, struct lb_error *error);
+int resize_begin(struct lbd *lbd, const struct desired *next, bool starting, struct resize *ret_resize,
+		 struct lb_error *error);
 /* After the last word on the plan, before anything of it is carried out. */
 int resize_make(struct lbd *lbd, const struct desired *next, struct resize *resize, struct lb_error *error);
 /* When the plan is freed. */
