@@ -137,10 +137,10 @@ is "nor has the source" "$(api GET /v1/sources/kube | jq -c .service_list)" "$be
 
 put "two backends" "s2?revision=1" "$(service s2 198.18.0.2 '.backends |= .[:2]')"
 put "half of the weight may go" "s2?revision=2" "$(service s2 198.18.0.2 '.backends |= .[:1]')"
-put "not the other half within a minute" "s2?revision=3" "$(service s2 198.18.0.2 '.backends = []')" 409
-put "nor by state" "s2?revision=3" "$(service s2 198.18.0.2 '.backends |= .[:1] | .backends[0].state = "down"')" 409
-is "nor by taking the service away" "$(as_status "$kube" DELETE '/v1/sources/kube/services/s2?revision=3')" 409
-is "nor with all the others" "$(as_status "$kube" PUT '/v1/sources/kube?revision=3' '[]')" 409
+put "not the other half within a minute" "s2?revision=3" "$(service s2 198.18.0.2 '.backends = []')" 422
+put "nor by state" "s2?revision=3" "$(service s2 198.18.0.2 '.backends |= .[:1] | .backends[0].state = "down"')" 422
+is "nor by taking the service away" "$(as_status "$kube" DELETE '/v1/sources/kube/services/s2?revision=3')" 422
+is "nor with all the others" "$(as_status "$kube" PUT '/v1/sources/kube?revision=3' '[]')" 422
 check "the old stays" answers GET /v1/sources/kube '.services == 2 and .service_list[1].backends == 1'
 is "with the explicit word it goes" "$(as_status "$kube" DELETE '/v1/sources/kube/services/s2?revision=3&allow_loss=1')" 200
 check "and is gone" wait_for 5 services_are "web web6 s1"

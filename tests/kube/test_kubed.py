@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout: 400
 """lb-kubed with a real lbd: a Service from its making to its end, restarts of everybody, and an API server that misbehaves."""
+import json
 import os
 import sys
 import time
@@ -200,6 +201,41 @@ def misbehaviour(rig, api, cluster):
     api.faults.set([])
 
 
+def wrong_lists(rig, api, cluster):
+    """Lists that are whole, valid, and lack what there is."""
+    names = [f"default.{name}.80.tcp.v4" for name in ("contended", "later", "unsure")]
+    for name in ("contended", "later", "unsure"):
+        cluster.endpoints(name, ("n1", "ready"), ("n2", "ready"))
+    for name in names:
+        has_backends(rig, "it is served", name, "n1=100 n2=100 n3=100")
+
+    def relist(*faults):
+        """What broke off is followed by a list."""
+        wait_for(lambda: [user for user, _ in api.open_watches()].count("kubed") == 4, 40)
+        api.faults.set(list(faults))
+        api.disconnect()
+
+    for kind, group in (("services", "v1"), ("endpointslices", "discovery.k8s.io/v1"), ("nodes", "v1")):
+        body = json.dumps({"kind": "List", "apiVersion": group, "metadata": {"resourceVersion": api.store.version(api.store.number)}, "items": []})
+        relist({"verb": "list", "resource": kind, "user": "kubed", "do": "body", "content_type": "application/json", "body": body, "times": 1})
+        check(f"a list of {kind} that is empty takes nothing away", wait_for(lambda: rig.metric("weir_kube_agent_held") == 3, 40), rig.state())
+        time.sleep(3.5)
+        check("nor later, for it would be all", [rig.backends(name) for name in names] == ["n1=100 n2=100 n3=100"] * 3 and rig.metric("weir_kube_agent_held") == 3, rig.state())
+        if kind != "services":
+            check("which is an Event", wait_for(lambda: "LossHeld" in cluster.reasons("later")), cluster.reasons("later"))
+        relist()
+        check("the next list puts it right", wait_for(lambda: rig.metric("weir_kube_agent_held") == 0, 40), rig.state())
+        check("and nothing has changed", [rig.backends(name) for name in names] == ["n1=100 n2=100 n3=100"] * 3, rig.state())
+    cluster.endpoints("unsure", ("n1", "not"), ("n2", "not"))
+    has_backends(rig, "what objects say is done at once", names[2], "")
+    rig.stop_kubed()
+    cluster.client.patch("services", "default", "contended", {"metadata": {"finalizers": None}})
+    cluster.client.delete("services", "default", "contended")
+    rig.start_kubed(api)
+    check("one that went while nobody looked is believed to be gone", wait_for(lambda: rig.services() == names[1:], 20), rig.state())
+    check("and others stay", rig.backends(names[1]) == "n1=100 n2=100 n3=100", rig.backends(names[1]))
+
+
 def tokens(rig, api, cluster):
     api.control("token", {"token": "new", "user": "kubed", "groups": ["system:masters"]})
     rig.write_token("new")
@@ -224,6 +260,7 @@ def main():
         allocation(rig, cluster)
         restarts(rig, api, cluster)
         misbehaviour(rig, api, cluster)
+        wrong_lists(rig, api, cluster)
         tokens(rig, api, cluster)
         check("it stops in order, and has lost no memory", rig.stop_kubed() == 0, rig.logged()[-3000:])
         rig.stop_lbd()

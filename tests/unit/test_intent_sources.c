@@ -174,26 +174,26 @@ static void test_losses(void **state)
 	(void)state;
 	setup(&f);
 	assert_int_equal(put(&f, "kube", 1, false, false, service("a", "203.0.113.2", "80", 4, 0)), 1);
-	assert_int_equal(put(&f, "kube", 2, false, false, service("a", "203.0.113.2", "80", 4, 3)), -EBUSY);
+	assert_int_equal(put(&f, "kube", 2, false, false, service("a", "203.0.113.2", "80", 4, 3)), -EDQUOT);
 	assert_int_equal(put(&f, "kube", 2, false, false, service("a", "203.0.113.2", "80", 4, 1)), 1);
 	assert_int_equal(put(&f, "kube", 3, false, false, service("a", "203.0.113.2", "80", 4, 2)), 1);
 	/* Half is gone: no more within the minute, however small the step; a gain between changes nothing. */
-	assert_int_equal(put(&f, "kube", 4, false, false, service("a", "203.0.113.2", "80", 4, 3)), -EBUSY);
+	assert_int_equal(put(&f, "kube", 4, false, false, service("a", "203.0.113.2", "80", 4, 3)), -EDQUOT);
 	assert_int_equal(put(&f, "kube", 4, false, false, service("a", "203.0.113.2", "80", 4, 1)), 1);
-	assert_int_equal(put(&f, "kube", 5, false, false, service("a", "203.0.113.2", "80", 4, 3)), -EBUSY);
+	assert_int_equal(put(&f, "kube", 5, false, false, service("a", "203.0.113.2", "80", 4, 3)), -EDQUOT);
 	gone.file = f.file;
 	gone.source = lb_source_named(f.file, "kube");
 	gone.now_s = f.now_s;
-	assert_int_equal(lb_sources_judge_delete(&f.sources, &gone, "a", &f.error), -EBUSY);
+	assert_int_equal(lb_sources_judge_delete(&f.sources, &gone, "a", &f.error), -EDQUOT);
 	assert_int_equal(lb_sources_judge_delete(&f.sources, &gone, "none", &f.error), -ESRCH);
-	assert_int_equal(put(&f, "kube", 6, true, false, service("b", "203.0.113.3", "80", 4, 0)), -EBUSY);
+	assert_int_equal(put(&f, "kube", 6, true, false, service("b", "203.0.113.3", "80", 4, 0)), -EDQUOT);
 	f.now_s += 59;
-	assert_int_equal(put(&f, "kube", 6, false, false, service("a", "203.0.113.2", "80", 4, 3)), -EBUSY);
+	assert_int_equal(put(&f, "kube", 6, false, false, service("a", "203.0.113.2", "80", 4, 3)), -EDQUOT);
 	f.now_s += 1;
 	assert_int_equal(put(&f, "kube", 6, false, false, service("a", "203.0.113.2", "80", 4, 2)), 1);
 	assert_int_equal(put(&f, "kube", 7, false, true, service("a", "203.0.113.2", "80", 4, 4)), 1);
 	/* Of nothing nothing is lost. */
-	assert_int_equal(lb_sources_judge_delete(&f.sources, &gone, "a", &f.error), -EBUSY);
+	assert_int_equal(lb_sources_judge_delete(&f.sources, &gone, "a", &f.error), -EDQUOT);
 	gone.now_s = f.now_s + 60;
 	assert_int_equal(lb_sources_judge_delete(&f.sources, &gone, "a", &f.error), 0);
 	teardown(&f);

@@ -5,6 +5,11 @@
  * and a source that says nothing is not taken for dead.
  *
  * A revision is above all that have been; lbd refuses an older one.
+ *
+ * lbd lets a source take away so much of a service at once, unless the source says that it means it. We say
+ * so where objects do (meant). The rest is tried without the word: what lbd then refuses is held. Where that
+ * is no more than half of what lbd has of ours, it is what has happened while we were not looking, and is
+ * meant after all; where it is more, a list has been wrong, and everything stays.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -20,11 +25,13 @@
 #include "base/cleanup.h"
 #include "lb-kubed/kubed.h"
 
-#define FLYING_MAX 4
-#define ASK_MS     5000 /* between two looks at what lbd has */
-#define TIMEOUT_MS 10000
-#define REFUSED    6     /* times that lbd refuses something before it is told of... */
-#define REFUSED_MS 10000 /* ...and tried again less often */
+#define FLYING_MAX   4
+#define ASK_MS       5000 /* between two looks at what lbd has */
+#define TIMEOUT_MS   10000
+#define LOSS_REFUSED 422   /* status: more would be lost than a source may take away without a word */
+#define REFUSED      6     /* times that lbd refuses something before it is told of... */
+#define REFUSED_MS   10000 /* ...and tried again less often */
+#define HOLD_MS      3000  /* in which all that is held comes together */
 
 /* One service at lbd. */
 struct part {
@@ -33,6 +40,8 @@ struct part {
 	__u64 wanted, has; /* digests; 0: not to be there, not there (or not known what) */
 	bool there;        /* lbd has something of that name */
 	bool kept;         /* it stays as it is, though it is not wanted in a form that we know */
+	bool meant;        /* objects say that it is so, whatever is lost by it */
+	bool held;         /* lbd has refused the loss */
 	char *json;        /* owned; to be sent; NULL: taken away, or nothing to do */
 	struct request *request;
 	__u64 sending;
@@ -49,11 +58,12 @@ struct agent {
 	struct kubed *kubed;
 	struct part *parts;
 	struct part *first, **last; /* the queue */
-	size_t waiting, there;
+	size_t waiting, there, held;
 	unsigned int flying;
 	bool known, reachable;
 	struct request *ask;
 	__u64 ask_due_ms, round, revision;
+	__u64 judge_ms; /* when what is held is looked at; 0: nothing is */
 	__u64 puts, deletes, failures;
 };
 
@@ -116,11 +126,19 @@ static struct part *make(struct agent *agent, const char *name)
 	return NULL;
 }
 
+static void hold(struct agent *agent, struct part *part, bool held)
+{
+	agent->held += held && !part->held;
+	agent->held -= !held && part->held;
+	part->held = held;
+}
+
 /* Nothing is to be done for it, and lbd does not have it. */
 static void forget_if_gone(struct agent *agent, struct part *part)
 {
 	if (part->there || part->wanted || part->queued || part->request)
 		return;
+	hold(agent, part, false);
 	HASH_DELETE(hh, agent->parts, part);
 	free(part->json);
 	free(part);
@@ -138,7 +156,7 @@ static void set_there(struct agent *agent, struct part *part, bool there)
 /* --- what is wanted ----------------------------------------------------------------------------------------
  */
 
-void agent_put(struct kubed *kubed, const char *name, const char *key, char *json)
+void agent_put(struct kubed *kubed, const char *name, const char *key, char *json, bool meant)
 {
 	struct part *part = make(kubed->agent, name);
 	__u64 digest = XXH3_64bits(json, strlen(json)) | 1;
@@ -150,6 +168,8 @@ void agent_put(struct kubed *kubed, const char *name, const char *key, char *jso
 	snprintf(part->key, sizeof(part->key), "%s", key);
 	part->wanted = digest;
 	part->kept = false;
+	part->meant = meant;
+	hold(kubed->agent, part, false);
 	free(part->json);
 	part->json = json;
 	part->due_ms = 0;
@@ -157,20 +177,34 @@ void agent_put(struct kubed *kubed, const char *name, const char *key, char *jso
 	enqueue(kubed->agent, part);
 }
 
-void agent_delete(struct kubed *kubed, const char *name)
+void agent_delete(struct kubed *kubed, const char *name, bool meant)
 {
-	struct part *part = find(kubed->agent, name);
+	/* Before it is known what lbd has, it may have that. */
+	struct part *part =
+		kubed->agent->known || !meant ? find(kubed->agent, name) : make(kubed->agent, name);
 
 	if (!part)
 		return;
+	part->meant = meant || (part->meant && !part->wanted);
+	if (meant) {
+		hold(kubed->agent, part, false);
+		part->due_ms = 0;
+	}
 	part->wanted = 0;
 	part->kept = false;
 	free(part->json);
 	part->json = NULL;
 	if (part->there || part->request)
 		enqueue(kubed->agent, part);
-	else
+	else if (kubed->agent->known)
 		forget_if_gone(kubed->agent, part);
+}
+
+bool agent_holds(const struct kubed *kubed, const char *name)
+{
+	const struct part *part = find(kubed->agent, name);
+
+	return part && (part->held || part->wanted != part->has);
 }
 
 bool agent_has(const struct kubed *kubed, const char *name)
@@ -201,7 +235,7 @@ void agent_sweep(struct kubed *kubed)
 		if (part->wanted || part->kept || !part->there || part->queued || part->request)
 			continue;
 		say("service that nobody wants is taken away service=%s", part->name);
-		agent_delete(kubed, part->name);
+		agent_delete(kubed, part->name, part->meant);
 	}
 }
 
@@ -215,6 +249,7 @@ struct agent_counts agent_count(const struct kubed *kubed)
 		.puts = agent->puts,
 		.deletes = agent->deletes,
 		.failures = agent->failures,
+		.held = agent->held,
 		.reachable = agent->reachable,
 	};
 }
@@ -228,7 +263,8 @@ static bool is_done(const struct part *part)
 }
 
 /* What lbd refuses is somebody's mistake: the Service says so. */
-static void refused(struct kubed *kubed, const struct part *part, const struct request *request)
+static void refused(struct kubed *kubed, const struct part *part, const struct request *request,
+		    enum lb_kube_reason reason)
 {
 	struct lb_kube_group *group = lb_kube_store_find(kubed->store, part->key);
 	struct lb_kube_notes notes = {};
@@ -236,8 +272,7 @@ static void refused(struct kubed *kubed, const struct part *part, const struct r
 
 	http_why(request, why);
 	say("lbd refuses service=%s why=\"%s\"", part->name, why);
-	lb_kube_note(&notes, LB_KUBE_REASON_RefusedByAgent, "%s, on %s: %s", part->name, kubed->options.node,
-		     why);
+	lb_kube_note(&notes, reason, "%s, on %s: %s", part->name, kubed->options.node, why);
 	if (group && group->mine)
 		tell(kubed, group->mine, &notes, now_ms());
 }
@@ -255,10 +290,16 @@ static void failed(struct kubed *kubed, struct part *part, const struct request 
 	} else if (request->status == 409 || request->status == 404) {
 		/* A revision that is later than ours, or a source that is not listed: look at what it has. */
 		agent->ask_due_ms = now;
+	} else if (request->status == LOSS_REFUSED && !part->meant) {
+		if (!part->held)
+			refused(kubed, part, request, LB_KUBE_REASON_LossHeld);
+		hold(agent, part, true);
+		part->due_ms = now + REFUSED_MS;
+		agent->judge_ms = now + HOLD_MS;
 	} else if (request->status < 500 && part->failures >= REFUSED) {
 		/* Not only because what had the address or the name is still there. */
 		part->due_ms = now + REFUSED_MS;
-		refused(kubed, part, request);
+		refused(kubed, part, request, LB_KUBE_REASON_RefusedByAgent);
 	}
 	enqueue(agent, part);
 }
@@ -278,8 +319,11 @@ static void on_sent(struct request *request)
 	}
 	agent->reachable = true;
 	part->failures = 0;
+	hold(agent, part, false);
 	set_there(agent, part, put);
 	part->has = part->sending;
+	if (part->has == part->wanted)
+		plan_sent(kubed, part->key);
 	if (part->has == part->wanted) {
 		free(part->json);
 		part->json = NULL;
@@ -302,8 +346,8 @@ static void send_part(struct kubed *kubed, struct part *part)
 		.context = part,
 	};
 
-	if (asprintf(&path, "/v1/sources/%s/services/%s?revision=%llu&allow_loss=1", kubed->options.source,
-		     part->name, ++agent->revision) < 0)
+	if (asprintf(&path, "/v1/sources/%s/services/%s?revision=%llu%s", kubed->options.source, part->name,
+		     ++agent->revision, part->meant ? "&allow_loss=1" : "") < 0)
 		path = NULL;
 	asking.url = path;
 	part->sending = part->wanted;
@@ -363,7 +407,9 @@ static void look(struct kubed *kubed, const cJSON *source)
 	cJSON_ArrayForEach (item, cJSON_GetObjectItemCaseSensitive(source, "service_list"))
 		see(agent, item);
 	HASH_ITER (hh, agent->parts, part, next)
-		if (part->there && part->seen != agent->round && !part->request)
+		if (!part->there)
+			forget_if_gone(agent, part);
+		else if (part->seen != agent->round && !part->request)
 			miss(kubed, part);
 	agent->known = true;
 	if (kubed->swept)
@@ -404,6 +450,31 @@ static void ask(struct kubed *kubed, __u64 now)
 	agent->ask = http_ask(kubed, &asking);
 }
 
+/* --- what is held ------------------------------------------------------------------------------------------
+ */
+
+/* A few losses are what has happened; many at once are a mistake, and not what is there. */
+static void judge_held(struct agent *agent, __u64 now)
+{
+	struct part *part, *next;
+
+	agent->judge_ms = 0;
+	if (!agent->held)
+		return;
+	if (agent->held * 2 > agent->there) {
+		say("services stay as they were: lists have lost too much held=%zu of=%zu", agent->held,
+		    agent->there);
+		return;
+	}
+	HASH_ITER (hh, agent->parts, part, next) {
+		if (!part->held)
+			continue;
+		hold(agent, part, false);
+		part->meant = true;
+		part->due_ms = now;
+	}
+}
+
 /* --- turns -------------------------------------------------------------------------------------------------
  */
 
@@ -413,6 +484,8 @@ __u64 agent_turn(struct kubed *kubed, __u64 now)
 	__u64 due = ~0ull;
 	struct part *part;
 
+	if (agent->judge_ms && now >= agent->judge_ms)
+		judge_held(agent, now);
 	/* What it has is looked at between changes, so that none is on its way meanwhile. */
 	if (!agent->ask && now >= agent->ask_due_ms && agent->flying == 0)
 		ask(kubed, now);
@@ -423,6 +496,8 @@ __u64 agent_turn(struct kubed *kubed, __u64 now)
 		else
 			send_part(kubed, part);
 	}
+	if (agent->judge_ms)
+		due = agent->judge_ms < due ? agent->judge_ms : due;
 	if (!agent->ask)
 		due = agent->ask_due_ms < due && agent->flying == 0 ? agent->ask_due_ms : due;
 	return due;

@@ -200,6 +200,7 @@ void plan_look(struct kubed *kubed, __u64 now); /* at what the store says has ch
 bool plan_serves(const struct kubed *kubed, const struct lb_kube_service *service);
 void plan_wanted(struct kubed *kubed, struct serving *serving, __u64 now);
 __u64 plan_turn(struct kubed *kubed, __u64 now);
+void plan_sent(struct kubed *kubed, const char *key); /* lbd has a service of it as it is wanted */
 void plan_stop(struct kubed *kubed);
 
 /* --- agent.c -----------------------------------------------------------------------------------------------
@@ -208,16 +209,19 @@ int agent_start(struct kubed *kubed);
 void agent_stop(struct kubed *kubed);
 __u64 agent_turn(struct kubed *kubed, __u64 now);
 bool agent_known(const struct kubed *kubed); /* what it has has been read */
-/* lbd shall have a service as it is in json (taken over), or not have it. */
-void agent_put(struct kubed *kubed, const char *name, const char *key, char *json);
-void agent_delete(struct kubed *kubed, const char *name);
+/* lbd shall have a service as it is in json (taken over), or not have it. meant: by what objects say,
+ * whatever is lost by it. */
+void agent_put(struct kubed *kubed, const char *name, const char *key, char *json, bool meant);
+void agent_delete(struct kubed *kubed, const char *name, bool meant);
+/* lbd has it otherwise than it is wanted. */
+bool agent_holds(const struct kubed *kubed, const char *name);
 bool agent_has(const struct kubed *kubed, const char *name); /* by its word, or ours */
 /* It stays as it is, if it is there. */
 void agent_keep(struct kubed *kubed, const char *name);
 /* Takes away all that is neither wanted nor kept. */
 void agent_sweep(struct kubed *kubed);
 struct agent_counts {
-	size_t services, waiting;
+	size_t services, waiting, held;
 	__u64 puts, deletes, failures;
 	bool reachable;
 };

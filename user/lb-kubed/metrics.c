@@ -107,6 +107,8 @@ static void write_metrics(const struct kubed *kubed, FILE *out)
 	    kubed->counts.exhausted);
 	ONE(out, "agent_services", "gauge", "Services that lbd has of ours.", agent.services);
 	ONE(out, "agent_waiting", "gauge", "Services that lbd is still to be told of.", agent.waiting);
+	ONE(out, "agent_held", "gauge",
+	    "Services that stay as they were: what would be lost follows from no object.", agent.held);
 	ONE(out, "agent_reachable", "gauge", "1 while lbd answers.", agent.reachable);
 	ONE(out, "agent_puts_total", "counter", "Services sent to lbd.", agent.puts);
 	ONE(out, "agent_deletes_total", "counter", "Services taken away from lbd.", agent.deletes);

@@ -115,12 +115,25 @@ static void claim(struct kubed *kubed, struct serving *serving)
 static void forget(struct kubed *kubed, struct serving *serving)
 {
 	for (size_t i = 0; i < serving->n_parts; i++)
-		agent_delete(kubed, serving->parts[i].text);
+		agent_delete(kubed, serving->parts[i].text, !serving->group->unsure);
 	lead_forget(kubed, serving);
 	serving->group->mine = NULL;
 	free(serving->parts);
 	free(serving->awaited);
 	free(serving);
+}
+
+/* A Service that says itself that it is not to be served, also where an earlier one of us has put it there.
+ */
+static void delete_parts(struct kubed *kubed, const struct lb_kube_service *service)
+{
+	for (size_t i = 0; i < service->n_ports; i++)
+		for (size_t k = 0; k < service->n_families; k++) {
+			struct lb_kube_short name;
+
+			lb_kube_part_name(service, &service->ports[i], service->families[k], &name);
+			agent_delete(kubed, name.text, true);
+		}
 }
 
 /* Services of others are nothing to us, unless they were ours. */
@@ -144,6 +157,9 @@ static void look_at(struct kubed *kubed, struct lb_kube_group *group, __u64 now)
 		return;
 	}
 	claim(kubed, serving);
+	/* Before the leader takes our finalizer off: afterwards it is gone. */
+	if (group->service && !plan_serves(kubed, group->service))
+		delete_parts(kubed, group->service);
 	lead(kubed, serving, now);
 	plan_wanted(kubed, serving, now);
 }
@@ -199,16 +215,27 @@ static bool keep_as_it_is(struct kubed *kubed, struct serving *serving)
 	return any;
 }
 
+/* Whether what is seen may be less than what there is. Every Service with a selector has a slice, if an empty
+ * one, and there are always Nodes. */
+static bool is_unsure(struct kubed *kubed, const struct lb_kube_group *group)
+{
+	size_t n_nodes;
+
+	lb_kube_store_nodes(kubed->store, &n_nodes);
+	return group->unsure || (group->service && (!group->n_slices || !n_nodes));
+}
+
 /* Services that it had and has no more go; the others are sent where they changed. */
 static void put_parts(struct kubed *kubed, struct serving *serving, struct lb_kube_parts *parts)
 {
 	struct lb_kube_short *names = calloc(parts->n + 1, sizeof(*names));
+	bool unsure = is_unsure(kubed, serving->group);
 
 	if (!names)
 		return;
 	for (size_t i = 0; i < parts->n; i++) {
 		names[i] = parts->all[i].name;
-		agent_put(kubed, names[i].text, serving->group->key, parts->all[i].json);
+		agent_put(kubed, names[i].text, serving->group->key, parts->all[i].json, !unsure);
 		parts->all[i].json = NULL;
 	}
 	for (size_t i = 0; i < serving->n_parts; i++) {
@@ -217,12 +244,26 @@ static void put_parts(struct kubed *kubed, struct serving *serving, struct lb_ku
 		for (size_t k = 0; k < parts->n; k++)
 			still |= strcmp(serving->parts[i].text, names[k].text) == 0;
 		if (!still)
-			agent_delete(kubed, serving->parts[i].text);
+			agent_delete(kubed, serving->parts[i].text, !unsure || serving->group->service);
 	}
 	free(serving->parts);
 	serving->parts = names;
 	serving->n_parts = parts->n;
 	serving->planned = true;
+}
+
+void plan_sent(struct kubed *kubed, const char *key)
+{
+	struct lb_kube_group *group = lb_kube_store_find(kubed->store, key);
+	const struct serving *serving = group ? group->mine : NULL;
+
+	if (!serving)
+		return;
+	for (size_t i = 0; i < serving->n_parts; i++)
+		if (agent_holds(kubed, serving->parts[i].text))
+			return;
+	/* What is lost from here on is lost by what is seen. */
+	group->unsure = false;
 }
 
 static void translate(struct kubed *kubed, struct serving *serving, const struct lb_kube_wish *wish,

@@ -144,6 +144,8 @@ static unsigned int status_of(int code)
 		return 412;
 	case E2BIG:
 		return 413;
+	case EDQUOT: /* of what a source may take away */
+		return 422;
 	case ENOSPC:
 		return 507;
 	default:

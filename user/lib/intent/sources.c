@@ -132,7 +132,7 @@ static __u64 reference_weight(const struct lb_source_service *have, __s64 now_s)
 	return running && have->window_weight > now ? have->window_weight : now;
 }
 
-/* 0, or -EBUSY: more than the source may take away would be gone. next NULL: all of it. */
+/* 0, or -EDQUOT: more than the source may take away would be gone. next NULL: all of it. */
 static int judge_loss(const struct lb_source_service *have, const struct lb_config_service *next,
 		      const struct lb_source_put *put, struct lb_error *error)
 {
@@ -141,7 +141,7 @@ static int judge_loss(const struct lb_source_service *have, const struct lb_conf
 	if (put->exceed || have->hidden || after >= before ||
 	    (before - after) * 100 <= before * put->source->max_loss_percent)
 		return 0;
-	return lb_error_at(error, EBUSY, have->service.name, NULL,
+	return lb_error_at(error, EDQUOT, have->service.name, NULL,
 			   "service \"%s\" would lose %llu of its usable weight of %llu within a minute, and "
 			   "%s may take away %u %%: the old stays; say allow_loss=1 if it is meant",
 			   have->service.name, before - after, before, put->source->name,

@@ -21,7 +21,8 @@
 	X(AddressInUse, Warning, "the address asked for is another Service's")                               \
 	X(AddressLeftPool, Warning, "the Service's address is in no pool any more: it keeps it")             \
 	X(NoPool, Warning, "no pool may be used by the Service")                                             \
-	X(RefusedByAgent, Warning, "lbd refuses the service")
+	X(RefusedByAgent, Warning, "lbd refuses the service")                                                \
+	X(LossHeld, Warning, "what would be lost follows from no object: the service stays as it was")
 
 enum lb_kube_reason {
 #define LB_KUBE_REASON_ENUM(name, type, help) LB_KUBE_REASON_##name,

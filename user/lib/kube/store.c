@@ -406,6 +406,26 @@ void lb_kube_store_remove(struct lb_kube_store *store, enum lb_kube_kind kind, c
 		remove_node(store, find_node(store, name));
 }
 
+/* What a list has not is gone, but nobody has said so. */
+static void miss_service(struct lb_kube_store *store, struct lb_kube_group *group)
+{
+	group->unsure |= group->service != NULL;
+	remove_service(store, group);
+}
+
+static void miss_slice(struct lb_kube_store *store, struct slice_entry *entry)
+{
+	entry->group->unsure = true;
+	remove_slice(store, entry);
+}
+
+static void miss_node(struct lb_kube_store *store, struct node_entry *entry)
+{
+	for (struct group_entry *at = store->groups; at; at = at->hh.next)
+		at->group.unsure = true;
+	remove_node(store, entry);
+}
+
 void lb_kube_store_begin(struct lb_kube_store *store, enum lb_kube_kind kind)
 {
 	store->rounds[kind]++;
@@ -420,15 +440,15 @@ void lb_kube_store_end(struct lb_kube_store *store, enum lb_kube_kind kind)
 	if (kind == LB_KUBE_SERVICES)
 		for (struct group_entry *at = store->groups; at; at = at->hh.next)
 			if (at->group.round != round)
-				remove_service(store, &at->group);
+				miss_service(store, &at->group);
 	if (kind == LB_KUBE_SLICES)
 		HASH_ITER (hh, store->slices, slice, next_slice)
 			if (slice->round != round)
-				remove_slice(store, slice);
+				miss_slice(store, slice);
 	if (kind == LB_KUBE_NODES)
 		HASH_ITER (hh, store->nodes, node, next_node)
 			if (node->round != round)
-				remove_node(store, node);
+				miss_node(store, node);
 }
 
 struct lb_kube_store_counts lb_kube_store_count(const struct lb_kube_store *store)

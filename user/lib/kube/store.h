@@ -20,6 +20,8 @@ struct lb_kube_group {
 	struct lb_kube_slice **slices;
 	size_t n_slices;
 	void *mine; /* the store's owner's; a group with it stays */
+	/* There may be more of it than is known: something that there was is missing from a list. */
+	bool unsure;
 	__u64 round;
 	bool changed;
 	struct lb_kube_group *prev_changed, *next_changed;
