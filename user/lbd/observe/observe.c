@@ -356,7 +356,7 @@ void observe_get_state(const struct lbd *lbd, struct observe_state *ret_state)
 		return;
 	read_counts(observe, &now);
 	*ret_state = (struct observe_state){
-		.on = allowed_permille(observe) > 0,
+		.on = LB_LOAD(&observe->control->limit) != 0, /* from the next tick on, as configured */
 		.level = observe->pace.level,
 		.cost_ratio = observe->pace.permille10 / 10000.0,
 		.agent_ns = observe->agent_ns,
