@@ -45,8 +45,8 @@ balancer_up()
 	in_ns lb ip address add 10.79.0.2/24 dev eth0.200
 	in_ns lb ip address add fd79::2/64 dev eth0.200 nodad
 	for i in 1 2; do
-		in_ns lb ip route add "$(lab_backend4 $i)" dev eth0.200 src 10.79.0.2
-		in_ns lb ip -6 route add "$(lab_backend6 $i)" dev eth0.200
+		in_ns lb ip route add "$(lab_backend4 "$i")" dev eth0.200 src 10.79.0.2
+		in_ns lb ip -6 route add "$(lab_backend6 "$i")" dev eth0.200
 	done
 }
 
@@ -113,7 +113,7 @@ untagged_router()
 untagged_backend()
 {
 	in_ns lb ip route del "$(lab_backend4 1)" dev eth0.200
-	wait_for $PATIENCE answers GET /v1/backends \
+	wait_for "$PATIENCE" answers GET /v1/backends \
 		'[.backends[] | select(.name == "b1" and .service == "web") | .nexthop | .resolved and .interface == "eth0"] | all'
 }
 

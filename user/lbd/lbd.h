@@ -129,6 +129,7 @@ struct lbd {
 	struct cores *cores;       /* how packets are spread over CPUs; NULL: not yet */
 	struct observe *observe;   /* NULL: not yet */
 	__u64 attach_retry_ms;     /* when to try again what is not attached; 0: nothing to try */
+	void (*links_changed)(struct lbd *lbd); /* told after attachments were looked at; NULL: nobody */
 
 	struct lb_engine_hooks hooks;
 	struct grace grace;

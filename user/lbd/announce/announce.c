@@ -479,6 +479,7 @@ int announce_open(struct lbd *lbd, struct lb_error *error)
 	if (r < 0)
 		return lb_error_set(error, -r, "Failed to read the routes of announced VIPs: %s",
 				    strerror(-r));
+	lbd->links_changed = announce_changed;
 	announce_changed(lbd);
 	return 0;
 }
@@ -496,6 +497,7 @@ void announce_close(struct lbd *lbd)
 		free(announce->vips[i].services);
 	free(announce->vips);
 	free(announce);
+	lbd->links_changed = NULL;
 	lbd->announce = NULL;
 }
 

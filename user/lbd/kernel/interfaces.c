@@ -3,7 +3,6 @@
  * The configured interfaces and their attachments: at start, when the configuration changes, and when links
  * come and go.
  */
-#include "lbd/announce/announce.h"
 #include "lbd/kernel/interfaces.h"
 
 #include <bpf/bpf.h>
@@ -571,7 +570,8 @@ void interfaces_update(struct lbd *lbd)
 		}
 	}
 	lbd->attach_retry_ms = missing ? now_ms() + RETRY_MS : 0;
-	announce_changed(lbd);
+	if (lbd->links_changed)
+		lbd->links_changed(lbd);
 }
 
 void interfaces_close(struct lbd *lbd)
