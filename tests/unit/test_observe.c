@@ -16,6 +16,7 @@
 #include "observe/pace.h"
 #include "observe/places.h"
 #include "observe/tally.h"
+#include "observe/tls_hello.h"
 
 #define SECOND_NS 1000000000ull
 
