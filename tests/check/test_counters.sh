@@ -89,7 +89,7 @@ check "services and backends have a metric of it" has user/lbd/metrics/metrics_s
 check "which has a name and a help" has user/lbd/metrics/exposition.c '"weir_service_" "marvel_sightings" "_total"' '"Marvels" ", by backend."'
 check "dashboards and pages are made with it" metrics_have
 check "lbctl stats has a column of it" has user/lbctl/verbs/stats.c '"MARVELS"' LB_TOTAL_MARVELS
-check "and adds it up" has user/lbctl/totals.c 'by_name.marvels' 'json_double(backend, "marvel")'
+check "and adds it up" has user/lbctl/totals.c 'sum.marvels' 'json_double(backend, "marvel")'
 check "there is no other list of them" one_list
 echo "1..$n"
 exit $failed

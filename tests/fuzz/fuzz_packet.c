@@ -230,10 +230,11 @@ static __u32 sum_of(const __u8 *at, size_t n)
 	return sum;
 }
 
-/* Tags are of the link that they came by: on another one they come off. Bytes of them that are gone. */
+/* A packet leaves with the tag of its route, here none, whatever it came with. Bytes of tags that are gone.
+ */
 static size_t tags_gone(const __u8 *in)
 {
-	return host->egress_ifindex ? ip_offset(in) - 14 : 0;
+	return ip_offset(in) - 14;
 }
 
 /* The outer header is right, and behind it is the packet that came in with one hop less. */

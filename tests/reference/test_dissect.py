@@ -174,7 +174,8 @@ def main():
         ok(not shallow, "tshark sees the inner packet of every tunnel", *shallow[:10])
         broken = []
         for kind, at in (("ipip 4in4 flow 0 tags", 24), ("echo 4 0 tags", 36), ("reply_too_big 6 0 tags", 56)):
-            frame = next(f for k, f in out if k == kind)
+            # Of a fragment, tshark cannot check the message's.
+            frame = next(f for k, f in out if k == kind and (f[14] >> 4 == 6 or not f[20] & 0x3F | f[21]))
             broken.append(frame[:at] + bytes([frame[at] ^ 1]) + frame[at + 1 :])
         noticed = tshark.fields(broken, COMPLAINTS, "frame.number")
         ok(len(noticed) == len(broken), "tshark notices wrong checksums", f"{noticed} of {len(broken)}")

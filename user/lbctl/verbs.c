@@ -52,8 +52,7 @@ const struct option lbctl_options[OPTIONS_MAX] = {
 			     "open (takes no new flows), off (checks are not heeded) or auto" },
 	[OPTION_OVERRIDES] = { "overrides", 0, NULL, HINT_NONE, "also bring back what was set by hand then" },
 	[OPTION_PEER] = { "peer", 0, "URL", HINT_NONE,
-			  "compare its rings with those of the balancer at URL (api.metrics there: "
-			  "http://lb-2:9650)" },
+			  "compare rings with the balancer at URL (its api.metrics)" },
 	[OPTION_WAIT] = { "wait", 0, NULL, HINT_NONE, "wait until it is done" },
 };
 

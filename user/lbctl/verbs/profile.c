@@ -149,9 +149,9 @@ static void print_programs(const struct lbctl *c, const struct profile *profile)
 
 static double per_thousand(const struct profile *profile, size_t cpu, enum counter counter)
 {
-	const double *value = &profile->counters.value[cpu * COUNTERS];
+	double instructions = profile->counters.value[cpu * COUNTERS + COUNTER_INSTRUCTIONS];
 
-	return value[COUNTER_INSTRUCTIONS] > 0 ? 1000 * value[counter] / value[COUNTER_INSTRUCTIONS] : 0;
+	return instructions > 0 ? 1000 * profile->counters.value[cpu * COUNTERS + counter] / instructions : 0;
 }
 
 /* "" where the machine does not count it: the column is left out. */
