@@ -66,6 +66,27 @@ static void test_killed_process_is_found_in_interval_and_two_fast_ones(void **st
 	assert_int_equal(next_ms(&check), 5750);
 }
 
+static void test_a_target_that_others_suspect_is_asked_often_for_a_while(void **state)
+{
+	struct lb_check check;
+
+	lb_check_init(&check, 1000 * MS);
+	lb_check_begun(&check, 1000 * MS);
+	assert_true(ends(&check, 1000, 1001, LB_OUTCOME_OK));
+	assert_int_equal(next_ms(&check), 2000);
+	lb_check_hurry(&check, 1600 * MS);
+	assert_int_equal(next_ms(&check), 1250);
+	lb_check_begun(&check, 1250 * MS);
+	assert_false(ends(&check, 1250, 1251, LB_OUTCOME_OK));
+	assert_int_equal(next_ms(&check), 1500);
+	lb_check_hurry(&check, 1400 * MS); /* a shorter one takes nothing away */
+	assert_int_equal(next_ms(&check), 1500);
+	lb_check_begun(&check, 1500 * MS);
+	assert_int_equal(next_ms(&check), 1750);
+	lb_check_begun(&check, 1750 * MS);
+	assert_int_equal(next_ms(&check), 2750); /* over, and nothing was found */
+}
+
 static void test_checks_overlap_but_not_without_bound(void **state)
 {
 	struct lb_check check;
@@ -314,6 +335,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_killed_process_is_found_in_interval_and_two_fast_ones),
+		cmocka_unit_test(test_a_target_that_others_suspect_is_asked_often_for_a_while),
 		cmocka_unit_test(test_checks_overlap_but_not_without_bound),
 		cmocka_unit_test(test_target_that_asks_for_it_is_left_alone),
 		cmocka_unit_test(test_history_keeps_the_order_of_beginnings),

@@ -224,6 +224,23 @@ static void forged_syns_eject_nobody(void **state)
 	free(pool);
 }
 
+/* A client of its own every third second, and a thousand forged handshakes in each, sent again. */
+static void nor_one_with_few_clients(void **state)
+{
+	struct pool *pool = pool_new(10, true);
+
+	for (int s = 0; s < 600; s++) {
+		fill(pool, 20);
+		pool->counts[4] = (struct lb_passive_counts){ .started = 1000,
+							      .retried = 1000,
+							      .completed = s % 3 == 0 };
+		judge(pool);
+		assert_int_equal(how_many(pool, LB_PASSIVE_EJECTED), 0);
+	}
+	assert_int_equal(pool->passive[4].state, LB_PASSIVE_SUSPECT);
+	free(pool);
+}
+
 static void a_completed_handshake_clears_an_ejection(void **state)
 {
 	struct pool *pool = pool_new(5, true);
@@ -284,6 +301,7 @@ int main(void)
 		cmocka_unit_test(two_siblings_of_which_one_fails_are_told_apart),
 		cmocka_unit_test(a_dead_backend_is_ejected_where_asked_and_after_a_hundred_samples),
 		cmocka_unit_test(forged_syns_eject_nobody),
+		cmocka_unit_test(nor_one_with_few_clients),
 		cmocka_unit_test(a_completed_handshake_clears_an_ejection),
 		cmocka_unit_test(a_suspicion_ends_by_itself_without_evidence),
 	};

@@ -127,6 +127,7 @@ void link_flush(struct checkd *checkd);
  */
 int target_set(struct checkd *checkd, const struct lb_message_target *message);
 void target_remove(struct checkd *checkd, __u32 id);
+void target_hurry(struct checkd *checkd, __u32 id, __u32 generation);
 void targets_clear(struct checkd *checkd);
 
 /* The end of a probe, which is freed. detail: see lb_message_result. */

@@ -120,6 +120,7 @@ static size_t size_of(__u32 type)
 		return sizeof(struct lb_message_head);
 	case LB_MESSAGE_SET:
 	case LB_MESSAGE_REMOVE:
+	case LB_MESSAGE_HURRY:
 		return sizeof(struct lb_message_target);
 	default:
 		return 0;
@@ -147,6 +148,8 @@ static bool take(struct checkd *checkd, const struct lb_message_target *message,
 		return state->version == LB_MESSAGE_VERSION;
 	if (message->head.type == LB_MESSAGE_REMOVE)
 		target_remove(checkd, message->id);
+	else if (message->head.type == LB_MESSAGE_HURRY)
+		target_hurry(checkd, message->id, message->generation);
 	else if (target_set(checkd, message) < 0)
 		return false;
 	return true;

@@ -113,6 +113,16 @@ int target_set(struct checkd *checkd, const struct lb_message_target *message)
 	return 0;
 }
 
+void target_hurry(struct checkd *checkd, __u32 id, __u32 generation)
+{
+	struct target *target = id < checkd->room ? checkd->targets[id] : NULL;
+
+	if (!target || target->generation != generation)
+		return;
+	lb_check_hurry(&target->check, now_ns() + LB_HURRY_MS * LB_NS_PER_MS);
+	schedule(checkd, target, 0);
+}
+
 /* --- probes ----------------------------------------------------------------------------------------------
  */
 

@@ -19,6 +19,7 @@
 #include "health/agent.h"
 #include "health/host.h"
 #include "health/message.h"
+#include "health/passive.h"
 #include "health/settings.h"
 #include "intent/intent.h"
 #include "lb/check.h"
@@ -26,6 +27,7 @@
 #include "lbd/lbd.h"
 #include "lbd/log.h"
 #include "lbd/metrics/exposition.h"
+#include "observe/tally.h"
 
 struct check_path;
 struct health_member;
@@ -92,6 +94,10 @@ struct health_member {
 	struct lb_circuit_config settings;
 	__u32 weight; /* administrative, 0 where it is not active */
 	__u8 tier;
+	struct lb_passive passive;
+	enum lb_passive_state passive_told;
+	struct lb_tally_window observed; /* of it, until the last turn */
+	bool was_observed;
 	struct lb_pool_member said; /* last */
 	char reason[LB_WHY_MAX];
 	__s64 said_s;
@@ -102,6 +108,8 @@ struct health_service {
 	char name[LB_NAME_MAX];
 	__u64 tenant;
 	struct lb_pool_config pool;
+	struct lb_passive_config passive;
+	bool passive_wanted;
 	struct lb_pool_summary summary;
 	__u64 outcomes[LB_OUTCOME_COUNT]; /* of checks of its backends */
 	struct metric_histogram answered; /* how long the good ones took */
@@ -161,7 +169,10 @@ struct health {
 	bool path_looked;  /* what an agent before may have left is gone */
 	bool path_unsent;  /* lb-checkd is to be given the ports */
 	bool may_not_mark; /* lb-checkd says so */
-	struct health_service *path_turn;
+	struct health_service *path_turn, *passive_turn;
+	size_t passive_member; /* of that service, whose turn it is */
+	__u64 passive_ns;      /* when the last round of passive suspicion began */
+	unsigned int passive_round;
 	__u64 path_ns;
 	int rp_ifindex; /* the last interface that was asked about, when, and the answer */
 	__u64 rp_ns;
@@ -189,7 +200,8 @@ void link_listen(struct health *health); /* where the configuration says, if it 
 void link_close(struct health *health);
 void link_watch(struct health *health, __u64 now_ns); /* is lb-checkd alive? */
 void link_flush(struct health *health);
-void link_queue(struct health *health, struct health_target *target); /* says what became of it */
+void link_queue(struct health *health, struct health_target *target);       /* says what became of it */
+void link_hurry(struct health *health, const struct health_target *target); /* it is suspected */
 void link_path(struct health *health); /* gives the ports of checks through the packet path */
 
 /* --- health_members.c ------------------------------------------------------------------------------------
@@ -236,6 +248,10 @@ void canary_set(struct health *health, struct health_target *target); /* NULL: t
 bool canary_result(struct health *health, const struct lb_result *result);
 bool canary_fails(const struct health *health);
 void hosts_tick(struct health *health);
+
+/* --- health_passive.c ------------------------------------------------------------------------------------
+ */
+void passive_tick(struct health *health, __u64 now_ns);
 
 /* --- health_saved.c --------------------------------------------------------------------------------------
  */

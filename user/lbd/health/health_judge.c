@@ -171,6 +171,7 @@ void judge_tick(struct health *health, __u64 now_ns)
 		if (service->lively)
 			tick_service(health, service, now_ns);
 	}
+	passive_tick(health, now_ns);
 	path_tick(health, now_ns);
 	hosts_tick(health);
 	judge_dirty(health);
@@ -286,7 +287,10 @@ static void fill(const struct health_member *member, struct lb_pool_member *ret_
 {
 	*ret_member = (struct lb_pool_member){ .weight = member->weight,
 					       .tier = member->tier,
-					       .share = LB_SHARE_FULL };
+					       .share = LB_SHARE_FULL,
+					       .suspect = member->service->passive.eject &&
+							  member->service->passive_wanted &&
+							  member->passive.state == LB_PASSIVE_EJECTED };
 	if (member->target)
 		ret_member->state =
 			lb_circuit_verdict(&member->circuit, &member->settings, now_ns, &ret_member->share);

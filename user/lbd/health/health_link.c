@@ -33,13 +33,12 @@ void link_queue(struct health *health, struct health_target *target)
 	health->last_unsent = &target->next_unsent;
 }
 
-static bool send_target(struct health *health, const struct health_target *target)
+static bool send_target_as(struct health *health, const struct health_target *target,
+			   enum lb_message_type type)
 {
 	static struct lb_message_target message;
 
-	bool remove = target->removing || target->held;
-
-	message.head = (struct lb_message_head){ remove ? LB_MESSAGE_REMOVE : LB_MESSAGE_SET, 1 };
+	message.head = (struct lb_message_head){ type, 1 };
 	message.id = target->id;
 	message.generation = target->generation;
 	message.check = target->check;
@@ -52,6 +51,20 @@ static bool send_target(struct health *health, const struct health_target *targe
 		message.source = target->source;
 	}
 	return send(health->link, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
+static bool send_target(struct health *health, const struct health_target *target)
+{
+	bool remove = target->removing || target->held;
+
+	return send_target_as(health, target, remove ? LB_MESSAGE_REMOVE : LB_MESSAGE_SET);
+}
+
+/* Said again as long as it is suspected: one that finds no room is no loss. */
+void link_hurry(struct health *health, const struct health_target *target)
+{
+	if (health->link >= 0 && !health->blocked && !target->unsent && !target->held)
+		(void)send_target_as(health, target, LB_MESSAGE_HURRY);
 }
 
 /* The descriptor of lb_check_ports. */

@@ -138,6 +138,14 @@ static void inherit(struct health *health, struct health_member *member, const s
 	if (old && old->target == member->target &&
 	    lb_address_equal(&old->host->address, &member->host->address)) {
 		member->circuit = old->circuit;
+		if (member->service->passive_wanted) {
+			member->passive = old->passive;
+			member->passive_told = old->passive_told;
+			if (!member->service->passive.eject && member->passive.state == LB_PASSIVE_EJECTED)
+				member->passive.state = LB_PASSIVE_SUSPECT;
+			member->observed = old->observed;
+			member->was_observed = old->was_observed;
+		}
 		member->said = old->said;
 		member->said_s = old->said_s;
 		memcpy(member->reason, old->reason, sizeof(member->reason));
@@ -215,6 +223,8 @@ static struct health_service *build_service(struct health *health, const struct 
 	service->tenant = tenant_of(from);
 	lb_config_breaker_of(config, from, &breaker);
 	lb_settings_pool(&breaker, &service->pool);
+	service->passive_wanted =
+		lb_settings_passive(&breaker, &service->passive) && from->protocol == IPPROTO_TCP;
 	lb_config_check_of(config, from, &none, &common);
 	for (size_t i = 0; i < from->n_backends; i++) {
 		const struct lb_config_backend *backend = &from->backends[i];
@@ -355,6 +365,7 @@ void members_build(struct health *health, const struct lb_config *config)
 	set_canary(health, config);
 	drop_unused(health);
 	health->host_turn = health->hosts;
+	health->passive_turn = NULL;
 	path_configure(health);
 	saved_free(health);
 	judge_dirty(health);

@@ -90,6 +90,7 @@ static void write_member(const struct health_member *member, __u64 now_ns, struc
 	metric_double(parts, METRIC_BACKEND_BREAKER_SECONDS, labels, (double)since_ns / 1e9);
 	metric_u64(parts, METRIC_BACKEND_OPENS, labels, circuit->opens);
 	metric_double(parts, METRIC_BACKEND_SHARE, labels, (double)share / LB_SHARE_FULL);
+	metric_u64(parts, METRIC_BACKEND_PASSIVE, labels, member->passive.state);
 	write_outcomes(parts, METRIC_BACKEND_CHECKS, labels, member->target->outcomes);
 	if (member->target->last_ns)
 		metric_double(parts, METRIC_BACKEND_CHECK_SECONDS, labels,

@@ -83,6 +83,21 @@ static void write_breaker(const struct health_member *member, __u64 now_ns, stru
 	json_object_end(json);
 }
 
+static void write_passive(const struct health_member *member, __u64 now_ns, struct json *json)
+{
+	char text[LB_PASSIVE_TEXT_MAX];
+
+	if (!member->service->passive_wanted || !member->was_observed) {
+		json_null(json, "passive");
+		return;
+	}
+	json_object(json, "passive");
+	json_string(json, "state", lb_passive_state_name(member->passive.state));
+	json_string(json, "why", lb_passive_text(&member->passive, text));
+	json_double(json, "since_s", seconds_since(member->passive.since_ns, now_ns));
+	json_object_end(json);
+}
+
 static void write_member(const struct health_member *member, __u64 now_ns, struct json *json)
 {
 	char address[LB_ADDRESS_TEXT_MAX];
@@ -98,6 +113,7 @@ static void write_member(const struct health_member *member, __u64 now_ns, struc
 	json_string(json, "reason", member->reason);
 	write_breaker(member, now_ns, json);
 	write_check(member->target, now_ns, json);
+	write_passive(member, now_ns, json);
 	json_object_end(json);
 }
 

@@ -166,6 +166,8 @@
 	X(BACKEND_OPENS, COUNTER, "weir_backend_breaker_opens_total", "Times that the breaker opened.")      \
 	X(BACKEND_SHARE, GAUGE, "weir_backend_share_ratio",                                                  \
 	  "Share of its weight that the breaker leaves a backend.")                                          \
+	X(BACKEND_PASSIVE, GAUGE, "weir_backend_passive_state",                                              \
+	  "What clients' handshakes say, of checked backends: 0 fine, 1 suspect, 2 ejected.")                \
 	X(BACKEND_CHECKS, COUNTER, "weir_backend_checks_total", "Checks of a backend by how they ended.")    \
 	X(BACKEND_CHECK_SECONDS, GAUGE, "weir_backend_check_seconds",                                        \
 	  "How long the last answered check of a backend took.")                                             \

@@ -26,6 +26,7 @@ enum lb_check_target_kind { LB_CHECK_TARGET_VIP = 1, LB_CHECK_TARGET_ADDRESS };
 enum lb_check_scope { LB_CHECK_SCOPE_SERVICE = 1, LB_CHECK_SCOPE_HOST };
 enum lb_check_tls { LB_CHECK_TLS_VERIFY = 1, LB_CHECK_TLS_INSECURE };
 enum lb_check_version { LB_CHECK_HTTP_1 = 1, LB_CHECK_HTTP_2 };
+enum lb_config_passive { LB_PASSIVE_OFF = 1, LB_PASSIVE_CHECK, LB_PASSIVE_EJECT };
 enum lb_config_all_fail { LB_ALL_FAIL_ALL = 1, LB_ALL_FAIL_NONE };
 
 #define LB_CHECK_TEXT_MAX 192 /* bytes, with the terminating zero */
@@ -67,6 +68,7 @@ struct lb_config_breaker {
 	__u32 slow_start_ms;
 	__u32 spill_below_percent, floor_percent, max_ejected_percent;
 	__u8 when_all_fail; /* enum lb_config_all_fail */
+	__u8 passive;       /* enum lb_config_passive */
 };
 
 /* How lbd and lb-checkd work together; the top of the file only. */

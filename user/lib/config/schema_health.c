@@ -52,6 +52,13 @@ static const struct lb_schema_choice all_fail[] = {
 	{ NULL, 0, NULL }
 };
 
+static const struct lb_schema_choice passives[] = {
+	{ "off", LB_PASSIVE_OFF, "Handshakes of clients are not heeded." },
+	{ "check", LB_PASSIVE_CHECK, "A backend with which far fewer are completed than with its siblings is checked at fast_interval_ms." },
+	{ "eject", LB_PASSIVE_EJECT, "The same; and where none at all is completed, of a hundred in a row, beside at least four siblings, it is taken out for 30 s." },
+	{ NULL, 0, NULL }
+};
+
 #define INHERITED .inherits = true, .effect = LB_EFFECT_APPLY
 #define MS_MAX 3600000
 
@@ -157,6 +164,8 @@ const struct lb_schema_key lb_schema_breaker_keys[] = {
 	  .help = "Usable share of the pool's weight below which when_all_fail applies: what is left would be overrun." },
 	{ .name = "when_all_fail", FIELD(when_all_fail), CHOICE(all_fail, LB_ALL_FAIL_ALL), INHERITED,
 	  .help = "What to do when too few backends are left." },
+	{ .name = "passive", FIELD(passive), CHOICE(passives, LB_PASSIVE_CHECK), INHERITED,
+	  .help = "What follows from clients' handshakes, as the observer sees them, for backends of TCP services." },
 	{ .name = "max_ejected_percent", FIELD(max_ejected_percent), INTEGER(0, 100, 50), INHERITED,
 	  .help = "Share of the pool's weight that passive suspicion may take out. Failed checks are not limited." },
 	{ 0 }

@@ -39,7 +39,7 @@ static __u64 interval_ns(const struct lb_check *check, const struct lb_check_tim
 	if (check->limited)
 		return interval_ms * LB_NS_PER_MS
 		       << (check->limited < LIMITED_SHIFT_MAX ? check->limited : LIMITED_SHIFT_MAX);
-	if (lb_check_is_suspicious(check))
+	if (lb_check_is_suspicious(check) || check->last_begin_ns < check->hurried_until_ns)
 		interval_ms = timing->fast_interval_ms;
 	else if (check->verdict == LB_CHECK_DOWN)
 		interval_ms = timing->down_interval_ms;
@@ -53,6 +53,12 @@ __u64 lb_check_next_ns(const struct lb_check *check, const struct lb_check_timin
 	if (!check->last_begin_ns)
 		return check->first_ns;
 	return check->last_begin_ns + interval_ns(check, timing);
+}
+
+void lb_check_hurry(struct lb_check *check, __u64 until_ns)
+{
+	if (until_ns > check->hurried_until_ns)
+		check->hurried_until_ns = until_ns;
 }
 
 void lb_check_begun(struct lb_check *check, __u64 now_ns)

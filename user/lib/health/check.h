@@ -31,9 +31,11 @@ struct lb_check {
 	enum lb_check_verdict verdict;
 	__u64 since_ns; /* of the verdict */
 	__u64 last_begin_ns;
-	__u64 first_ns;       /* when the first check is due */
-	unsigned int pending; /* begun and not ended */
-	unsigned int limited; /* answers in a row that ask to be asked less often */
+	__u64 first_ns;         /* when the first check is due */
+	unsigned int pending;   /* begun and not ended */
+	__u64 hurried_until_ns; /* others suspect it: checks before then are as when it is suspicious itself
+				 */
+	unsigned int limited;   /* answers in a row that ask to be asked less often */
 };
 
 /* first_ns: when to ask first; spread it over the interval. */
@@ -41,6 +43,9 @@ void lb_check_init(struct lb_check *check, __u64 first_ns);
 
 /* When the next check is to begin; UINT64_MAX: when one of those under way has ended. */
 __u64 lb_check_next_ns(const struct lb_check *check, const struct lb_check_timing *timing);
+
+/* Others suspect the target: it is asked at the fast interval until then. */
+void lb_check_hurry(struct lb_check *check, __u64 until_ns);
 
 void lb_check_begun(struct lb_check *check, __u64 now_ns);
 

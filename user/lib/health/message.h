@@ -19,13 +19,18 @@
 #define LB_ALIVE_MS      500u
 #define LB_ALIVE_LOST_MS 3000u
 
+/* For so long after an LB_MESSAGE_HURRY. */
+#define LB_HURRY_MS 3000u
+
 enum lb_message_type {
 	LB_MESSAGE_HELLO = 1, /* both: the first */
 	LB_MESSAGE_SET,       /* to lb-checkd: a target; one with its number is replaced */
 	LB_MESSAGE_REMOVE,
 	LB_MESSAGE_RESULTS, /* to lbd */
 	LB_MESSAGE_ALIVE,
-	LB_MESSAGE_PATH, /* to lb-checkd, with the descriptor of lb_check_ports (lb/check.h) */
+	LB_MESSAGE_PATH,  /* to lb-checkd, with the descriptor of lb_check_ports (lb/check.h) */
+	LB_MESSAGE_HURRY, /* to lb-checkd, as SET: others suspect the target; it is asked at its fast interval
+			     for a while */
 };
 
 struct lb_message_head {

@@ -24,6 +24,7 @@ static struct lb_passive_counts window_of(const struct lb_passive *passive)
 		sum.started += passive->turns[i].started;
 		sum.completed += passive->turns[i].completed;
 		sum.retried += passive->turns[i].retried;
+		sum.gave_up += passive->turns[i].gave_up;
 		sum.resets += passive->turns[i].resets;
 	}
 	return sum;
@@ -59,21 +60,31 @@ static int compare(const void *a, const void *b)
 	return (*x > *y) - (*x < *y);
 }
 
-/* Of the others of whom something is known; n of them at ret_n. 1 if there are none: nobody stands out. */
-static double median_of_others(struct lb_passive *const *passives, size_t n, size_t but, double *room,
-			       size_t *ret_n)
+/* Of all of whom something is known, in order. How many. */
+static size_t sort_known(struct lb_passive *const *passives, size_t n, double *ret_sorted)
 {
 	size_t known = 0;
 
 	for (size_t i = 0; i < n; i++)
-		if (i != but && passives[i]->failed >= 0)
-			room[known++] = passives[i]->failed;
-	*ret_n = known;
-	if (!known)
+		if (passives[i]->failed >= 0)
+			ret_sorted[known++] = passives[i]->failed;
+	if (known)
+		qsort(ret_sorted, known, sizeof(*ret_sorted), compare);
+	return known;
+}
+
+/* Of the others, of whom there are *ret_n; of an even number the worse one: in doubt nobody is suspected. 1
+ * if there are none: nobody stands out. */
+static double median_of_others(const struct lb_passive *passive, const double *sorted, size_t known,
+			       size_t *ret_n)
+{
+	bool among = passive->failed >= 0;
+	size_t n = known - among, middle = n / 2;
+
+	*ret_n = n;
+	if (!n)
 		return 1;
-	qsort(room, known, sizeof(*room), compare);
-	/* Of an even number the worse one: in doubt nobody is suspected. */
-	return room[known / 2];
+	return sorted[middle + (among && sorted[middle] >= passive->failed)];
 }
 
 static bool stands_out(const struct lb_passive *passive)
@@ -82,7 +93,15 @@ static bool stands_out(const struct lb_passive *passive)
 
 	return passive->failed >= LB_PASSIVE_FAILED_MIN &&
 	       passive->failed >= passive->siblings + LB_PASSIVE_ABOVE_MIN &&
-	       window.retried + window.resets >= LB_PASSIVE_RETRIED_MIN;
+	       window.retried + window.gave_up + window.resets >= LB_PASSIVE_EVIDENCE_MIN;
+}
+
+/* Nothing but unanswered handshakes, and in the whole window: the completed ones of a backend with few
+ * clients may miss a turn that somebody fills with forged SYNs. */
+static bool is_dead(const struct lb_passive_config *config, const struct lb_passive *passive, size_t siblings)
+{
+	return siblings + 1 >= config->min_backends && passive->unanswered >= config->min_samples &&
+	       !window_of(passive).completed;
 }
 
 static bool turn_to(struct lb_passive *passive, enum lb_passive_state state, __u64 now_ns)
@@ -101,8 +120,7 @@ static bool judge_one(const struct lb_passive_config *config, struct lb_passive 
 		return completed ? turn_to(passive, LB_PASSIVE_FINE, now_ns)
 				 : lb_passive_tick(config, passive, now_ns);
 	passive->evidence_ns = now_ns;
-	if (config->eject && siblings + 1 >= config->min_backends &&
-	    passive->unanswered >= config->min_samples)
+	if (config->eject && is_dead(config, passive, siblings))
 		return turn_to(passive, LB_PASSIVE_EJECTED, now_ns);
 	if (passive->state == LB_PASSIVE_EJECTED && !completed)
 		return false;
@@ -112,18 +130,19 @@ static bool judge_one(const struct lb_passive_config *config, struct lb_passive 
 bool lb_passive_judge(const struct lb_passive_config *config, struct lb_passive *const *passives,
 		      const struct lb_passive_counts *counts, size_t n, __u64 now_ns)
 {
-	double *room = n ? malloc(n * sizeof(*room)) : NULL;
+	double *sorted = n ? malloc(n * sizeof(*sorted)) : NULL;
 	bool changed = false;
-	size_t siblings;
+	size_t known, siblings;
 
 	for (size_t i = 0; i < n; i++)
 		take_turn(passives[i], &counts[i]);
 	/* Out of memory: nobody is judged in this turn. */
-	for (size_t i = 0; room && i < n; i++) {
-		passives[i]->siblings = median_of_others(passives, n, i, room, &siblings);
+	known = sorted ? sort_known(passives, n, sorted) : 0;
+	for (size_t i = 0; sorted && i < n; i++) {
+		passives[i]->siblings = median_of_others(passives[i], sorted, known, &siblings);
 		changed |= judge_one(config, passives[i], siblings, counts[i].completed > 0, now_ns);
 	}
-	free(room);
+	free(sorted);
 	return changed;
 }
 

@@ -22,6 +22,7 @@ struct lb_passive_counts {
 	__u32 started;   /* handshakes begun */
 	__u32 completed; /* that the client went on from */
 	__u32 retried;   /* whose SYN was sent again */
+	__u32 gave_up;   /* that the client gave up */
 	__u32 resets;    /* that the client reset before it sent data */
 };
 
@@ -37,7 +38,8 @@ const char *lb_passive_state_name(enum lb_passive_state state);
 
 #define LB_PASSIVE_TURNS       3u /* that the window has: some seconds */
 #define LB_PASSIVE_SAMPLES_MIN 8u /* handshakes in the window, below which nothing is said of a backend */
-#define LB_PASSIVE_RETRIED_MIN 2u
+#define LB_PASSIVE_EVIDENCE_MIN                                                                              \
+	2u /* handshakes that were tried again, given up or reset: others may only be slow */
 #define LB_PASSIVE_FAILED_MIN                                                                                \
 	0.5 /* share of handshakes that fail; and so much more than the siblings' median: */
 #define LB_PASSIVE_ABOVE_MIN 0.4

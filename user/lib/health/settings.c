@@ -53,6 +53,22 @@ void lb_settings_pool(const struct lb_config_breaker *breaker, struct lb_pool_co
 	};
 }
 
+/* Below so many an ejection says more of chance than of the backend. */
+#define PASSIVE_BACKENDS_MIN 5
+#define PASSIVE_SAMPLES_MIN  100
+#define PASSIVE_HOLD_MS      30000
+
+bool lb_settings_passive(const struct lb_config_breaker *breaker, struct lb_passive_config *ret_passive)
+{
+	*ret_passive = (struct lb_passive_config){
+		.eject = breaker->passive == LB_PASSIVE_EJECT,
+		.min_backends = PASSIVE_BACKENDS_MIN,
+		.min_samples = PASSIVE_SAMPLES_MIN,
+		.hold_ms = PASSIVE_HOLD_MS,
+	};
+	return breaker->passive != LB_PASSIVE_OFF;
+}
+
 void lb_settings_suspect(const struct lb_config_checker *checker, struct lb_suspect_config *ret_suspect)
 {
 	*ret_suspect = (struct lb_suspect_config){

@@ -75,6 +75,9 @@ static struct lb_tally_window *period_at(struct lb_tally *tally, __u64 now_s)
 	return &tally->periods[tally->period % LB_TALLY_PERIODS];
 }
 
+/* Of a flow that was seen itself, once. */
+#define HAPPENED(tally, now_s, what) (period_at(tally, now_s)->what++, (tally)->seen.what++)
+
 void lb_tally_recent(const struct lb_tally *tally, __u64 now_s, unsigned int seconds,
 		     struct lb_tally_window *ret_window)
 {
@@ -102,7 +105,7 @@ void lb_tally_started(struct lb_tally *tally, __u64 weight, __u64 now_s)
 {
 	tally->sums[LB_TALLY_STARTED] += weight;
 	tally->sampled++;
-	period_at(tally, now_s)->started++;
+	HAPPENED(tally, now_s, started);
 }
 
 static void add_syns(struct lb_tally *tally, __u8 again, __u8 anew, __u64 weight)
@@ -114,7 +117,7 @@ static void add_syns(struct lb_tally *tally, __u8 again, __u8 anew, __u64 weight
 void lb_tally_gave_up(struct lb_tally *tally, const struct lb_observed *flow, __u64 weight, __u64 now_s)
 {
 	tally->sums[LB_TALLY_GAVE_UP] += weight;
-	period_at(tally, now_s)->gave_up++;
+	HAPPENED(tally, now_s, gave_up);
 	add_syns(tally, flow->again, flow->anew, weight);
 }
 
@@ -151,7 +154,7 @@ __u64 lb_tally_open_now(const struct lb_tally *tally, __u64 round)
 static void completed(struct lb_tally *tally, const struct lb_observe_event *event, __u64 weight, __u64 now_s)
 {
 	tally->sums[LB_TALLY_COMPLETED] += weight;
-	period_at(tally, now_s)->completed++;
+	HAPPENED(tally, now_s, completed);
 	add_syns(tally, event->again, event->anew, weight);
 	lb_tally_histogram_add(&tally->handshake, event->time_ns, weight);
 }
@@ -159,7 +162,7 @@ static void completed(struct lb_tally *tally, const struct lb_observe_event *eve
 static void reset(struct lb_tally *tally, const struct lb_observe_event *event, __u64 weight, __u64 now_s)
 {
 	tally->sums[event->bytes ? LB_TALLY_RESET_LATE : LB_TALLY_RESET_EARLY] += weight;
-	period_at(tally, now_s)->resets++;
+	HAPPENED(tally, now_s, resets);
 	if (event->completed)
 		add_ended(tally, event->bytes, event->resent, event->time_ns, weight);
 	else
@@ -171,7 +174,7 @@ void lb_tally_event(struct lb_tally *tally, const struct lb_observe_event *event
 	switch (event->kind) {
 	case LB_OBSERVE_RETRY:
 		tally->sums[LB_TALLY_RETRIED] += weight;
-		period_at(tally, now_s)->retried++;
+		HAPPENED(tally, now_s, retried);
 		return;
 	case LB_OBSERVE_COMPLETED:
 		if (!event->started)
@@ -180,7 +183,7 @@ void lb_tally_event(struct lb_tally *tally, const struct lb_observe_event *event
 		return;
 	case LB_OBSERVE_RESENT:
 		tally->sums[LB_TALLY_RESENT] += weight;
-		period_at(tally, now_s)->resent++;
+		HAPPENED(tally, now_s, resent);
 		return;
 	case LB_OBSERVE_CLOSED:
 		tally->sums[LB_TALLY_CLOSED] += weight;

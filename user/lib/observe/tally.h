@@ -71,6 +71,7 @@ struct lb_tally {
 	__u64 open, open_next;      /* connections, estimated: of the last whole look, and of that one */
 	__u64 open_round;           /* number of the look that open_next is of */
 	struct lb_tally_histogram handshake, duration; /* of completed handshakes; of ended connections */
+	struct lb_tally_window seen; /* the same since the beginning; differences count, it may go round */
 	struct lb_tally_window periods[LB_TALLY_PERIODS];
 	__u64 period; /* number of the latest one in it */
 };
