@@ -147,11 +147,16 @@ static void print_programs(const struct lbctl *c, const struct profile *profile)
 	     "run.\n");
 }
 
+static double counted(const struct profile *profile, size_t cpu, enum counter counter)
+{
+	return profile->counters.value[cpu * COUNTERS + counter];
+}
+
 static double per_thousand(const struct profile *profile, size_t cpu, enum counter counter)
 {
-	double instructions = profile->counters.value[cpu * COUNTERS + COUNTER_INSTRUCTIONS];
+	double instructions = counted(profile, cpu, COUNTER_INSTRUCTIONS);
 
-	return instructions > 0 ? 1000 * profile->counters.value[cpu * COUNTERS + counter] / instructions : 0;
+	return instructions > 0 ? 1000 * counted(profile, cpu, counter) / instructions : 0;
 }
 
 /* "" where the machine does not count it: the column is left out. */
@@ -166,14 +171,14 @@ static void counter_cell(struct table *table, const struct profile *profile, enu
 
 static void print_counters(struct table *table, const struct profile *profile, size_t cpu)
 {
-	const double *value = &profile->counters.value[cpu * COUNTERS];
+	double cycles = counted(profile, cpu, COUNTER_CYCLES);
 
 	if (profile->counters.missing[COUNTER_CYCLES])
 		table_cell(table, "%s", "");
 	else
-		table_cell(table, "%s", format_count(value[COUNTER_CYCLES] / profile->seconds).text);
+		table_cell(table, "%s", format_count(cycles / profile->seconds).text);
 	counter_cell(table, profile, COUNTER_INSTRUCTIONS,
-		     value[COUNTER_CYCLES] > 0 ? value[COUNTER_INSTRUCTIONS] / value[COUNTER_CYCLES] : 0);
+		     cycles > 0 ? counted(profile, cpu, COUNTER_INSTRUCTIONS) / cycles : 0);
 	for (enum counter i = COUNTER_L1D_MISSES; i < COUNTERS; i++)
 		counter_cell(table, profile, i, per_thousand(profile, cpu, i));
 }
