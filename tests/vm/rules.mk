@@ -14,6 +14,8 @@ $(VM_BPF_TESTS): $(B)/tests/vm/%: $(B)/tests/bpf/%.o $(VM_RIG_OBJ) $(HOST_OBJ) $
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) -o $@ $^ -lcmocka -lbpf $(LDLIBS_LIB)
 
+$(B)/tests/vm/test_layout: $(B)/user/lbd/kernel/layout_btf.o
+
 $(VM_PROGRAMS): $(B)/tests/vm/%: $(B)/tests/vm/%.o
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
