@@ -292,9 +292,13 @@ static __always_inline void observe_hello(struct xdp_md *ctx, struct lb_observe_
 {
 	__u64 bytes = observe_hello_wanted(ctx, block, flow, o);
 
+	if (!bytes || bytes > LB_OBSERVE_HELLO_MAX)
+		return;
+	/* As it is, in terms that the verifier follows: from "not 0" Linux 6.1's learns nothing. */
 	LB_HIDE(bytes);
-	if (bytes < 1 || bytes > LB_OBSERVE_HELLO_MAX ||
-	    bpf_xdp_load_bytes(ctx, o->payload, block->scratch.data, bytes))
+	bytes = ((bytes - 1) & (LB_OBSERVE_HELLO_MAX - 1)) + 1;
+	LB_HIDE(bytes);
+	if (bpf_xdp_load_bytes(ctx, o->payload, block->scratch.data, bytes))
 		return;
 	block->scratch.event.data_offset = flow->next - flow->first;
 	observe_tell(block, flow, LB_OBSERVE_HELLO, LB_LOAD(&flow->state), bytes);

@@ -3,6 +3,8 @@
  * What must hold for VIPs to be announced: tables that are nobody else's, an interface that the packet path
  * runs on, addresses that a LAN can be asked for.
  */
+#include <stdarg.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "config/config_read.h"
@@ -13,14 +15,18 @@ static const cJSON *child_of(const cJSON *node, const char *key)
 }
 
 /* An error at a key of announce. */
-static int fail(struct lb_reading *reading, const char *key, const char *format, __u32 number)
+__attribute__((format(printf, 3, 4))) static int fail(struct lb_reading *reading, const char *key,
+						      const char *format, ...)
 {
 	const cJSON *node = child_of(child_of(reading->root, "announce"), key);
 	struct lb_place parent = { .key = "announce" };
 	struct lb_place place = { .parent = &parent, .key = key };
 	char text[160];
+	va_list ap;
 
-	snprintf(text, sizeof(text), format, number);
+	va_start(ap, format);
+	vsnprintf(text, sizeof(text), format, ap);
+	va_end(ap);
 	return lb_reading_fail(reading, &place, node, node, "%s %s", key, text);
 }
 
@@ -38,8 +44,7 @@ static int check_tables(struct lb_reading *reading, const struct lb_config *conf
 		return fail(
 			reading, is_common_table(table) ? "table" : "draining_table",
 			"must be a routing table of its own: 253 (default), 254 (main) and 255 (local) are "
-			"the host's",
-			0);
+			"the host's");
 	if (table == draining)
 		return fail(reading, "draining_table",
 			    "must be another table than announce.table, which is %u as well", table);
@@ -54,7 +59,7 @@ static int check_interface(struct lb_reading *reading, const struct lb_config *c
 		if (strcmp(config->interfaces[i].name, name) == 0)
 			return 0;
 	return name[0] ? fail(reading, "interface",
-			      "must be one of interfaces: elsewhere the packet path does not run", 0)
+			      "must be one of interfaces: elsewhere the packet path does not run")
 		       : 0;
 }
 
