@@ -14,7 +14,7 @@ is "it ends with status 1" "$?" 1
 check "each line has what, value, unit, target and holds" \
 	jq -e 'length == 3 and all(has("what") and has("value") and has("unit") and has("target") and has("holds"))' "$output"
 check "a stop of 200 ms in every 10 s does not hold" \
-	jq -e '.[] | select(.what | test("loop delay")) | .holds == false and .value > 50' "$output"
+	jq -e '.[] | select(.what | test("loop delay")) | .holds == false' "$output"
 check "memory is bounded all the same" jq -e '.[] | select(.what | test("memory")) | .holds' "$output"
 check "every sample is kept" jq -e '.delays_ms | length > 200' "$TEST_TMP/agent-samples.json"
 check "nothing is left behind" test -z "$(find /run/netns -name 'bench-agent-*' -newer "$TEST_TMP")"

@@ -135,6 +135,7 @@ test_configuration()
 	two_arms '.interfaces = [ .interfaces[0] ]' >"$LBD_CONFIG"
 	fault "* backends behind an interface that is not configured" ways "reached by eth1"
 	cat "$TEST_TMP/good.json" >"$LBD_CONFIG"
+	wait_for 20 is_healthy # lbd looks at the file once a second
 	healthy "when the file is as it was"
 }
 
