@@ -154,7 +154,7 @@ SERVICE = [
           (f"weir_backend_share_ratio{{{S}}}", ""), (f"weir_backend_nexthop_resolved{{{S}}}", ""), kind="table", width=24),
     Panel("Breaker of each backend: state and time in it", (f"weir_backend_breaker_state{{{S}}}", "{{service}} {{backend}}"),
           (f"weir_backend_breaker_state_seconds{{{S}}}", "{{service}} {{backend}} seconds")),
-    Panel("Suspected by clients' handshakes", (f"weir_backend_passive_state{{{S}}} > 0", "{{service}} {{backend}}"), help="1: checked at the fast interval; 2: ejected."),
+    Panel("Suspected by clients' handshakes", (f"weir_backend_passive_state{{{S}}}", "{{service}} {{backend}}"), help="1: checked at the fast interval; 2: ejected."),
     Panel("Breakers opened", (rate("weir_backend_breaker_opens_total", S, "service, backend"), "{{service}} {{backend}}")),
     Panel("Checks of each backend", (rate("weir_backend_checks_total", f'{S}, outcome!="ok"', "service, backend, outcome"), "{{service}} {{backend}} {{outcome}}"), unit="ops"),
     Panel("Last answered check", (f"weir_backend_check_seconds{{{S}}}", "{{service}} {{backend}}"), unit="s"),

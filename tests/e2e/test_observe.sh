@@ -63,6 +63,8 @@ tls()
 	in_ns client timeout 5 openssl s_client -connect "$LAB_VIP4:443" "$@" </dev/null >"$TEST_TMP/tls" 2>&1
 }
 
+# A flow is observed on the CPU that its packets come to, as a NIC's queues have it. Over veth that is the sender's.
+taskset -pc 0 $$ >/dev/null || echo "# not on one CPU: packets of a flow may come to several"
 lab_start --arm one --backends 3
 lbd_init
 lbd_config '.services += [.services[0] | .name = "tls" | .port = 443]' >"$LBD_CONFIG"
