@@ -14,7 +14,7 @@ set -u
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 1
 
 read -r -a kernels <<<"${KERNELS:-6.1 6.12}"
-seconds_each=1400
+seconds_each=1800
 passed=0 failed=0 skipped=0 count=0
 
 # Numbers the lines of a guest on, with the kernel's name: take KERNEL, from standard input

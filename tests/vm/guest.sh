@@ -64,7 +64,7 @@ echo "# $(uname -r)"
 suite verifier 200 build/tests/vm/verify build/bpf/lb_*.bpf.o
 for script in tests/vm/story_*.sh; do
 	name=${script##*/story_}
-	suite "story-${name%.sh}" 400 bash "$script"
+	suite "story-${name%.sh}" 600 bash "$script"
 done
 for source in tests/bpf/test_*.c; do
 	name=$(basename "$source" .c)
