@@ -11,6 +11,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "base/clock.h"
 #include "health/check.h"
 #include "health/exec_message.h"
 #include "health/message.h"
@@ -114,7 +115,6 @@ struct checkd {
 	struct exec exec;
 };
 
-__u64 now_ns(void); /* CLOCK_MONOTONIC */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* --- link.c: to lbd --------------------------------------------------------------------------------------

@@ -27,7 +27,7 @@ static void lose(struct checkd *checkd, const char *why)
 	checkd->link = -1;
 	checkd->queue_n = 0;
 	targets_clear(checkd);
-	heap_set(&checkd->heap, &checkd->link_timer, now_ns() + RETRY_NS);
+	heap_set(&checkd->heap, &checkd->link_timer, lb_now_ns() + RETRY_NS);
 }
 
 /* --- to lbd ----------------------------------------------------------------------------------------------
@@ -217,12 +217,12 @@ static void connect_to_lbd(struct checkd *checkd)
 	    epoll_ctl(checkd->epoll, EPOLL_CTL_ADD, fd, &event) < 0) {
 		if (fd >= 0)
 			close(fd);
-		heap_set(&checkd->heap, &checkd->link_timer, now_ns() + RETRY_NS);
+		heap_set(&checkd->heap, &checkd->link_timer, lb_now_ns() + RETRY_NS);
 		return;
 	}
 	checkd->link = fd;
 	checkd->link_blocked = false;
-	heap_set(&checkd->heap, &checkd->link_timer, now_ns() + LB_ALIVE_MS * LB_NS_PER_MS);
+	heap_set(&checkd->heap, &checkd->link_timer, lb_now_ns() + LB_ALIVE_MS * LB_NS_PER_MS);
 	say("connected to lbd");
 	say_state(checkd, LB_MESSAGE_HELLO);
 }
@@ -235,5 +235,5 @@ int link_start(struct checkd *checkd)
 	checkd->queue = calloc(QUEUE_MAX, sizeof(*checkd->queue));
 	if (!checkd->queue)
 		return -ENOMEM;
-	return heap_set(&checkd->heap, &checkd->link_timer, now_ns());
+	return heap_set(&checkd->heap, &checkd->link_timer, lb_now_ns());
 }

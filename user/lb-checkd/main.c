@@ -12,7 +12,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
-#include <time.h>
 
 #include "lb-checkd/checkd.h"
 #include "version.h"
@@ -35,14 +34,6 @@ static const char help[] =
 	"  --user NAME     if started by root: become this user (" USER_DEFAULT ", if there is one)\n"
 	"  --version, --help\n";
 
-__u64 now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000000000ull + (__u64)now.tv_nsec;
-}
-
 void say(const char *format, ...)
 {
 	char text[512];
@@ -57,7 +48,7 @@ void say(const char *format, ...)
 static int wait_ms(const struct checkd *checkd)
 {
 	const struct timer *first = heap_first(&checkd->heap);
-	__u64 now = now_ns();
+	__u64 now = lb_now_ns();
 
 	if (!first)
 		return IDLE_MS;
@@ -86,7 +77,7 @@ static int run(struct checkd *checkd)
 
 	for (;;) {
 		int n = epoll_wait(checkd->epoll, events, EVENTS_MAX, wait_ms(checkd));
-		__u64 now = now_ns();
+		__u64 now = lb_now_ns();
 
 		if (n < 0 && errno != EINTR)
 			return -errno;

@@ -74,7 +74,7 @@ void path_start(struct checkd *checkd)
 	path->may_mark = may_mark();
 	/* Who starts again does not begin with the ports that were used last. */
 	for (size_t i = 0; i < sizeof(path->next) / sizeof(path->next[0]); i++)
-		path->next[i] = (__u32)(now_ns() >> 10) % (path->last - path->first + 1);
+		path->next[i] = (__u32)(lb_now_ns() >> 10) % (path->last - path->first + 1);
 }
 
 void path_take(struct checkd *checkd, int fd)

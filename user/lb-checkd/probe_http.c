@@ -237,7 +237,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *context)
 	if (timeout_ms < 0)
 		heap_remove(&checkd->heap, &http->timer);
 	else
-		heap_set(&checkd->heap, &http->timer, now_ns() + (__u64)timeout_ms * LB_NS_PER_MS);
+		heap_set(&checkd->heap, &http->timer, lb_now_ns() + (__u64)timeout_ms * LB_NS_PER_MS);
 	return 0;
 }
 

@@ -36,7 +36,7 @@ static __u64 first_ns(const struct target *target)
 	__u64 interval_ns = target->timing.interval_ms * LB_NS_PER_MS;
 	__u32 part = target->id * 2654435769u; /* 2^32 over the golden ratio */
 
-	return now_ns() + (interval_ns >> 16) * (part >> 16);
+	return lb_now_ns() + (interval_ns >> 16) * (part >> 16);
 }
 
 static void target_free(struct checkd *checkd, struct target *target)
@@ -119,7 +119,7 @@ void target_hurry(struct checkd *checkd, __u32 id, __u32 generation)
 
 	if (!target || target->generation != generation)
 		return;
-	lb_check_hurry(&target->check, now_ns() + LB_HURRY_MS * LB_NS_PER_MS);
+	lb_check_hurry(&target->check, lb_now_ns() + LB_HURRY_MS * LB_NS_PER_MS);
 	schedule(checkd, target, 0);
 }
 
@@ -166,7 +166,7 @@ static void probe_free(struct checkd *checkd, struct probe *probe)
 void probe_end(struct checkd *checkd, struct probe *probe, enum lb_outcome outcome, __u32 detail)
 {
 	struct target *target = probe->target;
-	__u64 now = now_ns();
+	__u64 now = lb_now_ns();
 	struct lb_result result = { probe->begin_ns, now, outcome };
 	struct lb_message_result message = { target->id, target->generation, result.begin_ns, now, outcome,
 					     detail };

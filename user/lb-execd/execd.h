@@ -11,6 +11,7 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "base/clock.h"
 #include "health/exec_message.h"
 
 #define CLIENTS_MAX 4u
@@ -34,7 +35,6 @@ struct execd {
 	const char *list; /* file */
 };
 
-__u64 now_ns(void); /* CLOCK_MONOTONIC */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void answer(struct execd *execd, size_t client, __u64 number, enum lb_outcome outcome, __u32 detail);
 

@@ -18,7 +18,6 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lb-execd/execd.h"
@@ -45,14 +44,6 @@ static const char help[] =
 struct options {
 	const char *socket, *user, *asker;
 };
-
-__u64 now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000000000ull + (__u64)now.tv_nsec;
-}
 
 void say(const char *format, ...)
 {
@@ -178,7 +169,7 @@ static int run(struct execd *execd)
 				run_read(execd, &execd->runs[i]);
 		if (polled.fds[1].revents && !take_signals(execd))
 			return 0;
-		runs_expire(execd, now_ns());
+		runs_expire(execd, lb_now_ns());
 		for (size_t i = 0; i < CLIENTS_MAX; i++)
 			if (polled.fds[2 + i].revents && execd->clients[i] >= 0)
 				take_request(execd, i);

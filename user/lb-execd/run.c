@@ -118,7 +118,7 @@ void run_start(struct execd *execd, size_t client, const struct lb_exec_request 
 	}
 	run->client = client;
 	run->number = request->number;
-	run->deadline_ns = now_ns() + request->timeout_ms * NS_PER_MS;
+	run->deadline_ns = lb_now_ns() + request->timeout_ms * NS_PER_MS;
 }
 
 /* --- ending ----------------------------------------------------------------------------------------------
@@ -210,7 +210,7 @@ void runs_forget(struct execd *execd, size_t client)
 
 int runs_wait_ms(const struct execd *execd)
 {
-	__u64 first = UINT64_MAX, now = now_ns();
+	__u64 first = UINT64_MAX, now = lb_now_ns();
 
 	for (size_t i = 0; i < LB_EXEC_AT_ONCE; i++) {
 		const struct run *run = &execd->runs[i];

@@ -11,6 +11,7 @@
 #include <stdbool.h>
 
 #include "announce/neighbors.h"
+#include "base/clock.h"
 #include "base/error.h"
 
 #define BPFFS_DEFAULT "/sys/fs/bpf/weir"
@@ -31,7 +32,6 @@ struct table {
 	__u64 inode;              /* of the pin that it was opened by */
 };
 
-__u64 now_ns(void); /* CLOCK_MONOTONIC */
 void say(int level, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Opens the table that is pinned, or keeps what is open if it is the same. 0 or -errno (-ENOENT: no lbd has

@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/nearest.h"
 #include "lb-neighbor/lb-neighbor.h"
@@ -64,14 +63,6 @@ static int wrong(const char *format, ...)
 	return 2;
 }
 
-__u64 now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000000000ull + (__u64)now.tv_nsec;
-}
-
 void say(int level, const char *format, ...)
 {
 	char text[512];
@@ -106,7 +97,7 @@ static int verb_lead(const struct options *options)
 			     "again");
 	if (open_or_tell(&table, options) < 0)
 		return 1;
-	now = now_ns();
+	now = lb_now_ns();
 	lb_neighbors_lead(table.all, (__u8)options->group, now + (__u64)(options->seconds * 1e9), now);
 	table_close(&table);
 	return 0;
@@ -138,7 +129,7 @@ static void print_group(const struct lb_neighbors *all, unsigned int number, boo
 	       : json ? ","
 		      : "",
 	       number, name,
-	       lb_neighbor_leads(group, now_ns()) ? (json ? "true" : "yes") : (json ? "false" : "no"),
+	       lb_neighbor_leads(group, lb_now_ns()) ? (json ? "true" : "yes") : (json ? "false" : "no"),
 	       lb_neighbors_fitness(all, (__u8)number), (unsigned long long)group->heard);
 	if (!json)
 		printf("\n");

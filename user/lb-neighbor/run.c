@@ -222,7 +222,7 @@ static void hear(struct runner *runner, const struct lb_vrrp_advert *advert, con
 {
 	struct lb_neighbors *all = runner->table.all;
 	struct lb_neighbor_group *group;
-	__u64 now = now_ns();
+	__u64 now = lb_now_ns();
 
 	if (!all)
 		return;
@@ -286,7 +286,7 @@ static void look_for_table(struct runner *runner)
 static void turn(struct runner *runner)
 {
 	struct lb_neighbors *all = runner->table.all;
-	__u64 now = now_ns();
+	__u64 now = lb_now_ns();
 
 	if (!all)
 		return;
@@ -311,7 +311,7 @@ static void loop(struct runner *runner)
 	__u64 looked_ns = 0;
 
 	for (;;) {
-		__u64 now = now_ns();
+		__u64 now = lb_now_ns();
 
 		if (!looked_ns || now - looked_ns >= LOOK_MS * NS_PER_MS) {
 			look_for_table(runner);

@@ -7,13 +7,12 @@
 #include <linux/types.h>
 #include <time.h>
 
+#include "base/clock.h"
+
 /* CLOCK_MONOTONIC, milliseconds. */
 static inline __u64 now_ms(void)
 {
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+	return lb_now_ns() / 1000000;
 }
 
 /* What all threads have used of processors, milliseconds. */

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "lbd/clock.h"
@@ -42,14 +41,6 @@ struct tasks {
 /* Of the thread of tasks; elsewhere NULL. */
 static __thread struct tasks *within;
 
-static __u64 now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000000000 + now.tv_nsec;
-}
-
 static void want_turn(struct tasks *tasks)
 {
 	/* It can only be that it is readable already. */
@@ -70,7 +61,7 @@ static void await_turn(struct tasks *tasks)
 {
 	while (tasks->state != TASK_TURN)
 		pthread_cond_wait(&tasks->task, &tasks->lock);
-	tasks->began_ns = now_ns();
+	tasks->began_ns = lb_now_ns();
 }
 
 static void step_aside(struct tasks *tasks, enum task_state state)
@@ -120,7 +111,7 @@ int task_fsync(int fd)
 
 void task_pause(void)
 {
-	if (within && now_ns() - within->began_ns >= TURN_NS)
+	if (within && lb_now_ns() - within->began_ns >= TURN_NS)
 		step_aside(within, TASK_READY);
 }
 

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/queue.h>
-#include <time.h>
 
 #include "lbd/api/http_stream.h"
 #include "lbd/api/packing.h"
@@ -54,14 +53,6 @@ struct rendering {
 /* Oldest first. Of the process: there is one agent in it. */
 static TAILQ_HEAD(, rendering) renderings = TAILQ_HEAD_INITIALIZER(renderings);
 static sd_event_source *work; /* while there are renderings */
-
-static __u64 now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000000000 + now.tv_nsec;
-}
 
 static void forget_text(struct rendering *rendering)
 {
@@ -190,19 +181,19 @@ static bool go_on(struct rendering *rendering)
 {
 	struct lbd *lbd = rendering->lbd;
 	const struct rendering_kind *kind = rendering->wish.kind;
-	__u64 end = now_ns() + SLICE_NS;
+	__u64 end = lb_now_ns() + SLICE_NS;
 
 	if (rendering->next < kind->pieces(lbd) && rendering->generation != lb_engine_generation(lbd->engine))
 		begin(rendering);
 	while (rendering->next < kind->pieces(lbd)) {
 		make_step(rendering);
-		if (now_ns() > end && rendering->attempts <= ATTEMPTS)
+		if (lb_now_ns() > end && rendering->attempts <= ATTEMPTS)
 			return false;
 	}
 	while (rendering->wish.gzip) {
 		if (pack_step(rendering))
 			break;
-		if (now_ns() > end)
+		if (lb_now_ns() > end)
 			return false;
 	}
 	return true;

@@ -27,7 +27,7 @@ static enum lb_circuit_word word_of(const struct lb_words *words, const struct h
 void health_heed(struct lbd *lbd)
 {
 	struct health *health = lbd->health;
-	__u64 now_ns = health_now_ns();
+	__u64 now_ns = lb_now_ns();
 
 	for (struct health_service *service = health->services; service; service = service->hh.next) {
 		for (size_t i = 0; i < service->n_members; i++) {
@@ -49,7 +49,7 @@ void health_heed(struct lbd *lbd)
 static int on_tick(sd_event_source *source, uint64_t now, void *context)
 {
 	struct health *health = context;
-	__u64 now_ns = health_now_ns();
+	__u64 now_ns = lb_now_ns();
 
 	link_watch(health, now_ns);
 	judge_tick(health, now_ns);

@@ -49,9 +49,9 @@ bool canary_fails(const struct health *health)
 void canary_set(struct health *health, struct health_target *target)
 {
 	if (health->canary != target)
-		lb_check_init(&health->canary_state, health_now_ns());
+		lb_check_init(&health->canary_state, lb_now_ns());
 	health->canary = target;
-	lb_suspect_canary(&health->suspect, &health->suspect_config, canary_fails(health), health_now_ns());
+	lb_suspect_canary(&health->suspect, &health->suspect_config, canary_fails(health), lb_now_ns());
 }
 
 /* Whoever refuses is there, and so is the way. True: the suspicion has changed. */
@@ -63,7 +63,7 @@ bool canary_result(struct health *health, const struct lb_result *result)
 		heard.outcome = LB_OUTCOME_OK;
 	lb_check_ended(&health->canary_state, &canary_timing, &heard);
 	return lb_suspect_canary(&health->suspect, &health->suspect_config, canary_fails(health),
-				 health_now_ns());
+				 lb_now_ns());
 }
 
 /* --- next hops -------------------------------------------------------------------------------------------

@@ -23,6 +23,7 @@
 #include "health/settings.h"
 #include "intent/intent.h"
 #include "lb/check.h"
+#include "base/clock.h"
 #include "lbd/health/health.h"
 #include "lbd/lbd.h"
 #include "lbd/log.h"
@@ -185,14 +186,6 @@ struct health {
 	__u64 opens, froze;
 	__u64 outcomes[LB_OUTCOME_COUNT]; /* of all checks */
 };
-
-static inline __u64 health_now_ns(void)
-{
-	struct timespec now;
-
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (__u64)now.tv_sec * 1000000000ull + (__u64)now.tv_nsec;
-}
 
 /* --- health_link.c ---------------------------------------------------------------------------------------
  */

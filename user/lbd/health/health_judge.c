@@ -118,7 +118,7 @@ void judge_result(struct health *health, struct health_target *target,
 {
 	struct lb_result result = { message->begin_ns, message->end_ns, (enum lb_outcome)message->outcome };
 	struct health_member *first = target->members;
-	__u64 now = health_now_ns();
+	__u64 now = lb_now_ns();
 
 	result.outcome = path_judge(health, target, &result);
 	count(health, target, &result);
@@ -331,7 +331,7 @@ static void judge_service(struct health *health, struct health_service *service,
 
 void judge_dirty(struct health *health)
 {
-	__u64 now = health_now_ns();
+	__u64 now = lb_now_ns();
 
 	if (!health->first_dirty)
 		return;

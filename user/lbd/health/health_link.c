@@ -165,7 +165,7 @@ static bool is_sane(const struct lb_message_result *result, __u64 now_ns)
 
 static bool take_results(struct health *health, const struct lb_message_results *message, size_t size)
 {
-	__u64 now = health_now_ns();
+	__u64 now = lb_now_ns();
 
 	if (message->head.n > LB_MESSAGE_RESULTS_MAX ||
 	    size != sizeof(message->head) + message->head.n * sizeof(message->results[0]))
@@ -201,7 +201,7 @@ static bool take(struct health *health, const void *message, size_t size)
 
 	if (size < sizeof(*head))
 		return false;
-	health->heard_ns = health_now_ns();
+	health->heard_ns = lb_now_ns();
 	if (head->type == LB_MESSAGE_RESULTS)
 		return take_results(health, message, size);
 	if (head->type != LB_MESSAGE_HELLO && head->type != LB_MESSAGE_ALIVE)
@@ -278,7 +278,7 @@ static int on_listener(sd_event_source *source, int listener, __u32 events, void
 		return 0;
 	}
 	health->link = fd;
-	health->heard_ns = health_now_ns();
+	health->heard_ns = lb_now_ns();
 	events_add(&health->lbd->events, LOG_LEVEL_INFO, "health", "lb-checkd=connected");
 	if (send(fd, &hello, sizeof(hello), MSG_NOSIGNAL | MSG_DONTWAIT) < 0)
 		lose(health, strerror(errno));

@@ -211,7 +211,7 @@ static struct health_service *build_service(struct health *health, const struct 
 	struct lb_config_backend none = {};
 	struct lb_config_breaker breaker;
 	struct lb_config_check common, own;
-	__u64 now = health_now_ns();
+	__u64 now = lb_now_ns();
 
 	if (service)
 		service->members = calloc(from->n_backends + 1, sizeof(*service->members));

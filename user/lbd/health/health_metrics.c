@@ -101,7 +101,7 @@ void health_metrics_backends(struct lbd *lbd, const char *name, size_t from, siz
 			     struct metric_labels *labels, struct json *parts)
 {
 	const struct health_service *service = find_service(lbd, name);
-	__u64 now_ns = health_now_ns();
+	__u64 now_ns = lb_now_ns();
 	size_t length = labels->length;
 
 	for (size_t i = from; service && i < service->n_members && i < to; i++) {

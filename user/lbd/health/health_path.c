@@ -150,7 +150,7 @@ static void settle(struct health *health, struct health_target *target, struct l
 	if (!way.resolved)
 		source = target->source;
 	target->strict = target->check.address.family == LB_FAMILY_V4 && way.ifindex &&
-			 is_strict(health, way.ifindex, health_now_ns());
+			 is_strict(health, way.ifindex, lb_now_ns());
 	if (target->direct == direct && target->held == held && lb_address_equal(&target->source, &source))
 		return;
 	target->direct = direct;
@@ -262,7 +262,7 @@ void path_configure(struct health *health)
 		return;
 	}
 	put_up(health);
-	health->path_ns = health_now_ns();
+	health->path_ns = lb_now_ns();
 	for (struct health_service *service = health->services; service; service = service->hh.next) {
 		if (service->uses_path)
 			settle_service(health, service);

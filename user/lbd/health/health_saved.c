@@ -44,7 +44,7 @@ void saved_write(struct health *health)
 	path_of(health, "", path);
 	path_of(health, ".new", aside);
 	health->unsaved = false;
-	health->saved_ns = health_now_ns();
+	health->saved_ns = lb_now_ns();
 	unlink(aside);
 	out = fopen(aside, "wxe");
 	if (!out)

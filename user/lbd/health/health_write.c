@@ -231,7 +231,7 @@ int health_write(struct lbd *lbd, const char *service, const char *backend, stru
 		 struct lb_error *error)
 {
 	const struct health *health = lbd->health;
-	__u64 now_ns = health_now_ns();
+	__u64 now_ns = lb_now_ns();
 	size_t n = 0;
 
 	write_checker(health, now_ns, json);
