@@ -3,10 +3,13 @@
  * The description of the layout (lb/layout.h) as the agent makes it of the packet path's object: every map
  * has its line in user/lib/carry/carry.h, and every structure can be told and read.
  */
+#include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include <bpf/libbpf.h>
@@ -78,6 +81,79 @@ static void test_every_structure_is_described(void **state)
 	lb_ingress_bpf__destroy(program);
 }
 
+/* The description, and what kind of map holds what. Bytes of the text, or 0. */
+static size_t describe_all(char *to, size_t room)
+{
+	struct lb_ingress_bpf *program = lb_ingress_bpf__open();
+	static struct lb_layout_text text;
+	struct lb_error error = {};
+	const struct bpf_map *map;
+	int n;
+
+	assert_non_null(program);
+	if (layout_describe(program->obj, &text, &error) < 0)
+		fail_msg("%s", error.text);
+	n = snprintf(to, room, "%s", text.text);
+	bpf_object__for_each_map(map, program->obj)
+	{
+		const char *name = plain_name(bpf_map__name(map));
+
+		if (n < (int)room && lb_carry_find(name))
+			n += snprintf(to + n, room - (size_t)n, "map %s type %d key %u flags %#x\n", name,
+				      bpf_map__type(map), bpf_map__key_size(map), bpf_map__map_flags(map));
+	}
+	lb_ingress_bpf__destroy(program);
+	return n < (int)room ? (size_t)n : 0;
+}
+
+/* Both texts up to and with the line in which they begin to differ. */
+static void show_difference(const char *is, const char *was)
+{
+	size_t line = 0, i = 0;
+
+	for (; is[i] && is[i] == was[i]; i++)
+		if (is[i] == '\n')
+			line = i + 1;
+	print_error("is:  %.*s\nwas: %.*s\n", (int)strcspn(is + line, "\n"), is + line,
+		    (int)strcspn(was + line, "\n"), was + line);
+}
+
+/*
+ * A layout that somebody may run is fixed: what differs is another layout, with a number and a file of its
+ * own, and takes over from this one (docs/architecture.md, "Layouts and migration"). LAYOUT_WRITE=1 writes
+ * the file.
+ */
+static void test_a_layout_is_as_it_was_written_down(void **state)
+{
+	static char is[131072], was[131072];
+	char path[64];
+	size_t n;
+	FILE *file;
+
+	(void)state;
+	n = describe_all(is, sizeof(is));
+	assert_true(n > 0);
+	snprintf(path, sizeof(path), "tests/bpf/layout-%u.txt", LB_LAYOUT_VERSION);
+	file = fopen(path, getenv("LAYOUT_WRITE") ? "wx" : "r");
+	if (!file)
+		fail_msg("%s: %s; run this from the top of the tree; a new layout is written by "
+			 "LAYOUT_WRITE=1",
+			 path, strerror(errno));
+	if (getenv("LAYOUT_WRITE")) {
+		assert_int_equal(fwrite(is, 1, n, file), n);
+		assert_int_equal(fclose(file), 0);
+		return;
+	}
+	was[fread(was, 1, sizeof(was) - 1, file)] = '\0';
+	fclose(file);
+	if (strcmp(is, was) == 0)
+		return;
+	show_difference(is, was);
+	fail_msg("the tables no longer look as %s says: raise LB_LAYOUT_VERSION, and let the new layout take "
+		 "over",
+		 path);
+}
+
 /* An agent tells by them what it has found, whatever version has made it. */
 static void test_the_head_of_control_stays(void **state)
 {
@@ -94,6 +170,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_every_map_has_a_line),
 		cmocka_unit_test(test_every_structure_is_described),
+		cmocka_unit_test(test_a_layout_is_as_it_was_written_down),
 		cmocka_unit_test(test_the_head_of_control_stays),
 	};
 
