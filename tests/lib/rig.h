@@ -67,7 +67,7 @@ struct rig {
 	struct lb_engine_hooks hooks;
 	struct lb_config *config;
 	struct host *host;
-	struct rig_capture *capture;
+	struct rig_capture *capture; /* NULL, as the next, with RIG_PLAIN in the environment */
 	struct rig_explain *explain;
 	int ifindex, peer_ifindex; /* of the veth pair */
 
