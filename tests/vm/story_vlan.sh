@@ -90,6 +90,9 @@ check "over IPv6 too" in_ns router ping -c 1 -W 20 fd78::2
 check "backends are reached through their VLAN" answers GET /v1/backends \
 	'[.backends[].nexthop | .interface == "eth0.200" and .vlan == 200 and .action == "tx"] | all'
 
+# So many packets more are somebody's requests; fewer are a device's own, as neighbour solicitations and reports of groups.
+strays=9
+
 # traffic NAME: over both families, both ways; it comes to the backends with their tag
 traffic()
 {
@@ -100,8 +103,8 @@ traffic()
 	check "$1: a download is intact" download_intact "$LAB_VIP4"
 	check "$1: an upload over IPv4 arrives" upload_intact "$LAB_VIP4"
 	check "$1: an upload over IPv6 arrives" upload_intact "[$LAB_VIP6]"
-	check "$1: the first backend got them with its tag" test "$(received b1 eth0.200)" -gt $((before1 + 50))
-	check "$1: and so did the second" test "$(received b2 eth0.200)" -gt $((before2 + 50))
+	check "$1: the first backend got them with its tag" test "$(received b1 eth0.200)" -gt $((before1 + strays))
+	check "$1: and so did the second" test "$(received b2 eth0.200)" -gt $((before2 + strays))
 }
 
 untagged_router()
@@ -123,8 +126,8 @@ traffic "no tag comes in"
 check "the router sends with its tag again" in_ns router ip route replace 203.0.113.0/24 via 10.78.0.2
 check "a backend is reached without a tag" untagged_backend
 before=$(received b1 eth0.200)
-check "IPv4 reaches both backends, one of them without a tag" reaches "$LAB_VIP4" 2 16
-is "that one got none with a tag" "$(received b1 eth0.200)" "$before"
+check "IPv4 reaches both backends, one of them without a tag" reaches "$LAB_VIP4" 2 48
+check "that one got none with a tag" test "$(received b1 eth0.200)" -le $((before + strays))
 check "received is what was sent, passed and dropped" conserved
 check "nothing was dropped" answers GET /v1/status '.packets.drop == 0'
 
