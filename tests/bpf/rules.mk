@@ -2,10 +2,10 @@
 # Byte-exact tests of the loaded packet path, one cmocka program per theme; each runs every packet through the
 # host-compiled path as well. Root, at run time.
 BPF_TESTS := $(patsubst tests/bpf/%.c,$(B)/tests/bpf/%,$(filter-out %.bpf.c,$(wildcard tests/bpf/test_*.c)))
-RIG_OBJ := $(addprefix $(B)/san/,$(addprefix tests/lib/,rig.o rig_capture.o rig_explain.o frame.o packet_path.o) user/lbd/kernel/flat_tables.o)
+RIG_OBJ := $(addprefix $(B)/san/,$(addprefix tests/lib/,rig.o rig_run.o rig_capture.o rig_explain.o frame.o packet_path.o) user/lbd/kernel/flat_tables.o)
 CHECK_PROGRAMS += $(BPF_TESTS)
 
-$(B)/san/tests/lib/rig.o $(B)/san/tests/lib/rig_capture.o $(B)/san/tests/lib/rig_explain.o rig_explain.o $(BPF_TESTS:$(B)/%=$(B)/san/%.o): CPPFLAGS += -Itests/host
+$(filter %/rig.o %/rig_run.o %/rig_capture.o %/rig_explain.o,$(RIG_OBJ)) $(BPF_TESTS:$(B)/%=$(B)/san/%.o): CPPFLAGS += -Itests/host
 
 $(B)/tests/bpf/%: $(B)/san/tests/bpf/%.o $(RIG_OBJ) $(B)/san/host/host.o $(B)/san/liblb.a
 	$(call say,LD,$@)
