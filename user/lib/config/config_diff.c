@@ -23,6 +23,7 @@ struct walk {
 	size_t path_length;
 	const struct lb_config_service *service;
 	const struct lb_config_backend *backend;
+	bool vouched; /* only keys that need somebody to vouch for them; also within what was added */
 };
 
 static int diff_object(struct walk *walk, const struct lb_schema_key *keys, const void *from, const void *to);
@@ -48,13 +49,14 @@ static void pop(struct walk *walk, size_t length)
 }
 
 static int say(struct walk *walk, const struct lb_schema_key *key, enum lb_difference_kind kind,
-	       const char *from, const char *to)
+	       const void *base, const char *from, const char *to)
 {
 	const struct lb_difference difference = {
 		.kind = kind,
 		.path = walk->path,
 		.key = key,
 		.effect = key->effect,
+		.base = base,
 		.from = from,
 		.to = to,
 		.service = walk->service,
@@ -62,6 +64,21 @@ static int say(struct walk *walk, const struct lb_schema_key *key, enum lb_diffe
 	};
 
 	return walk->each(walk->context, &difference);
+}
+
+/* Whether somewhere below there is a key that needs somebody to vouch for it. */
+static bool leads(const struct lb_schema_key *keys)
+{
+	for (const struct lb_schema_key *key = keys; key->name; key++) {
+		if (key->vouched || (key->object && leads(key->object)))
+			return true;
+	}
+	return false;
+}
+
+static bool matters(const struct walk *walk, const struct lb_schema_key *key)
+{
+	return !walk->vouched || key->vouched || (key->object && leads(key->object));
 }
 
 /* --- values ----------------------------------------------------------------------------------------------
@@ -79,19 +96,20 @@ static bool same_value(const struct lb_schema_key *key, const void *from, const 
 	       strcmp(a, b) == 0;
 }
 
+/* from NULL: there it is not said. */
 static int diff_value(struct walk *walk, const struct lb_schema_key *key, const void *from, const void *to)
 {
-	const char *a = (const char *)from + key->offset, *b = (const char *)to + key->offset;
-	char before[LB_CONFIG_VALUE_MAX], after[LB_CONFIG_VALUE_MAX];
+	char before[LB_CONFIG_VALUE_MAX] = "null", after[LB_CONFIG_VALUE_MAX];
 	size_t length;
 	int r;
 
-	if (same_value(key, a, b))
+	if (from && same_value(key, (const char *)from + key->offset, (const char *)to + key->offset))
 		return 0;
 	length = push(walk, "%s%s", walk->path_length ? "." : "", key->name);
-	lb_config_value(key, from, before);
+	if (from)
+		lb_config_value(key, from, before);
 	lb_config_value(key, to, after);
-	r = say(walk, key, LB_DIFFERENCE_VALUE, before, after);
+	r = say(walk, key, LB_DIFFERENCE_VALUE, to, before, after);
 	pop(walk, length);
 	return r;
 }
@@ -107,11 +125,14 @@ struct list {
 	const char **sorted; /* elements by name; NULL: not yet needed */
 };
 
+/* base NULL: an empty one. */
 static struct list list_of(const struct lb_schema_key *key, const void *base)
 {
-	const char *elements = (const char *)base + key->offset;
+	const char *elements = base ? (const char *)base + key->offset : NULL;
 	const struct lb_schema_key *first = &key->object[0];
 
+	if (!base)
+		return (struct list){ .key = key };
 	return (struct list){
 		.key = key,
 		.elements = key->in_place ? elements : *(const char *const *)elements,
@@ -206,8 +227,8 @@ static int diff_present(struct walk *walk, struct list *from, const struct list 
 		if (before && memcmp(before, element(to, i), to->key->size) == 0)
 			continue;
 		length = enter(walk, to, i);
-		r = before ? diff_object(walk, to->key->object, before, element(to, i))
-			   : say(walk, to->key, LB_DIFFERENCE_ADDED, "", "");
+		r = before || walk->vouched ? diff_object(walk, to->key->object, before, element(to, i))
+					    : say(walk, to->key, LB_DIFFERENCE_ADDED, NULL, "", "");
 		leave(walk, to, length);
 	}
 	return r;
@@ -225,7 +246,7 @@ static int diff_absent(struct walk *walk, const struct list *from, struct list *
 		if (r < 0 || after)
 			continue;
 		length = enter(walk, from, i);
-		r = say(walk, from->key, LB_DIFFERENCE_REMOVED, "", "");
+		r = say(walk, from->key, LB_DIFFERENCE_REMOVED, NULL, "", "");
 		leave(walk, from, length);
 	}
 	return r;
@@ -237,7 +258,7 @@ static int diff_list(struct walk *walk, const struct lb_schema_key *key, const v
 	size_t length = push(walk, "%s%s", walk->path_length ? "." : "", key->name);
 	int r = diff_present(walk, &before, &after);
 
-	if (r == 0)
+	if (r == 0 && !walk->vouched)
 		r = diff_absent(walk, &before, &after);
 	pop(walk, length);
 	free(before.sorted);
@@ -248,17 +269,24 @@ static int diff_list(struct walk *walk, const struct lb_schema_key *key, const v
 /* --- objects ---------------------------------------------------------------------------------------------
  */
 
-/* An object behind a pointer comes and goes as a whole. */
-static int diff_member(struct walk *walk, const struct lb_schema_key *key, const char *from, const char *to)
+/* What the key is in base; NULL: it is not there. */
+static const void *member(const struct lb_schema_key *key, const void *base)
 {
-	const void *before = key->owned ? *(const void *const *)(const void *)from : from;
-	const void *after = key->owned ? *(const void *const *)(const void *)to : to;
+	const char *field = base ? (const char *)base + key->offset : NULL;
 
-	if (before && after)
+	return field && key->owned ? *(const void *const *)(const void *)field : field;
+}
+
+/* An object behind a pointer comes and goes as a whole. */
+static int diff_member(struct walk *walk, const struct lb_schema_key *key, const void *from, const void *to)
+{
+	const void *before = member(key, from), *after = member(key, to);
+
+	if (after && (before || walk->vouched))
 		return diff_object(walk, key->object, before, after);
-	if (!before && !after)
+	if ((!before && !after) || walk->vouched)
 		return 0;
-	return say(walk, key, after ? LB_DIFFERENCE_ADDED : LB_DIFFERENCE_REMOVED, "", "");
+	return say(walk, key, after ? LB_DIFFERENCE_ADDED : LB_DIFFERENCE_REMOVED, NULL, "", "");
 }
 
 static int diff_key(struct walk *walk, const struct lb_schema_key *key, const void *from, const void *to)
@@ -271,7 +299,7 @@ static int diff_key(struct walk *walk, const struct lb_schema_key *key, const vo
 		return diff_list(walk, key, from, to);
 	case LB_SCHEMA_OBJECT:
 		length = push(walk, "%s%s", walk->path_length ? "." : "", key->name);
-		r = diff_member(walk, key, (const char *)from + key->offset, (const char *)to + key->offset);
+		r = diff_member(walk, key, from, to);
 		pop(walk, length);
 		return r;
 	default:
@@ -279,12 +307,13 @@ static int diff_key(struct walk *walk, const struct lb_schema_key *key, const vo
 	}
 }
 
+/* from NULL: it is not there. */
 static int diff_object(struct walk *walk, const struct lb_schema_key *keys, const void *from, const void *to)
 {
 	int r = 0;
 
 	for (const struct lb_schema_key *key = keys; r == 0 && key->name; key++)
-		r = diff_key(walk, key, from, to);
+		r = matters(walk, key) ? diff_key(walk, key, from, to) : 0;
 	return r;
 }
 
@@ -324,6 +353,29 @@ int lb_config_diff_service(const struct lb_config_service *from, const struct lb
 	struct walk walk = { .each = each, .context = context };
 
 	return diff_object(&walk, key_of("services")->object, from, to);
+}
+
+static const struct lb_config_service *find_service(const struct lb_config *config, const char *name)
+{
+	for (size_t i = 0; config && i < config->n_services; i++) {
+		if (strcmp(config->services[i].name, name) == 0)
+			return &config->services[i];
+	}
+	return NULL;
+}
+
+int lb_config_each_vouched(const struct lb_config *from, const struct lb_config *to, const char *service,
+			   lb_difference_fn *each, void *context)
+{
+	struct walk walk = { .each = each, .context = context, .vouched = true };
+
+	if (!service)
+		return diff_object(&walk, lb_schema, from, to);
+	walk.service = find_service(to, service);
+	if (!walk.service)
+		return 0;
+	push(&walk, "services[%s]", service);
+	return diff_object(&walk, key_of("services")->object, find_service(from, service), walk.service);
 }
 
 bool lb_config_same_key(const struct lb_config *a, const struct lb_config *b, const char *name)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * What differs between two configurations, by the schema table: every key that has a row is compared, and
- * none is compared anywhere else. Elements with a name are found by it, whatever their order; others by their
- * place.
+ * The walk over two configurations side by side, by the schema table: what differs, and what one of them says
+ * that somebody has to vouch for. Every key that has a row is compared, and none is compared anywhere else.
+ * Elements with a name are found by it, whatever their order; others by their place.
  */
 #pragma once
 
@@ -24,6 +24,7 @@ struct lb_difference {
 		*path; /* services[web].backends[web-1].weight: elements by name, or else by place from 0 */
 	const struct lb_schema_key *key; /* of the value, or of the list */
 	enum lb_schema_effect effect;
+	const void *base; /* of a value: what the key is a field of, in the new one */
 	/* Of a value: as JSON. Secrets read "(secret)", what is not given is null. Otherwise empty. */
 	const char *from, *to;
 	/* Where it is: of the configuration that has it, or of the new one if both do. NULL: elsewhere. */
@@ -46,6 +47,14 @@ bool lb_config_same_service(const struct lb_config_service *a, const struct lb_c
 
 /* The same as lb_config_diff() for two services alone; paths begin within them. */
 int lb_config_diff_service(const struct lb_config_service *from, const struct lb_config_service *to,
+			   lb_difference_fn *each, void *context);
+
+/*
+ * Calls each, as for a value, for every key with .vouched of to (of its service of that name, if service is
+ * not NULL) that from does not say alike at the same place; also within what was added. from NULL: it says
+ * nothing.
+ */
+int lb_config_each_vouched(const struct lb_config *from, const struct lb_config *to, const char *service,
 			   lb_difference_fn *each, void *context);
 
 /* Whether one key of the whole configuration, with all that is in it, is the same. name: of a row of

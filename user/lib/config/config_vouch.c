@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Two walks: one over the schema's rows for keys that the file must vouch for, one over the checks as they
- * are put together of all levels, for whom they ask.
+ * Two questions: of the keys that the file must vouch for, which the walk over the schema finds
+ * (config_diff.h), and of the checks as they are put together of all levels, for whom they ask.
  */
 #include "config/config_vouch.h"
 
 #include <errno.h>
-#include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "config/config_diff.h"
 #include "config/config_levels.h"
 #include "config/config_read.h"
 
@@ -34,109 +35,7 @@ struct vouching {
 	struct target *targets; /* sorted; owned */
 	size_t n_targets, room_targets;
 	struct lb_error *error;
-	char path[PATH_MAX_BYTES];
-	size_t path_length;
-	/* For every value that is found. */
-	int (*value)(struct vouching *vouching, const struct lb_schema_key *key, const void *base,
-		     const void *runs);
 };
-
-static size_t __attribute__((format(printf, 2, 3))) push(struct vouching *v, const char *format, ...)
-{
-	size_t before = v->path_length, room = sizeof(v->path) - before;
-	va_list arguments;
-	int n;
-
-	va_start(arguments, format);
-	n = vsnprintf(v->path + before, room, format, arguments);
-	va_end(arguments);
-	v->path_length += n < 0 ? 0 : (size_t)n < room ? (size_t)n : room - 1;
-	return before;
-}
-
-static void pop(struct vouching *v, size_t length)
-{
-	v->path_length = length;
-	v->path[length] = '\0';
-}
-
-/* --- keys ------------------------------------------------------------------------------------------------
- */
-
-/* Whether somewhere below there is a key that needs somebody to vouch for it. */
-static bool leads(const struct lb_schema_key *keys)
-{
-	for (const struct lb_schema_key *key = keys; key->name; key++) {
-		if (key->vouched || (key->object && leads(key->object)))
-			return true;
-	}
-	return false;
-}
-
-/* The element of that name; NULL: there is none. Where it was, mostly. */
-static const char *same_element(const char *elements, size_t n, size_t size, const char *name, size_t i)
-{
-	if (i < n && strcmp(elements + i * size, name) == 0)
-		return elements + i * size;
-	for (size_t k = 0; k < n; k++) {
-		if (strcmp(elements + k * size, name) == 0)
-			return elements + k * size;
-	}
-	return NULL;
-}
-
-static int walk(struct vouching *v, const struct lb_schema_key *keys, const char *base, const char *runs);
-
-/* What leads to such keys are lists behind pointers whose elements begin with their names. */
-static int walk_list(struct vouching *v, const struct lb_schema_key *key, const char *base, const char *runs)
-{
-	const char *elements = *(const char *const *)(base + key->offset);
-	size_t n = *(const size_t *)(base + key->count_offset);
-	const char *others = runs ? *(const char *const *)(runs + key->offset) : NULL;
-	size_t n_others = runs ? *(const size_t *)(runs + key->count_offset) : 0;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		const char *element = elements + i * key->size;
-		size_t length = push(v, "[%s]", element);
-
-		r = walk(v, key->object, element,
-			 n_others ? same_element(others, n_others, key->size, element, i) : NULL);
-		pop(v, length);
-	}
-	return r;
-}
-
-static const char *member(const struct lb_schema_key *key, const char *base)
-{
-	if (!base || !key->owned)
-		return base ? base + key->offset : NULL;
-	return *(const char *const *)(base + key->offset);
-}
-
-static int walk_key(struct vouching *v, const struct lb_schema_key *key, const char *base, const char *runs)
-{
-	size_t length = push(v, "%s%s", v->path_length ? "." : "", key->name);
-	int r = 0;
-
-	if (key->type == LB_SCHEMA_ARRAY)
-		r = leads(key->object) ? walk_list(v, key, base, runs) : 0;
-	else if (key->type == LB_SCHEMA_OBJECT)
-		r = member(key, base) ? walk(v, key->object, member(key, base), member(key, runs)) : 0;
-	else if (key->vouched)
-		r = v->value(v, key, base, runs);
-	pop(v, length);
-	return r;
-}
-
-static int walk(struct vouching *v, const struct lb_schema_key *keys, const char *base, const char *runs)
-{
-	int r = 0;
-
-	for (const struct lb_schema_key *key = keys; r == 0 && key->name; key++)
-		r = walk_key(v, key, base, runs);
-	return r;
-}
 
 /* --- values ----------------------------------------------------------------------------------------------
  */
@@ -172,29 +71,24 @@ static bool is_default(const struct lb_schema_key *key, const void *base)
 	return key->text && strcmp(text, key->text) == 0;
 }
 
-static int refuse(struct vouching *v, const char *value, const char *what)
+static int refuse(struct vouching *v, const char *path, const char *value, const char *what)
 {
 	return lb_error_at(
-		v->error, EPERM, v->path, value,
+		v->error, EPERM, path, value,
 		"%s %s: a request may not say so unless the configuration file does: write it there "
 		"first",
-		v->path, what);
+		path, what);
 }
 
-static int judge_value(struct vouching *v, const struct lb_schema_key *key, const void *base,
-		       const void *runs)
+static int judge_value(void *context, const struct lb_difference *found)
 {
-	char value[LB_CONFIG_VALUE_MAX], other[LB_CONFIG_VALUE_MAX];
-	const struct said wanted = { key, value };
+	struct vouching *v = context;
+	const struct said wanted = { found->key, (char *)found->to };
 
-	if (is_default(key, base))
+	if (is_default(found->key, found->base) ||
+	    (v->n_said && bsearch(&wanted, v->said, v->n_said, sizeof(*v->said), compare_said)))
 		return 0;
-	lb_config_value(key, base, value);
-	if (runs && strcmp(value, lb_config_value(key, runs, other)) == 0)
-		return 0;
-	if (v->n_said && bsearch(&wanted, v->said, v->n_said, sizeof(*v->said), compare_said))
-		return 0;
-	return refuse(v, value, "names a file, a program or another host");
+	return refuse(v, found->path, found->to, "names a file, a program or another host");
 }
 
 /* Room for one more of what has n. */
@@ -212,16 +106,15 @@ static int make_room(void *all, size_t size, size_t n, size_t *room)
 	return 0;
 }
 
-static int note_value(struct vouching *v, const struct lb_schema_key *key, const void *base, const void *runs)
+static int note_value(void *context, const struct lb_difference *found)
 {
-	char value[LB_CONFIG_VALUE_MAX];
+	struct vouching *v = context;
 
-	(void)runs;
-	if (is_default(key, base))
+	if (is_default(found->key, found->base))
 		return 0;
 	if (make_room(&v->said, sizeof(*v->said), v->n_said, &v->room_said) < 0)
 		return -ENOMEM;
-	v->said[v->n_said] = (struct said){ key, strdup(lb_config_value(key, base, value)) };
+	v->said[v->n_said] = (struct said){ found->key, strdup(found->to) };
 	return v->said[v->n_said].value ? (v->n_said++, 0) : -ENOMEM;
 }
 
@@ -286,7 +179,7 @@ static int judge_targets(struct vouching *v, const struct lb_config *next,
 			 const struct lb_config_service *service, const struct lb_config *runs)
 {
 	const struct lb_config_service *before = find_service(runs, service->name);
-	char address[LB_ADDRESS_TEXT_MAX];
+	char address[LB_ADDRESS_TEXT_MAX], path[PATH_MAX_BYTES];
 
 	for (size_t i = 0; i < service->n_backends; i++) {
 		const struct lb_config_backend *backend = &service->backends[i];
@@ -297,8 +190,9 @@ static int judge_targets(struct vouching *v, const struct lb_config *next,
 		    (v->n_targets &&
 		     bsearch(&target, v->targets, v->n_targets, sizeof(target), compare_targets)))
 			continue;
-		push(v, "services[%s].backends[%s].check.address", service->name, backend->name);
-		return refuse(v, lb_address_text(&target.address, address),
+		snprintf(path, sizeof(path), "services[%s].backends[%s].check.address", service->name,
+			 backend->name);
+		return refuse(v, path, lb_address_text(&target.address, address),
 			      "has somebody asked who is no backend of the service");
 	}
 	return 0;
@@ -335,8 +229,7 @@ static int judge_top(struct vouching *v, const struct lb_config *next, const str
 	if (!says_whom(check) || (says_whom(said) && lb_address_equal(&said->address, &check->address) &&
 				  said->port == check->port))
 		return 0;
-	push(v, "health.check.address");
-	return refuse(v, lb_address_text(&check->address, address),
+	return refuse(v, "health.check.address", lb_address_text(&check->address, address),
 		      "has somebody asked who is no backend of the service");
 }
 
@@ -354,17 +247,14 @@ static void forget(struct vouching *v)
 /* What the file vouches for. */
 static int gather(struct vouching *v, const struct lb_config *file)
 {
-	int r;
+	int r = file ? lb_config_each_vouched(NULL, file, NULL, note_value, v) : 0;
 
-	v->value = note_value;
-	r = file ? walk(v, lb_schema, (const char *)file, NULL) : 0;
 	for (size_t i = 0; file && r == 0 && i < file->n_services; i++)
 		r = note_targets(v, file, &file->services[i]);
 	if (v->n_said)
 		qsort(v->said, v->n_said, sizeof(*v->said), compare_said);
 	if (v->n_targets)
 		qsort(v->targets, v->n_targets, sizeof(*v->targets), compare_targets);
-	v->value = judge_value;
 	return r < 0 ? lb_error_set(v->error, ENOMEM, "out of memory") : 0;
 }
 
@@ -374,7 +264,7 @@ int lb_config_vouch(const struct lb_config *next, const struct lb_config *file, 
 	int r = gather(&v, file);
 
 	if (r == 0)
-		r = walk(&v, lb_schema, (const char *)next, NULL);
+		r = lb_config_each_vouched(NULL, next, NULL, judge_value, &v);
 	if (r == 0)
 		r = judge_top(&v, next, file);
 	for (size_t i = 0; r == 0 && i < next->n_services; i++)
@@ -382,27 +272,15 @@ int lb_config_vouch(const struct lb_config *next, const struct lb_config *file, 
 	return r;
 }
 
-static const struct lb_schema_key *services_key(void)
-{
-	const struct lb_schema_key *key = lb_schema;
-
-	while (strcmp(key->name, "services") != 0)
-		key++;
-	return key;
-}
-
 int lb_config_vouch_service(const struct lb_config *next, const char *service, const struct lb_config *runs,
 			    const struct lb_config *file, struct lb_error *error)
 {
 	_cleanup_(forget) struct vouching v = { .error = error };
 	const struct lb_config_service *wanted = find_service(next, service);
-	size_t length;
 	int r = wanted ? gather(&v, file) : 0;
 
 	if (r < 0 || !wanted)
 		return r;
-	length = push(&v, "services[%s]", service);
-	r = walk(&v, services_key()->object, (const char *)wanted, (const char *)find_service(runs, service));
-	pop(&v, length);
+	r = lb_config_each_vouched(runs, next, service, judge_value, &v);
 	return r < 0 ? r : judge_targets(&v, next, wanted, runs);
 }
