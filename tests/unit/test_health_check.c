@@ -87,6 +87,18 @@ static void test_a_target_that_others_suspect_is_asked_often_for_a_while(void **
 	assert_int_equal(next_ms(&check), 2750); /* over, and nothing was found */
 }
 
+static void test_a_target_that_others_suspect_is_asked_at_once_the_first_time(void **state)
+{
+	struct lb_check check;
+
+	lb_check_init(&check, 9000 * MS);
+	assert_int_equal(next_ms(&check), 9000);
+	lb_check_hurry(&check, 3000 * MS);
+	assert_int_equal(next_ms(&check), 0); /* at once */
+	lb_check_begun(&check, 100 * MS);
+	assert_int_equal(next_ms(&check), 350);
+}
+
 static void test_checks_overlap_but_not_without_bound(void **state)
 {
 	struct lb_check check;
@@ -336,6 +348,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_killed_process_is_found_in_interval_and_two_fast_ones),
 		cmocka_unit_test(test_a_target_that_others_suspect_is_asked_often_for_a_while),
+		cmocka_unit_test(test_a_target_that_others_suspect_is_asked_at_once_the_first_time),
 		cmocka_unit_test(test_checks_overlap_but_not_without_bound),
 		cmocka_unit_test(test_target_that_asks_for_it_is_left_alone),
 		cmocka_unit_test(test_history_keeps_the_order_of_beginnings),

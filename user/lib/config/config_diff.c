@@ -355,27 +355,21 @@ int lb_config_diff_service(const struct lb_config_service *from, const struct lb
 	return diff_object(&walk, key_of("services")->object, from, to);
 }
 
-static const struct lb_config_service *find_service(const struct lb_config *config, const char *name)
-{
-	for (size_t i = 0; config && i < config->n_services; i++) {
-		if (strcmp(config->services[i].name, name) == 0)
-			return &config->services[i];
-	}
-	return NULL;
-}
-
-int lb_config_each_vouched(const struct lb_config *from, const struct lb_config *to, const char *service,
-			   lb_difference_fn *each, void *context)
+int lb_config_each_vouched(const struct lb_config *from, const struct lb_config *to, lb_difference_fn *each,
+			   void *context)
 {
 	struct walk walk = { .each = each, .context = context, .vouched = true };
 
-	if (!service)
-		return diff_object(&walk, lb_schema, from, to);
-	walk.service = find_service(to, service);
-	if (!walk.service)
-		return 0;
-	push(&walk, "services[%s]", service);
-	return diff_object(&walk, key_of("services")->object, find_service(from, service), walk.service);
+	return diff_object(&walk, lb_schema, from, to);
+}
+
+int lb_config_each_vouched_service(const struct lb_config_service *from, const struct lb_config_service *to,
+				   lb_difference_fn *each, void *context)
+{
+	struct walk walk = { .each = each, .context = context, .vouched = true, .service = to };
+
+	push(&walk, "services[%s]", to->name);
+	return diff_object(&walk, key_of("services")->object, from, to);
 }
 
 bool lb_config_same_key(const struct lb_config *a, const struct lb_config *b, const char *name)

@@ -50,12 +50,15 @@ int lb_config_diff_service(const struct lb_config_service *from, const struct lb
 			   lb_difference_fn *each, void *context);
 
 /*
- * Calls each, as for a value, for every key with .vouched of to (of its service of that name, if service is
- * not NULL) that from does not say alike at the same place; also within what was added. from NULL: it says
- * nothing.
+ * Calls each, as for a value, for every key with .vouched of to that from (NULL: it says nothing) does not
+ * say alike at the same place; also within what was added.
  */
-int lb_config_each_vouched(const struct lb_config *from, const struct lb_config *to, const char *service,
-			   lb_difference_fn *each, void *context);
+int lb_config_each_vouched(const struct lb_config *from, const struct lb_config *to, lb_difference_fn *each,
+			   void *context);
+
+/* The same of one service; paths begin with it. */
+int lb_config_each_vouched_service(const struct lb_config_service *from, const struct lb_config_service *to,
+				   lb_difference_fn *each, void *context);
 
 /* Whether one key of the whole configuration, with all that is in it, is the same. name: of a row of
  * lb_schema. */

@@ -247,7 +247,7 @@ static void forget(struct vouching *v)
 /* What the file vouches for. */
 static int gather(struct vouching *v, const struct lb_config *file)
 {
-	int r = file ? lb_config_each_vouched(NULL, file, NULL, note_value, v) : 0;
+	int r = file ? lb_config_each_vouched(NULL, file, note_value, v) : 0;
 
 	for (size_t i = 0; file && r == 0 && i < file->n_services; i++)
 		r = note_targets(v, file, &file->services[i]);
@@ -264,7 +264,7 @@ int lb_config_vouch(const struct lb_config *next, const struct lb_config *file, 
 	int r = gather(&v, file);
 
 	if (r == 0)
-		r = lb_config_each_vouched(NULL, next, NULL, judge_value, &v);
+		r = lb_config_each_vouched(NULL, next, judge_value, &v);
 	if (r == 0)
 		r = judge_top(&v, next, file);
 	for (size_t i = 0; r == 0 && i < next->n_services; i++)
@@ -281,6 +281,6 @@ int lb_config_vouch_service(const struct lb_config *next, const char *service, c
 
 	if (r < 0 || !wanted)
 		return r;
-	r = lb_config_each_vouched(runs, next, service, judge_value, &v);
+	r = lb_config_each_vouched_service(find_service(runs, service), wanted, judge_value, &v);
 	return r < 0 ? r : judge_targets(&v, next, wanted, runs);
 }

@@ -51,7 +51,7 @@ __u64 lb_check_next_ns(const struct lb_check *check, const struct lb_check_timin
 	if (check->pending >= LB_CHECK_PENDING_MAX)
 		return UINT64_MAX;
 	if (!check->last_begin_ns)
-		return check->first_ns;
+		return check->hurried_until_ns ? 0 : check->first_ns;
 	return check->last_begin_ns + interval_ns(check, timing);
 }
 

@@ -41,10 +41,10 @@ struct lb_check {
 /* first_ns: when to ask first; spread it over the interval. */
 void lb_check_init(struct lb_check *check, __u64 first_ns);
 
-/* When the next check is to begin; UINT64_MAX: when one of those under way has ended. */
+/* When the next check is to begin; 0: at once; UINT64_MAX: when one of those under way has ended. */
 __u64 lb_check_next_ns(const struct lb_check *check, const struct lb_check_timing *timing);
 
-/* Others suspect the target: it is asked at the fast interval until then. */
+/* Others suspect the target: it is asked at the fast interval until then; at once if it never was. */
 void lb_check_hurry(struct lb_check *check, __u64 until_ns);
 
 void lb_check_begun(struct lb_check *check, __u64 now_ns);
