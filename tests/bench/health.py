@@ -4,8 +4,10 @@
 what a verdict costs with many services, and what a check costs.
 
 Twenty backends on one host behind the balancer; a server is closed (refuses) or its address is taken away (silence). Times
-are from the fault until the commit that packets see. Writes build/bench/health.json: a list of { "what", "value", "unit",
-"target", "holds", "samples" }; ends with status 75 where the machine is too busy to judge. Root; cleans up behind itself."""
+are from the fault until the commit that packets see. What needs clients is in health_passive.py. Writes
+build/bench/health.json: a list of { "what", "value", "unit", "target", "holds", "samples" }; ends with status 75 where the
+machine is too busy to judge. ONLY=PART,...: these parts alone (see PARTS), the other rows stay in the file. Root; cleans up
+behind itself."""
 import json
 import os
 import random
@@ -16,21 +18,35 @@ import threading
 import time
 
 sys.dont_write_bytecode = True
+import health_passive  # noqa: E402 pylint: disable=wrong-import-position
 from control import BUILD, Agent, Lab, run, spread_of_half, work_ms  # noqa: E402 pylint: disable=wrong-import-position
 from report import TOO_BUSY, interruptible  # noqa: E402 pylint: disable=wrong-import-position
 
 BACKENDS = 20
-TARGETS = [  # what, unit, target, whether more is better
-    ("process killed, interval 1 s, fall 3, fast 0.25 s: p50", "s", 1.1, False),
-    ("process killed, interval 1 s, fall 3, fast 0.25 s: p99", "s", 1.8, False),
-    ("blackhole, interval 1 s, timeout 1 s, fall 2, fast 0.25 s: p99", "s", 3.5, False),
-    ("blackhole, defaults: longest", "s", 6, False),
-    ("from the end of a fault to full weight: mean", "s", 12, False),
-    ("verdict to slots, one service of 5,000: longest", "ms", 100, False),
-    ("verdict to slots, one host in 1,000 services: longest", "ms", 1000, False),
-    ("TCP checks per CPU second of lb-checkd", "", 20000, True),
-    ("TCP checks through the packet path per CPU second of lb-checkd", "", 20000, True),
-]
+TRIALS_PASSIVE = 6
+TARGETS = {  # part: rows of what, unit, target, whether more is better
+    "killed": [
+        ("process killed, interval 1 s, fall 3, fast 0.25 s: p50", "s", 1.1, False),
+        ("process killed, interval 1 s, fall 3, fast 0.25 s: p99", "s", 1.8, False)],
+    "silent": [
+        ("blackhole, interval 1 s, timeout 1 s, fall 2, fast 0.25 s: p99", "s", 3.5, False)],
+    "defaults": [
+        ("blackhole, defaults: longest", "s", 6, False),
+        ("from the end of a fault to full weight: mean", "s", 12, False),
+        ("new flows of a backend that returns: most, in its ramp's shares", "x", 2, False)],
+    "passive": [
+        ("one of 20 backends drops everything, 120 connections/s, interval 10 s: suspected, longest", "s", 3, False),
+        ("one of 20 backends drops everything, 120 connections/s, interval 10 s: out, longest", "s", 6, False)],
+    "restarts": [
+        ("lb-checkd killed every second for 20 s, 120 connections/s: broken connections", "", 0, False),
+        ("lb-checkd killed every second for 20 s: verdicts that were wrong, then or at the end", "", 0, False)],
+    "verdicts": [
+        ("verdict to slots, one service of 5,000: longest", "ms", 100, False),
+        ("verdict to slots, one host in 1,000 services: longest", "ms", 1000, False)],
+    "speed": [
+        ("TCP checks per CPU second of lb-checkd", "", 20000, True),
+        ("TCP checks through the packet path per CPU second of lb-checkd", "", 20000, True)],
+}
 SERVERS = r"""
 import socket, sys, time
 listeners = {}
@@ -80,8 +96,8 @@ class TimedAgent(Agent):
         for line in self.process.stderr:
             self.timed.append((time.monotonic(), line))
 
-    def seen(self, pattern, since, seconds):
-        """When a line came that matches, and when the commit after it did."""
+    def seen(self, pattern, since, seconds, commit=True):
+        """When a line came that matches, and (commit) when the commit after it did."""
         end, at = time.monotonic() + seconds, 0
         found = None
         while time.monotonic() < end:
@@ -93,6 +109,8 @@ class TimedAgent(Agent):
                     continue
                 if found is None and re.search(pattern, line):
                     found = when
+                    if not commit:
+                        return found
                 if found is not None and "event=health generation=" in line:
                     return found, when
             time.sleep(0.005)
@@ -118,11 +136,15 @@ class Run:
         with open(lab.path("weir.json"), "w", encoding="utf-8") as file:
             json.dump(config, file)
         self.lab, self.agent = lab, TimedAgent(lab)
-        self.checkd = subprocess.Popen(
-            ["nsenter", f"--net=/run/netns/{lab.prefix}-lb", "--", os.path.join(BUILD, "lb-checkd"), "--socket",
-             lab.path("checkd.sock")], stderr=subprocess.DEVNULL)
-        lab.children.append(self.checkd)
+        self.checkd = None
+        self.start_checkd()
         self.wait(lambda backends: all(b["check"]["last"] == "ok" for b in backends))
+
+    def start_checkd(self):
+        self.checkd = subprocess.Popen(
+            ["nsenter", f"--net=/run/netns/{self.lab.prefix}-lb", "--", os.path.join(BUILD, "lb-checkd"), "--socket",
+             self.lab.path("checkd.sock")], stderr=subprocess.DEVNULL)
+        self.lab.children.append(self.checkd)
 
     def wait(self, good, seconds=30):
         end = time.monotonic() + seconds
@@ -137,19 +159,48 @@ class Run:
         self.agent.kill()
 
 
-def find(lab, check, fault, mend, trials):
-    """Seconds from each fault to the commit; and from its end to full weight."""
-    once, out, back = Run(lab, configuration(lab, check)), [], []
+class Ramp:
+    """Watches how much of the slots a returning backend has, in shares of the pool that its ramp gives it."""
+
+    def __init__(self, agent, name):
+        self.agent, self.name, self.most, self.on = agent, name, 0, True
+        self.thread = threading.Thread(target=self.watch, daemon=True)
+        self.thread.start()
+
+    def share(self):
+        breaker = self.agent.get(f"/v1/health/s0/{self.name}")["backends"][0]["breaker"]
+        return breaker["share_permille"] / 1000 if breaker["state"] == "half-open" else None
+
+    def watch(self):
+        while self.on:
+            before = self.share()
+            slots = next((b["share"] for b in self.agent.get("/v1/services/s0")["backends"]
+                          if b["name"] == self.name and not b["leaving"]), 0)
+            if before and before == self.share():
+                self.most = max(self.most, slots * BACKENDS / before)
+            time.sleep(0.05)
+
+    def end(self):
+        self.on = False
+        self.thread.join()
+        return self.most
+
+
+def find(lab, check, fault, mend, trials, returns=0):
+    """Seconds from each fault to the commit; of the first few, from its end to full weight, and what Ramp saw."""
+    once, out, back, ramps = Run(lab, configuration(lab, check)), [], [], []
     for trial in range(trials):
         n = trial % BACKENDS + 1
         time.sleep(random.random())
         begin = fault(n)
         out.append(once.agent.seen(f"backend=b{n} from=closed to=open", begin, 20)[1] - begin)
         end = mend(n)
-        if trial < 10:
+        if trial < returns:
+            ramp = Ramp(once.agent, f"b{n}")
             back.append(once.agent.seen(f"backend=b{n} from=half-open to=closed", end, 40)[1] - end)
+            ramps.append(ramp.end())
     once.stop()
-    return out, back
+    return out, back, ramps
 
 
 def verdicts(lab, servers, services, checked):
@@ -206,48 +257,88 @@ def percentile(values, percent):
     return values[min(len(values) - 1, int(percent / 100 * len(values)))]
 
 
-def measure(lab, rows):
-    servers = Servers(lab)
-    fast = {"interval_ms": 1000, "fall": 3, "fast_interval_ms": 250}
-    killed, _ = find(lab, fast, lambda n: servers.say("close", n), lambda n: servers.say("open", n), 40)
-    rows.append((percentile(killed, 50), killed))
-    rows.append((percentile(killed, 99), killed))
-    silent = {"interval_ms": 1000, "timeout_ms": 1000, "fall": 2, "fast_interval_ms": 250}
-    lost, _ = find(lab, silent, lambda n: servers.address("del", n), lambda n: servers.address("add", n), 20)
-    rows.append((percentile(lost, 99), lost))
-    lost, back = find(lab, {}, lambda n: servers.address("del", n), lambda n: servers.address("add", n), 10)
-    rows.append((max(lost), lost))
-    rows.append((sum(back) / len(back), back))
-    for services, checked in ((5000, 1), (1000, 1000)):
-        values = verdicts(lab, servers, services, checked)
-        rows.append((max(values), values))
-    for name, keys in (("speed", {}), ("speed-path", {"mark": 0x2000, "source": "192.0.2.2"})):
-        values = checks_per_second(lab, name, **keys)
-        rows.append((values[0], values))
+# Each part: a list of (value, samples), one for each of its rows.
+
+def killed(lab, servers):
+    check = {"interval_ms": 1000, "fall": 3, "fast_interval_ms": 250}
+    out, _, _ = find(lab, check, lambda n: servers.say("close", n), lambda n: servers.say("open", n), 40)
+    return [(percentile(out, 50), out), (percentile(out, 99), out)]
+
+
+def silent(lab, servers):
+    check = {"interval_ms": 1000, "timeout_ms": 1000, "fall": 2, "fast_interval_ms": 250}
+    out, _, _ = find(lab, check, lambda n: servers.address("del", n), lambda n: servers.address("add", n), 20)
+    return [(percentile(out, 99), out)]
+
+
+def defaults(lab, servers):
+    out, back, ramps = find(lab, {}, lambda n: servers.address("del", n), lambda n: servers.address("add", n), 10, 10)
+    return [(max(out), out), (sum(back) / len(back), back), (max(ramps), ramps)]
+
+
+def passive(_lab, _servers):
+    return [(max(samples), samples) for samples in health_passive.suspected(Run, TRIALS_PASSIVE)]
+
+
+def restarts(_lab, _servers):
+    return [(count, [count]) for count in health_passive.killed_every_second(Run, 20)]
+
+
+def slots(lab, servers):
+    return [(max(values), values) for values in (verdicts(lab, servers, 5000, 1), verdicts(lab, servers, 1000, 1000))]
+
+
+def speed(lab, _servers):
+    both = (checks_per_second(lab, "speed"), checks_per_second(lab, "speed-path", mark=0x2000, source="192.0.2.2"))
+    return [(values[0], values) for values in both]
+
+
+PARTS = {"killed": killed, "silent": silent, "defaults": defaults, "passive": passive, "restarts": restarts, "verdicts": slots,
+         "speed": speed}
+
+
+def measure(parts, ret_rows):
+    lab = Lab("wh")
+    try:
+        lab.up()
+        servers = Servers(lab)
+        for part in parts:
+            for (what, unit, target, more), (value, samples) in zip(TARGETS[part], PARTS[part](lab, servers)):
+                ret_rows.append({"what": what, "value": round(value, 3), "unit": unit, "target": target,
+                                 "holds": value >= target if more else value <= target,
+                                 "samples": [round(s, 3) for s in samples]})
+    finally:
+        lab.down()
+
+
+def write(rows):
+    """In the order of the table; what was not measured now stays as it was."""
+    path = os.path.join(BUILD, "bench", "health.json")
+    known = {}
+    if os.path.exists(path):
+        with open(path, encoding="utf-8") as file:
+            known = {row["what"]: row for row in json.load(file)}
+    known.update({row["what"]: row for row in rows})
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    with open(path, "w", encoding="utf-8") as file:
+        json.dump([known[row[0]] for part in TARGETS.values() for row in part if row[0] in known], file, indent=1)
 
 
 def main():
     interruptible()
-    lab, rows = Lab("wh"), []
-    busy = work_ms()
-    try:
-        lab.up()
-        measure(lab, rows)
-    finally:
-        lab.down()
+    parts = [part for part in os.environ.get("ONLY", "").split(",") if part] or list(PARTS)
+    if unknown := set(parts) - set(PARTS):
+        sys.exit(f"bench-health: ONLY={','.join(unknown)}: parts are {', '.join(PARTS)}")
+    rows, busy = [], work_ms()
+    measure(parts, rows)
     busy += work_ms()
-    report = [{"what": what, "value": round(value, 3), "unit": unit, "target": target,
-               "holds": value >= target if more else value <= target, "samples": [round(s, 3) for s in samples]}
-              for (what, unit, target, more), (value, samples) in zip(TARGETS, rows)]
-    os.makedirs(os.path.join(BUILD, "bench"), exist_ok=True)
-    with open(os.path.join(BUILD, "bench", "health.json"), "w", encoding="utf-8") as file:
-        json.dump(report, file, indent=1)
-    for row in report:
+    write(rows)
+    for row in rows:
         print(f"{'holds' if row['holds'] else 'FAILS'}  {row['value']:>10} {row['unit']:2}  (target {row['target']})  {row['what']}")
-    if not all(row["holds"] for row in report) and spread_of_half(busy) > 0.25:
+    if not all(row["holds"] for row in rows) and spread_of_half(busy) > 0.25:
         print("the machine is too busy to judge")
         return TOO_BUSY
-    return 0 if all(row["holds"] for row in report) else 1
+    return 0 if all(row["holds"] for row in rows) else 1
 
 
 if __name__ == "__main__":
