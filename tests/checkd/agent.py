@@ -9,12 +9,12 @@ import time
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 CHECKD = os.environ.get("CHECKD", os.path.join(ROOT, "build/san/lb-checkd"))
-VERSION = 3
-HELLO, SET, REMOVE, RESULTS, ALIVE, PATH = 1, 2, 3, 4, 5, 6
+VERSION = 4
+HELLO, SET, REMOVE, RESULTS, ALIVE, PATH, HURRY = 1, 2, 3, 4, 5, 6, 7
 VIP, ADDRESS = 1, 2
 OUTCOMES = ["none", "ok", "timeout", "refused", "reset", "protocol", "status", "limited"]
 KINDS = {"tcp": 2, "udp": 3, "http": 4, "https": 5, "grpc": 6, "agent": 7, "exec": 8}
-STATE = struct.Struct("=IIIIIIQII")
+STATE = struct.Struct("=IIIIIIQIIII")
 TARGET = struct.Struct("=II III B16s3x BBBBBB B16s B16s IIIIIII HH 16s 192s192s192s192s192s192s192s192s".replace(" ", ""))
 RESULT = struct.Struct("=IIQQII")
 
@@ -31,7 +31,7 @@ class Agent:
         self.listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.listener.bind(self.path)
         self.listener.listen(4)
-        self.link, self.results, self.state, self.alive = None, [], None, 0
+        self.link, self.results, self.state, self.alive, self.late = None, [], None, 0, []
 
     def start(self, program=CHECKD):
         self.process = subprocess.Popen([program, "--socket", self.path], stderr=subprocess.PIPE)
@@ -41,7 +41,7 @@ class Agent:
         self.listener.settimeout(10)
         self.link, _ = self.listener.accept()
         self.link.settimeout(0.2)
-        self.link.send(STATE.pack(HELLO, 1, VERSION, 0, 0, 0, 0, 0, 0))
+        self.link.send(STATE.pack(HELLO, 1, VERSION, 0, 0, 0, 0, 0, 0, 0, 0))
 
     def set(self, number, kind, port, generation=1, **keys):
         def text(name, size=192):
@@ -56,6 +56,10 @@ class Agent:
 
     def remove(self, number):
         self.link.send(TARGET.pack(REMOVE, 1, number, 0, 0, 0, b"", *([0] * 7), b"", 0, b"", *([0] * 9), *([b""] * 9)))
+
+    def hurry(self, number, generation=1):
+        """Others suspect it: asked at once, if it never was."""
+        self.link.send(TARGET.pack(HURRY, 1, number, generation, 0, 0, b"", *([0] * 7), b"", 0, b"", *([0] * 9), *([b""] * 9)))
 
     def give_ports(self, file):
         """What lbd gives for checks through the packet path: here any file of that size will do."""
@@ -78,6 +82,7 @@ class Agent:
             else:
                 self.state = STATE.unpack(data)
                 self.alive += 1
+                self.late.append(self.state[5])
 
     def of(self, number):
         return [r for r in self.results if r.id == number]

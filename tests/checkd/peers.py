@@ -91,6 +91,35 @@ def floods(head, sent):
     return serve
 
 
+def frame(kind, payload=b"", flags=0, stream=0):
+    """Of HTTP/2."""
+    return len(payload).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + payload
+
+
+def http2_floods(first, again):
+    """Speaks HTTP/2 as far as its settings, says first, and then again and again the same, as fast as it is taken."""
+    def serve(peer, _server):
+        peer.recv(65536)
+        peer.sendall(frame(4) + first)
+        chunk = again * (65536 // len(again))
+        for _ in range(16384):
+            peer.sendall(chunk)
+    return serve
+
+
+def sends_to(url):
+    return http(b"302 Found", b"", b"Location: %s\r\n" % url.encode())
+
+
+def slow(seconds, then):
+    """Answers so much later."""
+    def serve(peer, server):
+        peer.recv(65536)
+        time.sleep(seconds)
+        then(peer, server)
+    return serve
+
+
 def udp(answer):
     """A socket that answers, or (None) does not. Returns it and its port."""
     sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)

@@ -4,13 +4,16 @@
 """lb-checkd alone: every kind of peer gives one outcome of the right category, within its time and a bounded number of
 bytes; its own shortage counts neither way; starts are spread; what it gives up it cannot do."""
 import os
+import resource
 import shutil
+import signal
 import socket
 import ssl
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
@@ -27,6 +30,12 @@ def check(what, good, why=""):
     print(f"{'ok' if good else 'not ok'} {len(results)} - {what}", flush=True)
     if not good and why != "":
         print("# " + str(why).replace("\n", "\n# "), flush=True)
+
+
+def wait_until(good, seconds=10):
+    end = time.monotonic() + seconds
+    while not good() and time.monotonic() < end:
+        time.sleep(0.01)
 
 
 def closed_port():
@@ -57,6 +66,11 @@ def cases(directory):
     echo, echo_port = peers.udp(b"pong")
     mute, mute_port = peers.udp(None)
     junk = peers.Server(peers.answers(b"\x00\xff" * 500))
+    elsewhere = peers.Server(peers.http(b"200 OK"))
+    away = peers.Server(peers.sends_to(f"http://127.0.0.1:{elsewhere.port}/"))
+    _, http2 = certificate(directory, "http2.test")
+    http2.set_alpn_protocols(["h2"])
+    fields = peers.frame(1, b"\x88", 0, 1)  # :status 200, and more to come
     table = [
         ("tcp: accepted", "ok", "tcp", ok.port, {}),
         ("tcp: refused", "refused", "tcp", closed_port(), {}),
@@ -93,6 +107,22 @@ def cases(directory):
         ("http: headers without end", "reset or protocol", "http",
          peers.Server(peers.answers(b"HTTP/1.1 200 OK\r\n" + b"a: b\r\n" * 200000)).port, {}),
         ("http/2 asked of one who does not speak it", "reset or protocol", "http", junk.port, {"http_version": 2}),
+        ("http/2 over TLS: windows that open without end", "protocol", "https",
+         peers.Server(peers.http2_floods(b"", peers.frame(8, b"\0\0\0\1")), http2).port, {"insecure": True, "http_version": 2}),
+        ("http/2: pings without end", "protocol or reset", "http",
+         peers.Server(peers.http2_floods(b"", peers.frame(6, b"12345678"))).port, {"http_version": 2}),
+        ("http/2: settings without end", "protocol or reset", "http",
+         peers.Server(peers.http2_floods(b"", peers.frame(4))).port, {"http_version": 2}),
+        ("http/2: windows that open without end", "protocol", "http",
+         peers.Server(peers.http2_floods(b"", peers.frame(8, b"\0\0\0\1"))).port, {"http_version": 2}),
+        ("http/2: fields without end", "protocol or reset", "http",
+         peers.Server(peers.http2_floods(fields, peers.frame(9, b"\0\1a\1b" * 3000, 0, 1))).port, {"http_version": 2}),
+        ("http/2: empty frames without end", "protocol", "http",
+         peers.Server(peers.http2_floods(peers.frame(1, b"\x88", 4, 1), peers.frame(0, b"", 0, 1))).port, {"http_version": 2}),
+        ("http: a redirect to somewhere else is not followed", "status", "http", away.port, {}),
+        ("https: silence", "timeout", "https", peers.Server(peers.silent).port, {"insecure": True}),
+        ("https: closed in the middle of the handshake", "reset or protocol", "https",
+         peers.Server(peers.answers(b"\x16\x03\x03\x00\x7a\x02")).port, {"insecure": True}),
         ("https: a certificate that is trusted", "ok", "https", secure.port, {"ca": good, "host": "good.test"}),
         ("https: for another name", "protocol", "https", secure.port, {"ca": good, "host": "bad.test"}),
         ("https: of nobody who is trusted", "protocol", "https", secure.port, {"ca": other, "host": "good.test"}),
@@ -110,7 +140,7 @@ def cases(directory):
         ("agent: closed before it says anything", "reset", "agent", peers.Server(lambda _p, _s: None).port, {}),
         ("grpc: of one who does not speak it", "reset or protocol", "grpc", junk.port, {}),
     ]
-    return table, {"flood": flood, "http_flood": http_flood, "loop": loop, "sockets": (echo, mute)}
+    return table, {"flood": flood, "http_flood": http_flood, "loop": loop, "elsewhere": elsewhere, "sockets": (echo, mute)}
 
 
 def test_peers(agent, directory):
@@ -126,6 +156,8 @@ def test_peers(agent, directory):
     check("of a gigabyte not more than fits into sockets is taken", max(extra["flood"][0], extra["http_flood"][0]) < 64 << 20,
           (extra["flood"], extra["http_flood"]))
     check("a loop of redirects is asked once for each check", extra["loop"].seen <= len(agent.of(22)) + 1, extra["loop"].seen)
+    check("and whoever else it names is not asked at all", extra["elsewhere"].seen == 0, extra["elsewhere"].seen)
+    check("nobody keeps it from the others", max(agent.late) < 1000, agent.late)
     check("and memory stays small", agent.resident_kib() < 300 << 10, agent.resident_kib())
     for number in range(len(table)):
         agent.remove(number)
@@ -146,24 +178,99 @@ def test_spread(agent):
     check("starts are spread", busiest <= 30, f"{busiest} in the busiest 100 ms, 20 in the mean")
     check("all are answered", all(r.outcome == "ok" for r in agent.results), {r.outcome for r in agent.results})
     check("it says that it lives twice a second", agent.alive >= 2 and agent.state[3] == 400, agent.state)
+    for number in range(400):
+        agent.remove(number)
+    agent.hear(1)
+    agent.results.clear()
 
 
 def test_shortage(directory):
-    """With few descriptors most checks cannot be made: that is nobody's fault."""
+    """With few descriptors checks wait for each other; when even those are gone, that is nobody's fault."""
     agent = Agent(directory)
     program = os.path.join(directory, "few")
     with open(program, "w", encoding="ascii") as file:
-        file.write(f'#!/bin/sh\nulimit -n 24\nexec {CHECKD} "$@"\n')
+        file.write(f'#!/bin/sh\nulimit -n 82\nexec {CHECKD} "$@"\n')
     os.chmod(program, 0o755)
     agent.start(program)
     server = peers.Server(peers.silent)
-    for number in range(100):
-        agent.set(number, "tcp", server.port, interval_ms=1000, timeout_ms=900, expect="x")
-    agent.wait_for(range(100), 6)
+    for number in range(200):
+        agent.set(number, "tcp", server.port, interval_ms=300, timeout_ms=300, expect="x")
+    agent.wait_for(range(200), 10)
     kinds = {r.outcome for r in agent.results}
-    check("a shortage of its own counts neither way", kinds == {"none", "timeout"}, kinds)
-    check("and it goes on", agent.process.poll() is None)
+    check("it says how many checks it can have under way", agent.state[8] == 50, agent.state)
+    check("where more are due they wait, and all are asked", {r.id for r in agent.results} == set(range(200)) and kinds == {"timeout"},
+          (len({r.id for r in agent.results}), kinds))
+    check("which is said to be late", max(agent.late, default=0) > 0, agent.late)
+    for number in range(200):
+        agent.remove(number)
+    agent.hear(0.5)
+    agent.results.clear()
+    # From now on it can open none.
+    resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (4, 82))
+    for number, kind in enumerate(("tcp", "http", "https", "grpc", "agent", "udp")):
+        agent.set(number, kind, server.port, insecure=True, send="x")
+    agent.wait_for(range(6), 5)
+    check("a shortage of its own counts neither way, in any kind", all({r.outcome for r in agent.of(n)} == {"none"} for n in range(6)),
+          [(r.id, r.outcome) for r in agent.results])
+    resource.prlimit(agent.process.pid, resource.RLIMIT_NOFILE, (82, 82))
+    agent.results.clear()
+    agent.wait_for([0], 5)
+    check("and it goes on when that is over", agent.of(0)[-1].outcome == "ok", [(r.outcome, r.detail) for r in agent.of(0)])
     agent.stop()
+
+
+def test_late(agent):
+    """It is stopped while the answer comes: what came in time is a success, however late it is read."""
+    for number, (kind, answer) in enumerate((("tcp", b"220 ready"), ("http", b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"))):
+        server = peers.Server(peers.slow(0.4, peers.says(answer)))
+        agent.set(number, kind, server.port, timeout_ms=1000, interval_ms=60000, fast_ms=60000, send="x", expect="220")
+        agent.hurry(number)
+        wait_until(lambda: server.seen)
+        time.sleep(0.2)  # the request is out, the answer is not there yet
+        agent.process.send_signal(signal.SIGSTOP)
+        time.sleep(1.6)
+        agent.process.send_signal(signal.SIGCONT)
+        agent.wait_for([number], 5)
+        got = agent.of(number)
+        check(f"{kind}: an answer that came in time is a success, however late it is read",
+              [r.outcome for r in got] == ["ok"] and got[0].end_ns - got[0].begin_ns > 1_500_000_000,
+              [(r.outcome, (r.end_ns - r.begin_ns) / 1e6) for r in got])
+        agent.remove(number)
+    server = peers.Server(peers.silent)
+    agent.set(2, "tcp", server.port, timeout_ms=500, interval_ms=60000, fast_ms=60000, expect="220")
+    agent.hurry(2)
+    wait_until(lambda: server.seen)
+    agent.process.send_signal(signal.SIGSTOP)
+    time.sleep(1.2)
+    agent.process.send_signal(signal.SIGCONT)
+    agent.wait_for([2], 5)
+    check("a deadline that it was not awake for says nothing", [r.outcome for r in agent.of(2)] == ["none"], [r.outcome for r in agent.of(2)])
+    agent.remove(2)
+    agent.results.clear()
+
+
+def test_alone(agent, directory):
+    """Two targets that libcurl takes for one host: each check has a connection and a TLS session of its own."""
+    _, context = certificate(directory, "pool.test")
+    resumed, requests = [], []
+
+    def serve(peer, _server):
+        resumed.append(peer.session_reused)
+        while request := peer.recv(65536):
+            requests.append(request)
+            peer.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: keep-alive\r\n\r\n")
+
+    server = peers.Server(serve, context)
+    for number in (0, 1):
+        agent.set(number, "https", server.port, insecure=True, host="pool.test", interval_ms=100, fast_ms=100)
+    agent.wait_for([0, 1], 10, 6)
+    for number in (0, 1):
+        agent.remove(number)
+    agent.hear(0.5)
+    check("each of them is answered", {r.outcome for r in agent.results} == {"ok"}, {r.outcome for r in agent.results})
+    check("no connection serves two checks", len(requests) >= 12 and server.seen >= len(requests), (server.seen, len(requests)))
+    check("and no TLS session", not any(resumed), resumed)
+    agent.results.clear()
 
 
 def test_path(agent):
@@ -182,10 +289,6 @@ def test_path(agent):
             reset.append(place)
 
     server, echo = peers.Server(serve), peers.udp(b"pong")
-    for number in range(400):
-        agent.remove(number)
-    agent.hear(1)
-    agent.results.clear()
     agent.set(40, "http", server.port, mark=0x2000, source="127.0.0.9", interval_ms=200, fast_ms=200)
     agent.hear(1)
     check("without the ports it cannot be asked, and nothing is said of it", {r.outcome for r in agent.of(40)} == {"none"},
@@ -232,6 +335,8 @@ def main():
               int(status["CapPrm"], 16) & ~CAP_NET_RAW == int(status["CapAmb"], 16) == 0 and status["NoNewPrivs"].strip() == "1" and status["Seccomp"].strip() == "2", status)
         test_peers(agent, directory)
         test_spread(agent)
+        test_late(agent)
+        test_alone(agent, directory)
         test_path(agent)
         test_again(agent)
         said = agent.stop()

@@ -82,7 +82,14 @@ act "an agent starts that is to check" lbd_start
 check "without lb-checkd backends are as configured, and it is said" answers GET /v1/health \
 	'(.checker.connected | not) and ([.backends[].breaker.why] | all(. == "not yet checked"))'
 generation=$(api GET /v1/generations | jq '.generations[0].generation')
+spawn lb bash -c 'ulimit -n 10; exec "$@"' small "$CHECKD" --socket "$TEST_TMP/checkd.sock"
+check "that lb-checkd may have too few descriptors is said before it has" wait_for 5 event_says 'lb-checkd=too-small checks=6 room=5'
+check "and shown" answers GET /v1/health '.checker.room | .too_small and .checks_needed == 6 and .ports_needed > 0'
+check "in words, too" grep -q 'room for 5 checks at once' <("$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" health)
+kill -KILL "$spawned"
+{ wait "$spawned"; } 2>/dev/null
 checkd_start
+check "another one has enough" wait_for 5 answers GET /v1/health '.checker.connected and (.checker.room.too_small | not)'
 check "lb-checkd asks all, once for each address" wait_for 10 checked
 check "the same check of the same address is made once" answers GET /v1/health '.checker.targets == 6'
 

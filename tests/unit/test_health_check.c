@@ -3,6 +3,7 @@
  * The cadence of checks and rise and fall; the suspicion of the checker; the breaker of a host across
  * services.
  */
+#include <errno.h>
 #include <stdarg.h>
 #include <setjmp.h>
 #include <stdint.h>
@@ -125,6 +126,28 @@ static void test_target_that_asks_for_it_is_left_alone(void **state)
 	assert_int_equal(next_ms(&check), 33000);
 	ends(&check, 1000, 1002, LB_OUTCOME_OK);
 	assert_int_equal(next_ms(&check), 2000);
+}
+
+static void test_errors_of_sockets_are_the_targets_or_ours(void **state)
+{
+	static const struct {
+		int error;
+		enum lb_outcome says;
+	} rows[] = {
+		{ ECONNREFUSED, LB_OUTCOME_REFUSED }, { ECONNRESET, LB_OUTCOME_RESET },
+		{ EPIPE, LB_OUTCOME_RESET },          { ETIMEDOUT, LB_OUTCOME_TIMEOUT },
+		{ EHOSTUNREACH, LB_OUTCOME_TIMEOUT }, { EMFILE, LB_OUTCOME_NONE },
+		{ ENFILE, LB_OUTCOME_NONE },          { ENOBUFS, LB_OUTCOME_NONE },
+		{ ENOMEM, LB_OUTCOME_NONE },          { EADDRNOTAVAIL, LB_OUTCOME_NONE },
+		{ EADDRINUSE, LB_OUTCOME_NONE },      { EPERM, LB_OUTCOME_NONE },
+		{ EACCES, LB_OUTCOME_NONE },          { ENETUNREACH, LB_OUTCOME_NONE },
+		{ ENETDOWN, LB_OUTCOME_NONE },        { 0, LB_OUTCOME_NONE },
+	};
+
+	for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+		if (lb_outcome_of_errno(rows[i].error) != rows[i].says)
+			fail_msg("%s", strerror(rows[i].error));
+	}
 }
 
 static void test_history_keeps_the_order_of_beginnings(void **state)
@@ -351,6 +374,7 @@ int main(void)
 		cmocka_unit_test(test_a_target_that_others_suspect_is_asked_at_once_the_first_time),
 		cmocka_unit_test(test_checks_overlap_but_not_without_bound),
 		cmocka_unit_test(test_target_that_asks_for_it_is_left_alone),
+		cmocka_unit_test(test_errors_of_sockets_are_the_targets_or_ours),
 		cmocka_unit_test(test_history_keeps_the_order_of_beginnings),
 		cmocka_unit_test(test_checker_is_suspected_if_more_than_half_fail),
 		cmocka_unit_test(test_freeze_is_bounded_and_not_repeated),

@@ -73,7 +73,8 @@ struct probe {
 struct path {
 	__u64 *ports; /* lb_check_ports of lb/check.h; NULL: not given */
 	__u64 used[LB_CHECK_PLACES / 64];
-	__u32 first, last; /* ports */
+	__u32 n_used[LB_CHECK_PLACES >> 16]; /* of each family and protocol */
+	__u32 first, last;                   /* ports */
 	__u32 next[LB_CHECK_PLACES >> 16];
 	bool may_mark;
 };
@@ -95,11 +96,12 @@ struct exec {
 struct checkd {
 	const char *socket_path;
 	int epoll;
-	struct heap heap;
+	struct heap heap;        /* of what is due, but for targets */
+	struct heap due;         /* of targets: while there is no room for the first, none of them begins */
 	struct target **targets; /* by id */
 	size_t n_targets, room;
 	struct probe *free_probes;
-	size_t pending;
+	size_t pending, pending_max; /* checks under way, and how many can be at once */
 	__u64 begun;
 	__u64 late_ns; /* the longest since it was told */
 
@@ -130,6 +132,9 @@ void target_remove(struct checkd *checkd, __u32 id);
 void target_hurry(struct checkd *checkd, __u32 id, __u32 generation);
 void targets_clear(struct checkd *checkd);
 
+/* Whether the next that is due can begin: descriptors, ports and the queue of results are never used up. */
+bool targets_have_room(const struct checkd *checkd);
+
 /* The end of a probe, which is freed. detail: see lb_message_result. */
 void probe_end(struct checkd *checkd, struct probe *probe, enum lb_outcome outcome, __u32 detail);
 
@@ -150,6 +155,13 @@ void probe_exec_begin(struct checkd *checkd, struct probe *probe);
 void probe_exec_start(struct checkd *checkd);
 void probe_exec_abandon(struct checkd *checkd, struct probe *probe);
 
+/* --- http_read.c -----------------------------------------------------------------------------------------
+ */
+void http_read_begin(void); /* before libcurl is called, */
+void http_read_end(void);   /* and after it */
+int http_read_made(int fd); /* a connection of libcurl's. 0 or -ENOMEM */
+bool http_read_too_much(int fd);
+
 /* --- path.c ----------------------------------------------------------------------------------------------
  */
 void path_start(struct checkd *checkd);
@@ -159,8 +171,9 @@ void path_take(struct checkd *checkd, int fd); /* the map that ports are written
 int path_dress(struct checkd *checkd, struct probe *probe, int fd, int family, int protocol);
 void path_undress(struct checkd *checkd, struct probe *probe);
 
-/* What an errno says of the target: NONE for a shortage of our own. */
-enum lb_outcome outcome_of_errno(int error);
+/* How many can be under way at once, of each family and protocol; and whether there is room for one more. */
+__u32 path_room(const struct path *path);
+bool path_has_room(const struct path *path, const struct target *target);
 
 /* --- sandbox.c -------------------------------------------------------------------------------------------
  */

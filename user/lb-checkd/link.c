@@ -91,6 +91,8 @@ static void say_state(struct checkd *checkd, enum lb_message_type type)
 		.late_ms = (__u32)(checkd->late_ns / LB_NS_PER_MS),
 		.begun = checkd->begun,
 		.may_mark = checkd->path.may_mark,
+		.room = (__u32)checkd->pending_max,
+		.ports = path_room(&checkd->path),
 	};
 
 	if (send_message(checkd, &state, sizeof(state)))

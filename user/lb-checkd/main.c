@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 #include "lb-checkd/checkd.h"
 #include "version.h"
@@ -48,27 +49,40 @@ void say(const char *format, ...)
 static int wait_ms(const struct checkd *checkd)
 {
 	const struct timer *first = heap_first(&checkd->heap);
-	__u64 now = lb_now_ns();
+	const struct timer *target = targets_have_room(checkd) ? heap_first(&checkd->due) : NULL;
+	__u64 now = lb_now_ns(), due = first ? first->due_ns : UINT64_MAX;
 
-	if (!first)
-		return IDLE_MS;
-	if (first->due_ns <= now)
+	if (target && target->due_ns < due)
+		due = target->due_ns;
+	if (due <= now)
 		return 0;
-	if (first->due_ns - now > IDLE_MS * LB_NS_PER_MS)
+	if (due - now > IDLE_MS * LB_NS_PER_MS)
 		return IDLE_MS;
-	return (int)((first->due_ns - now + LB_NS_PER_MS - 1) / LB_NS_PER_MS);
+	return (int)((due - now + LB_NS_PER_MS - 1) / LB_NS_PER_MS);
+}
+
+/* False: nothing of the heap is due. */
+static bool fire_first(struct checkd *checkd, struct heap *heap, __u64 now)
+{
+	struct timer *timer = heap_first(heap);
+
+	if (!timer || timer->due_ns > now)
+		return false;
+	if (now - timer->due_ns > checkd->late_ns)
+		checkd->late_ns = now - timer->due_ns;
+	heap_remove(heap, timer);
+	timer->fire(checkd, timer, now);
+	return true;
 }
 
 static void fire_timers(struct checkd *checkd, __u64 now)
 {
-	struct timer *timer;
+	int left = TIMERS_MAX;
 
-	for (int i = 0; i < TIMERS_MAX && (timer = heap_first(&checkd->heap)) && timer->due_ns <= now; i++) {
-		if (now - timer->due_ns > checkd->late_ns)
-			checkd->late_ns = now - timer->due_ns;
-		heap_remove(&checkd->heap, timer);
-		timer->fire(checkd, timer, now);
-	}
+	while (left && fire_first(checkd, &checkd->heap, now))
+		left--;
+	while (left && targets_have_room(checkd) && fire_first(checkd, &checkd->due, now))
+		left--;
 }
 
 static int run(struct checkd *checkd)
@@ -79,7 +93,11 @@ static int run(struct checkd *checkd)
 		int n = epoll_wait(checkd->epoll, events, EVENTS_MAX, wait_ms(checkd));
 		__u64 now = lb_now_ns();
 
-		if (n < 0 && errno != EINTR)
+		/* Whatever woke us (we were stopped, and go on): what has been answered is read before
+		 * deadlines. */
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n < 0)
 			return -errno;
 		for (int i = 0; i < n; i++) {
 			struct watch *watch = events[i].data.ptr;
@@ -95,15 +113,20 @@ static int run(struct checkd *checkd)
 	}
 }
 
-/* As many descriptors as we may have: each check takes one. */
-static void raise_limits(void)
+#define DESCRIPTORS_SPARE 32 /* for what is no check: the link, libcurl's files */
+
+/* As many descriptors as we may have: each check takes one. Returns how many can be under way at once. */
+static size_t raise_limits(void)
 {
 	struct rlimit limit;
 
 	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		return;
+		return DESCRIPTORS_SPARE;
 	limit.rlim_cur = limit.rlim_max;
-	setrlimit(RLIMIT_NOFILE, &limit);
+	if (setrlimit(RLIMIT_NOFILE, &limit) < 0 || limit.rlim_cur > INT32_MAX)
+		limit.rlim_cur = (rlim_t)sysconf(_SC_OPEN_MAX);
+	return limit.rlim_cur > 2 * DESCRIPTORS_SPARE ? limit.rlim_cur - DESCRIPTORS_SPARE
+						      : limit.rlim_cur / 2;
 }
 
 static int read_options(int argc, char **argv, struct checkd *checkd, const char **ret_user)
@@ -154,7 +177,7 @@ int main(int argc, char **argv)
 	if (r >= 0)
 		return r;
 	signal(SIGPIPE, SIG_IGN);
-	raise_limits();
+	checkd.pending_max = raise_limits();
 	checkd.epoll = epoll_create1(EPOLL_CLOEXEC);
 	if (checkd.epoll < 0) {
 		say("Failed to make an epoll: %m");

@@ -30,10 +30,33 @@ static bool is_used(const struct path *path, __u32 place)
 
 static void set_used(struct path *path, __u32 place, bool used)
 {
-	if (used)
+	if (used) {
 		path->used[place / 64] |= 1ull << place % 64;
-	else
+		path->n_used[place >> 16]++;
+	} else {
 		path->used[place / 64] &= ~(1ull << place % 64);
+		path->n_used[place >> 16]--;
+	}
+}
+
+/* The first place of those of a family and protocol. */
+static __u32 base_of(bool v6, int protocol)
+{
+	return lb_check_place(v6 ? LB_FAMILY_V6 : LB_FAMILY_V4, (__u32)protocol, 0);
+}
+
+/* The rest is for others on this host, and so that a free one is found soon. */
+__u32 path_room(const struct path *path)
+{
+	return (path->last - path->first + 1) / 4 * 3;
+}
+
+bool path_has_room(const struct path *path, const struct target *target)
+{
+	__u32 base = base_of(target->config.address.family == LB_FAMILY_V6,
+			     target->config.kind == LB_CHECK_UDP ? IPPROTO_UDP : IPPROTO_TCP);
+
+	return path->n_used[base >> 16] < path_room(path);
 }
 
 /* --- what there is ---------------------------------------------------------------------------------------
@@ -122,7 +145,7 @@ static int bind_to(int fd, int family, const struct lb_address *source, __u32 po
 static int bind_somewhere(struct path *path, int fd, int family, int protocol,
 			  const struct lb_address *source, __u32 *ret_place)
 {
-	__u32 base = lb_check_place(family == AF_INET6 ? LB_FAMILY_V6 : LB_FAMILY_V4, (__u32)protocol, 0);
+	__u32 base = base_of(family == AF_INET6, protocol);
 	__u32 *next = &path->next[base >> 16], n = path->last - path->first + 1;
 	int r = -EADDRINUSE;
 

@@ -33,6 +33,7 @@ struct request {
 	bool full;                                      /* enough has been read */
 	int grpc_status;                                /* -1: none was said */
 	int shortage;                                   /* of our own: errno; 0: none */
+	int fd;                                         /* of the connection; -1: none yet */
 	struct checkd *checkd;
 };
 
@@ -114,7 +115,7 @@ static enum lb_outcome outcome_of_curl(CURLcode code, long error)
 {
 	switch (code) {
 	case CURLE_COULDNT_CONNECT:
-		return outcome_of_errno((int)error);
+		return lb_outcome_of_errno((int)error);
 	case CURLE_OPERATION_TIMEDOUT:
 		return LB_OUTCOME_TIMEOUT;
 	case CURLE_RECV_ERROR:
@@ -143,6 +144,8 @@ static void finish(struct checkd *checkd, struct probe *probe, CURLcode code)
 		outcome = judge(probe, request, status);
 	else if (request->shortage)
 		outcome = LB_OUTCOME_NONE;
+	else if (http_read_too_much(request->fd))
+		outcome = LB_OUTCOME_PROTOCOL;
 	else
 		outcome = outcome_of_curl(code, error);
 	probe_end(checkd, probe, outcome,
@@ -151,12 +154,16 @@ static void finish(struct checkd *checkd, struct probe *probe, CURLcode code)
 					      : error));
 }
 
-static void collect(struct checkd *checkd)
+/* Has libcurl go on, and takes what has ended. */
+static void go_on(struct checkd *checkd, curl_socket_t fd, int what)
 {
 	struct http *http = checkd->http;
 	CURLMsg *message;
 	int left;
 
+	http_read_begin();
+	curl_multi_socket_action(http->multi, fd, what, &left);
+	http_read_end();
 	while ((message = curl_multi_info_read(http->multi, &left))) {
 		CURLcode code = message->data.result;
 		struct probe *probe = NULL;
@@ -173,16 +180,12 @@ static void collect(struct checkd *checkd)
 
 static void on_socket_ready(struct checkd *checkd, struct watch *watch, __u32 events)
 {
-	struct http *http = checkd->http;
 	struct http_socket *socket = (struct http_socket *)watch; /* its first member */
 	int what = (events & EPOLLIN ? CURL_CSELECT_IN : 0) | (events & EPOLLOUT ? CURL_CSELECT_OUT : 0) |
 		   (events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0);
-	int running;
 
-	if (socket->fd < 0)
-		return;
-	curl_multi_socket_action(http->multi, socket->fd, what, &running);
-	collect(checkd);
+	if (socket->fd >= 0)
+		go_on(checkd, socket->fd, what);
 }
 
 static int on_socket(CURL *easy, curl_socket_t fd, int what, void *context, void *old)
@@ -243,11 +246,7 @@ static int on_timer(CURLM *multi, long timeout_ms, void *context)
 
 static void on_timer_due(struct checkd *checkd, struct timer *timer, __u64 now)
 {
-	struct http *http = checkd->http;
-	int running;
-
-	curl_multi_socket_action(http->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	collect(checkd);
+	go_on(checkd, CURL_SOCKET_TIMEOUT, 0);
 }
 
 int probe_http_start(struct checkd *checkd)
@@ -349,17 +348,21 @@ static void set_request(struct request *request, const struct lb_config_check *c
 	curl_easy_setopt(easy, CURLOPT_HTTPHEADER, request->headers);
 }
 
-/* A socket of libcurl's before it connects. It ends in a reset, and leaves no port in TIME-WAIT: those
- * through the packet path all go to one address and port. */
+/* A socket of libcurl's before it connects. One through the packet path ends in a reset, and leaves no port
+ * in TIME-WAIT: all of these go to one address and port. */
 static int on_socket_made(void *context, curl_socket_t fd, curlsocktype purpose)
 {
 	static const struct linger reset = { .l_onoff = 1 };
 	struct probe *probe = context;
 	struct request *request = probe->http;
 	int family = probe->target->config.address.family == LB_FAMILY_V6 ? AF_INET6 : AF_INET;
-	int r = path_dress(request->checkd, probe, fd, family, IPPROTO_TCP);
+	int r = http_read_made(fd);
 
-	setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
+	request->fd = fd;
+	if (r == 0 && probe->target->mark)
+		r = path_dress(request->checkd, probe, fd, family, IPPROTO_TCP);
+	if (probe->target->mark)
+		setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof(reset));
 	request->shortage = r < 0 ? -r : 0;
 	return r < 0 ? CURL_SOCKOPT_ERROR : CURL_SOCKOPT_OK;
 }
@@ -383,10 +386,8 @@ static bool prepare(struct probe *probe, struct request *request)
 	curl_easy_setopt(easy, CURLOPT_WRITEDATA, probe);
 	curl_easy_setopt(easy, CURLOPT_HEADERFUNCTION, on_header);
 	curl_easy_setopt(easy, CURLOPT_HEADERDATA, probe);
-	if (probe->target->mark) {
-		curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket_made);
-		curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, probe);
-	}
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, on_socket_made);
+	curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, probe);
 	set_tls(easy, check);
 	set_request(request, check);
 	return set_place(request, check);
@@ -400,6 +401,7 @@ void probe_http_begin(struct checkd *checkd, struct probe *probe)
 	probe->http = request;
 	if (request) {
 		request->grpc_status = -1;
+		request->fd = -1;
 		request->checkd = checkd;
 		request->easy = curl_easy_init();
 	}

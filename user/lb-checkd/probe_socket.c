@@ -16,22 +16,6 @@
 
 #define ANSWER_MAX 4096u /* bytes that are looked at */
 
-enum lb_outcome outcome_of_errno(int error)
-{
-	switch (error) {
-	case ECONNREFUSED:
-		return LB_OUTCOME_REFUSED;
-	case ECONNRESET:
-	case EPIPE:
-		return LB_OUTCOME_RESET;
-	case ETIMEDOUT:
-	case EHOSTUNREACH: /* nobody answers for the address on its network */
-		return LB_OUTCOME_TIMEOUT;
-	default: /* EMFILE, ENOBUFS, EADDRNOTAVAIL, EPERM, ENETUNREACH, ...: ours */
-		return LB_OUTCOME_NONE;
-	}
-}
-
 static socklen_t address_of(const struct lb_config_check *check, struct sockaddr_storage *address)
 {
 	struct sockaddr_in *v4 = (struct sockaddr_in *)address;
@@ -85,7 +69,7 @@ static void read_answer(struct checkd *checkd, struct probe *probe)
 	if (n < 0 && (errno == EAGAIN || errno == EINTR))
 		return;
 	if (n < 0) {
-		probe_end(checkd, probe, outcome_of_errno(errno), (__u32)errno);
+		probe_end(checkd, probe, lb_outcome_of_errno(errno), (__u32)errno);
 		return;
 	}
 	probe->n_answer += (size_t)n;
@@ -116,7 +100,7 @@ static void connected(struct checkd *checkd, struct probe *probe)
 	}
 	/* It fits into any socket's buffer. */
 	if (length && send(probe->fd, check->send, length, MSG_NOSIGNAL) < 0) {
-		probe_end(checkd, probe, outcome_of_errno(errno), (__u32)errno);
+		probe_end(checkd, probe, lb_outcome_of_errno(errno), (__u32)errno);
 		return;
 	}
 	if (!check->expect[0] && check->kind == LB_CHECK_TCP) {
@@ -137,7 +121,7 @@ static void ready(struct checkd *checkd, struct watch *watch, __u32 events)
 	if (events & (EPOLLERR | EPOLLHUP)) {
 		getsockopt(probe->fd, SOL_SOCKET, SO_ERROR, &error, &length);
 		if (error) {
-			probe_end(checkd, probe, outcome_of_errno(error), (__u32)error);
+			probe_end(checkd, probe, lb_outcome_of_errno(error), (__u32)error);
 			return;
 		}
 	}
@@ -177,7 +161,7 @@ void probe_socket_begin(struct checkd *checkd, struct probe *probe)
 		}
 	}
 	if (connect(probe->fd, (struct sockaddr *)&address, length) < 0 && errno != EINPROGRESS) {
-		probe_end(checkd, probe, outcome_of_errno(errno), (__u32)errno);
+		probe_end(checkd, probe, lb_outcome_of_errno(errno), (__u32)errno);
 		return;
 	}
 	if (epoll_ctl(checkd->epoll, EPOLL_CTL_ADD, probe->fd, &event) < 0)

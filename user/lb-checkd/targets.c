@@ -14,7 +14,7 @@
 
 /* A deadline that is noticed so much later was missed by us, perhaps, and not by the target. */
 #define LATE_NS  (250 * LB_NS_PER_MS)
-#define PAUSE_NS (100 * LB_NS_PER_MS) /* when no check can begin for a shortage of our own */
+#define PAUSE_NS (100 * LB_NS_PER_MS) /* when no check can begin for want of memory */
 
 static void target_due(struct checkd *checkd, struct timer *timer, __u64 now);
 
@@ -26,9 +26,9 @@ static void schedule(struct checkd *checkd, struct target *target, __u64 not_bef
 		return;
 	/* Too many are under way: the end of one of them comes here again. */
 	if (due == UINT64_MAX)
-		heap_remove(&checkd->heap, &target->timer);
+		heap_remove(&checkd->due, &target->timer);
 	else
-		heap_set(&checkd->heap, &target->timer, due > not_before_ns ? due : not_before_ns);
+		heap_set(&checkd->due, &target->timer, due > not_before_ns ? due : not_before_ns);
 }
 
 static __u64 first_ns(const struct target *target)
@@ -41,7 +41,7 @@ static __u64 first_ns(const struct target *target)
 
 static void target_free(struct checkd *checkd, struct target *target)
 {
-	heap_remove(&checkd->heap, &target->timer);
+	heap_remove(&checkd->due, &target->timer);
 	free(target);
 }
 
@@ -53,7 +53,7 @@ void target_remove(struct checkd *checkd, __u32 id)
 		return;
 	checkd->targets[id] = NULL;
 	checkd->n_targets--;
-	heap_remove(&checkd->heap, &target->timer);
+	heap_remove(&checkd->due, &target->timer);
 	target->gone = true;
 	if (!target->check.pending)
 		target_free(checkd, target);
@@ -103,7 +103,7 @@ int target_set(struct checkd *checkd, const struct lb_message_target *message)
 	target->source = message->source;
 	lb_settings_timing(&target->config, &target->timing);
 	lb_check_init(&target->check, first_ns(target));
-	r = heap_set(&checkd->heap, &target->timer, target->check.first_ns);
+	r = heap_set(&checkd->due, &target->timer, target->check.first_ns);
 	if (r < 0) {
 		free(target);
 		return r;
@@ -195,13 +195,21 @@ void probe_expired(struct checkd *checkd, struct timer *timer, __u64 now)
 		probe_end(checkd, probe, LB_OUTCOME_TIMEOUT, 0);
 }
 
+bool targets_have_room(const struct checkd *checkd)
+{
+	const struct target *first = (const struct target *)heap_first(&checkd->due);
+
+	return checkd->queue_n < QUEUE_MAX / 2 && checkd->pending < checkd->pending_max &&
+	       (!first || !first->mark || path_has_room(&checkd->path, first));
+}
+
 static void target_due(struct checkd *checkd, struct timer *timer, __u64 now)
 {
 	struct target *target = (struct target *)timer; /* its first member */
-	struct probe *probe = checkd->queue_n < QUEUE_MAX / 2 ? probe_new(checkd, target, now) : NULL;
+	struct probe *probe = probe_new(checkd, target, now);
 
 	if (!probe) {
-		heap_set(&checkd->heap, timer, now + PAUSE_NS);
+		heap_set(&checkd->due, timer, now + PAUSE_NS);
 		return;
 	}
 	schedule(checkd, target, now);

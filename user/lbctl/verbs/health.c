@@ -8,13 +8,19 @@
 
 static void print_checker(const cJSON *root)
 {
-	const cJSON *checker = json_get(root, "checker");
+	const cJSON *checker = json_get(root, "checker"), *room = json_get(checker, "room");
 
 	if (!json_bool(checker, "connected"))
 		printf("lb-checkd is away: verdicts are those of before\n");
 	else
 		printf("lb-checkd has made %llu checks of %llu targets\n", json_u64(checker, "checks"),
 		       json_u64(checker, "targets"));
+	if (json_bool(room, "too_small"))
+		printf("it has room for %llu checks at once (%llu through the packet path), and would need "
+		       "it for %llu "
+		       "(%llu) if no backend answered: they would begin late; see lb-checkd(8)\n",
+		       json_u64(room, "checks"), json_u64(room, "ports"), json_u64(room, "checks_needed"),
+		       json_u64(room, "ports_needed"));
 	if (strcmp(json_text(checker, "suspicion"), "frozen") == 0)
 		printf("the checker itself is suspected: verdicts are frozen\n");
 	if (strcmp(json_text(json_get(checker, "canary"), "verdict"), "down") == 0)

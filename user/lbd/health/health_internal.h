@@ -137,6 +137,12 @@ struct health_saved {
 	__s64 since_s;
 };
 
+/* What lb-checkd needs room for: health_room.c. */
+struct health_room {
+	__u64 checks, ports; /* at once, if no backend answers */
+	bool too_small;
+};
+
 struct health {
 	struct lbd *lbd;
 	struct health_service *services;
@@ -164,6 +170,7 @@ struct health {
 	__u64 heard_ns;
 	bool stale; /* verdicts are of earlier */
 	struct lb_message_state checkd;
+	struct health_room room;
 
 	struct check_path *path; /* NULL: none is needed, or path_error says why there is none */
 	char path_error[512];
@@ -245,6 +252,10 @@ void hosts_tick(struct health *health);
 /* --- health_passive.c ------------------------------------------------------------------------------------
  */
 void passive_tick(struct health *health, __u64 now_ns);
+
+/* --- health_room.c ---------------------------------------------------------------------------------------
+ */
+void room_judge(struct health *health); /* after targets, or what lb-checkd can, have changed */
 
 /* --- health_saved.c --------------------------------------------------------------------------------------
  */

@@ -184,9 +184,14 @@ static bool take_results(struct health *health, const struct lb_message_results 
 
 static bool take_state(struct health *health, const struct lb_message_state *message, size_t size)
 {
+	bool other_room;
+
 	if (size != sizeof(*message) || message->version != LB_MESSAGE_VERSION)
 		return false;
+	other_room = message->room != health->checkd.room || message->ports != health->checkd.ports;
 	health->checkd = *message;
+	if (other_room)
+		room_judge(health);
 	if (health->may_not_mark != !message->may_mark) {
 		health->may_not_mark = !message->may_mark;
 		path_configure(health);

@@ -367,6 +367,7 @@ void members_build(struct health *health, const struct lb_config *config)
 	health->host_turn = health->hosts;
 	health->passive_turn = NULL;
 	path_configure(health);
+	room_judge(health);
 	saved_free(health);
 	judge_dirty(health);
 }

@@ -164,6 +164,13 @@ static void write_checker(const struct health *health, __u64 now_ns, struct json
 	json_u64(json, "checks", health->checkd.begun);
 	json_u64(json, "pending", health->checkd.pending);
 	json_u64(json, "late_ms", health->checkd.late_ms);
+	json_object(json, "room"); /* for checks at once, and what is needed if no backend answers */
+	json_u64(json, "checks", health->checkd.room);
+	json_u64(json, "checks_needed", health->room.checks);
+	json_u64(json, "ports", health->checkd.ports);
+	json_u64(json, "ports_needed", health->room.ports);
+	json_bool(json, "too_small", health->room.too_small);
+	json_object_end(json);
 	json_u64(json, "frozen_times", health->froze);
 	write_canary(health, json);
 	write_path(health, json);

@@ -13,7 +13,7 @@
 #include "config/config_health.h"
 #include "health/outcome.h"
 
-#define LB_MESSAGE_VERSION 3u
+#define LB_MESSAGE_VERSION 4u
 
 /* lb-checkd is taken for hung if it says nothing for so long; it says at least so often that it lives. */
 #define LB_ALIVE_MS      500u
@@ -47,8 +47,12 @@ struct lb_message_state {
 	__u32 late_ms;  /* the longest that it was late since it last said so */
 	__u64 begun;    /* checks in all */
 	__u32 may_mark; /* lb-checkd may mark its packets */
+	__u32 room;     /* checks that it can have under way at once */
+	__u32 ports;    /* and of those through the packet path, of each family and protocol */
 	__u32 pad0;
 };
+
+_Static_assert(sizeof(struct lb_message_state) == 48, "no hidden padding");
 
 struct lb_message_target {
 	struct lb_message_head head;

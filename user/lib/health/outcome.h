@@ -34,6 +34,10 @@ const char *lb_outcome_name(enum lb_outcome outcome);
 /* "no answer in time" */
 const char *lb_outcome_text(enum lb_outcome outcome);
 
+/* What an errno of a socket says of the target; NONE for a shortage of our own, and for all others that are
+ * not the target's. */
+enum lb_outcome lb_outcome_of_errno(int error);
+
 bool lb_outcome_is_good(enum lb_outcome outcome);
 bool lb_outcome_is_bad(enum lb_outcome outcome);
 
