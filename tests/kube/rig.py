@@ -73,14 +73,15 @@ class Node:
     def __init__(self, number):
         self.name, self.number = f"n{number}", number
         self.address, self.address6 = f"10.77.0.{number}", f"fd77::{number}"
-        self.answers, self.servers, self.asked = {}, {}, {}
+        self.answers, self.says, self.servers, self.asked = {}, {}, {}, {}
         run("ip", "address", "add", f"{self.address}/32", "dev", "lo")
         run("ip", "address", "add", f"{self.address6}/128", "dev", "lo", "nodad")
         self.answer(PROXY_PORT, 200)
 
-    def answer(self, port, status):
+    def answer(self, port, status, body=b"", **headers):
         """None: the port is closed."""
         self.answers[port] = status
+        self.says[port] = (body, headers)
         if status is None:
             for server in self.servers.pop(port, []):
                 server.shutdown()
@@ -95,8 +96,12 @@ class Node:
             def do_GET(self):
                 node.asked[port] = node.asked.get(port, 0) + 1
                 self.send_response(node.answers[port] or 503)
-                self.send_header("Content-Length", "0")
+                body, headers = node.says[port]
+                self.send_header("Content-Length", str(len(body)))
+                for name, value in headers.items():
+                    self.send_header(name.replace("_", "-"), value)
                 self.end_headers()
+                self.wfile.write(body)
 
             def log_message(self, *_):
                 pass

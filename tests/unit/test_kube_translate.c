@@ -20,6 +20,7 @@ struct fixture {
 	struct lb_address addresses[2];
 	size_t n_addresses;
 	enum lb_kube_proof proofs[8]; /* of n0, n1, ... */
+	__u32 endpoints[8];           /* the same: that they say */
 	struct lb_kube_parts parts;
 	struct lb_kube_notes notes;
 	struct lb_config *config; /* of the parts */
@@ -73,12 +74,14 @@ static void slice(struct fixture *f, const char *name, const char *endpoints)
 #define NOT_READY(address, node)                                                                             \
 	"{'addresses':['" address "'],'nodeName':'" node "','conditions':{'ready':false,'serving':false}}"
 
-static enum lb_kube_proof proof(void *context, const struct lb_kube_service *service,
-				const struct lb_kube_node *node, __u8 family)
+static struct lb_kube_shown ask(void *context, const struct lb_kube_question *question)
 {
 	struct fixture *f = context;
+	int number = question->node->meta.name[1] - '0';
 
-	return f->proofs[node->meta.name[1] - '0'];
+	assert_ptr_equal(question->vip, &f->addresses[question->vip->family == LB_FAMILY_V6]);
+	assert_non_null(question->port);
+	return (struct lb_kube_shown){ .proof = f->proofs[number], .endpoints = f->endpoints[number] };
 }
 
 /* What is made is one configuration, as the reader takes it. */
@@ -108,7 +111,7 @@ static void translate(struct fixture *f)
 		.wish = &f->wish,
 		.addresses = f->addresses,
 		.n_addresses = f->n_addresses,
-		.proof = proof,
+		.ask = ask,
 		.context = f,
 	};
 
@@ -280,6 +283,27 @@ static void test_more_endpoints_than_a_weight_can_say(void **state)
 	translate(&f);
 	assert_string_equal(backends(&f, 0), "n1=65535");
 	free(text);
+	teardown(&f);
+}
+
+static void test_endpoints_that_a_node_says_it_has(void **state)
+{
+	struct fixture f;
+
+	setup(&f);
+	put(&f, "", ",'externalTrafficPolicy':'Local'" PORT_80);
+	slice(&f, "s1",
+	      READY("10.1.0.1", "n1") "," READY("10.1.0.2", "n1") "," READY("10.1.0.3", "n1") "," READY(
+		      "10.1.0.4", "n2") "," READY("10.1.0.5", "n3"));
+	/* One less at once, one more when the node has heard of it; and one that says nothing is believed. */
+	f.endpoints[1] = 2;
+	f.endpoints[2] = 5;
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=200 n2=100 n3=100");
+	/* Of endpoints of the whole cluster, a node's own are no measure. */
+	put(&f, "", PORT_80);
+	translate(&f);
+	assert_string_equal(backends(&f, 0), "n1=100 n2=100 n3=100");
 	teardown(&f);
 }
 
@@ -578,6 +602,7 @@ int main(void)
 		cmocka_unit_test(test_publish_not_ready_addresses),
 		cmocka_unit_test(test_an_endpoint_in_two_slices_is_one),
 		cmocka_unit_test(test_more_endpoints_than_a_weight_can_say),
+		cmocka_unit_test(test_endpoints_that_a_node_says_it_has),
 		cmocka_unit_test(test_health_check_node_port_and_proxy_health),
 		cmocka_unit_test(test_session_affinity),
 		cmocka_unit_test(test_load_balancer_source_ranges),

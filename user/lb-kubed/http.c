@@ -107,6 +107,21 @@ void http_abandon(struct request *request)
 		free_request(request);
 }
 
+/* How many endpoints a node's service proxy says that it has; 0: it does not say. */
+static __u32 read_endpoints(CURL *easy)
+{
+	struct curl_header *header;
+	unsigned long number;
+	char *end;
+
+	if (curl_easy_header(easy, "X-Load-Balancing-Endpoint-Weight", 0, CURLH_HEADER, -1, &header) !=
+	    CURLHE_OK)
+		return 0;
+	number = strtoul(header->value, &end, 10);
+	return header->value[0] < '0' || header->value[0] > '9' || *end || number > 1000000 ? 0
+											    : (__u32)number;
+}
+
 void http_collect(struct kubed *kubed)
 {
 	CURLMsg *message;
@@ -124,6 +139,7 @@ void http_collect(struct kubed *kubed)
 		curl_easy_getinfo(message->easy_handle, CURLINFO_RETRY_AFTER, &retry_after);
 		request->status = (int)status;
 		request->retry_after_s = retry_after > 0 && retry_after < 86400 ? (__u32)retry_after : 0;
+		request->endpoints = read_endpoints(message->easy_handle);
 		request->code = message->data.result;
 		request->ok = request->code == CURLE_OK;
 		if (status == 401)

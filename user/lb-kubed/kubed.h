@@ -6,7 +6,8 @@
  *   lead.c        what only the leader does: ring sizes, finalizers, addresses; leader.c: whether we lead
  *   plan.c        from what is seen to services of lbd, once for all that changes within 20 ms
  *   agent.c       lbd: services one by one, and what it has of ours
- *   probes.c      whether nodes have shown that their service proxies know a Service
+ *   probes.c      whether nodes' service proxies are healthy, and have endpoints of a Service
+ *   proof.c       whether they know its address yet
  *   tell.c        Events
  *   http.c        requests; metrics.c: answers
  *
@@ -27,6 +28,7 @@
 
 struct agent;
 struct probes;
+struct proof;
 struct metrics;
 struct request;
 
@@ -37,6 +39,7 @@ struct options {
 	const char *node;  /* who we are */
 	const char *namespace;
 	const char *pools, *lease;   /* names of the ConfigMap and the Lease */
+	const char *witness;         /* of the Service that proves what nodes know */
 	const char *socket, *source; /* of lbd */
 	const char *metrics;         /* address and port; empty: off */
 	const char *edge_label;
@@ -61,6 +64,14 @@ struct resource {
 
 #define TOLD_MAX 16
 
+/* An address and port of a Service, and the epoch of proofs (proof.c) in which it was seen first. */
+struct seen_port {
+	struct lb_address vip;
+	__u16 port;
+	__u8 protocol;
+	__u64 epoch;
+};
+
 /* What is kept of a Service beside its object (group->mine). */
 struct serving {
 	struct lb_kube_group *group;
@@ -82,6 +93,10 @@ struct serving {
 
 	struct lb_kube_short *parts; /* services at lbd that it has, by our word */
 	size_t n_parts;
+	struct seen_port *seen;
+	size_t n_seen;
+	bool waits_for_proof; /* of a node, that it knows one of them */
+	__u64 waiting_ms;     /* since when no node has */
 	__u64 told[TOLD_MAX]; /* digests of Events */
 	unsigned int n_told;
 };
@@ -112,6 +127,7 @@ struct kubed {
 
 	struct agent *agent;
 	struct probes *probes;
+	struct proof *proof;
 	struct metrics *metrics;
 	char *bearer; /* "Authorization: Bearer ..." */
 	__s64 bearer_mtime_ns;
@@ -143,6 +159,7 @@ struct request {
 	size_t n_answer;
 	int status; /* 0: there was no answer */
 	__u32 retry_after_s;
+	__u32 endpoints; /* of a node, X-Load-Balancing-Endpoint-Weight; 0: it is not there */
 	CURLcode code;
 	bool ok; /* it came to its end */
 	/* Takes bytes of an answer of 200; negative: no more is wanted, and done() is called. */
@@ -232,10 +249,23 @@ struct agent_counts agent_count(const struct kubed *kubed);
 int probes_start(struct kubed *kubed);
 void probes_stop(struct kubed *kubed);
 __u64 probes_turn(struct kubed *kubed, __u64 now);
-/* *pending: it has been asked and has not answered yet. */
-enum lb_kube_proof probes_proof(struct kubed *kubed, const struct lb_kube_service *service, const char *key,
-				const struct lb_kube_node *node, __u8 family, bool *pending);
+/* *pending is set where it has been asked and has not answered yet. */
+struct lb_kube_shown probes_ask(struct kubed *kubed, const char *key, const struct lb_kube_question *question,
+				bool *pending);
 size_t probes_count(const struct kubed *kubed, enum lb_kube_proof proof);
+
+/* --- proof.c -----------------------------------------------------------------------------------------------
+ */
+int proof_start(struct kubed *kubed);
+void proof_stop(struct kubed *kubed);
+__u64 proof_turn(struct kubed *kubed, __u64 now);
+void proof_look(struct kubed *kubed); /* at the witness; before what has been seen with it is planned for */
+/* Notes which addresses and ports a Service has, before it is planned for. 0 or -ENOMEM. */
+int proof_see(struct kubed *kubed, struct serving *serving);
+/* Whether the node's proxy knows the address and port. *pending is set where that is not known yet. */
+bool proof_given(struct kubed *kubed, const struct serving *serving, const struct lb_kube_question *question,
+		 bool *pending);
+__u64 proof_epoch(const struct kubed *kubed);
 
 /* --- tell.c ------------------------------------------------------------------------------------------------
  */

@@ -65,6 +65,7 @@ static __u64 turn(struct kubed *kubed)
 	due = sooner(due, lead_turn(kubed, now));
 	due = sooner(due, plan_turn(kubed, now));
 	due = sooner(due, agent_turn(kubed, now));
+	due = sooner(due, proof_turn(kubed, now));
 	return sooner(due, probes_turn(kubed, now));
 }
 
@@ -133,6 +134,8 @@ static int start(struct kubed *kubed)
 		r = agent_start(kubed);
 	if (r == 0)
 		r = probes_start(kubed);
+	if (r == 0)
+		r = proof_start(kubed);
 	return r < 0 ? r : metrics_start(kubed);
 }
 
@@ -143,6 +146,7 @@ static void finish(struct kubed *kubed)
 	resources_stop(kubed);
 	agent_stop(kubed);
 	probes_stop(kubed);
+	proof_stop(kubed);
 	metrics_stop(kubed);
 	http_stop(kubed);
 	lb_kube_store_free(kubed->store);

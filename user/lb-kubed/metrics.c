@@ -118,6 +118,8 @@ static void write_metrics(const struct kubed *kubed, FILE *out)
 	       "weir_kube_proofs{state=\"failed\"} %zu\n",
 	       probes_count(kubed, LB_KUBE_PROVEN), probes_count(kubed, LB_KUBE_UNPROVEN),
 	       probes_count(kubed, LB_KUBE_FAILED));
+	ONE(out, "proof_epochs_total", "counter",
+	    "New ports of the witness, by which nodes show what they know.", proof_epoch(kubed));
 	write_watches(kubed, out);
 	write_pools(kubed, out);
 }

@@ -27,6 +27,7 @@ static const char help[] =
 	"  --namespace NAME     of the pools and the Lease ($POD_NAMESPACE, or weir)\n"
 	"  --pools NAME         ConfigMap with the pools (weir-pools)\n"
 	"  --lease NAME         Lease by which one member leads (weir)\n"
+	"  --witness NAME       Service by which nodes show what they know (weir-witness)\n"
 	"  --socket PATH        where lbd listens (/run/weir/lbd.sock)\n"
 	"  --source NAME        source of lbd that this is (kubernetes)\n"
 	"  --class NAME         loadBalancerClass that is ours (weir.dev/weir)\n"
@@ -50,6 +51,7 @@ enum {
 	OPTION_NAMESPACE,
 	OPTION_POOLS,
 	OPTION_LEASE,
+	OPTION_WITNESS,
 	OPTION_SOCKET,
 	OPTION_SOURCE,
 	OPTION_CLASS,
@@ -72,6 +74,7 @@ static const struct option list[] = {
 	{ "namespace", required_argument, NULL, OPTION_NAMESPACE },
 	{ "pools", required_argument, NULL, OPTION_POOLS },
 	{ "lease", required_argument, NULL, OPTION_LEASE },
+	{ "witness", required_argument, NULL, OPTION_WITNESS },
 	{ "socket", required_argument, NULL, OPTION_SOCKET },
 	{ "source", required_argument, NULL, OPTION_SOURCE },
 	{ "class", required_argument, NULL, OPTION_CLASS },
@@ -139,6 +142,8 @@ static const char **place_of(struct options *options, int option)
 		return &options->pools;
 	case OPTION_LEASE:
 		return &options->lease;
+	case OPTION_WITNESS:
+		return &options->witness;
 	case OPTION_SOCKET:
 		return &options->socket;
 	case OPTION_SOURCE:
@@ -221,7 +226,7 @@ static int check(struct options *options)
 	}
 	/* They become parts of paths. */
 	if (strchr(options->namespace, '/') || strchr(options->pools, '/') || strchr(options->lease, '/') ||
-	    strchr(options->source, '/')) {
+	    strchr(options->source, '/') || strchr(options->witness, '/')) {
 		fputs("lb-kubed: names have no slashes\n", stderr);
 		return 2;
 	}
@@ -240,6 +245,7 @@ int options_read(struct options *options, int argc, char **argv)
 		.namespace = namespace ? namespace : "weir",
 		.pools = "weir-pools",
 		.lease = "weir",
+		.witness = "weir-witness",
 		.socket = "/run/weir/lbd.sock",
 		.source = "kubernetes",
 		.metrics = "127.0.0.1:9652",

@@ -12,7 +12,8 @@
 #include "lb-kubed/kubed.h"
 
 #define DEBOUNCE_MS 20
-#define BUSY_MS     50 /* of planning in one turn of the loop */
+#define BUSY_MS     50    /* of planning in one turn of the loop */
+#define UNPROVEN_MS 10000 /* without any node that knows a Service, until that is an Event */
 
 /* --- queues ------------------------------------------------------------------------------------------------
  */
@@ -119,6 +120,7 @@ static void forget(struct kubed *kubed, struct serving *serving)
 	lead_forget(kubed, serving);
 	serving->group->mine = NULL;
 	free(serving->parts);
+	free(serving->seen);
 	free(serving->awaited);
 	free(serving);
 }
@@ -171,6 +173,7 @@ void plan_look(struct kubed *kubed, __u64 now)
 	/* Pools first: an address that is in none of them may still be one that was given. */
 	if (!kubed->have_pools)
 		return;
+	proof_look(kubed);
 	while ((group = lb_kube_store_changed(kubed->store)))
 		look_at(kubed, group, now);
 }
@@ -178,23 +181,43 @@ void plan_look(struct kubed *kubed, __u64 now)
 /* --- planning ----------------------------------------------------------------------------------------------
  */
 
-struct asking_proof {
+struct asking_nodes {
 	struct kubed *kubed;
-	const char *key;
+	const struct serving *serving;
 	bool pending, unproven, proven; /* some node is */
+	bool waits;                     /* for some node's proof */
 };
 
-static enum lb_kube_proof proof(void *context, const struct lb_kube_service *service,
-				const struct lb_kube_node *node, __u8 family)
+static struct lb_kube_shown ask_node(void *context, const struct lb_kube_question *question)
 {
-	struct asking_proof *asking = context;
-	bool pending = false;
-	enum lb_kube_proof said = probes_proof(asking->kubed, service, asking->key, node, family, &pending);
+	struct asking_nodes *asking = context;
+	struct lb_kube_shown shown =
+		probes_ask(asking->kubed, asking->serving->group->key, question, &asking->pending);
 
-	asking->pending |= pending;
-	asking->unproven |= said == LB_KUBE_UNPROVEN;
-	asking->proven |= said != LB_KUBE_UNPROVEN;
-	return said;
+	if (!proof_given(asking->kubed, asking->serving, question, &asking->pending)) {
+		asking->waits = true;
+		shown.proof = LB_KUBE_UNPROVEN;
+	}
+	asking->unproven |= shown.proof == LB_KUBE_UNPROVEN;
+	asking->proven |= shown.proof != LB_KUBE_UNPROVEN;
+	return shown;
+}
+
+/* No node takes its flows, as none knows it: that is soon over, or somebody has to know. */
+static void note_waiting(struct serving *serving, const struct asking_nodes *asking,
+			 struct lb_kube_notes *notes)
+{
+	__u64 now = now_ms();
+
+	serving->waits_for_proof = asking->waits;
+	if (!asking->waits || asking->proven)
+		serving->waiting_ms = 0;
+	else if (!serving->waiting_ms)
+		serving->waiting_ms = now;
+	else if (now - serving->waiting_ms >= UNPROVEN_MS)
+		lb_kube_note(notes, LB_KUBE_REASON_NoProof,
+			     "no node has shown that its service proxy knows the address: can this node "
+			     "reach the others' node ports?");
 }
 
 /* What lbd has of a Service stays as it is, whether we have put it there or an earlier one of us. True: there
@@ -269,7 +292,7 @@ void plan_sent(struct kubed *kubed, const char *key)
 static void translate(struct kubed *kubed, struct serving *serving, const struct lb_kube_wish *wish,
 		      struct lb_kube_notes *notes)
 {
-	struct asking_proof asking = { .kubed = kubed, .key = serving->group->key };
+	struct asking_nodes asking = { .kubed = kubed, .serving = serving };
 	struct lb_kube_parts parts = {};
 	bool untried;
 	struct lb_kube_view view = {
@@ -277,15 +300,16 @@ static void translate(struct kubed *kubed, struct serving *serving, const struct
 		.wish = wish,
 		.addresses = serving->addresses,
 		.n_addresses = serving->n_addresses,
-		.proof = proof,
+		.ask = ask_node,
 		.context = &asking,
 	};
 
 	view.nodes = lb_kube_store_nodes(kubed->store, &view.n_nodes);
-	if (lb_kube_translate(&view, &parts, notes) < 0) {
+	if (proof_see(kubed, serving) < 0 || lb_kube_translate(&view, &parts, notes) < 0) {
 		say("out of memory service=%s", serving->group->key);
 		return;
 	}
+	note_waiting(serving, &asking, notes);
 	/* After a start nobody has shown anything yet: what an earlier one of us made goes on until all have
 	 * answered, and one has said yes. */
 	untried = asking.pending || (asking.unproven && !asking.proven);
@@ -356,6 +380,7 @@ static void forget_all(void *context, struct lb_kube_group *group)
 		return;
 	http_abandon(serving->write);
 	free(serving->parts);
+	free(serving->seen);
 	free(serving->awaited);
 	free(serving);
 	group->mine = NULL;

@@ -2,7 +2,9 @@
 /*
  * What nodes say: healthCheckNodePort of a Service (externalTrafficPolicy Local), and /healthz of kube-proxy
  * (Cluster; KEP-3836). One that has never said yes gets no flow; one that says no several times in a row, or
- * nothing, drains. What is asked for is kept as long as somebody plans with it.
+ * nothing, drains. What is asked for is kept as long as somebody plans with it. With healthCheckNodePort a
+ * node also says how many endpoints it has (X-Load-Balancing-Endpoint-Weight); where slices say more, it is
+ * asked again soon.
  *
  * Those that are due wait in one of four queues, by how soon they are asked again: each is in order by
  * itself.
@@ -16,6 +18,7 @@
 #define HASH_FUNCTION(key, bytes, hash) ((hash) = (unsigned int)XXH3_64bits(key, bytes))
 #define uthash_nonfatal_oom(element)    ((element)->lost = true)
 #include <uthash.h>
+#include <utlist.h>
 #include <xxhash.h>
 
 #include "base/cleanup.h"
@@ -24,6 +27,7 @@
 #define FLYING_MAX 64
 #define TIMEOUT_MS 1000
 #define FALL       3
+#define HURRIES    10    /* questions in a row at the fast pace, for a number that is to grow */
 #define UNUSED_MS  90000 /* nobody has planned with it for so long */
 #define REPLAN_MS  30000 /* everybody is planned for anew so often: that is how they are seen to be used */
 
@@ -42,21 +46,20 @@ struct probe {
 	enum lb_kube_proof proof;
 	bool answered; /* once, whatever */
 	unsigned int failures;
+	__u32 endpoints, expected; /* that it says (0: it does not) and the slices */
+	unsigned int hurries;
 	struct request *request;
+	enum pace pace;
 	__u64 due_ms, used_ms;
-	struct probe *next;
+	struct probe *prev, *next;
 	bool lost;
 	UT_hash_handle hh;
-};
-
-struct queue {
-	struct probe *first, **last;
 };
 
 struct probes {
 	struct kubed *kubed;
 	struct probe *all;
-	struct queue queues[PACES];
+	struct probe *queues[PACES];
 	unsigned int flying;
 	size_t counts[LB_KUBE_FAILED + 1];
 	__u64 replan_ms;
@@ -67,19 +70,15 @@ struct probes {
 
 static void enqueue(struct probes *probes, struct probe *probe, enum pace pace, __u64 due)
 {
-	struct queue *queue = &probes->queues[pace];
-
+	probe->pace = pace;
 	probe->due_ms = due;
-	probe->next = NULL;
-	*queue->last = probe;
-	queue->last = &probe->next;
+	DL_APPEND(probes->queues[pace], probe);
 }
 
 static struct probe *dequeue(struct probes *probes, __u64 now, __u64 *due)
 {
 	for (int i = 0; i < PACES; i++) {
-		struct queue *queue = &probes->queues[i];
-		struct probe *probe = queue->first;
+		struct probe *probe = probes->queues[i];
 
 		if (!probe)
 			continue;
@@ -87,9 +86,7 @@ static struct probe *dequeue(struct probes *probes, __u64 now, __u64 *due)
 			*due = probe->due_ms < *due ? probe->due_ms : *due;
 			continue;
 		}
-		queue->first = probe->next;
-		if (!queue->first)
-			queue->last = &queue->first;
+		DL_DELETE(probes->queues[i], probe);
 		return probe;
 	}
 	return NULL;
@@ -118,18 +115,20 @@ static void set_proof(struct probes *probes, struct probe *probe, enum lb_kube_p
 	probe->proof = proof;
 }
 
-static void judge(struct probes *probes, struct probe *probe, bool good)
+static void judge(struct probes *probes, struct probe *probe, bool good, __u32 endpoints)
 {
 	enum lb_kube_proof before = probe->proof;
-	bool first = !probe->answered;
+	bool other = !probe->answered || (good && endpoints != probe->endpoints);
 
 	probe->answered = true;
+	if (good)
+		probe->endpoints = endpoints;
 	probe->failures = good ? 0 : probe->failures + 1;
 	if (good)
 		set_proof(probes, probe, LB_KUBE_PROVEN);
 	else if (probe->failures >= FALL && probe->proof == LB_KUBE_PROVEN)
 		set_proof(probes, probe, LB_KUBE_FAILED);
-	if (first || before != probe->proof)
+	if (other || before != probe->proof)
 		touch(probes->kubed, probe);
 }
 
@@ -137,12 +136,17 @@ static void on_answer(struct request *request)
 {
 	struct probes *probes = request->kubed->probes;
 	struct probe *probe = request->context;
-	enum pace pace;
+	enum pace pace = probe->key[0] ? SERVICE : PROXY;
 
 	probe->request = NULL;
 	probes->flying--;
-	judge(probes, probe, request->status == 200);
-	pace = probe->failures ? FAST : probe->key[0] ? SERVICE : PROXY;
+	judge(probes, probe, request->status == 200, request->endpoints);
+	if (probe->failures) {
+		pace = FAST;
+	} else if (probe->hurries && probe->endpoints && probe->endpoints < probe->expected) {
+		probe->hurries--;
+		pace = FAST;
+	}
 	enqueue(probes, probe, pace, now_ms() + pace_ms[pace]);
 }
 
@@ -219,30 +223,51 @@ static struct probe *make(struct probes *probes, const struct place *place, cons
 	return probe;
 }
 
-enum lb_kube_proof probes_proof(struct kubed *kubed, const struct lb_kube_service *service, const char *key,
-				const struct lb_kube_node *node, __u8 family, bool *pending)
+/* Slices say more than the node did: it will say so too, as soon as it has heard of them. */
+static void hurry(struct probes *probes, struct probe *probe, __u32 expected)
 {
+	bool more = expected > probe->expected && probe->endpoints && expected > probe->endpoints;
+
+	probe->expected = expected;
+	if (!more)
+		return;
+	probe->hurries = HURRIES;
+	if (probe->request || probe->pace != SERVICE)
+		return;
+	DL_DELETE(probes->queues[probe->pace], probe);
+	enqueue(probes, probe, AT_ONCE, 0);
+}
+
+struct lb_kube_shown probes_ask(struct kubed *kubed, const char *key, const struct lb_kube_question *question,
+				bool *pending)
+{
+	const struct lb_kube_service *service = question->service;
+	struct lb_kube_shown shown = { .proof = LB_KUBE_PROVEN };
 	struct probes *probes = kubed->probes;
 	bool own = service->local && service->health_check_node_port;
 	struct place place;
 	struct probe *probe;
 
 	memset(&place, 0, sizeof(place));
-	place.address = node->addresses[family == LB_FAMILY_V6];
+	place.address = question->node->addresses[question->vip->family == LB_FAMILY_V6];
 	place.port = own ? service->health_check_node_port : (__u16)kubed->options.proxy_port;
 	if (!place.port)
-		return LB_KUBE_PROVEN;
+		return shown;
 	HASH_FIND(hh, probes->all, &place, sizeof(place), probe);
 	if (!probe)
 		probe = make(probes, &place, own ? key : "");
+	shown.proof = probe ? probe->proof : LB_KUBE_UNPROVEN;
 	if (!probe)
-		return LB_KUBE_UNPROVEN;
+		return shown;
 	/* A port may be another Service's by now. */
 	if (own && strcmp(probe->key, key) != 0)
 		snprintf(probe->key, sizeof(probe->key), "%s", key);
 	probe->used_ms = now_ms();
-	*pending = !probe->answered;
-	return probe->proof;
+	*pending |= !probe->answered;
+	if (own)
+		hurry(probes, probe, question->endpoints);
+	shown.endpoints = own ? probe->endpoints : 0;
+	return shown;
 }
 
 size_t probes_count(const struct kubed *kubed, enum lb_kube_proof proof)
@@ -258,8 +283,6 @@ int probes_start(struct kubed *kubed)
 		return -ENOMEM;
 	probes->kubed = kubed;
 	probes->replan_ms = now_ms() + REPLAN_MS;
-	for (int i = 0; i < PACES; i++)
-		probes->queues[i].last = &probes->queues[i].first;
 	kubed->probes = probes;
 	return 0;
 }

@@ -62,29 +62,44 @@ struct making {
 	struct lb_kube_notes *notes;
 };
 
-/* 0: the node takes no part. */
-static __u32 weight_of(const struct making *making, size_t at)
+static bool takes_part(const struct making *making, size_t at)
+{
+	if (making->view->nodes[at]->excluded || !making->usable.endpoints)
+		return false;
+	return !making->service->local || making->usable.by_node[at];
+}
+
+/* Endpoints count where they have to be the node's own: those that the slices say and the node itself has
+ * heard of, so that one more counts from when the node knows it, and one less at once. */
+static __u32 weight_of(const struct making *making, size_t at, __u32 shown)
 {
 	__u32 endpoints = making->usable.by_node[at];
 
-	if (making->view->nodes[at]->excluded || !making->usable.endpoints)
-		return 0;
 	if (!making->service->local)
 		return WEIGHT;
+	if (shown && shown < endpoints)
+		endpoints = shown;
 	return endpoints > WEIGHT_MAX / WEIGHT ? WEIGHT_MAX : endpoints * WEIGHT;
 }
 
 /* What a node's proxy says of a Service says nothing where endpoints terminate everywhere: it counts the
  * others. */
-static enum lb_kube_proof proof_of(const struct making *making, const struct lb_kube_node *node)
+static struct lb_kube_shown ask(const struct making *making, size_t at)
 {
 	const struct lb_kube_view *view = making->view;
+	const struct lb_kube_question question = {
+		.service = making->service,
+		.port = making->port,
+		.vip = making->vip,
+		.node = view->nodes[at],
+		.endpoints = making->usable.by_node[at],
+	};
 
-	if (!view->proof || view->wish->check == LB_KUBE_CHECK_NONE)
-		return LB_KUBE_PROVEN;
+	if (!view->ask || view->wish->check == LB_KUBE_CHECK_NONE)
+		return (struct lb_kube_shown){ .proof = LB_KUBE_PROVEN };
 	if (making->service->local && making->usable.last_resort)
-		return LB_KUBE_PROVEN;
-	return view->proof(view->context, making->service, node, making->vip->family);
+		return (struct lb_kube_shown){ .proof = LB_KUBE_PROVEN };
+	return view->ask(view->context, &question);
 }
 
 static void choose_nodes(struct making *making)
@@ -95,16 +110,19 @@ static void choose_nodes(struct making *making)
 	for (size_t i = 0; i < view->n_nodes; i++) {
 		const struct lb_kube_node *node = view->nodes[i];
 		const struct lb_address *address = &node->addresses[making->vip->family == LB_FAMILY_V6];
-		__u32 weight = weight_of(making, i);
+		struct lb_kube_shown shown;
 
-		without_address |= weight && !address->family;
-		if (!weight || !address->family)
+		if (!takes_part(making, i))
 			continue;
+		without_address |= !address->family;
+		if (!address->family)
+			continue;
+		shown = ask(making, i);
 		making->backends[making->n++] = (struct backend){
 			.node = node,
 			.address = address,
-			.weight = weight,
-			.proof = proof_of(making, node),
+			.weight = weight_of(making, i, shown.endpoints),
+			.proof = shown.proof,
 			.drain = node->leaving,
 		};
 	}

@@ -18,6 +18,20 @@ enum lb_kube_proof {
 	LB_KUBE_FAILED,   /* it had, and does not any more: it drains */
 };
 
+/* What is asked of a Node, and what it has shown. */
+struct lb_kube_question {
+	const struct lb_kube_service *service;
+	const struct lb_kube_port *port;
+	const struct lb_address *vip;
+	const struct lb_kube_node *node;
+	__u32 endpoints; /* that it has by the slices */
+};
+
+struct lb_kube_shown {
+	enum lb_kube_proof proof;
+	__u32 endpoints; /* that it has by its own word; 0: it does not say */
+};
+
 struct lb_kube_view {
 	const struct lb_kube_group *group;       /* its Service is there */
 	const struct lb_kube_node *const *nodes; /* by name */
@@ -25,9 +39,8 @@ struct lb_kube_view {
 	const struct lb_kube_wish *wish;
 	const struct lb_address *addresses; /* that the Service has: one a family at most */
 	size_t n_addresses;
-	/* NULL: all have. */
-	enum lb_kube_proof (*proof)(void *context, const struct lb_kube_service *service,
-				    const struct lb_kube_node *node, __u8 family);
+	/* NULL: all have shown everything. */
+	struct lb_kube_shown (*ask)(void *context, const struct lb_kube_question *question);
 	void *context;
 };
 
