@@ -8,7 +8,7 @@ import yaml
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 FOLDER = os.path.join(ROOT, "configs/kubernetes")
-OVERLAYS = ("bgp", "generic-xdp")
+OVERLAYS = ("bgp", "flat-lan", "generic-xdp")
 EXTRAS = ("monitoring",)
 
 

@@ -137,13 +137,14 @@ class Rig:
 
     # --- lbd
 
-    def start_lbd(self, **source):
+    def start_lbd(self, more=None, **source):
+        """more: keys of the configuration; source: of what the source may."""
         config = {
             "version": 1, "hash_seed": "test", "interfaces": [{"name": "weir0", "attach": "exclusive"}],
             "limits": {"services": 16384, "backends": 262144, "ring_slots": 1 << 24, "flow_entries": 65536},
             "api": {"metrics": ""}, "services": [],
             "sources": [{"name": "kubernetes", "uid": UID, "max_services": 16384, "max_backends": 262144,
-                         "vips": [{"prefix": "203.0.112.0/20"}, {"prefix": "2001:db8::/32"}], **source}]}
+                         "vips": [{"prefix": "203.0.112.0/20"}, {"prefix": "2001:db8::/32"}], **source}], **(more or {})}
         path = os.path.join(self.directory, "weir.json")
         with open(path, "w", encoding="utf-8") as file:
             json.dump(config, file)
@@ -198,9 +199,9 @@ class Rig:
         self.log = os.path.join(self.directory, f"kubed.{self.n_logs}.log")
         self.kubed = self._kubed(api, self.log, "--node", node, "--socket", self.socket, "--metrics", "127.0.0.1:9652", *options)
 
-    def another_kubed(self, api, node, port):
+    def another_kubed(self, api, node, port, *options):
         """One more member, whose lbd does not answer."""
-        return self._kubed(api, os.path.join(self.directory, node + ".log"), "--node", node, "--socket", "/nowhere", "--metrics", f"127.0.0.1:{port}")
+        return self._kubed(api, os.path.join(self.directory, node + ".log"), "--node", node, "--socket", "/nowhere", "--metrics", f"127.0.0.1:{port}", *options)
 
     def _kubed(self, api, log_file, *options):
         with open(log_file, "wb") as log:

@@ -24,7 +24,7 @@ from kinds import RESOURCES  # noqa: E402 pylint: disable=wrong-import-position
 
 results = []
 # What a container may have beyond nothing.
-POWERS = {"lbd": {"BPF", "NET_ADMIN", "PERFMON"}, "lb-checkd": {"NET_RAW", "SETGID", "SETUID"}, "lb-backend": {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}, "bird": {"NET_BIND_SERVICE", "NET_RAW", "NET_ADMIN"}}
+POWERS = {"lbd": {"BPF", "NET_ADMIN", "PERFMON"}, "lb-checkd": {"NET_RAW", "SETGID", "SETUID"}, "lb-backend": {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}, "lb-neighbor": {"BPF", "NET_RAW"}, "bird": {"NET_BIND_SERVICE", "NET_RAW", "NET_ADMIN"}}
 HOST_PATHS = {"/sys/fs/bpf", "/var/lib/weir", "/run/weir", "/run/weir-backend"}
 
 
@@ -146,10 +146,11 @@ def programs_take_it(items, config, programs):
         done = subprocess.run([os.path.join(manifests.ROOT, "build/lbctl"), "validate", path], capture_output=True, text=True, check=False)
         check("lbd's configuration is valid", done.returncode == 0, done.stdout + done.stderr)
         bird = shutil.which("bird", path=os.environ["PATH"] + ":/usr/sbin")
-        if bird:
+        maps = [item for item in items if item["kind"] == "ConfigMap" and item["metadata"]["name"] == "weir-bird"]
+        if bird and maps:
             path = os.path.join(directory, "bird.conf")
             with open(path, "w", encoding="utf-8") as file:
-                file.write(manifests.find(items, "ConfigMap", "weir-bird")["data"]["bird.conf"])
+                file.write(maps[0]["data"]["bird.conf"])
             done = subprocess.run([bird, "-p", "-c", path], capture_output=True, text=True, check=False)
             check("BIRD's configuration is valid", done.returncode == 0, done.stderr)
 

@@ -4,6 +4,7 @@
  *
  *   resources.c   lists and watches; what they bring goes to the store
  *   lead.c        what only the leader does: ring sizes, finalizers, addresses; leader.c: whether we lead
+ *   lan.c         whether this member answers for VIPs on a flat LAN
  *   plan.c        from what is seen to services of lbd, once for all that changes within 20 ms
  *   agent.c       lbd: services one by one, and what it has of ours
  *   probes.c      whether nodes' service proxies are healthy, and have endpoints of a Service
@@ -29,6 +30,7 @@
 struct agent;
 struct probes;
 struct proof;
+struct lan;
 struct metrics;
 struct request;
 
@@ -41,7 +43,10 @@ struct options {
 	const char *pools, *lease;   /* names of the ConfigMap and the Lease */
 	const char *witness;         /* of the Service that proves what nodes know */
 	const char *socket, *source; /* of lbd */
-	const char *metrics;         /* address and port; empty: off */
+	const char *lan;             /* directory that lb-neighbor shares; empty: off */
+	const char *lan_lease;
+	unsigned int lan_group;
+	const char *metrics; /* address and port; empty: off */
 	const char *edge_label;
 	unsigned int proxy_port; /* where kube-proxy says whether it is healthy */
 	unsigned int silence_s;  /* of a watch */
@@ -105,6 +110,17 @@ struct serving_queue {
 	struct serving *first, **last;
 };
 
+/* A Lease that one member holds. */
+struct election {
+	struct kubed *kubed;
+	const char *name;
+	struct lb_kube_lease lease;
+	struct request *request;
+	bool reads; /* that request */
+	/* After each answer and each failure. */
+	void (*answered)(struct election *election, __u64 now);
+};
+
 struct kubed {
 	struct options options;
 	CURLM *multi;
@@ -114,9 +130,9 @@ struct kubed {
 	bool have_pools; /* the ConfigMap has been read, or is not there */
 	bool pools_seen; /* in the list that is being read */
 	struct resource resources[RESOURCES];
-	struct lb_kube_lease lease;
-	struct request *lease_request;
-	bool leads; /* as it was when it was looked at last */
+	struct election leader;
+	bool leads;      /* as it was when it was looked at last */
+	struct lan *lan; /* NULL: off */
 
 	struct serving_queue plans, writes;
 	__u64 plan_due_ms; /* 0: nothing waits */
@@ -204,11 +220,24 @@ extern const char *const resource_names[RESOURCES];
 
 /* --- lead.c, leader.c --------------------------------------------------------------------------------------
  */
+void election_init(struct election *election, struct kubed *kubed, const char *name);
+/* Tries to hold the Lease where that is due; when it is due again. */
+__u64 election_turn(struct election *election, __u64 now);
+/* Gives it back, if it is held: another may have it at once. */
+void election_leave(struct election *election);
+void leader_init(struct kubed *kubed);
 __u64 leader_turn(struct kubed *kubed, __u64 now);
 void leader_leave(struct kubed *kubed);
 void lead(struct kubed *kubed, struct serving *serving, __u64 now);
 __u64 lead_turn(struct kubed *kubed, __u64 now);
 void lead_forget(struct kubed *kubed, struct serving *serving);
+
+/* --- lan.c -------------------------------------------------------------------------------------------------
+ */
+int lan_start(struct kubed *kubed);
+void lan_stop(struct kubed *kubed);
+__u64 lan_turn(struct kubed *kubed, __u64 now);
+bool lan_leads(const struct kubed *kubed);
 
 /* --- plan.c ------------------------------------------------------------------------------------------------
  */

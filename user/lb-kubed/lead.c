@@ -89,7 +89,7 @@ void lead_forget(struct kubed *kubed, struct serving *serving)
 
 static bool leads(const struct kubed *kubed)
 {
-	return lb_kube_lease_leads(&kubed->lease, now_ms());
+	return lb_kube_lease_leads(&kubed->leader.lease, now_ms());
 }
 
 /* finalizers as they are, with or without ours; and the size of the ring, 0: taken away. */

@@ -66,6 +66,7 @@ static __u64 turn(struct kubed *kubed)
 	due = sooner(due, plan_turn(kubed, now));
 	due = sooner(due, agent_turn(kubed, now));
 	due = sooner(due, proof_turn(kubed, now));
+	due = sooner(due, lan_turn(kubed, now));
 	return sooner(due, probes_turn(kubed, now));
 }
 
@@ -127,7 +128,7 @@ static int start(struct kubed *kubed)
 	if (!kubed->store || !kubed->ledger)
 		return -ENOMEM;
 	lb_kube_ledger_on_loss(kubed->ledger, on_loss, kubed);
-	lb_kube_lease_init(&kubed->lease, kubed->options.node);
+	leader_init(kubed);
 	resources_start(kubed);
 	r = http_start(kubed);
 	if (r == 0)
@@ -136,12 +137,15 @@ static int start(struct kubed *kubed)
 		r = probes_start(kubed);
 	if (r == 0)
 		r = proof_start(kubed);
+	if (r == 0)
+		r = lan_start(kubed);
 	return r < 0 ? r : metrics_start(kubed);
 }
 
 static void finish(struct kubed *kubed)
 {
 	leader_leave(kubed);
+	lan_stop(kubed);
 	plan_stop(kubed);
 	resources_stop(kubed);
 	agent_stop(kubed);

@@ -94,6 +94,8 @@ static void write_metrics(const struct kubed *kubed, FILE *out)
 	ONE(out, "nodes", "gauge", "Nodes seen.", counts.nodes);
 	ONE(out, "synced", "gauge", "1 once everything has been planned for.", kubed->swept);
 	ONE(out, "leader", "gauge", "1 where this member leads.", kubed->leads);
+	ONE(out, "lan_leader", "gauge", "1 where this member answers on the LAN, by the Lease.",
+	    lan_leads(kubed));
 	ONE(out, "requests_total", "counter", "Requests, of all kinds.", kubed->counts.requests);
 	ONE(out, "request_errors_total", "counter", "Requests that failed.", kubed->counts.errors);
 	ONE(out, "writes_total", "counter", "Writes to Services.", kubed->counts.writes);

@@ -33,7 +33,10 @@ static const char help[] =
 	"  --class NAME         loadBalancerClass that is ours (weir.dev/weir)\n"
 	"  --default-class      Services without a class are ours as well\n"
 	"  --forward HOW        l2, ipip or gue, for Services that do not say (ipip)\n"
-	"  --announce HOW       none or route, the same (route)\n"
+	"  --announce HOW       none, route or neighbor, the same (route)\n"
+	"  --lan DIR            shared with lb-neighbor: a Lease says who answers on a flat LAN (off)\n"
+	"  --lan-lease NAME     that Lease (weir-lan)\n"
+	"  --lan-group N        announce.group of lbd's configuration (51)\n"
 	"  --edge-label LABEL   label of nodes that run Weir, KEY or KEY=VALUE (weir.dev/edge)\n"
 	"  --proxy-port PORT    where nodes say whether their service proxy is healthy; 0: they are not "
 	"asked (10256)\n"
@@ -58,6 +61,9 @@ enum {
 	OPTION_DEFAULT_CLASS,
 	OPTION_FORWARD,
 	OPTION_ANNOUNCE,
+	OPTION_LAN,
+	OPTION_LAN_LEASE,
+	OPTION_LAN_GROUP,
 	OPTION_EDGE_LABEL,
 	OPTION_PROXY_PORT,
 	OPTION_SILENCE,
@@ -81,6 +87,9 @@ static const struct option list[] = {
 	{ "default-class", no_argument, NULL, OPTION_DEFAULT_CLASS },
 	{ "forward", required_argument, NULL, OPTION_FORWARD },
 	{ "announce", required_argument, NULL, OPTION_ANNOUNCE },
+	{ "lan", required_argument, NULL, OPTION_LAN },
+	{ "lan-lease", required_argument, NULL, OPTION_LAN_LEASE },
+	{ "lan-group", required_argument, NULL, OPTION_LAN_GROUP },
 	{ "edge-label", required_argument, NULL, OPTION_EDGE_LABEL },
 	{ "proxy-port", required_argument, NULL, OPTION_PROXY_PORT },
 	{ "silence", required_argument, NULL, OPTION_SILENCE },
@@ -108,10 +117,12 @@ static int read_forward(struct options *options)
 
 static int read_announce(struct options *options)
 {
-	if (strcmp(optarg, "none") != 0 && strcmp(optarg, "route") != 0)
-		return wrong("announce", optarg, "none or route");
-	options->defaults.announce = optarg[0] == 'r' ? LB_ANNOUNCE_BY_ROUTE : LB_ANNOUNCE_BY_NONE;
-	return -1;
+	for (const struct lb_schema_choice *choice = lb_schema_announce_by; choice->name; choice++)
+		if (strcmp(choice->name, optarg) == 0) {
+			options->defaults.announce = (enum lb_announce_by)choice->value;
+			return -1;
+		}
+	return wrong("announce", optarg, "none, route or neighbor");
 }
 
 static int read_number(const char *name, unsigned long from, unsigned long to, unsigned int *ret_number)
@@ -150,6 +161,10 @@ static const char **place_of(struct options *options, int option)
 		return &options->source;
 	case OPTION_CLASS:
 		return &options->defaults.class;
+	case OPTION_LAN:
+		return &options->lan;
+	case OPTION_LAN_LEASE:
+		return &options->lan_lease;
 	case OPTION_EDGE_LABEL:
 		return &options->edge_label;
 	case OPTION_METRICS:
@@ -182,6 +197,8 @@ static int read_option(struct options *options, int option)
 		return read_announce(options);
 	case OPTION_PROXY_PORT:
 		return read_number("proxy-port", 0, 65535, &options->proxy_port);
+	case OPTION_LAN_GROUP:
+		return read_number("lan-group", 1, 255, &options->lan_group);
 	case OPTION_SILENCE:
 		return read_number("silence", 1, 3600, &options->silence_s);
 	case OPTION_VERSION:
@@ -226,7 +243,8 @@ static int check(struct options *options)
 	}
 	/* They become parts of paths. */
 	if (strchr(options->namespace, '/') || strchr(options->pools, '/') || strchr(options->lease, '/') ||
-	    strchr(options->source, '/') || strchr(options->witness, '/')) {
+	    strchr(options->source, '/') || strchr(options->witness, '/') ||
+	    strchr(options->lan_lease, '/')) {
 		fputs("lb-kubed: names have no slashes\n", stderr);
 		return 2;
 	}
@@ -246,6 +264,9 @@ int options_read(struct options *options, int argc, char **argv)
 		.pools = "weir-pools",
 		.lease = "weir",
 		.witness = "weir-witness",
+		.lan = "",
+		.lan_lease = "weir-lan",
+		.lan_group = 51,
 		.socket = "/run/weir/lbd.sock",
 		.source = "kubernetes",
 		.metrics = "127.0.0.1:9652",

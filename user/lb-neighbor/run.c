@@ -26,6 +26,7 @@
 #include "announce/vrrp.h"
 #include "lb-neighbor/lb-neighbor.h"
 #include "lb-neighbor/groups.h"
+#include "lb-neighbor/lead_file.h"
 
 #define TURN_MS      50
 #define LOOK_MS      500   /* for another table */
@@ -48,6 +49,8 @@ struct election {
 	__u64 contested_ns; /* when another master was heard; 0: not since the last round */
 	__u64 warned_ns;
 	int fitness; /* as keepalived was told; 1: it was not */
+	struct lead_file file;
+	bool by_file; /* that rules, and not keepalived */
 };
 
 struct runner {
@@ -58,6 +61,7 @@ struct runner {
 	int packets, signals;
 	__u32 changes;
 	bool missing; /* the table; told */
+	bool renewed; /* the table is another one */
 };
 
 /* Advertisements, of either family; one's own as well. */
@@ -189,10 +193,15 @@ static void announce_when_due(struct runner *runner, unsigned int number, __u64 
 
 static void look_at_leadership(struct runner *runner, unsigned int number, __u64 now)
 {
-	const struct lb_neighbor_group *group = &runner->table.all->group[number];
+	struct lb_neighbor_group *group = &runner->table.all->group[number];
 	struct election *election = &runner->election[number];
-	bool leads = group->ifindex && lb_neighbor_leads(group, now);
+	bool leads;
 
+	election->by_file = lead_file_heed(&election->file, runner->options->run_dir, (__u8)number,
+					   runner->renewed, runner->table.all);
+	if (election->by_file)
+		LB_STORE(&group->election_ns, now);
+	leads = group->ifindex && lb_neighbor_leads(group, now);
 	if (leads != election->led) {
 		say(5, "event=leader group=%u leads=%s", number, leads ? "yes" : "no");
 		election->led = leads;
@@ -274,6 +283,7 @@ static void look_for_table(struct runner *runner)
 	runner->missing = r < 0;
 	if (runner->table.all == before && before)
 		return;
+	runner->renewed = true;
 	if (runner->table.all)
 		say(6, "event=table vips=%u", runner->table.all->used);
 	runner->changes = runner->table.all ? runner->table.all->changes - 1 : 0;
@@ -302,6 +312,7 @@ static void turn(struct runner *runner)
 	for (unsigned int i = 1; i < LB_NEIGHBOR_GROUPS; i++)
 		if (all->group[i].ifindex || runner->election[i].led)
 			look_at_leadership(runner, i, now);
+	runner->renewed = false;
 }
 
 static void loop(struct runner *runner)
@@ -325,10 +336,13 @@ static void loop(struct runner *runner)
 	}
 }
 
-/* Nobody renews what it said; who takes over need not wait for that. */
+/* Nobody renews what it said; who takes over need not wait for that. An election by file goes on without us.
+ */
 static void resign(struct runner *runner)
 {
 	for (unsigned int i = 1; i < LB_NEIGHBOR_GROUPS; i++) {
+		if (runner->election[i].by_file)
+			continue;
 		if (runner->election[i].fitness != 1)
 			write_fitness(runner, i, LB_FITNESS_NONE);
 		if (runner->table.all && runner->election[i].led &&

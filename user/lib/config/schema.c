@@ -85,7 +85,7 @@ static const struct lb_schema_choice no_backend[] = {
 
 #define UNCLAIMED_WITHOUT "pass if the host itself has the address, or one of the prefix, at the moment; else drop"
 
-static const struct lb_schema_choice announce_by[] = {
+const struct lb_schema_choice lb_schema_announce_by[] = {
 	{ "none", LB_ANNOUNCE_BY_NONE, "Not by lbd: how packets to the VIP get here is arranged otherwise." },
 	{ "route", LB_ANNOUNCE_BY_ROUTE, "As a route in announce.table, from which BIRD or FRR announces it." },
 	{ "neighbor", LB_ANNOUNCE_BY_NEIGHBOR,
@@ -249,7 +249,7 @@ static const struct lb_schema_key service_keys[] = {
 		  "compared with in the order of the list: put first what most clients are in." },
 	{ .name = "gue_port", .of_ring = true, FIELD(gue_port), INTEGER(1, 65535, 6080), .effect = LB_EFFECT_APPLY,
 	  .help = "UDP port of the backends that takes GUE packets. Used with forward gue only." },
-	{ .name = "announce", FIELD(announce), CHOICE(announce_by, LB_ANNOUNCE_BY_NONE), .effect = LB_EFFECT_APPLY,
+	{ .name = "announce", FIELD(announce), CHOICE(lb_schema_announce_by, LB_ANNOUNCE_BY_NONE), .effect = LB_EFFECT_APPLY,
 	  .help = "How the network is told that the VIP is here; see announce." },
 	{ .name = "min_active", FIELD(min_active), INTEGER(1, LB_BACKENDS_PER_SERVICE_MAX, 1), .effect = LB_EFFECT_APPLY,
 	  .help = "The service can serve while at least so many of its backends are active and their next hops resolved." },

@@ -105,6 +105,7 @@ extern const char lb_schema_example[];
 extern const struct lb_schema_choice lb_schema_attach[];
 extern const struct lb_schema_choice lb_schema_xdp_mode[];
 extern const struct lb_schema_choice lb_schema_forward[];
+extern const struct lb_schema_choice lb_schema_announce_by[];
 extern const struct lb_schema_choice lb_schema_algorithm[];
 extern const struct lb_schema_choice lb_schema_affinity[];
 extern const struct lb_schema_choice lb_schema_state[];

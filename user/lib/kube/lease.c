@@ -14,11 +14,14 @@ void lb_kube_lease_init(struct lb_kube_lease *lease, const char *me)
 {
 	memset(lease, 0, sizeof(*lease));
 	snprintf(lease->me, sizeof(lease->me), "%s", me);
+	lease->times = (struct lb_kube_lease_times){ .duration_s = LB_KUBE_LEASE_S,
+						     .hold_ms = LB_KUBE_LEASE_HOLD_MS,
+						     .try_ms = LB_KUBE_LEASE_TRY_MS };
 }
 
 __u64 lb_kube_lease_until_ms(const struct lb_kube_lease *lease)
 {
-	return lease->held ? lease->renewed_ms + LB_KUBE_LEASE_HOLD_MS : 0;
+	return lease->held ? lease->renewed_ms + lease->times.hold_ms : 0;
 }
 
 bool lb_kube_lease_leads(const struct lb_kube_lease *lease, __u64 now_ms)
@@ -45,7 +48,7 @@ enum lb_kube_lease_turn lb_kube_lease_turn(struct lb_kube_lease *lease, __u64 no
 
 	if (lease->busy || now_ms < lease->due_ms)
 		return LB_KUBE_LEASE_NOTHING;
-	lease->due_ms = now_ms + LB_KUBE_LEASE_TRY_MS;
+	lease->due_ms = now_ms + lease->times.try_ms;
 	lease->busy = true;
 	/* What may be written is what was read a moment ago; while we lead, what we have written. */
 	if (lease->fresh && (lb_kube_lease_leads(lease, now_ms) || is_free(lease, now_ms)))
@@ -84,7 +87,7 @@ static cJSON *make_object(const struct lb_kube_lease *lease, const char *namespa
 		cJSON_AddStringToObject(meta, "resourceVersion", lease->seen.version);
 	spec = cJSON_AddObjectToObject(object, "spec");
 	cJSON_AddStringToObject(spec, "holderIdentity", holder);
-	cJSON_AddNumberToObject(spec, "leaseDurationSeconds", holder[0] ? LB_KUBE_LEASE_S : 1);
+	cJSON_AddNumberToObject(spec, "leaseDurationSeconds", holder[0] ? lease->times.duration_s : 1);
 	cJSON_AddStringToObject(spec, "renewTime", now);
 	if (!is_ours(lease))
 		cJSON_AddStringToObject(spec, "acquireTime", now);
@@ -195,5 +198,5 @@ int lb_kube_lease_written(struct lb_kube_lease *lease, const cJSON *object, __u6
 void lb_kube_lease_failed(struct lb_kube_lease *lease, __u64 now_ms)
 {
 	lease->busy = lease->fresh = false;
-	lease->due_ms = now_ms + LB_KUBE_LEASE_TRY_MS / 4;
+	lease->due_ms = now_ms + lease->times.try_ms / 4;
 }

@@ -26,8 +26,15 @@ struct lb_kube_lease_seen {
 	bool exists;
 };
 
+struct lb_kube_lease_times {
+	__u32 duration_s; /* others wait so long */
+	__u32 hold_ms;    /* we lead for so long after a renewal */
+	__u32 try_ms;     /* between two tries */
+};
+
 struct lb_kube_lease {
 	char me[256];
+	struct lb_kube_lease_times times; /* by init: those above */
 	struct lb_kube_lease_seen seen;
 	bool known;       /* it has been read once */
 	bool fresh;       /* and may be written over: nothing has failed since */

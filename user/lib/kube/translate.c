@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/cleanup.h"
+#include "config/schema.h"
 #include "kube/endpoints.h"
 
 #define WEIGHT     100u /* of a Node, or of an endpoint where they count */
@@ -217,6 +218,15 @@ static void print_ranges(struct making *making, FILE *out)
 	fputs("]", out);
 }
 
+static const char *announce_name(enum lb_announce_by announce)
+{
+	const struct lb_schema_choice *choice = lb_schema_announce_by;
+
+	while (choice->name && choice->value != (int)announce)
+		choice++;
+	return choice->name ? choice->name : "none";
+}
+
 static void print_part(struct making *making, const struct lb_kube_part *part, FILE *out)
 {
 	const struct lb_kube_wish *wish = making->view->wish;
@@ -232,7 +242,7 @@ static void print_part(struct making *making, const struct lb_kube_part *part, F
 		fprintf(out, ",\"idle_timeout_s\":%u", wish->idle_timeout_s);
 	print_ranges(making, out);
 	fprintf(out, ",\"announce\":\"%s\",\"on_empty\":\"withdraw\",\"backends\":[",
-		wish->announce == LB_ANNOUNCE_BY_ROUTE ? "route" : "none");
+		announce_name(wish->announce));
 	for (size_t i = 0; i < making->n; i++)
 		print_backend(&making->backends[i], i == 0, out);
 	fputs("]}", out);

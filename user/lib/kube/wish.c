@@ -60,13 +60,11 @@ static int read_algorithm(const char *value, struct lb_kube_wish *wish)
 
 static int read_announce(const char *value, struct lb_kube_wish *wish)
 {
-	if (strcmp(value, "none") == 0)
-		wish->announce = LB_ANNOUNCE_BY_NONE;
-	else if (strcmp(value, "route") == 0)
-		wish->announce = LB_ANNOUNCE_BY_ROUTE;
-	else
-		return -EINVAL;
-	return 0;
+	__s64 number = 0;
+	int r = read_choice(value, lb_schema_announce_by, &number);
+
+	wish->announce = (enum lb_announce_by)number;
+	return r;
 }
 
 static int read_check(const char *value, struct lb_kube_wish *wish)
@@ -151,7 +149,7 @@ static const struct annotation {
 	{ "addresses", read_addresses,
 	  "an IPv4 address, an IPv6 address, or one of each with a comma between" },
 	{ "algorithm", read_algorithm, "\"maglev\", \"ring\", \"rendezvous\" or \"bounded\"" },
-	{ "announce", read_announce, "\"none\" or \"route\"" },
+	{ "announce", read_announce, "\"none\", \"route\" or \"neighbor\"" },
 	{ "forward", read_forward, "\"l2\", \"ipip\" or \"gue\"" },
 	{ "health-check", read_check, "\"proxy\" or \"none\"" },
 	{ "idle-timeout-s", read_idle_timeout, "seconds, 1 to 32000" },
