@@ -111,6 +111,24 @@ Look: `lbctl flows`, `lbctl backend list`. Mend: nothing, or let them go: `lbctl
           """Packets to them are dropped (nexthop).
 Look: `lbctl status` and `lbctl backend list` say why: no route, no neighbour, an interface that XDP cannot send by.
 Mend: the route, the cable, the backend's address."""),
+    Alert("WeirVipWithdrawn", 'weir_announced_vips{state="withdrawn"} * on (instance) group_left weir_fleet_member', "> 0", "1m", "critical",
+          "{{ $labels.instance }} does not announce {{ $value }} of its VIPs",
+          {'weir_announced_vips{state="withdrawn"}': "2x30", "weir_fleet_member": "1x30"},
+          {'weir_announced_vips{state="withdrawn"}': "2x30", "weir_fleet_member": "0x30"},
+          """Clients reach these VIPs by other balancers, or not at all.
+Look: `lbctl status` gives the reason: too few backends pass their checks and have a next hop (`min_active`, `on_empty`), XDP is not attached, or it was withdrawn just now (`hold_down_s`).
+Mend: what the reason says, `lbctl health` for the backends."""),
+    Alert("WeirLeft", "weir_fleet_member", "== 0", "1h", "info",
+          "{{ $labels.instance }} has left its fleet",
+          {"weir_fleet_member": "0x90"}, {"weir_fleet_member": "1x90"},
+          """Somebody said `lbctl leave`, which lasts beyond restarts, upgrades and reboots.
+Look: `lbctl events`. Mend: `lbctl join`, once what it left for is done."""),
+    Alert("WeirNoElection", "weir_lan_unled", "== 1", "1m", "critical",
+          "nothing decides whether {{ $labels.instance }} answers for VIPs on its LAN",
+          {"weir_lan_unled": "1x30"}, {"weir_lan_unled": "0x30"},
+          """This balancer answers for none of them; if it is so on all of them, nobody does.
+Look: `lbctl status` says which is missing; `systemctl status lb-neighbor keepalived`, `lb-neighbor status`.
+Mend: `systemctl enable --now lb-neighbor keepalived`; keepalived's virtual router and `announce.group` must have one number, `announce.interface` must be there."""),
     Alert("WeirHealthStale", "weir_health_stale", "== 1", "5m", "warning",
           "lb-checkd is away from {{ $labels.instance }}: verdicts are of earlier",
           {"weir_health_stale": "1x30"}, {"weir_health_stale": "0x30"},

@@ -74,7 +74,10 @@ router_sees_draining()
 
 in_table()
 {
-	in_ns lb ip route show table 177 | grep -q "$LAB_VIP4"
+	in_ns lb ip route show table 177 | grep -q "$LAB_VIP4" && return
+	api GET /v1/status | jq -c '.announce, .warnings'
+	api GET /v1/events | jq -r '.events[-12:][].message'
+	return 1
 }
 
 not_in_table()

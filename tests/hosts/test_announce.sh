@@ -49,6 +49,27 @@ test_empty()
 	check "the other service keeps its VIP" test -n "$(in_ns lb ip -6 route show table 177 "$LAB_VIP6")"
 }
 
+# All backends fail their checks: packets go to all (when_all_fail), but the VIP is not announced for that.
+test_all_fail()
+{
+	jq '.services[0].health = { "check": { "kind": "tcp", "port": 9, "interval_ms": 200, "timeout_ms": 200, "fall": 2,
+		"fast_interval_ms": 100 } }' "$LBD_CONFIG" >"$TEST_TMP/failing.json"
+	check "a service whose checks all fail" lbctl apply -f "$TEST_TMP/failing.json"
+	check "is served by all" wait_for 10 all_serve
+	check "but withdrawn, as on_empty says" wait_for 5 router_has_not
+	check "with its reason" status_says '.announce.vips[] | select(.vip == "'"$LAB_VIP4"'/32" or .vip == "'"$LAB_VIP4"'") | .why' \
+		"too few backends are active and resolved"
+	check "the other service keeps its VIP" test -n "$(in_ns lb ip -6 route show table 177 "$LAB_VIP6")"
+	check "without these checks" lbctl apply -f "$LBD_CONFIG"
+	check "it is back" wait_for 20 router_has
+}
+
+all_serve()
+{
+	answers GET /v1/health/web '[.backends[].reason // "" | test("too few backends are left")] | all' &&
+		answers GET /v1/services/web '[.backends[].state == "active"] | all'
+}
+
 test_crash()
 {
 	kill -KILL "$lbd_pid"
@@ -94,16 +115,18 @@ test_refusals()
 lab_start --backends 3
 lbd_init
 lbd_config '.services[].announce = "route" | .services[0].on_empty = "withdraw" |
-	.announce = { "hold_down_s": 1, "drain_s": 3 } | .services[].idle_timeout_s = 1' >"$LBD_CONFIG"
+	.announce = { "hold_down_s": 1, "drain_s": 3 } | .checker = { "socket": "'"$TEST_TMP"'/checkd.sock", "suspect_window_ms": 500 } | .services[].idle_timeout_s = 1' >"$LBD_CONFIG"
 # The router learns the VIPs; what the lab gave it goes.
 in_ns router ip route del 203.0.113.0/24
 in_ns router ip -6 route del 2001:db8:113::/64
 router_bird >"$TEST_TMP/router.conf"
 lbd_start || not_ok "lbd starts"
+spawn lb "$LAB_BUILD/lb-checkd" --socket "$TEST_TMP/checkd.sock"
 bird_start router "$TEST_TMP/router.conf" || not_ok "bird of the router starts"
 bird_start lb "$TEST_ROOT/configs/bird/weir.conf" || not_ok "bird of the balancer starts"
 test_serving
 test_empty
+test_all_fail
 test_crash
 test_leave
 test_refusals

@@ -14,8 +14,10 @@
 #include "lbd/announce/lan.h"
 #include "lbd/announce/routes.h"
 #include "lbd/clock.h"
+#include "lbd/health/health.h"
 #include "lbd/lbd.h"
 #include "lbd/log.h"
+#include "lbd/metrics/exposition.h"
 #include "lbd/stats/stats.h"
 
 #define NOTE           "left" /* in the state directory: what a restart must know */
@@ -99,9 +101,10 @@ static struct announced *vip_get(struct announce *announce, const struct lb_pref
 /* --- what is wanted --------------------------------------------------------------------------------------
  */
 
-static __u32 active_backends(const struct lb_service_view *view)
+/* Those that serve only because all fail are none. */
+static __u32 active_backends(const struct lbd *lbd, const struct lb_service_view *view)
 {
-	__u32 active = 0;
+	__u32 active = 0, passing = health_passing(lbd, view->config->name);
 
 	for (size_t i = 0; i < view->n_backends; i++) {
 		const struct lb_backend_view *backend = &view->backends[i];
@@ -109,7 +112,7 @@ static __u32 active_backends(const struct lb_service_view *view)
 		active += !backend->leaving && backend->state == LB_STATE_ACTIVE && backend->weight &&
 			  backend->nexthop.resolved;
 	}
-	return active;
+	return active < passing ? active : passing;
 }
 
 static __u8 way(enum lb_announce_by by)
@@ -117,8 +120,9 @@ static __u8 way(enum lb_announce_by by)
 	return by == LB_ANNOUNCE_BY_NONE ? 0 : (__u8)(1u << by);
 }
 
-static int claim(struct announce *announce, const struct lb_service_view *view)
+static int claim(struct lbd *lbd, const struct lb_service_view *view)
 {
+	struct announce *announce = lbd->announce;
 	const struct lb_config_service *config = view->config;
 	struct announced *vip = vip_get(announce, &config->vip);
 	struct lb_announce_service *services;
@@ -129,7 +133,7 @@ static int claim(struct announce *announce, const struct lb_service_view *view)
 	if (!services)
 		return -ENOMEM;
 	vip->services = services;
-	services[vip->n_services++] = (struct lb_announce_service){ .active = active_backends(view),
+	services[vip->n_services++] = (struct lb_announce_service){ .active = active_backends(lbd, view),
 								    .min_active = config->min_active,
 								    .on_empty = config->on_empty };
 	vip->claimed = true;
@@ -155,7 +159,7 @@ static int claim_all(struct lbd *lbd)
 			continue;
 		if (lb_engine_service_by_name(lbd->engine, config->services[i].name, &view) == 0 &&
 		    view.config)
-			r = claim(announce, &view);
+			r = claim(lbd, &view);
 	}
 	return r;
 }
@@ -528,4 +532,22 @@ void announce_write(struct lbd *lbd, struct json *json)
 	json_array_end(json);
 	lan_write(lbd, json);
 	json_object_end(json);
+}
+
+void announce_metrics(struct lbd *lbd, struct json *parts)
+{
+	const struct announce *announce = lbd->announce;
+	__u64 vips[3] = {};
+	struct metric_labels labels;
+
+	if (!announce)
+		return;
+	for (size_t i = 0; i < announce->n_vips; i++)
+		vips[announce->vips[i].vip.state]++;
+	metric_u64(parts, METRIC_FLEET_MEMBER, NULL, announce->leave.member == LB_FLEET_JOINED);
+	metric_labels_begin(&labels);
+	for (enum lb_announce_state state = LB_ANNOUNCE_WITHDRAWN; state <= LB_ANNOUNCE_DRAINING; state++)
+		metric_u64_of(parts, METRIC_ANNOUNCED_VIPS, &labels, "state", lb_announce_state_name(state),
+			      vips[state]);
+	metric_u64(parts, METRIC_LAN_UNLED, NULL, lan_is_unled(lbd));
 }

@@ -28,3 +28,6 @@ int announce_join(struct lbd *lbd, struct lb_error *error);
 
 /* Member "announce" of the status: the balancer's own state, and every VIP that is to be announced. */
 void announce_write(struct lbd *lbd, struct json *json);
+
+/* Samples of metrics_list.h; parts as there. */
+void announce_metrics(struct lbd *lbd, struct json *parts);

@@ -121,7 +121,10 @@ void lan_write(struct lbd *lbd, struct json *json)
 	json_object_end(json);
 }
 
-void lan_warn(const struct lbd *lbd, struct json *json)
+/* What is amiss, of VIPs that are announced here. */
+enum lan_trouble { LAN_WELL, LAN_NO_INTERFACE, LAN_NO_HELPER, LAN_NO_ELECTION };
+
+static enum lan_trouble trouble_of(const struct lbd *lbd)
 {
 	const struct lb_neighbors *all = lbd->maps.neighbors;
 	const struct lb_config *config = lbd->running.config;
@@ -129,22 +132,43 @@ void lan_warn(const struct lbd *lbd, struct json *json)
 	__u64 now = monotonic_ns();
 
 	if (!all->used)
-		return;
+		return LAN_WELL;
 	if (!group->ifindex)
+		return LAN_NO_INTERFACE;
+	if (config->announce.leader == LB_LEADER_ALWAYS)
+		return LAN_WELL;
+	if (is_silent(all->alive_ns, now))
+		return LAN_NO_HELPER;
+	return is_silent(group->election_ns, now) && is_silent(group->confirmed_ns, now) ? LAN_NO_ELECTION
+											 : LAN_WELL;
+}
+
+bool lan_is_unled(const struct lbd *lbd)
+{
+	return trouble_of(lbd) != LAN_WELL;
+}
+
+void lan_warn(const struct lbd *lbd, struct json *json)
+{
+	switch (trouble_of(lbd)) {
+	case LAN_WELL:
+		break;
+	case LAN_NO_INTERFACE:
 		json_string(json, NULL,
 			    "VIPs that are announced by neighbor are answered for by nobody: their interface "
-			    "is not "
-			    "there, or has no MAC address");
-	else if (config->announce.leader == LB_LEADER_ALWAYS)
-		return;
-	else if (is_silent(all->alive_ns, now))
-		json_string(json, NULL,
-			    "VIPs that are announced by neighbor are answered for by nobody here: "
-			    "lb-neighbor does "
-			    "not run (systemctl enable --now lb-neighbor)");
-	else if (is_silent(group->election_ns, now) && is_silent(group->confirmed_ns, now))
+			    "is not there, or has no MAC address");
+		break;
+	case LAN_NO_HELPER:
+		json_string(
+			json, NULL,
+			"VIPs that are announced by neighbor are answered for by nobody here: lb-neighbor "
+			"does not run (systemctl enable --now lb-neighbor)");
+		break;
+	case LAN_NO_ELECTION:
 		json_format(json, NULL,
 			    "nobody decides who answers for VIPs that are announced by neighbor: no VRRP "
 			    "advertisement of virtual router %u (announce.group) was seen",
-			    config->announce.group);
+			    lbd->running.config->announce.group);
+		break;
+	}
 }

@@ -25,3 +25,5 @@ void lan_update(struct lbd *lbd);
 /* Member "lan" of what is announced, where there is something; and warnings of the status. */
 void lan_write(struct lbd *lbd, struct json *json);
 void lan_warn(const struct lbd *lbd, struct json *json);
+/* Whether VIPs are announced here and nothing says who answers for them. */
+bool lan_is_unled(const struct lbd *lbd);

@@ -37,6 +37,12 @@ int health_write(struct lbd *lbd, const char *service, const char *backend, stru
 /* The member "tiers" of a service: which serve, and why; null where nothing is checked. */
 void health_write_service(struct lbd *lbd, const char *name, struct json *json);
 
+/*
+ * How many backends of the service its checks let serve, where all are served although too few are left
+ * (when_all_fail); UINT32_MAX where checks set nothing aside. For whether the service's VIP is announced.
+ */
+__u32 health_passing(const struct lbd *lbd, const char *service);
+
 struct metric_labels;
 /* Samples of metrics_list.h; parts as there. Of the whole; of a service of that name, if it is checked: for
  * /metrics, with its backends added to breakers, by state (LB_CIRCUIT_STATE_COUNT); for /metrics/services;

@@ -4,6 +4,7 @@
  * asked for it; circuits that changed make their hosts and pools be judged anew; what changes there is said
  * to the intent layer, and a plan is made if it matters.
  */
+#include "lbd/announce/announce.h"
 #include "lbd/health/health_internal.h"
 
 /* --- circuits --------------------------------------------------------------------------------------------
@@ -305,6 +306,20 @@ static void fill(const struct health_member *member, struct lb_pool_member *ret_
 		ret_member->state = LB_STATE_DRAIN;
 }
 
+__u32 health_passing(const struct lbd *lbd, const char *service)
+{
+	const struct health_service *found = NULL;
+	__u32 passing = 0;
+
+	if (lbd->health)
+		HASH_FIND_STR(lbd->health->services, service, found);
+	if (!found || !found->summary.all_fail)
+		return UINT32_MAX;
+	for (size_t i = 0; i < found->n_members; i++)
+		passing += found->members[i].weight && found->members[i].said.state == LB_STATE_ACTIVE;
+	return passing;
+}
+
 static void judge_service(struct health *health, struct health_service *service, __u64 now_ns)
 {
 	struct lb_pool_member *pool = calloc(service->n_members + 1, sizeof(*pool));
@@ -327,6 +342,9 @@ static void judge_service(struct health *health, struct health_service *service,
 	}
 	free(pool);
 	tell_pool(health, service, &before);
+	/* Where all serve, no plan need come of it. */
+	if (before.all_fail || service->summary.all_fail)
+		announce_changed(health->lbd);
 }
 
 void judge_dirty(struct health *health)

@@ -80,6 +80,12 @@
 	  "Links, pins and sockets that somebody took away, made anew.")                                     \
 	X(SOURCE_SILENT, GAUGE, "weir_source_silent_seconds",                                                \
 	  "For how long the helper of a source has said nothing.")                                           \
+	X(FLEET_MEMBER, GAUGE, "weir_fleet_member",                                                          \
+	  "1 if the balancer is in its fleet; 0 if it leaves or has left it (lbctl leave).")                 \
+	X(ANNOUNCED_VIPS, GAUGE, "weir_announced_vips",                                                      \
+	  "VIPs that are to be announced, by whether they are.")                                             \
+	X(LAN_UNLED, GAUGE, "weir_lan_unled",                                                                \
+	  "1 if VIPs are announced on a LAN and nothing decides who answers for them.")                      \
 	X(CHECKER_CONNECTED, GAUGE, "weir_checker_connected", "1 if lb-checkd is connected.")                \
 	X(CHECKER_TARGETS, GAUGE, "weir_checker_targets", "Addresses that lb-checkd is to check.")           \
 	X(CHECKER_LATE, GAUGE, "weir_checker_late_seconds", "How late lb-checkd is with its checks.")        \

@@ -13,6 +13,7 @@
 #include "base/cleanup.h"
 #include "engine/counts.h"
 #include "health/circuit.h"
+#include "lbd/announce/announce.h"
 #include "lbd/clock.h"
 #include "lbd/health/health.h"
 #include "lbd/kernel/redirect.h"
@@ -411,6 +412,7 @@ static void write_first(const struct rendering_step *step)
 	write_behind(lbd, parts, REDIRECT_TX);
 	write_reasons(lbd, parts);
 	write_cpus(lbd, parts);
+	announce_metrics(lbd, parts);
 	health_metrics_whole(lbd, parts);
 	observe_metrics_whole(lbd, parts);
 }

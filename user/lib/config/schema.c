@@ -252,7 +252,8 @@ static const struct lb_schema_key service_keys[] = {
 	{ .name = "announce", FIELD(announce), CHOICE(lb_schema_announce_by, LB_ANNOUNCE_BY_NONE), .effect = LB_EFFECT_APPLY,
 	  .help = "How the network is told that the VIP is here; see announce." },
 	{ .name = "min_active", FIELD(min_active), INTEGER(1, LB_BACKENDS_PER_SERVICE_MAX, 1), .effect = LB_EFFECT_APPLY,
-	  .help = "The service can serve while at least so many of its backends are active and their next hops resolved." },
+	  .help = "The service can serve while at least so many of its backends are active and their next hops resolved. Backends that serve "
+		  "only because too few are left (when_all_fail) do not count." },
 	{ .name = "on_empty", FIELD(on_empty), CHOICE(on_empty, LB_ON_EMPTY_KEEP), .effect = LB_EFFECT_APPLY,
 	  .help = "What becomes of an announced VIP when no backend of the service is active." },
 	{ .name = "quic", OBJECT(quic_keys), .effect = LB_EFFECT_APPLY,
