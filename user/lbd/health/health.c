@@ -93,8 +93,10 @@ void health_configure(struct lbd *lbd)
 	members_build(health, lbd->running.config);
 	link_listen(health);
 	link_flush(health);
-	if (!health->services && !health->targets)
+	if (!health->services && !health->targets) {
+		saved_forget(health);
 		return;
+	}
 	health->unsaved = true;
 	sd_event_source_set_time_relative(health->tick, TICK_US);
 	sd_event_source_set_enabled(health->tick, SD_EVENT_ONESHOT);

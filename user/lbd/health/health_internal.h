@@ -135,6 +135,7 @@ struct health_saved {
 	unsigned int level;
 	__u32 share;
 	__s64 since_s;
+	bool taken; /* by a member */
 };
 
 /* What lb-checkd needs room for: health_room.c. */
@@ -262,4 +263,6 @@ void room_judge(struct health *health); /* after targets, or what lb-checkd can,
 void saved_read(struct health *health);
 void saved_write(struct health *health);
 bool saved_restore(struct health *health, struct health_member *member, __u64 now_ns);
+void saved_take_back(struct health *health); /* what was said of backends that are checked no more */
+void saved_forget(struct health *health);    /* nobody is checked */
 void saved_free(struct health *health);

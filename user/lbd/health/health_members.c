@@ -368,6 +368,7 @@ void members_build(struct health *health, const struct lb_config *config)
 	health->passive_turn = NULL;
 	path_configure(health);
 	room_judge(health);
+	saved_take_back(health);
 	saved_free(health);
 	judge_dirty(health);
 }

@@ -82,10 +82,20 @@ static bool read_line(const char *line, struct health_saved *saved)
 	return true;
 }
 
+/* Says it of the backend that the line is about; NULL: takes it back. */
+static void say(struct health *health, const struct health_saved *saved, const struct lb_verdict *verdict)
+{
+	char service[sizeof(saved->key)], *backend;
+
+	memcpy(service, saved->key, sizeof(service));
+	backend = strchr(service, '/');
+	*backend++ = '\0';
+	health->judge(health->lbd, LB_ORIGIN_BREAKER, service, backend, verdict);
+}
+
 /* The verdict before it is known who is configured: what does not fit says nothing (intent.h). */
 static void say_verdict(struct health *health, const struct health_saved *saved)
 {
-	char service[sizeof(saved->key)], *backend;
 	struct lb_verdict verdict = { .state = LB_STATE_ACTIVE,
 				      .share = saved->share,
 				      .stale = true,
@@ -96,12 +106,9 @@ static void say_verdict(struct health *health, const struct health_saved *saved)
 		verdict.state = saved->dead ? LB_STATE_DOWN : LB_STATE_DRAIN;
 		verdict.share = 0;
 	}
-	memcpy(service, saved->key, sizeof(service));
-	backend = strchr(service, '/');
-	*backend++ = '\0';
 	snprintf(verdict.reason, sizeof(verdict.reason), "as it was when the agent stopped: %s",
 		 lb_outcome_name(saved->cause));
-	health->judge(health->lbd, LB_ORIGIN_BREAKER, service, backend, &verdict);
+	say(health, saved, &verdict);
 }
 
 void saved_read(struct health *health)
@@ -148,7 +155,25 @@ bool saved_restore(struct health *health, struct health_member *member, __u64 no
 	circuit->window_ns = now_ns;
 	lb_history_restart(&circuit->history, now_ns);
 	member->said_s = saved->since_s;
+	saved->taken = true;
 	return true;
+}
+
+void saved_take_back(struct health *health)
+{
+	for (struct health_saved *saved = health->saved; saved; saved = saved->hh.next) {
+		if (!saved->taken)
+			say(health, saved, NULL);
+	}
+}
+
+void saved_forget(struct health *health)
+{
+	char path[PATH_MAX];
+
+	path_of(health, "", path);
+	unlink(path);
+	health->unsaved = false;
 }
 
 void saved_free(struct health *health)
