@@ -168,6 +168,19 @@ check "an upgrade from an agent that was root adopts" adopted on systemctl start
 load_stop
 is "no request failed" "$load_failed" 0
 
+# --- a journal that was away -------------------------------------------------------------------------------------
+
+journal_has()
+{
+	on journalctl -b --no-pager -u lbd -o cat | grep -q "$1"
+}
+on systemctl stop systemd-journald.socket systemd-journald-dev-log.socket systemd-journald-audit.socket systemd-journald.service
+on lbctl backend set web b3 --weight 41 >/dev/null
+on systemctl start systemd-journald.service
+on lbctl backend set web b3 --weight 43 >/dev/null
+check "a journald that was stopped and started gets its lines again" wait_for 5 journal_has "weight.*43\|43.*weight"
+on lbctl backend set web b3 --reset >/dev/null
+
 # --- files that are not there or bad ---------------------------------------------------------------------------
 
 generation()

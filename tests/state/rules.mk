@@ -9,7 +9,7 @@ CHECK_PROGRAMS += $(STATE_TESTS)
 $(STATE_TESTS): $(B)/tests/state/%: $(B)/san/tests/state/%.o $(STATE_OBJ) $(B)/san/liblb.a
 	$(call say,LD,$@)
 	@mkdir -p $(@D)
-	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ -lcmocka -lbpf $(LDLIBS_LIB)
+	$(Q)$(CC) $(CFLAGS) $(SAN) -o $@ $^ -lcmocka -lbpf -lsystemd $(LDLIBS_LIB)
 
 .PHONY: state-model
 state-model: $(B)/tests/state/test_model

@@ -15,6 +15,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <systemd/sd-journal.h>
 #include <unistd.h>
 
 #include "lbd/clock.h"
@@ -22,8 +23,11 @@
 #define KINDS_MAX 32u /* those beyond share the last one */
 #define KIND_MAX  24u
 
+#define JOURNAL_AGAIN_MS 1000u
+
 static bool prefixed;
 static bool with_debug;
+static bool to_journal; /* standard error is a stream of journald's */
 
 static struct kind {
 	char name[KIND_MAX];
@@ -44,7 +48,7 @@ void log_open(bool journal, bool debug)
 	/* The variable is inherited by children whose stderr goes elsewhere: systemd.exec(5). */
 	if (stream && sscanf(stream, "%lu:%lu", &device, &inode) == 2 && fstat(STDERR_FILENO, &st) == 0 &&
 	    st.st_dev == device && st.st_ino == inode)
-		prefixed = true;
+		prefixed = to_journal = true;
 }
 
 /* Lines are shorter than PIPE_BUF: where a pipe or a terminal can be written to, a whole one can. */
@@ -64,6 +68,29 @@ static bool send_line(const char *line, size_t length)
 	return n >= 0;
 }
 
+/* A journald that was stopped has forgotten its streams: the one that comes after it is asked for another. */
+static bool journal_again(void)
+{
+	static __u64 asked_ms;
+	int fd;
+
+	if (!to_journal || (errno != EPIPE && errno != ECONNRESET) ||
+	    (asked_ms && now_ms() - asked_ms < JOURNAL_AGAIN_MS))
+		return false;
+	asked_ms = now_ms();
+	fd = sd_journal_stream_fd("lbd", LOG_LEVEL_INFO, true);
+	if (fd < 0)
+		return false;
+	dup2(fd, STDERR_FILENO);
+	close(fd);
+	return true;
+}
+
+static bool deliver(const char *line, size_t length)
+{
+	return send_line(line, length) || (journal_again() && send_line(line, length));
+}
+
 static void send_or_count(const char *line, size_t length)
 {
 	static unsigned long lost;
@@ -73,13 +100,13 @@ static void send_or_count(const char *line, size_t length)
 	if (lost) {
 		n = snprintf(text, sizeof(text), "%sevent=log lost=%lu why=\"nobody read them\"\n",
 			     prefixed ? "<4>" : "lbd: ", lost);
-		if (!send_line(text, (size_t)n)) {
+		if (!deliver(text, (size_t)n)) {
 			lost++;
 			return;
 		}
 		lost = 0;
 	}
-	if (!send_line(line, length))
+	if (!deliver(line, length))
 		lost++;
 }
 
