@@ -5,6 +5,9 @@
 # same commit they are the same bytes: the only time in them is the commit's.
 #
 #   DEB_VERSION=1.2.3 scripts/deb.sh    # another version than git says
+#   DEB_OUT=FOLDER                      # to be written there
+#   DEB_BUILT=FOLDER                    # with what make has built there (build), which is not hardened: for tests of what a
+#                                       # package does on a host
 
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
@@ -47,12 +50,20 @@ SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
 export SOURCE_DATE_EPOCH
 [[ -n ${DEB_VERSION:-} || -z $(git status --porcelain) ]] || version+=+dirty
 
-out=$PWD/build/deb
+out=${DEB_OUT:-$PWD/build/deb}
 source_dir=$out/weir
 rm -rf "$out"
 mkdir -p "$source_dir"
 tree_files | tar -c --null -T - | tar -x -C "$source_dir"
 cp -a configs/debian "$source_dir/debian"
+clean=()
+if [[ -n ${DEB_BUILT:-} ]]; then
+	clean=(--no-pre-clean)
+	mkdir "$source_dir/build"
+	(cd "$DEB_BUILT" && cp -a bpf gen user libxdp liblb.a lb[dc-]* "$source_dir/build")
+	WEIR_VERSION=$(sed 's/.*"\(.*\)"/\1/' "$DEB_BUILT/gen/version.h")
+	export WEIR_VERSION DEB_BUILD_OPTIONS="noautodbgsym ${DEB_BUILD_OPTIONS:-}"
+fi
 cat >"$source_dir/debian/changelog" <<CHANGELOG
 weir ($version) unstable; urgency=medium
 
@@ -61,7 +72,7 @@ weir ($version) unstable; urgency=medium
  -- Weir developers <weir@weir.dev>  $(date -R -u -d "@$SOURCE_DATE_EPOCH")
 CHANGELOG
 log=$out/build.log
-(cd "$source_dir" && dpkg-buildpackage -b -us -uc -j"$(nproc)") >"$log" 2>&1 || {
+(cd "$source_dir" && dpkg-buildpackage "${clean[@]}" -b -us -uc -j"$(nproc)") >"$log" 2>&1 || {
 	tail -n 40 "$log" >&2
 	die "dpkg-buildpackage failed; all of it is in $log"
 }
