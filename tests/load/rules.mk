@@ -16,6 +16,12 @@ bench-health: setup
 	$(Q)$(MAKE) --no-print-directory all
 	$(Q)$(BENCH_ENV) tests/bench/health.py
 
+# How soon the network follows what lbd says of VIPs, with the real BIRD and keepalived.
+.PHONY: bench-announce
+bench-announce: setup
+	$(Q)$(MAKE) --no-print-directory all $(B)/bpf/lb_pass.bpf.o
+	$(Q)$(BENCH_ENV) tests/bench/announce.py
+
 .PHONY: bench-scrapes
 bench-scrapes: setup
 	$(Q)$(MAKE) --no-print-directory all
