@@ -22,6 +22,7 @@ import time
 LIBC = ctypes.CDLL(None, use_errno=True)
 USABLE = {"REACHABLE", "STALE", "DELAY", "PROBE", "PERMANENT", "NOARP"}
 LINKS = (1, 2, 3)
+VLANS = (100, 200)
 SOL_PACKET, PACKET_AUXDATA, TP_STATUS_VLAN_VALID = 263, 8, 0x10
 BOUND_S = 12.0  # a neighbour that is asked and does not answer, then the hold, then the plan
 
@@ -43,6 +44,11 @@ class Host:
         """True if it worked. What the kernel refuses is no step, and no harm."""
         command = ["ip", "-n", self.namespace, *" ".join(words).split()]
         return subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+    def batch(self, lines):
+        """Many at once, whatever becomes of each."""
+        subprocess.run(["ip", "-n", self.namespace, "-force", "-batch", "-"], input="\n".join(lines) + "\n", text=True,
+                       capture_output=True, check=False)
 
     def sysctl(self, name, value):
         subprocess.run(["nsenter", f"--net=/run/netns/{self.namespace}", "--", "sysctl", "-qw", f"{name}={value}"],
@@ -285,13 +291,13 @@ class Walk:
     """The steps. Each returns what it did, in words."""
 
     def __init__(self, host, net, rng, stacked):
-        self.host, self.net, self.rng = host, net, rng
+        self.host, self.net, self.rng, self.stacked = host, net, rng, stacked
         self.steps = [self.route, self.route, self.route, self.multipath, self.multipath, self.rule, self.rule,
                       self.nexthop, self.nexthop, self.group, self.object_route, self.neighbor, self.neighbor,
                       self.flush, self.far_address, self.far_address, self.link, self.far_link, self.mtu, self.macvlan,
                       self.bridge, self.address, self.link_local, self.sysctl, self.encapsulated, self.rename_far_mac]
         if stacked:
-            self.steps += [self.vlan, self.vlan, self.bond, self.bond, self.tunnel]
+            self.steps += [self.vlan] * 5 + [self.vlan_neighbor, self.far_vlan, self.bond, self.bond, self.tunnel]
 
     def pick(self, *choices):
         return self.rng.choice(choices)
@@ -430,8 +436,31 @@ class Walk:
         return "; ".join(done)
 
     def vlan(self):
-        number = self.pick(100, 200)
-        return self.above(f"v{number}", "link add link e{link} name " + f"v{number} type vlan id {number}")
+        """Upon a link, or upon the bond, whichever there is."""
+        number = self.pick(*VLANS)
+        under = self.pick("e{link}", "e{link}", "e{link}", "bond1")
+        return self.above(f"v{number}", f"link add link {under} name v{number} type vlan id {number}")
+
+    def first_vlan(self):
+        """What a walk with VLANs begins with, so that some packet is tagged however it goes on."""
+        return "; ".join(self.ip(words) for words in (
+            "link add link e1 name v100 type vlan id 100", "link set v100 up",
+            "route replace 10.50.0.0/24 via 10.1.1.1 dev v100 onlink"))
+
+    def vlan_neighbor(self):
+        family = self.pick("", "-6")
+        address, link = self.router(family)
+        number = self.pick(*VLANS)
+        if self.rng.random() < 0.5:
+            return self.ip(f"neigh del {address} dev v{number}")
+        mac = f"02:00:00:00:0{link}:{self.rng.randrange(16, 99)}"
+        return self.ip(f"neigh replace {address} lladdr {mac} dev v{number} nud", self.pick("permanent", "reachable"))
+
+    def far_vlan(self):
+        """The routers' side of a VLAN goes or comes."""
+        name, state = f"f{self.pick(*LINKS)}.{self.pick(*VLANS)}", self.pick("up", "up", "down")
+        self.net.run(f"link set {name} {state}")
+        return f"far {name} {state}"
 
     def bond(self):
         if self.rng.random() < 0.4:
@@ -477,18 +506,25 @@ class Walk:
                           "encap ip id 7 dst 10.1.1.1" if not family else "encap ip6 id 7 dst fd01:1::1")
         return self.ip(family, "route replace", prefix, encap, f"via {gateway} dev e{link}")
 
+    @staticmethod
+    def routers(link, device):
+        """What gives a device of the far end the addresses of the routers of a link."""
+        return [words for n in (1, 2, 3) for words in (f"address add 10.1.{link}.{n}/24 dev {device}",
+                                                       f"address add fd01:{link}::{n}/64 dev {device} nodad")]
+
     def repair(self):
         """Now and then the world is whole again, or all of it would be broken for ever."""
+        host, net = [], []
         for i in LINKS:
-            self.host.run(f"link set e{i} nomaster")
-            self.host.run(f"link set e{i} up mtu 1500")
-            self.host.run(f"address add 10.1.{i}.100/24 dev e{i}")
-            self.host.run(f"address add fd01:{i}::100/64 dev e{i} nodad")
-            self.host.run(f"address add fe80::100/64 dev e{i} nodad")
-            self.net.run(f"link set f{i} up")
-            for number in (1, 2, 3):
-                self.net.run(f"address add 10.1.{i}.{number}/24 dev f{i}")
-                self.net.run(f"address add fd01:{i}::{number}/64 dev f{i} nodad")
+            host += [f"link set e{i} nomaster", f"link set e{i} up mtu 1500", f"address add 10.1.{i}.100/24 dev e{i}",
+                     f"address add fd01:{i}::100/64 dev e{i} nodad", f"address add fe80::100/64 dev e{i} nodad"]
+            net += [f"link set f{i} up", *self.routers(i, f"f{i}")]
+            for number in VLANS if self.stacked else ():
+                name = f"f{i}.{number}"
+                net += [f"link add link f{i} name {name} type vlan id {number}", f"link set {name} up",
+                        *self.routers(i, name)]
+        self.host.batch(host)
+        self.net.batch(net)
         for family in ("", "-6"):
             for pref in (90, 91):
                 while self.host.run(family, f"rule del pref {pref}"):
@@ -499,6 +535,13 @@ class Walk:
         if number % 12 == 0:
             return self.repair()
         return self.rng.choice(self.steps)()
+
+
+def choose(rng, kernel, known):
+    """The number of a backend to send a packet to; one behind a VLAN, if there is any, mostly."""
+    tagged = [i for i, backend in enumerate(kernel.backends)
+              if known[backend]["resolved"] and (kernel.egress(known[backend]["interface"]) or (None, 0))[1]]
+    return rng.choice(tagged) if tagged and (rng.random() < 0.5 or len(tagged) > 3) else rng.randrange(len(kernel.backends))
 
 
 def wait_agreement(kernel, agent, bound):
@@ -542,7 +585,7 @@ def main():
         if options.seconds and time.monotonic() - begin > options.seconds:
             break
         made = number
-        trail.append(walk.step(number))
+        trail.append(walk.first_vlan() if options.stacked and number == 1 else walk.step(number))
         difference = wait_agreement(kernel, agent, BOUND_S * options.slow)
         if difference:
             differences += 1
@@ -551,8 +594,8 @@ def main():
         known = agent.nexthops()
         resolved += sum(known[b]["resolved"] for b in options.backends)
         answers += len(options.backends)
-        if number % 5 == 0 and not difference:
-            i = rng.randrange(len(options.backends))
+        if number % 4 == (1 if options.stacked else 0) and not difference:
+            i = choose(rng, kernel, known)
             backend = options.backends[i]
             egress = kernel.egress(known[backend]["interface"]) if known[backend]["resolved"] else None
             if egress and egress[0] in ("e1", "e2", "e3"):
@@ -570,7 +613,9 @@ def main():
     print(("ok" if differences == 0 else "not ok") + f" 1 - lbd and the kernel agree after each of {made} steps")
     print(("ok" if wrong == 0 else "not ok") + f" 2 - {packets} packets went the kernel's way")
     print(("ok" if resolved * 4 > answers else "not ok") + " 3 - a good part of the answers was a way")
-    print("1..3")
+    if options.stacked:
+        print(("ok" if tagged else "not ok") + " 4 - some packets had a VLAN tag")
+    print("1..4" if options.stacked else "1..3")
 
 
 main()

@@ -21,9 +21,15 @@ $(VM_PROGRAMS): $(B)/tests/vm/%: $(B)/tests/vm/%.o
 	@mkdir -p $(@D)
 	$(Q)$(CC) $(CFLAGS) $(LDFLAGS) -o $@ $^ -lxdp -lbpf
 
-.PHONY: check-vm check-vm-built
+.PHONY: check-vm check-vm-built route-walk-vm
 check-vm: setup
 	+$(Q)$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) check-vm-built
 	$(Q)tests/vm/check.sh
 
 check-vm-built: all $(VM_PROGRAMS) $(VM_BPF_TESTS) $(VM_BPF_OBJ)
+
+# The walk with VLANs, bonds and tunnels, in full: STEPS (200) from SEED (1) on under KERNEL (6.1).
+route-walk-vm: setup
+	+$(Q)$(MAKE) --no-print-directory $(if $(findstring -j,$(MAKEFLAGS)),,-j$(shell nproc)) check-vm-built
+	$(Q)scripts/vm.sh run --kernel $(or $(KERNEL),6.1) --out $(B)/vm/route-walk --timeout 4000 \
+		env STEPS=$(or $(STEPS),200) SEED=$(or $(SEED),1) WALK_SECONDS=3500 tests/vm/story_route_walk.sh

@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0-only
 #
 # The random walk of tests/e2e/test_lbd_route_walk.sh with what the machine at hand may not have: VLANs, bonds, tunnels.
-# An emulated processor takes seconds for a step:
+# An emulated processor takes seconds for a step: make check-vm walks as many as fit into 150 s, make route-walk-vm 200.
 #
-#   STEPS=200 SEED=3 WALK_SECONDS=3000 (make check-vm: as many steps as fit into WALK_SECONDS=150)
+#   STEPS=200 SEED=3 WALK_SECONDS=3000
 
 # shellcheck disable=SC2317 # functions that check calls
 # shellcheck source=tests/vm/lib.sh
