@@ -80,8 +80,20 @@ check "and again" wait_for 5 nexthop b3 '.resolved == false'
 
 lbd_config '.services[0] |= (.vip = "10.76.0.0/24" | .port = 81) | .services |= .[:1]' >"$TEST_TMP/covers.json"
 check "a prefix that covers an address of the host is refused, with both" answers POST /v1/apply \
-	'.error.path == "services[0].vip" and (.error.message | test("10.76.0.0/24 covers .*10.76.0.2, on eth0"))' \
+	'.error.path == "services[0].vip" and (.error.message | test("10.76.0.0/24 covers .*10.76.0.2, on eth0.*host_addresses"))' \
 	@"$TEST_TMP/covers.json"
+jq '.services[0].host_addresses = "pass"' "$TEST_TMP/covers.json" >"$TEST_TMP/said.json"
+check "said explicitly, it is taken" answers POST '/v1/apply?allow_break=1' '.applied' @"$TEST_TMP/said.json"
+check "without a warning" answers GET /v1/status '.warnings | any(test("address of this host")) | not'
+check "packets for the service's other addresses go to it" answers POST /v1/explain '.verdict == "XDP_REDIRECT"' \
+	'{"protocol":"tcp","source":"198.51.100.7:40000","destination":"10.76.0.99:81","syn":true}'
+check "those for the host's go to the host" answers POST /v1/explain '.verdict == "XDP_PASS"' \
+	'{"protocol":"tcp","source":"198.51.100.7:40000","destination":"10.76.0.2:81","syn":true}'
+spawn lb socat TCP-LISTEN:81,bind=10.76.0.2,fork,reuseaddr SYSTEM:'echo host'
+host_answers() { test "$(in_ns client socat -T2 - TCP:10.76.0.2:81,connect-timeout=2 </dev/null)" = host; }
+check "which answers" wait_for 5 host_answers
+check "said no more, it runs on" answers POST '/v1/apply?allow_break=1' '.applied' @"$TEST_TMP/covers.json"
+check "with a warning" answers GET /v1/status '.warnings | any(test("10.76.0.0/24 of web covers 10.76.0.2"))'
 lbd_config '.services |= .[:1]' >"$LBD_CONFIG"
 check "an exact service runs" answers POST '/v1/apply?allow_break=1' '.applied' @"$LBD_CONFIG"
 in_ns lb ip address del "$LAB_VIP4/32" dev lo

@@ -92,8 +92,8 @@ static int refuse(const struct lbd *lbd, size_t service, const struct lb_prefix 
 				   "routers send here and that no interface but loopback has",
 				   value, link->name);
 	return lb_error_at(error, EADDRINUSE, path, quoted,
-			   "%s covers this host's own address %s, on %s, which would no longer be reached: "
-			   "name prefixes without it",
+			   "%s covers this host's own address %s, on %s: name prefixes without it, or say "
+			   "\"host_addresses\": \"pass\" of the service, and packets for it go to the host",
 			   value, lb_address_text(&taken->address, address), link->name);
 }
 
@@ -103,7 +103,8 @@ int host_addresses_check(const struct lbd *lbd, const struct lb_config *config, 
 		const struct lb_prefix *vip = &config->services[i].vip;
 		const struct lb_host_address *taken = host_address_of(lbd, vip);
 
-		if (taken && !ran_before(lbd, vip))
+		if (taken && config->services[i].host_addresses != LB_HOST_ADDRESSES_PASS &&
+		    !ran_before(lbd, vip))
 			return refuse(lbd, i, vip, taken, error);
 	}
 	return 0;
@@ -184,7 +185,7 @@ void host_addresses_warn(const struct lbd *lbd, struct json *json)
 		const struct lb_host_address *taken = host_address_of(lbd, &config->services[i].vip);
 		char text[256];
 
-		if (!taken)
+		if (!taken || config->services[i].host_addresses == LB_HOST_ADDRESSES_PASS)
 			continue;
 		say(lbd, &config->services[i], taken, text, sizeof(text));
 		json_format(json, NULL, "%s", text);

@@ -26,6 +26,7 @@ enum lb_state { LB_STATE_ACTIVE, LB_STATE_DRAIN, LB_STATE_DOWN };
 enum lb_announce_by { LB_ANNOUNCE_BY_NONE, LB_ANNOUNCE_BY_ROUTE, LB_ANNOUNCE_BY_NEIGHBOR };
 enum lb_leader { LB_LEADER_ELECTED, LB_LEADER_ALWAYS };
 enum lb_on_empty { LB_ON_EMPTY_KEEP, LB_ON_EMPTY_WITHDRAW };
+enum lb_host_addresses_under { LB_HOST_ADDRESSES_REFUSE, LB_HOST_ADDRESSES_PASS };
 enum lb_serve_if { LB_SERVE_IF_ANY, LB_SERVE_IF_ALL };
 enum lb_fragments { LB_FRAGMENTS_PASS, LB_FRAGMENTS_DROP };
 
@@ -96,6 +97,7 @@ struct lb_config_service {
 	enum lb_announce_by announce;
 	__u32 min_active; /* backends, for the VIP to be announced */
 	enum lb_on_empty on_empty;
+	enum lb_host_addresses_under host_addresses;
 	size_t n_quic;
 	struct lb_config_quic quic[LB_QUIC_CONFIGS_MAX];
 	struct lb_config_source_range *source_ranges; /* owned; of the VIP's family; none: everybody */

@@ -68,23 +68,36 @@ static bool is_single(const struct lb_prefix *vip)
 	return vip->length == (vip->address.family == LB_FAMILY_V4 ? 32 : 128);
 }
 
-/* Nobody asks a LAN for a prefix. */
-static int check_neighbors(struct lb_reading *reading, const struct lb_config *config)
+/* What is said of a VIP as a whole, and fits only one address, or only a prefix. */
+static const char *unfit(const struct lb_config_service *service, const char **ret_key)
+{
+	bool single = is_single(&service->vip);
+
+	if (service->announce == LB_ANNOUNCE_BY_NEIGHBOR && !single) {
+		*ret_key = "announce"; /* nobody asks a LAN for a prefix */
+		return "neighbor is for single addresses, and vip is a prefix: announce it by route";
+	}
+	if (service->host_addresses == LB_HOST_ADDRESSES_PASS && single) {
+		*ret_key = "host_addresses"; /* nothing would be left of it */
+		return "pass is for prefixes, and vip is one address: leave it out";
+	}
+	return NULL;
+}
+
+static int check_vip_kinds(struct lb_reading *reading, const struct lb_config *config)
 {
 	struct lb_place services = { .key = "services" }, service = { .parent = &services };
-	struct lb_place place = { .parent = &service, .key = "announce" };
 
 	for (size_t i = 0; i < config->n_services; i++) {
-		const cJSON *node =
-			child_of(cJSON_GetArrayItem(child_of(reading->root, "services"), (int)i), "announce");
+		struct lb_place place = { .parent = &service };
+		const char *why = unfit(&config->services[i], &place.key);
+		const cJSON *node;
 
+		if (!why)
+			continue;
 		service.index = i;
-		if (config->services[i].announce == LB_ANNOUNCE_BY_NEIGHBOR &&
-		    !is_single(&config->services[i].vip))
-			return lb_reading_fail(
-				reading, &place, node, node,
-				"neighbor is for single addresses, and vip is a prefix: announce it "
-				"by route");
+		node = child_of(cJSON_GetArrayItem(child_of(reading->root, "services"), (int)i), place.key);
+		return lb_reading_fail(reading, &place, node, node, "%s", why);
 	}
 	return 0;
 }
@@ -95,5 +108,5 @@ int lb_config_check_announce(struct lb_reading *reading, const struct lb_config 
 
 	if (r == 0)
 		r = check_interface(reading, config);
-	return r < 0 ? r : check_neighbors(reading, config);
+	return r < 0 ? r : check_vip_kinds(reading, config);
 }

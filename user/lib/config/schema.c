@@ -100,6 +100,12 @@ static const struct lb_schema_choice on_empty[] = {
 	{ NULL, 0, NULL }
 };
 
+static const struct lb_schema_choice host_addresses[] = {
+	{ "refuse", LB_HOST_ADDRESSES_REFUSE, "Refuse the service, as long as it does not run yet." },
+	{ "pass", LB_HOST_ADDRESSES_PASS, "Take it. Packets to that one address go to the host, whatever their port, and not to the service." },
+	{ NULL, 0, NULL }
+};
+
 static const struct lb_schema_choice serve_if[] = {
 	{ "any", LB_SERVE_IF_ANY, "One service of the VIP is enough." },
 	{ "all", LB_SERVE_IF_ALL, "Every service of the VIP that is announced must be able to serve." },
@@ -189,6 +195,9 @@ static const struct lb_schema_key service_keys[] = {
 	{ .name = "vip", .required = true, FIELD(vip), STRING(lb_format_vip), .effect = LB_EFFECT_APPLY,
 	  .help = "The address that clients use; or a prefix: every address in it. An address wins over a prefix, "
 		  "a longer prefix over a shorter one." },
+	{ .name = "host_addresses", FIELD(host_addresses), CHOICE(host_addresses, LB_HOST_ADDRESSES_REFUSE), .effect = LB_EFFECT_APPLY,
+	  .help = "Where vip is a prefix: what becomes of the service if an address of this host lies under it (those of loopback and dummy "
+		  "devices do not count). An address that the host gets later is passed to it either way, with a warning unless pass is said." },
 	{ .name = "protocol", .of_ring = true, .required = true, FIELD(protocol), CHOICE(protocols, NO_CHOICE), .effect = LB_EFFECT_APPLY,
 	  .help = "Transport protocol." },
 	{ .name = "port", .required = true, STRING(lb_format_port), .minimum = 1, .maximum = 65535, .effect = LB_EFFECT_APPLY,
