@@ -118,13 +118,12 @@ static __always_inline void slow_observe(struct xdp_md *ctx, const struct scratc
 {
 	struct lb_backend *backend;
 
-	if (!is_observed(choice->hash) || s->kind != SLOW_FLOW || s->first_fragment ||
-	    s->p.protocol != IPPROTO_TCP)
+	if (!is_observed(choice->hash) || s->kind != SLOW_FLOW || s->first_fragment)
 		return;
 	backend = backend_record(vip, choice->index);
 	if (backend)
-		observe(ctx, OBSERVE_WHO(s->p.family, vip->service, backend->counter), choice->hash,
-			OBSERVE_WHERE(s->l3, s->l4, s->l3 + s->length));
+		observe_packet(ctx, s->p.protocol, OBSERVE_WHO(s->p.family, vip->service, backend->counter),
+			       choice->hash, OBSERVE_WHERE(s->l3, s->l4, s->l3 + s->length));
 }
 
 /* A packet with ports of its own, or an ICMP error with those of the packet it is about. */

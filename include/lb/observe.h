@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * The observer: what the packet path and the agent share about flows that are looked at more closely. TCP
- * flows are sampled by their hash, so that all packets of a sampled flow are seen (docs/observer.md).
+ * The observer: what the packet path and the agent share about flows that are looked at more closely. Flows
+ * of TCP and UDP are sampled by their hash, so that all packets of a sampled flow are seen
+ * (docs/observer.md).
  *
- * Each CPU has a block (struct lb_observe_cpu) with two sets of places: for handshakes under way, and for
- * connections. Packets of that CPU alone claim and change places; the agent reads them at any time, and may
- * do two things with their state word, by compare-and-swap: set a mark, and free the place. What happens to a
- * flow goes to the agent as an event, through a ring buffer.
+ * There are as many blocks (struct lb_observe_cpu) as CPUs. Counts and scratch are of the CPU with that
+ * number; the places are of flows, whose tags say in which block they are, whatever CPU their packets come to
+ * (lb_observe_home()). A block has two sets of them: for what has just begun, and for connections. Who wants
+ * to claim a place, to end what is in it or to mark it swaps its state word, if that is still what he read:
+ * packets of any CPU, and the agent. What a flow is about is written without that, for its packets come to
+ * one CPU at a time: where two are at work for once, a sum may miss one. What happens to a flow goes to the
+ * agent as an event, through a ring buffer; of UDP, which has no events, the agent sees all there is in the
+ * places.
  */
 #pragma once
 
@@ -26,7 +31,7 @@ struct lb_observe {
 #define LB_OBSERVE_LIMIT(level) (~0ull >> (level))
 
 #define LB_OBSERVE_WAYS        4u
-#define LB_OBSERVE_HANDSHAKES  256u  /* places of a CPU, of each kind: multiples of LB_OBSERVE_WAYS */
+#define LB_OBSERVE_HANDSHAKES  256u  /* places of a block, of each kind: multiples of LB_OBSERVE_WAYS */
 #define LB_OBSERVE_CONNECTIONS 1024u /* powers of two */
 
 #define LB_OBSERVE_RING_BYTES (512u << 10)
@@ -41,14 +46,16 @@ struct lb_observe {
  */
 enum lb_observe_phase {
 	LB_OBSERVE_FREE = 0,
-	LB_OBSERVE_HANDSHAKE = 1,  /* SYNs only */
-	LB_OBSERVE_CONNECTION = 2, /* the client has answered what the backend answered */
+	LB_OBSERVE_HANDSHAKE = 1,  /* SYNs only; of UDP one datagram */
+	LB_OBSERVE_CONNECTION = 2, /* the client has answered what the backend answered; sent a second one */
+	LB_OBSERVE_BUSY = 3,       /* a packet is about to claim or to leave it: nobody else's */
 };
 #define LB_OBSERVE_PHASE(state) ((state)&3)
 #define LB_OBSERVE_STARTED      (1ull << 2) /* agent: it has counted the flow's start */
 #define LB_OBSERVE_TURN         (1ull << 32)
 #define LB_OBSERVE_NEXT(state, phase)                                                                        \
 	((((state) & ~(LB_OBSERVE_TURN - 1)) + LB_OBSERVE_TURN) | (__u64)(phase))
+#define LB_OBSERVE_EMPTIED(state) ((state) & ~(LB_OBSERVE_TURN - 1))
 
 /* One flow; two lines, of which most packets touch the first alone. Numbers in host byte order. */
 struct lb_observed {
@@ -71,10 +78,10 @@ struct lb_observed {
 	__u64 bytes;     /* payload, sent again or not */
 	__u64 client[2]; /* address as it lies in memory; IPv4 in the first half of the first */
 	__be16 client_port;
-	__u8 family; /* LB_FAMILY_* */
-	__u8 pad0;
-	__u32 hash;  /* upper half of the hash by which it is sampled */
-	__u32 place; /* of a connection: its number */
+	__u8 family;   /* LB_FAMILY_* */
+	__u8 protocol; /* IPPROTO_* */
+	__u32 hash;    /* upper half of the hash by which it is sampled */
+	__u32 place;   /* of a connection: its number */
 	__u32 pad1[7];
 };
 _Static_assert(sizeof(struct lb_observed) == 128, "two lines");
@@ -93,7 +100,7 @@ enum lb_observe_event_kind {
 /* A place and the flow in it. */
 struct lb_observe_id {
 	__u32 turn;
-	__u16 cpu;
+	__u16 block;
 	__u16 place; /* of its connections */
 };
 
@@ -118,7 +125,7 @@ struct lb_observe_event {
 };
 _Static_assert(sizeof(struct lb_observe_event) == 56, "no hidden padding");
 
-/* What a CPU has seen and could not keep. */
+/* What a CPU has seen, and what of it found no place. */
 struct lb_observe_counts {
 	__u64 packets;             /* of sampled flows: what the packet path has paid for */
 	__u64 events;              /* put into the ring */

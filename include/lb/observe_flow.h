@@ -1,13 +1,20 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * What a segment says about an observed flow. Only the client's side is seen: that its handshake was answered
- * is told by its going on behind its SYN, that data came twice by numbers that had been here before.
+ * is told by its going on behind its SYN, that data came twice by numbers that had been here before. Of
+ * datagrams nothing is known but that they came.
  * Compiled for the packet path and for tests; times are the caller's.
  */
 #pragma once
 
 #include "lb/flow_numbers.h"
 #include "lb/observe.h"
+
+/* The block in which a flow is, of so many; the tag's lower bits say where in it. */
+LB_INLINE __u32 lb_observe_home(__u64 tag, __u32 blocks)
+{
+	return (tag >> 32) * blocks >> 32;
+}
 
 /* Numbers that far from where the client was are its own; those of a RST, of whom many are forged, nearer. */
 #define LB_OBSERVE_WINDOW     (1u << 20)
@@ -116,6 +123,15 @@ LB_INLINE __u32 lb_observed_segment(struct lb_observed *flow, const struct lb_se
 		}
 	}
 	return segment->flags & LB_SEGMENT_FIN ? seen | LB_OBSERVED_FIN : seen;
+}
+
+/* A datagram; bytes: of payload. */
+LB_INLINE void lb_observed_datagram(struct lb_observed *flow, __u32 bytes, __u64 now_ns)
+{
+	if (flow->seen_ns < now_ns)
+		flow->seen_ns = now_ns;
+	flow->packets++;
+	flow->bytes += bytes;
 }
 
 #define LB_OBSERVE_RECORD_BYTES 5u /* of the head of a TLS record (RFC 8446, 5.1): type, version, length */

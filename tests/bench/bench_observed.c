@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
  * The same packets with and without observation, in pairs: in each round the program is loaded anew both
- * ways, and which goes first alternates. What is reported of the rounds' ratios is the median and an upper
- * bound that it stays below with 95 % confidence (order statistics, as of the sign test).
+ * ways, and the two take many short turns, which goes first alternating. What is reported of the rounds'
+ * ratios is the median and an upper bound that it stays below with 95 % confidence (order statistics, as of
+ * the sign test). A round of one row is as long as two loads of the program take; with QUICK=1 there are too
+ * few for a bound that is worth its name. ROUNDS=n: so many.
  *
  * With observation means as lbd would have it: at the level to which the pace (observe/pace.h) comes under
  * such a load, with flows in their places as far as there are places. Rows *_every look at every packet, as
@@ -20,9 +22,10 @@
 
 #include "observe/pace.h"
 
-#define ROUNDS_MAX 64
-#define SECOND_NS  1000000000ull
-#define TURNS      10
+#define ROUNDS_MAX   512
+#define SECOND_NS    1000000000ull
+#define TURNS        100
+#define TURN_PACKETS 5000u
 
 static struct {
 	struct workload w;
@@ -88,37 +91,43 @@ static __u32 find_level(struct bench_wrap_bpf *wrap, struct bench_tables *tables
 
 /*
  * fds: of the program without and with observation. They take turns, so that what disturbs the machine for a
- * while disturbs both; of each the median turn counts.
+ * while disturbs both; what counts is the median of the ratios of neighbours.
  */
-static void round_of(struct bench_wrap_bpf *wrap, struct bench_tables *tables, size_t row, int round,
-		     const int fds[2])
+static void round_of(struct bench_wrap_bpf *wrap, size_t row, int round, const int fds[2])
 {
-	double turns[2][TURNS];
+	double turns[2][TURNS], ratios[TURNS];
 
-	tables->path.observe->limit = LB_OBSERVE_LIMIT(rows[row].level);
-	bench_set_subject(wrap, fds[1]);
-	prepare(wrap, tables, &rows[row].w);
 	for (int i = 0; i < 2 * TURNS; i++) {
-		bool on = (i + round) % 2;
+		bool on = (i + i / 2 + round) % 2; /* 0110 0110, or 1001 1001 */
 
+		rows[row].w.seed = (__u64)round * TURNS + i / 2 + 1; /* others next time: a flood goes on */
 		bench_set_subject(wrap, fds[on]);
-		turns[on][i / 2] =
-			bench_run(wrap, &rows[row].w, BENCH_SUBJECT, BENCH_PACKETS / TURNS, BENCH_MEASURE);
+		turns[on][i / 2] = bench_run(wrap, &rows[row].w, BENCH_SUBJECT, TURN_PACKETS, BENCH_MEASURE);
 	}
+	for (int i = 0; i < TURNS; i++)
+		ratios[i] = turns[1][i] / turns[0][i];
 	rows[row].off[round] = bench_median(turns[0], TURNS);
 	rows[row].on[round] = bench_median(turns[1], TURNS);
-	rows[row].ratio[round] = rows[row].on[round] / rows[row].off[round];
+	rows[row].ratio[round] = bench_median(ratios, TURNS);
 }
 
-static void round_of_all(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int round)
+/* All rounds of a row. What is in the places stays there from one to the next. */
+static void rounds_of(struct bench_wrap_bpf *wrap, struct bench_tables *tables, size_t row, int rounds)
 {
-	int fds[2] = { bench_load(tables, false), bench_load(tables, true) };
+	bench_load_again(wrap, tables, true);
+	if (!rows[row].every)
+		rows[row].level = find_level(wrap, tables, &rows[row].w);
+	tables->path.observe->limit = LB_OBSERVE_LIMIT(rows[row].level);
+	prepare(wrap, tables, &rows[row].w);
+	for (int round = 0; round < rounds; round++) {
+		int fds[2];
 
-	for (size_t i = 0; i < N_ROWS; i++)
-		if (rows[i].wanted)
-			round_of(wrap, tables, i, round, fds);
-	close(fds[0]);
-	close(fds[1]);
+		fds[round % 2] = bench_load(tables, round % 2);
+		fds[!(round % 2)] = bench_load(tables, !(round % 2));
+		round_of(wrap, row, round, fds);
+		close(fds[0]);
+		close(fds[1]);
+	}
 }
 
 /* Of sorted values: their median is below with 95 % confidence, one-sided. */
@@ -147,6 +156,10 @@ static void report(size_t row, int rounds, bool first, FILE *json)
 		"\"added_bound\": %.4f, \"rounds\": %d",
 		first ? "" : ",", rows[row].w.name, off, on, 1u << rows[row].level, ratio - 1, bound - 1,
 		rounds);
+	fputs(", \"ratios\": [", json);
+	for (int i = 0; i < rounds; i++)
+		fprintf(json, "%s%.4f", i ? ", " : "", rows[row].ratio[i]);
+	fputs("]", json);
 	if (target > 0)
 		fprintf(json, ", \"target\": %.4f", target - 1);
 	fputs(" }", json);
@@ -176,21 +189,18 @@ static void report_all(int rounds)
 
 void bench_observed(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int rounds)
 {
-	const char *only = getenv("ONLY");
+	const char *only = getenv("ONLY"), *wanted = getenv("ROUNDS");
 	bool any = false;
 
+	if (wanted)
+		rounds = atoi(wanted) < ROUNDS_MAX ? atoi(wanted) : ROUNDS_MAX;
 	for (size_t i = 0; i < N_ROWS; i++) {
 		rows[i].wanted = !only || !fnmatch(only, rows[i].w.name, FNM_EXTMATCH);
+		if (rows[i].wanted)
+			rounds_of(wrap, tables, i, rounds);
 		any |= rows[i].wanted;
 	}
-	if (!any)
-		return;
-	bench_load_again(wrap, tables, true);
-	for (size_t i = 0; i < N_ROWS; i++)
-		if (rows[i].wanted && !rows[i].every)
-			rows[i].level = find_level(wrap, tables, &rows[i].w);
-	for (int r = 0; r < rounds; r++)
-		round_of_all(wrap, tables, r);
 	tables->path.observe->limit = 0;
-	report_all(rounds);
+	if (any)
+		report_all(rounds);
 }

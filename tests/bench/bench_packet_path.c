@@ -169,6 +169,7 @@ static int load_targets(struct bench_wrap_bpf *wrap, int subject_fd)
 static void measure(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int rounds)
 {
 	const char *only = getenv("ONLY");
+	bool settled = false;
 
 	for (size_t i = 0; i < N_WORKLOADS; i++) {
 		struct workload *w = &workloads[i];
@@ -181,8 +182,9 @@ static void measure(struct bench_wrap_bpf *wrap, struct bench_tables *tables, in
 		w->encap = calloc(ROUNDS_MAX, sizeof(double));
 		if (!w->subject || !w->noop || !w->encap)
 			exit(1);
+		settled |= !w->fill;
 	}
-	for (int r = 0; r < rounds; r++) {
+	for (int r = 0; settled && r < rounds; r++) {
 		bench_load_again(wrap, tables, true);
 		for (size_t i = 0; i < N_WORKLOADS; i++) {
 			if (workloads[i].subject && !workloads[i].fill)

@@ -62,7 +62,7 @@ double bench_run(struct bench_wrap_bpf *wrap, const struct workload *w, enum ben
 		    .repeat = (int)packets);
 
 	memset(bench, 0, sizeof(*bench));
-	bench->random = 1;
+	bench->random = w->seed ? w->seed : 1;
 	bench->total = packets;
 	bench->flows = w->flows;
 	bench->sequential = pass != BENCH_MEASURE;

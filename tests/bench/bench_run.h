@@ -20,6 +20,7 @@ struct workload {
 	bool pass;                      /* not for us */
 	bool exact;                     /* as if no service were a wildcard: what a miss costs without them */
 	__u32 fill;                     /* flows that the table is filled with first (unsettled) */
+	__u64 seed;                     /* of the order of flows; 0: that of all who do not say */
 	bool lru;                       /* the subject is the LRU hash, not the path */
 	double *subject, *noop, *encap; /* by round */
 };

@@ -3,6 +3,7 @@
  * The observer apart from kernel and agent: what segments say of a flow, what is counted of it, how many
  * flows are sampled, and what a look at the places finds.
  */
+#include <netinet/in.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -478,6 +479,39 @@ static void whoever_still_tries_has_not_given_up(void **state)
 	assert_int_equal(look(block, 0, 100 + 48).gave_up, 1);
 }
 
+/* Of a flow of datagrams nothing tells the agent but its place. */
+static void flows_of_datagrams_begin_and_end_in_their_places(void **state)
+{
+	struct lb_observe_cpu *block = *state;
+	struct found found;
+
+	put(&block->handshake[3], 3, LB_OBSERVE_HANDSHAKE, 100, 100);
+	put(&block->connection[9], 9, LB_OBSERVE_CONNECTION, 100, 200);
+	block->handshake[3].protocol = block->connection[9].protocol = IPPROTO_UDP;
+	found = look(block, 0, 102);
+	assert_int_equal(found.started, 2);
+	assert_int_equal(found.open, 1);
+	found = look(block, 0, 110);
+	assert_int_equal(found.started + found.gave_up, 0);
+	assert_int_equal(found.silent, 1); /* one datagram was all */
+	assert_int_equal(look(block, 0, 501).silent, 1);
+	assert_int_equal(look(block, 0, 502).silent, 0);
+}
+
+/* What a packet is about to claim is nobody's yet. */
+static void places_under_way_are_left_alone(void **state)
+{
+	struct lb_observe_cpu *block = *state;
+	struct found found;
+
+	put(&block->handshake[3], 3, LB_OBSERVE_BUSY, 100, 100);
+	put(&block->connection[9], 9, LB_OBSERVE_BUSY, 100, 100);
+	found = look(block, LB_OBSERVE_LEVEL_NONE, 9999);
+	assert_int_equal(found.started + found.gave_up + found.open + found.silent, 0);
+	assert_int_equal(LB_OBSERVE_PHASE(block->handshake[3].state), LB_OBSERVE_BUSY);
+	assert_int_equal(LB_OBSERVE_PHASE(block->connection[9].state), LB_OBSERVE_BUSY);
+}
+
 static void connections_are_open_until_they_are_silent_for_too_long(void **state)
 {
 	struct lb_observe_cpu *block = *state;
@@ -551,6 +585,8 @@ int main(void)
 		cmocka_unit_test(a_flow_weighs_what_the_highest_level_since_makes_it),
 		BLOCK_TEST(a_start_is_found_once_and_its_end_too),
 		BLOCK_TEST(whoever_still_tries_has_not_given_up),
+		BLOCK_TEST(flows_of_datagrams_begin_and_end_in_their_places),
+		BLOCK_TEST(places_under_way_are_left_alone),
 		BLOCK_TEST(connections_are_open_until_they_are_silent_for_too_long),
 		BLOCK_TEST(what_is_no_longer_sampled_is_let_go),
 		BLOCK_TEST(clients_are_found_by_the_tags_of_their_flows),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Four times a second: takes what is in the ring, looks at the places of some CPUs, and sets the pace. What
+ * Four times a second: takes what is in the ring, looks at some blocks of places, and sets the pace. What
  * is in the ring was written by the packet path, from packets of anybody: lengths are checked, and nothing
  * of it is kept but sums.
  */
@@ -8,6 +8,7 @@
 
 #include <bpf/libbpf.h>
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -17,7 +18,7 @@
 #include "observe/places.h"
 
 #define TICK_NS        250000000ull
-#define ROUND_TICKS    8u   /* all CPUs are looked at within so many ticks */
+#define ROUND_TICKS    8u   /* all blocks are looked at within so many ticks */
 #define IDLE_DEFAULT_S 900u /* where a service has just gone */
 
 static __u64 clock_ns(clockid_t clock)
@@ -102,6 +103,11 @@ static void on_started(void *context, const struct lb_observed *flow)
 
 	if (!place)
 		return;
+	if (flow->protocol == IPPROTO_UDP) {
+		lb_tally_datagrams(&place->service->tally, weight);
+		lb_tally_datagrams(&place->backend->tally, weight);
+		return;
+	}
 	lb_tally_started(&place->service->tally, weight, now_s);
 	lb_tally_started(&place->backend->tally, weight, now_s);
 }
@@ -181,14 +187,14 @@ static void look(struct observe *observe)
 	for (__u32 i = 0; i < n; i++) {
 		/* Where nothing is observed, places are freed. */
 		__u32 level = allowed_permille(observe) ? observe->pace.level : LB_OBSERVE_LEVEL_NONE;
-		__u32 used = lb_places_look(&observe->blocks[observe->next_cpu], level,
+		__u32 used = lb_places_look(&observe->blocks[observe->next_block], level,
 					    clock_ns(CLOCK_MONOTONIC), &hooks);
 
 		if (used > observe->used_permille)
 			observe->used_permille = used;
-		if (++observe->next_cpu < observe->cpus)
+		if (++observe->next_block < observe->cpus)
 			continue;
-		observe->next_cpu = 0;
+		observe->next_block = 0;
 		observe->round++;
 		observe->looked = true;
 		return;

@@ -62,7 +62,7 @@ struct observe {
 	struct lbd *lbd;
 	struct lb_observe *control;
 	struct lb_observe_cpu *blocks;
-	__u32 cpus;
+	__u32 cpus; /* and blocks */
 	struct ring_buffer *ring;
 	sd_event_source *timer;
 	struct lb_pace pace;
@@ -76,7 +76,7 @@ struct observe {
 	__u64 agent_ns;                        /* processor time of all of it */
 	__u64 unknown, malformed;
 
-	__u32 next_cpu;      /* whose places are looked at next */
+	__u32 next_block;    /* whose places are looked at next */
 	__u64 round;         /* times that all were */
 	bool looked;         /* all were, since the last step of the pace */
 	__u32 used_permille; /* of the fullest of them, in this round */

@@ -12,7 +12,7 @@
 
 #define LB_PACE_LEVEL_START 6u
 #define LB_PACE_FULL_PERMILLE                                                                                \
-	750u /* of the places of a CPU: buckets overflow, and figures would be wrong                         \
+	750u /* of the places of a block: buckets overflow, and figures would be wrong                       \
 	      */
 #define LB_PACE_DOWN_NS     1000000000ull   /* between two steps down */
 #define LB_PACE_HOLD_NS     10000000000ull  /* first wait after a step up; then twice as long each time, */
@@ -31,7 +31,8 @@ struct lb_pace_load {
 	__u64 agent_ns; /* of processor time */
 	__u64 claimed;  /* places of both kinds */
 	__u64 refused;  /* for want of a place, or of room in the ring */
-	bool looked; /* all places were looked at since then, and so many of the fullest CPU's are in use: */
+	bool looked; /* all places were looked at since then, and so many of the fullest block's are in use:
+		      */
 	__u32 used_permille;
 };
 

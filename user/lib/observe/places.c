@@ -6,6 +6,7 @@
 #include "observe/places.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +20,7 @@ static bool copy_flow(const struct lb_observed *from, struct lb_observed *ret_fl
 {
 	__u64 state = LB_LOAD(&from->state);
 
-	if (LB_OBSERVE_PHASE(state) == LB_OBSERVE_FREE)
+	if (LB_OBSERVE_PHASE(state) == LB_OBSERVE_FREE || LB_OBSERVE_PHASE(state) == LB_OBSERVE_BUSY)
 		return false;
 	memcpy(ret_flow, from, sizeof(*ret_flow));
 	__atomic_thread_fence(__ATOMIC_ACQUIRE);
@@ -35,7 +36,7 @@ static bool set_state(struct lb_observed *place, __u64 from, __u64 to)
 
 static bool free_place(struct lb_observed *place, __u64 state)
 {
-	return set_state(place, state, state & ~(LB_OBSERVE_TURN - 1));
+	return set_state(place, state, LB_OBSERVE_EMPTIED(state));
 }
 
 static __u64 silence_ns(const struct lb_observed *flow, __u64 now_ns)
@@ -56,22 +57,42 @@ static bool is_sampled(const struct lb_observed *flow, __u32 level)
 	return flow->hash <= (__u32)(LB_OBSERVE_LIMIT(level) >> 32);
 }
 
+/* Counts a flow's start, once. False: a packet was quicker, and its place is looked at again next time. */
+static bool mark_start(struct lb_observed *place, struct lb_observed *flow,
+		       const struct lb_places_hooks *hooks)
+{
+	if (flow->state & LB_OBSERVE_STARTED)
+		return true;
+	if (!set_state(place, flow->state, flow->state | LB_OBSERVE_STARTED))
+		return false;
+	flow->state |= LB_OBSERVE_STARTED;
+	hooks->started(hooks->context, flow);
+	return true;
+}
+
+static bool is_datagrams(const struct lb_observed *flow)
+{
+	return flow->protocol == IPPROTO_UDP;
+}
+
 static void look_at_handshake(struct lb_observed *place, struct lb_observed *flow, __u64 now_ns,
 			      const struct lb_places_hooks *hooks)
 {
-	if (!(flow->state & LB_OBSERVE_STARTED)) {
-		if (!set_state(place, flow->state, flow->state | LB_OBSERVE_STARTED))
-			return;
-		flow->state |= LB_OBSERVE_STARTED;
-		hooks->started(hooks->context, flow);
-	}
-	if (lb_places_is_given_up(flow, now_ns) && free_place(place, flow->state))
+	if (!mark_start(place, flow, hooks) || !lb_places_is_given_up(flow, now_ns) ||
+	    !free_place(place, flow->state))
+		return;
+	if (is_datagrams(flow)) /* one was all there was to send */
+		hooks->silent(hooks->context, flow);
+	else
 		hooks->gave_up(hooks->context, flow);
 }
 
-static void look_at_connection(struct lb_observed *place, const struct lb_observed *flow, __u64 now_ns,
+/* That a TCP flow began is told by the event of its handshake. */
+static void look_at_connection(struct lb_observed *place, struct lb_observed *flow, __u64 now_ns,
 			       const struct lb_places_hooks *hooks)
 {
+	if (is_datagrams(flow) && !mark_start(place, flow, hooks))
+		return;
 	if (silence_ns(flow, now_ns) <= hooks->idle_ns(hooks->context, flow))
 		hooks->open(hooks->context, flow);
 	else if (free_place(place, flow->state))

@@ -21,7 +21,7 @@ struct lb_places_hooks {
 	__u64 (*idle_ns)(void *context, const struct lb_observed *flow);
 };
 
-/* Looks at the places of one CPU. level: of sampling, in force; flows that it leaves out are let go without
+/* Looks at the places of one block. level: of sampling, in force; flows that it leaves out are let go without
  * a word. now_ns: CLOCK_MONOTONIC. How many of the places for connections are in use, in thousandths. */
 __u32 lb_places_look(struct lb_observe_cpu *block, __u32 level, __u64 now_ns,
 		     const struct lb_places_hooks *hooks);
@@ -30,7 +30,7 @@ __u32 lb_places_look(struct lb_observe_cpu *block, __u32 level, __u64 now_ns,
  * took so far, for clients wait twice as long each time (RFC 6298, 5.5). */
 int lb_places_is_given_up(const struct lb_observed *flow, __u64 now_ns);
 
-/* The clients of all flows that are in the places of n CPUs, to be asked for by the flow's tag in the flow
+/* The clients of all flows that are in the places of n blocks, to be asked for by the flow's tag in the flow
  * table (lb/flowtable.h). */
 struct lb_client {
 	__u64 tag;

@@ -101,10 +101,15 @@ void lb_tally_recent(const struct lb_tally *tally, __u64 now_s, unsigned int sec
 	}
 }
 
-void lb_tally_started(struct lb_tally *tally, __u64 weight, __u64 now_s)
+void lb_tally_datagrams(struct lb_tally *tally, __u64 weight)
 {
 	tally->sums[LB_TALLY_STARTED] += weight;
 	tally->sampled++;
+}
+
+void lb_tally_started(struct lb_tally *tally, __u64 weight, __u64 now_s)
+{
+	lb_tally_datagrams(tally, weight);
 	HAPPENED(tally, now_s, started);
 }
 

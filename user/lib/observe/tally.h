@@ -16,7 +16,7 @@
  * Of flows unless it says what else.
  */
 #define LB_TALLY_SUMS(X)                                                                                     \
-	X(STARTED, "started", "handshakes begun")                                                            \
+	X(STARTED, "started", "handshakes begun; of UDP flows")                                              \
 	X(COMPLETED, "completed", "handshakes that the client went on from")                                 \
 	X(GAVE_UP, "gave_up", "handshakes that the client gave up")                                          \
 	X(RETRIED, "retried", "handshakes whose SYN was sent again")                                         \
@@ -81,6 +81,10 @@ void lb_tally_event(struct lb_tally *tally, const struct lb_observe_event *event
 
 /* What a look at the places finds: a handshake begun, given up; a connection that fell silent. */
 void lb_tally_started(struct lb_tally *tally, __u64 weight, __u64 now_s);
+
+/* A flow of datagrams began, of which nobody can tell whether it is answered: it is in no window. */
+void lb_tally_datagrams(struct lb_tally *tally, __u64 weight);
+
 void lb_tally_gave_up(struct lb_tally *tally, const struct lb_observed *flow, __u64 weight, __u64 now_s);
 void lb_tally_silent(struct lb_tally *tally, const struct lb_observed *flow, __u64 weight);
 
