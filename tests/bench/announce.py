@@ -234,34 +234,6 @@ def frozen(lab, routes, rows):
     rows.append((max(values), values))
 
 
-CLIENTS = r"""
-import asyncio, signal, sys
-stop = asyncio.Event(); done = broken = 0
-async def one(n):
-    global done, broken
-    try:
-        reader, writer = await asyncio.open_connection(sys.argv[1], 80)
-        while not stop.is_set():
-            writer.write(b"GET /id HTTP/1.1\r\nHost: x\r\n\r\n")
-            head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 5)
-            length = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
-            await asyncio.wait_for(reader.readexactly(length), 5)
-            await asyncio.sleep(0.1)
-        writer.close()
-        done += 1
-    except (OSError, asyncio.TimeoutError, asyncio.IncompleteReadError):
-        broken += 1
-async def main():
-    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stop.set)
-    tasks = [asyncio.create_task(one(n)) for n in range(int(sys.argv[2]))]
-    await asyncio.sleep(1)
-    print("ready", flush=True)
-    await asyncio.gather(*tasks)
-    print(done, broken, flush=True)
-asyncio.run(main())
-"""
-
-
 def planned_stop(rows):
     """One of two balancers leaves, stops and takes its packet path off, under 200 connections that go on."""
     lab = Lab("--backends", "2")
@@ -277,8 +249,8 @@ def planned_stop(rows):
             lab.lbd(host, config)
             lab.bird(*balancer_bird(host, number))
         until(lambda: lab.ip("router", "route", "show", vip).count("nexthop") == 2, 30, "the router has two ways")
-        clients = subprocess.Popen(lab.command("client", sys.executable, "-c", CLIENTS, vip, "200"), stdout=subprocess.PIPE,
-                                   text=True)
+        clients = subprocess.Popen(lab.command("client", sys.executable, os.path.join(ROOT, "tests", "hosts", "connections.py"), vip,
+                                               "200"), stdout=subprocess.PIPE, text=True)
         lab.children["clients"] = clients
         clients.stdout.readline()
         lab.lbctl("lb", "leave", "--wait", "--seconds", "60")
@@ -288,7 +260,7 @@ def planned_stop(rows):
                 lab.path("lb.state"), "--socket", lab.path("lb.sock"), "--detach", check=False)
         time.sleep(2)
         clients.terminate()
-        done, broken = map(int, clients.stdout.readline().split())
+        done, broken = map(int, re.match(r"done (\d+) broken (\d+)", clients.stdout.readline()).groups())
         if done + broken != 200:
             sys.exit(f"bench-announce: {done} and {broken} of 200 connections")
         rows.append((broken, [broken]))

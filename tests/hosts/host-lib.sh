@@ -47,8 +47,8 @@ host_make()
 	printf '[Unit]\nRequires=sysinit.target dbus.socket\nAfter=sysinit.target\nAllowIsolate=yes\n' \
 		>"$root/etc/systemd/system/weir-test.target"
 	ln -sf weir-test.target "$root/etc/systemd/system/default.target"
-	# Packages may start services here, and no other installer holds the lock.
-	rm -f "$root/usr/sbin/policy-rc.d"
+	# Packages may start services here; nobody wants the index of man pages to be made with each.
+	rm -f "$root/usr/sbin/policy-rc.d" "$root/var/lib/man-db/auto-update"
 }
 
 # host_boot NAME LAB-HOST

@@ -70,7 +70,7 @@ test_install()
 	before=$(left)
 	check "an installation" install 1.0
 	is "starts nothing that has no configuration" "$(on host systemctl show -P ActiveState lbd)" inactive
-	is "its folder is not for everybody" "$(on host stat -c '%a %U %G' /etc/weir)" "750 root weir"
+	is "its folder is not for everybody" "$(on host stat -c '%a %U %G' /etc/weir)" "751 root weir"
 	lbd_config '.services[].announce = "route" | .announce = { "drain_s": 1 } | .services[].idle_timeout_s = 1' \
 		>"$TEST_TMP/host.root/etc/weir/weir.json"
 	check "systemctl enable --now lbd" on host systemctl enable --now lbd
@@ -95,6 +95,7 @@ test_helpers()
 	check "systemctl reload lbd" on host systemctl reload lbd
 	check "systemctl enable --now lb-execd lb-checkd" on host systemctl enable --now lb-execd lb-checkd
 	check "they check, by connections and by commands" wait_for 10 checked
+	checked >"$TEST_TMP/checks" || diag "$(cat "$TEST_TMP/checks"; on host journalctl -n 20 --no-pager -o cat -u lb-execd -u lb-checkd)"
 }
 
 checked()

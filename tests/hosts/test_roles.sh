@@ -160,6 +160,7 @@ test_remove()
 	plays "remove" remove -e purge=true
 	is "the packet path is off" "$(ip -n "$LAB_PREFIX-lb" -d -j link show eth0 | jq -c '.[0].xdp // null')" null
 	check "the packages are gone" test -z "$(on bal dpkg-query -W -f '$''{Package}' weir 2>/dev/null)"
+	is "nothing of them is left" "$(cd "$TEST_TMP" && find {bal,web1}.root/etc/weir {bal,web1}.root/etc/systemd/system/*.wants -name '*weir*' -o -name 'lb*' 2>/dev/null)" ""
 	is "the backend has its VIP no more" "$(ip -n "$LAB_PREFIX-b1" -j address show dev lo | jq "[.[].addr_info[] | select(.local == \"$LAB_VIP4\")] | length")" 0
 }
 
