@@ -209,7 +209,7 @@ failed_often()
 }
 check "without a file it tries, and tries" wait_for 15 failed_often
 mv "$root/etc/weir/away" "$root/etc/weir/weir.json"
-check "once the file is there, it runs" wait_for 5 active
+check "once the file is there, it runs" wait_for 15 active
 check "packets flow" wait_for 5 fetch
 
 # --- a bpf file system that is not there -----------------------------------------------------------------------

@@ -9,6 +9,7 @@ $(B)/tests/unit/%: $(B)/san/tests/unit/%.o $(B)/san/liblb.a
 
 # What is the agent's own.
 $(B)/tests/unit/test_events: $(patsubst %,$(B)/san/user/lbd/%.o,events log api/json)
+$(B)/tests/unit/test_events: LDLIBS_LIB += -lsystemd
 
 # Memory runs out when the test says so.
 $(B)/tests/unit/test_engine_memory: LDFLAGS_UNIT := -Wl,--wrap=malloc,--wrap=calloc,--wrap=realloc
