@@ -18,6 +18,7 @@ import yaml
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import container  # noqa: E402 pylint: disable=wrong-import-position
+import manifests  # noqa: E402 pylint: disable=wrong-import-position
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", ".."))
 NETNS = f"weir-image-{os.getpid()}"
@@ -169,10 +170,12 @@ def rolled(host, pod, lbd, logs):
 
 
 def removed(host, pod, logs):
-    spec = container_of(pod.spec, "lbd")
-    spec["command"] = ["/usr/local/sbin/lbd", "--detach"]
-    check("lbd --detach, in the same container, takes it off", pod.start("lbd", stdout=logs, stderr=logs).wait(20) == 0 and host.xdp() is None, host.xdp())
+    must("ip", "-n", NETNS, "route", "add", "203.0.113.10/32", "dev", "lo", "table", "177", "proto", "201")
+    job = container.Pod(yaml.safe_load(manifests.job("purge"))["spec"]["template"]["spec"], pod.rootfs, host.directory, NETNS, pod.volumes)
+    check("the Job that purges takes it off", job.start("purge", stdout=logs, stderr=logs).wait(20) == 0 and host.xdp() is None, host.xdp())
     check("and leaves no pin", not os.path.exists(host.directory + "/sys/fs/bpf/weir"), os.listdir(host.directory + "/sys/fs/bpf"))
+    check("no route by which a VIP was announced", not run("ip", "-n", NETNS, "route", "show", "table", "177").stdout)
+    check("and no file", not os.listdir(host.directory + "/var/lib/weir"), os.listdir(host.directory + "/var/lib/weir"))
 
 
 def node(host, rootfs, directory, logs):

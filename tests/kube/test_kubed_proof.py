@@ -116,6 +116,20 @@ def endpoints_by_their_own_word(rig, cluster):
     has(rig, "one less counts at once", NEXT, "n1=100 n2=100")
 
 
+def given_back(rig, api, cluster):
+    """What the last step of removing Weir does, when no member runs."""
+    cluster.service("theirs", loadBalancerClass="example.com/x")
+    cluster.client.patch("services", "default", "theirs", {"metadata": {"finalizers": ["example.com/y"]}})
+    services = rig.services()
+    rig.start_kubed(api, "--give-back", node="cleaner")
+    check("lb-kubed --give-back comes to its end by itself", wait_for(lambda: rig.kubed.poll() is not None, 15) and rig.kubed.poll() == 0, rig.logged()[-2000:])
+    left = [item["metadata"]["name"] for item in cluster.client.get("services", "default").body["items"]
+            if "weir.dev/" in json.dumps([item["metadata"].get("finalizers"), item["metadata"].get("annotations")]) or item["status"].get("loadBalancer", {}).get("ingress")]
+    check("no Service has an address, a finalizer or an annotation of ours", not left, left)
+    check("others have theirs", cluster.get("theirs")["metadata"]["finalizers"] == ["example.com/y"], cluster.get("theirs"))
+    check("and what lbd serves is for who leaves to say", rig.services() == services)
+
+
 def main():
     rig = lab.Rig()
     with ApiServer() as api:
@@ -132,6 +146,7 @@ def main():
         restarted(rig, api, cluster, proxies)
         endpoints_by_their_own_word(rig, cluster)
         check("it stops in order, and has lost no memory", rig.stop_kubed() == 0, rig.logged()[-3000:])
+        given_back(rig, api, cluster)
         rig.stop_lbd()
     lab.done()
 

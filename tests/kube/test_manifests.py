@@ -24,7 +24,7 @@ from kinds import RESOURCES  # noqa: E402 pylint: disable=wrong-import-position
 
 results = []
 # What a container may have beyond nothing.
-POWERS = {"lbd": {"BPF", "NET_ADMIN", "PERFMON"}, "lb-checkd": {"NET_RAW", "SETGID", "SETUID"}, "lb-backend": {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}, "lb-neighbor": {"BPF", "NET_RAW"}, "bird": {"NET_BIND_SERVICE", "NET_RAW", "NET_ADMIN"}}
+POWERS = {"lbd": {"BPF", "NET_ADMIN", "PERFMON"}, "leave": set(), "purge": {"BPF", "NET_ADMIN", "PERFMON"}, "down": {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}, "lb-checkd": {"NET_RAW", "SETGID", "SETUID"}, "lb-backend": {"BPF", "NET_ADMIN", "PERFMON", "SYS_ADMIN"}, "lb-neighbor": {"BPF", "NET_RAW"}, "bird": {"NET_BIND_SERVICE", "NET_RAW", "NET_ADMIN"}}
 HOST_PATHS = {"/sys/fs/bpf", "/var/lib/weir", "/run/weir", "/run/weir-backend"}
 
 
@@ -126,19 +126,22 @@ def addresses_agree(items, config):
     check("nodes decapsulate for the addresses of the pools", given <= taken, sorted(map(str, given ^ taken)))
 
 
-def programs_take_it(items, config, programs):
-    """Options are options of the programs; configurations are read by those who will read them."""
+def programs_have_options(overlay, items, programs):
     wrong = []
     for _, _, container in containers(items):
         path = container["command"][0]
         program = os.path.join(manifests.ROOT, "build", os.path.basename(path))
         if os.path.basename(path) not in programs:
             continue
-        said = subprocess.run([program, "--help"], capture_output=True, text=True, check=False).stdout
+        said = subprocess.run([program, "--help", *container["command"][1:2]] if program.endswith("lbctl") else [program, "--help"], capture_output=True, text=True, check=False).stdout
         for word in container["command"][1:] + container.get("args", []):
             if word.startswith("--") and not re.search(rf"{re.escape(word.split('=')[0])}\b", said):
                 wrong.append(f"{os.path.basename(path)} has no {word}")
-    check("programs have the options that they are given", not wrong, wrong)
+    check(f"{overlay}: programs have the options that they are given", not wrong, wrong)
+
+
+def configurations_are_read(items, config):
+    """By those who will read them."""
     with tempfile.TemporaryDirectory() as directory:
         path = os.path.join(directory, "weir.json")
         with open(path, "w", encoding="utf-8") as file:
@@ -204,7 +207,11 @@ def main():
         server_takes(overlay, items)
         config, programs = agrees_with_image(items)
         addresses_agree(items, config)
-        programs_take_it(items, config, programs)
+        programs_have_options(overlay, items, programs)
+        configurations_are_read(items, config)
+    jobs = [yaml.safe_load(manifests.job(name)) for name in manifests.JOBS]
+    no_power("uninstall", jobs)
+    programs_have_options("uninstall", jobs, programs)
     extra = manifests.render("monitoring")
     no_power("monitoring", extra)
     lives_well("monitoring", extra)

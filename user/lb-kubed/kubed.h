@@ -50,6 +50,7 @@ struct options {
 	const char *edge_label;
 	unsigned int proxy_port; /* where kube-proxy says whether it is healthy */
 	unsigned int silence_s;  /* of a watch */
+	bool give_back;          /* all that the fleet gave to Services, and exit */
 	struct lb_kube_defaults defaults;
 };
 
@@ -231,6 +232,8 @@ void leader_leave(struct kubed *kubed);
 void lead(struct kubed *kubed, struct serving *serving, __u64 now);
 __u64 lead_turn(struct kubed *kubed, __u64 now);
 void lead_forget(struct kubed *kubed, struct serving *serving);
+/* How many Services have our finalizer. */
+size_t lead_count_given(struct kubed *kubed);
 
 /* --- lan.c -------------------------------------------------------------------------------------------------
  */

@@ -373,3 +373,18 @@ __u64 lead_turn(struct kubed *kubed, __u64 now)
 			write_next(kubed, serving, serving->group->service);
 	return due;
 }
+
+static void count_given(void *context, struct lb_kube_group *group)
+{
+	size_t *n = context;
+
+	*n += group->service && lb_kube_has_finalizer(group->service);
+}
+
+size_t lead_count_given(struct kubed *kubed)
+{
+	size_t n = 0;
+
+	lb_kube_store_each(kubed->store, count_given, &n);
+	return n;
+}

@@ -55,6 +55,15 @@ static __u64 sooner(__u64 a, __u64 b)
 	return a < b ? a : b;
 }
 
+/* Nothing is left that the fleet gave, or is being written. */
+static bool has_given_back(struct kubed *kubed)
+{
+	if (!kubed->leads || !resources_can_lead(kubed) || kubed->n_writes || lead_count_given(kubed) > 0)
+		return false;
+	say("nothing is left at Services event=given-back writes=%llu", kubed->counts.writes);
+	return true;
+}
+
 /* Everything that is due. Returns when something is due again. */
 static __u64 turn(struct kubed *kubed)
 {
@@ -63,6 +72,10 @@ static __u64 turn(struct kubed *kubed)
 
 	plan_look(kubed, now);
 	due = sooner(due, lead_turn(kubed, now));
+	if (kubed->options.give_back) {
+		kubed->stop |= has_given_back(kubed);
+		return due;
+	}
 	due = sooner(due, plan_turn(kubed, now));
 	due = sooner(due, agent_turn(kubed, now));
 	due = sooner(due, proof_turn(kubed, now));

@@ -44,6 +44,8 @@ static const char help[] =
 	"(100)\n"
 	"  --metrics PLACE      address and port of /metrics, /healthz, /readyz; empty: none "
 	"(127.0.0.1:9652)\n"
+	"  --give-back          serve nothing: take addresses, finalizers and annotations of ours back from "
+	"all Services, and exit\n"
 	"  --version, --help\n";
 
 enum {
@@ -68,6 +70,7 @@ enum {
 	OPTION_PROXY_PORT,
 	OPTION_SILENCE,
 	OPTION_METRICS,
+	OPTION_GIVE_BACK,
 	OPTION_VERSION,
 	OPTION_HELP,
 };
@@ -94,6 +97,7 @@ static const struct option list[] = {
 	{ "proxy-port", required_argument, NULL, OPTION_PROXY_PORT },
 	{ "silence", required_argument, NULL, OPTION_SILENCE },
 	{ "metrics", required_argument, NULL, OPTION_METRICS },
+	{ "give-back", no_argument, NULL, OPTION_GIVE_BACK },
 	{ "version", no_argument, NULL, OPTION_VERSION },
 	{ "help", no_argument, NULL, OPTION_HELP },
 	{ NULL, 0, NULL, 0 },
@@ -190,6 +194,9 @@ static int read_option(struct options *options, int option)
 		return -1;
 	case OPTION_DEFAULT_CLASS:
 		options->defaults.default_class = true;
+		return -1;
+	case OPTION_GIVE_BACK:
+		options->give_back = true;
 		return -1;
 	case OPTION_FORWARD:
 		return read_forward(options);

@@ -48,7 +48,8 @@ static struct serving *take(struct kubed *kubed)
 
 bool plan_serves(const struct kubed *kubed, const struct lb_kube_service *service)
 {
-	return service && !service->meta.deleting && lb_kube_is_ours(service, &kubed->options.defaults);
+	return service && !kubed->options.give_back && !service->meta.deleting &&
+	       lb_kube_is_ours(service, &kubed->options.defaults);
 }
 
 /* The record of an address is the Service's status, once our finalizer is on it; an address of ours comes

@@ -284,7 +284,7 @@ __u64 resources_turn(struct kubed *kubed, __u64 now)
 		__u64 its;
 
 		/* At first: addresses do not wait for slices, which are most of all. */
-		if (i == LB_KUBE_SLICES && !resources_can_lead(kubed))
+		if (i == LB_KUBE_SLICES && (!resources_can_lead(kubed) || kubed->options.give_back))
 			continue;
 		turn(&kubed->resources[i], now);
 		its = lb_kube_watch_due_ms(&kubed->resources[i].watch);

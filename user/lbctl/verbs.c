@@ -304,15 +304,17 @@ const struct verb lbctl_verbs[] = {
 	  .hint = { HINT_FILE } },
 	{ .name = "leave",
 	  .run = verb_leave,
-	  .arguments = "[--wait] [--seconds S]",
+	  .arguments = "[--wait] [--seconds S] [--dry-run]",
 	  .help = "take this balancer out of its fleet",
 	  .more = "Its VIPs are announced as draining, then withdrawn when no slot is unsettled; it has left "
 		  "when "
 		  "no\n"
 		  "packet comes any more. That lasts, beyond restarts and reboots, until join. Packets that "
 		  "come\n"
-		  "all the same are balanced. With --wait, --seconds bounds the wait (default 3600).\n",
-	  .options = O(WAIT) | O(SECONDS) },
+		  "all the same are balanced. With --wait, --seconds bounds the wait (default 3600), and "
+		  "says what\n"
+		  "is still at stake when it is over; --dry-run says only that.\n",
+	  .options = O(WAIT) | O(SECONDS) | O(DRY_RUN) },
 	{ .name = "join",
 	  .run = verb_join,
 	  .arguments = "",

@@ -54,6 +54,7 @@ struct lbd_options {
 	const char *prepare;        /* the user to prepare for: do it and exit; NULL: no */
 	bool detach;                /* do it and exit */
 	bool detach_on_stop;
+	bool purge; /* do it and exit */
 	bool generic_ok;
 	bool chunked_tables;
 	bool journal;

@@ -18,6 +18,7 @@
 #include "base/nearest.h"
 #include "lbd/lbd.h"
 #include "lbd/life.h"
+#include "lbd/purge.h"
 #include "lbd/log.h"
 #include "lbd/prepare.h"
 
@@ -30,6 +31,7 @@ enum {
 	OPTION_PREPARE,
 	OPTION_DETACH,
 	OPTION_DETACH_ON_STOP,
+	OPTION_PURGE,
 	OPTION_GENERIC_OK,
 	OPTION_CHUNKED_TABLES,
 	OPTION_JOURNAL,
@@ -50,6 +52,7 @@ static const struct option long_options[] = {
 	{ "prepare", required_argument, NULL, OPTION_PREPARE },
 	{ "detach", no_argument, NULL, OPTION_DETACH },
 	{ "detach-on-stop", no_argument, NULL, OPTION_DETACH_ON_STOP },
+	{ "purge", no_argument, NULL, OPTION_PURGE },
 	{ "generic-ok", no_argument, NULL, OPTION_GENERIC_OK },
 	{ "chunked-tables", no_argument, NULL, OPTION_CHUNKED_TABLES },
 	{ "journal", no_argument, NULL, OPTION_JOURNAL },
@@ -79,6 +82,7 @@ static const char help[] =
 	"  --detach            take the packet path off all interfaces, remove its pins in --bpffs, and "
 	"exit\n"
 	"  --detach-on-stop    do that when stopped by SIGTERM or SIGINT\n"
+	"  --purge             do that, withdraw announced routes, remove what is in --state-dir, and exit\n"
 	"  --generic-ok        use generic XDP where a driver has no native XDP\n"
 	"  --chunked-tables    make the tables as for kernels before 6.8 (some ns a packet slower)\n"
 	"  --journal           prefix lines with their level for the journal\n"
@@ -92,7 +96,7 @@ static int usage(const char *text, const char *value)
 	fprintf(stderr,
 		"usage: lbd [-c FILE] [--bpffs DIR] [--state-dir DIR] [--socket PATH]\n"
 		"           [--socket-group NAME] [--monitor-socket PATH] [--prepare USER | --detach | "
-		"--detach-on-stop]\n           [--generic-ok] [--chunked-tables] [--journal] "
+		"--detach-on-stop | --purge]\n           [--generic-ok] [--chunked-tables] [--journal] "
 		"[--debug] [--version] [--help]\n");
 	return 2;
 }
@@ -148,6 +152,9 @@ static int parse_options(int argc, char **argv, struct lbd_options *options)
 			break;
 		case OPTION_DETACH:
 			options->detach = true;
+			break;
+		case OPTION_PURGE:
+			options->purge = true;
 			break;
 		case OPTION_DETACH_ON_STOP:
 			options->detach_on_stop = true;
@@ -285,10 +292,11 @@ int main(int argc, char **argv)
 	/* What a service manager gave us is ours alone: nothing that is started from here has it. */
 	(void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
 	drop_inheritable();
-	if (lbd.options.detach || lbd.options.prepare) {
-		r = lbd.options.detach ? lbd_detach(&lbd.options, &error)
-				       : prepare(lbd.options.bpffs, lbd.options.config_file,
-						 lbd.options.prepare, &error);
+	if (lbd.options.detach || lbd.options.purge || lbd.options.prepare) {
+		r = lbd.options.purge    ? lbd_purge(&lbd.options, &error)
+		    : lbd.options.detach ? lbd_detach(&lbd.options, &error)
+					 : prepare(lbd.options.bpffs, lbd.options.config_file,
+						   lbd.options.prepare, &error);
 		if (r < 0)
 			say(&error);
 		return r < 0 ? 1 : 0;

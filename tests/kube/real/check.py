@@ -68,6 +68,8 @@ def run_manifests(cluster):
     for overlay in manifests.OVERLAYS + manifests.EXTRAS:
         status, said = cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-k", os.path.join(manifests.FOLDER, overlay))
         check(f"the real server takes {overlay}, every field of it", status == 0 and "nknown field" not in said and "arning" not in said, said)
+    status, said = cluster.kubectl("apply", "--dry-run=server", "--validate=strict", "-f", "-", given="\n---\n".join(manifests.job(name) for name in manifests.JOBS))
+    check("and the Jobs that take it away", status == 0 and "nknown field" not in said and "arning" not in said, said)
 
 
 def on_server(part, directory):

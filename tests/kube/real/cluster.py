@@ -12,7 +12,7 @@ from client import Client  # noqa: E402 pylint: disable=wrong-import-position
 
 ROOT = os.path.realpath(os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../.."))
 TOOLS = os.path.join(ROOT, "build/kube")
-CONTROLLERS = ("endpointslice-controller", "deployment-controller", "replicaset-controller", "daemonset-controller", "serviceaccount-controller",
+CONTROLLERS = ("endpointslice-controller", "deployment-controller", "replicaset-controller", "daemonset-controller", "job-controller", "serviceaccount-controller",
                "garbage-collector-controller", "namespace-controller", "root-ca-certificate-publisher-controller")
 TOKEN = "admin-token"
 

@@ -153,16 +153,28 @@ class Kubelet(threading.Thread):
                 if name in self.running:
                     self._end(name)
             elif not pod["spec"].get("nodeName"):
-                terms = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
-                node = next(field["values"][0] for field in terms[0]["matchFields"] if field["key"] == "metadata.name")
+                node = "lb"
+                if "affinity" in pod["spec"]:
+                    terms = pod["spec"]["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+                    node = next(field["values"][0] for field in terms[0]["matchFields"] if field["key"] == "metadata.name")
                 self.client.ask("POST", path_of("pods", "weir", name, "binding"), {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
                                                                                   "target": {"apiVersion": "v1", "kind": "Node", "name": node}})
-            elif name not in self.running:
+            elif name not in self.running and pod["status"].get("phase") not in ("Succeeded", "Failed"):
                 self._start(pod)
-        for spec, node, processes in self.running.values():
+        for pod, (spec, node, processes) in list(self.running.items()):
             for name, process in list(processes.items()):
-                if process.poll() is not None:
+                if process.poll() is None:
+                    continue
+                if spec.spec["restartPolicy"] == "Never":
+                    self._ended(pod, process.returncode)
+                else:
                     processes[name] = self._run(spec, node, name)
+
+    def _ended(self, pod, code):
+        """The container of a Job's pod has come to its end."""
+        self.running.pop(pod)
+        conditions = [{"type": kind, "status": "False", "reason": "PodCompleted"} for kind in ("Ready", "ContainersReady")]
+        self.client.patch("pods", "weir", pod, {"status": {"phase": "Failed" if code else "Succeeded", "conditions": conditions}}, MERGE, "status")
 
     def run(self):
         while not self.stopped:

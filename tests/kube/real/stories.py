@@ -273,8 +273,29 @@ class Story:
         routes = until(lambda: self.lab.inside("lb", "ip", "route", "show", "table", "177", check=False).strip() == "", 10)
         self.check("nor is it announced", routes, self.lab.inside("lb", "ip", "route", "show", "table", "177", check=False))
 
+    def uninstalled(self):
+        """As an administrator does it, by the script, and then everything is looked for."""
+        self.make_service("kept")
+        self.check("a Service that outlives Weir", until(lambda: self.address("kept")), self.diagnosis())
+        kubectl = f"nsenter --net=/run/netns/{self.lab.netns('router')} kubectl --kubeconfig {self.cluster.path('kubeconfig')}"
+        done = subprocess.run([os.path.join(FOLDER, "uninstall/uninstall.sh"), "--limit", "30"], capture_output=True, text=True, check=False, timeout=180,
+                              env={**os.environ, "KUBECTL": kubectl, "HOME": self.directory})
+        logs = [self.cluster.log(f"{node}-{name}") for node, name in (("lb", "leave"), ("lb", "purge"), ("lb", "lb-kubed"), ("b1", "down"))]
+        self.check("uninstall.sh comes to its end", done.returncode == 0, done.stdout[-1500:] + done.stderr[-1500:] + "\n".join(logs))
+        kept = self.service("kept")
+        self.check("the Service has nothing of ours any more", "finalizers" not in kept["metadata"] and not kept["status"]["loadBalancer"] and
+                   not [key for key in kept["metadata"].get("annotations", {}) if key.startswith("weir.dev/")], kept)
+        left = [f"{node}: {name}" for node in ADDRESS for name in os.listdir(os.path.join(self.directory, "hosts", node, "sys/fs/bpf"))]
+        left += os.listdir(os.path.join(self.directory, "hosts/lb/var/lib/weir"))
+        for node in ADDRESS:
+            left += [f"{node}: {line}" for line in self.lab.inside(node, "ip", "-d", "link", "show", "eth0").splitlines() if "prog/xdp" in line]
+        left += self.lab.inside("lb", "ip", "route", "show", "table", "177", check=False).splitlines()
+        left += [line for line in self.lab.inside("lb", "ip", "rule").splitlines() if "fwmark" in line]
+        self.check("no host has a program, a pin, a route, a rule or a file of ours", not left, left)
+        self.check("nor the cluster a namespace", self.client.get("namespaces", "", "weir").code == 404, self.client.get("namespaces", "", "weir"))
+
     def tell(self):
-        for part in (self.rolls_out, self.created, self.scaled, self.policies, self.server_away, self.leader_dies, self.rolled, self.node_dies, self.deleted):
+        for part in (self.rolls_out, self.created, self.scaled, self.policies, self.server_away, self.leader_dies, self.rolled, self.node_dies, self.deleted, self.uninstalled):
             part()
 
 

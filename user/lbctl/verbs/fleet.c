@@ -28,6 +28,38 @@ static void print_state(const struct lbctl *c, const struct reply *reply)
 		       json_text(vip, "why"));
 }
 
+/* What another balancer would not know: flows of slots that a change has unsettled. */
+static int print_at_stake(struct lbctl *c)
+{
+	_cleanup_(reply_done) struct reply reply = { 0 };
+	int r = agent_get(c, "/v1/services", "services", &reply);
+	const cJSON *service;
+	bool any = false;
+
+	if (r != EXIT_DONE)
+		return r;
+	if (c->json) {
+		reply_print(&reply);
+		return r;
+	}
+	cJSON_ArrayForEach (service, json_get(reply.root, "services")) {
+		unsigned long long slots = json_u64(service, "unsettled_slots");
+
+		if (!slots)
+			continue;
+		any = true;
+		printf("  %s: %llu of %llu slots are unsettled; of %llu remembered connections those would "
+		       "break "
+		       "that another balancer takes over now\n",
+		       json_text(service, "name"), slots, json_u64(service, "ring_size"),
+		       json_u64(service, "entries"));
+	}
+	if (!any)
+		printf("  all slots are settled: no connection would break on a balancer of the same "
+		       "configuration\n");
+	return r;
+}
+
 static int ask(struct lbctl *c, const char *path)
 {
 	const struct request request = { .method = "POST", .path = path, .key = "announce" };
@@ -60,6 +92,8 @@ static int wait_until_left(struct lbctl *c, unsigned long long limit_s)
 			return lbctl_fail(c, "it has been told to join meanwhile");
 		nanosleep(&pause, NULL);
 	}
+	if (!c->json)
+		print_at_stake(c);
 	return lbctl_fail(c, "it has not left within %llu s; it goes on: see lbctl status", limit_s);
 }
 
@@ -70,6 +104,8 @@ int verb_leave(struct lbctl *c)
 
 	if (!option_number(c, OPTION_SECONDS, 1, 86400, &limit_s))
 		return EXIT_WRONG_USAGE;
+	if (option_given(c, OPTION_DRY_RUN))
+		return print_at_stake(c);
 	r = ask(c, "/v1/leave");
 	return r == EXIT_DONE && option_given(c, OPTION_WAIT) ? wait_until_left(c, limit_s) : r;
 }
