@@ -3,8 +3,10 @@
 scheduler would do, done here: pods of DaemonSets are bound, their containers run from our image (container.py), their status is told; pods that
 go are ended within their grace.
 
-    client - router (API server) - switch - lb: edge node, label weir.dev/edge: pod of DaemonSet weir
-                                          - b1, b2: pod of weir-node, kube-proxy, and behind them p1, p2: nginx"""
+    client - router (API server) - switch - lb, b3: edge nodes, label weir.dev/edge: pods of DaemonSet weir; the router shares flows out
+                                          - b1, b2: pods of weir-node, kube-proxy, and behind them p1, p2: nginx
+
+All of it is dual-stack."""
 import os
 import subprocess
 import threading
@@ -15,12 +17,14 @@ from client import MERGE, path_of
 from cluster import ROOT, TOOLS
 
 API_HOST = "10.77.0.1"
-ADDRESS = {"lb": "10.77.0.2", "b1": "10.77.0.11", "b2": "10.77.0.12"}
+ADDRESS = {"lb": "10.77.0.2", "b1": "10.77.0.11", "b2": "10.77.0.12", "b3": "10.77.0.13"}
+ADDRESS6 = {"lb": "fd77::2", "b1": "fd77::11", "b2": "fd77::12", "b3": "fd77::13"}
+EDGES = ("lb", "b3")
 NGINX = """user www-data; worker_processes 1; pid {d}/nginx.pid; error_log {d}/error.log;
 events {{ worker_connections 1024; }}
 http {{ access_log off; keepalive_requests 1000000; keepalive_timeout 600s;
   client_body_temp_path {d}; proxy_temp_path {d}; fastcgi_temp_path {d}; uwsgi_temp_path {d}; scgi_temp_path {d};
-  server {{ listen 8080; location / {{ return 200 "{name} $remote_addr\\n"; }} }} }}
+  server {{ listen 8080; listen [::]:8080 ipv6only=on; location / {{ return 200 "{name} $remote_addr\\n"; }} }} }}
 """
 
 
@@ -43,21 +47,30 @@ class Lab:
         return run("nsenter", f"--net=/run/netns/{self.netns(host)}", *words, **more)
 
     def up(self):
-        run("bash", os.path.join(ROOT, "scripts/lab.sh"), "up", "--prefix", self.prefix, "--arm", "one", "--backends", "2", "--decap", "off", "--ipv4-only")
+        run("bash", os.path.join(ROOT, "scripts/lab.sh"), "up", "--prefix", self.prefix, "--arm", "one", "--backends", "3", "--decap", "off")
         for number in (1, 2):
             self._pod_network(number)
+        # Frames that are sent back arrive only where the other end has a program (scripts/lab.sh).
+        run("ip", "-n", self.netns("sw"), "link", "set", "dev", "b3", "xdpdrv", "object", os.path.join(ROOT, "build/bpf/lb_pass.bpf.o"), "section", "xdp.frags")
+        self.inside("router", "sysctl", "-qw", "net.ipv4.fib_multipath_hash_policy=1", "net.ipv6.fib_multipath_hash_policy=1")
+        for net, addresses in (("203.0.113.0/24", ADDRESS), ("2001:db8:113::/64", ADDRESS6)):
+            hops = [word for edge in EDGES for word in ("nexthop", "via", addresses[edge])]
+            run("ip", "-n", self.netns("router"), "route", "del", net)
+            run("ip", "-n", self.netns("router"), "route", "add", net, *hops)
 
     def _pod_network(self, number):
         """A pod's namespace behind its node, and the way to it from the other node."""
         node, pod, other = f"b{number}", self.netns(f"p{number}"), f"b{3 - number}"
-        net = f"10.244.{number}"
+        net, net6 = f"10.244.{number}", f"fd10:244:{number}:"
         run("ip", "netns", "add", pod)
         run("ip", "-n", self.netns(node), "link", "add", "pod", "type", "veth", "peer", "name", "eth0", "netns", pod)
         for words in ((self.netns(node), "address", "add", f"{net}.1/24", "dev", "pod"), (self.netns(node), "link", "set", "pod", "up"),
                       (pod, "address", "add", f"{net}.2/24", "dev", "eth0"), (pod, "link", "set", "eth0", "up"), (pod, "link", "set", "lo", "up"),
-                      (pod, "route", "add", "default", "via", f"{net}.1"), (self.netns(other), "route", "add", f"{net}.0/24", "via", ADDRESS[node])):
+                      (pod, "route", "add", "default", "via", f"{net}.1"), (self.netns(other), "route", "add", f"{net}.0/24", "via", ADDRESS[node]),
+                      (self.netns(node), "address", "add", f"{net6}:1/64", "dev", "pod", "nodad"), (pod, "address", "add", f"{net6}:2/64", "dev", "eth0", "nodad"),
+                      (pod, "route", "add", "default", "via", f"{net6}:1"), (self.netns(other), "route", "add", f"{net6}:/64", "via", ADDRESS6[node])):
             run("ip", "-n", *words)
-        self.inside(node, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.pod.rp_filter=0")
+        self.inside(node, "sysctl", "-qw", "net.ipv4.ip_forward=1", "net.ipv4.conf.pod.rp_filter=0", "net.ipv6.conf.all.forwarding=1")
         for place in (self.netns(node), pod):
             run("nsenter", f"--net=/run/netns/{place}", "ethtool", "-K", "pod" if place != pod else "eth0", "tx", "off")
 
@@ -126,7 +139,7 @@ class Kubelet(threading.Thread):
             processes[entry["name"]] = self._run(spec, node, entry["name"])
         self.running[pod["metadata"]["name"]] = (spec, node, processes)
         now = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
-        status = {"phase": "Running", "hostIP": ADDRESS[node], "podIP": ADDRESS[node], "podIPs": [{"ip": ADDRESS[node]}],
+        status = {"phase": "Running", "hostIP": ADDRESS[node], "podIP": ADDRESS[node], "podIPs": [{"ip": ADDRESS[node]}, {"ip": ADDRESS6[node]}],
                   "conditions": [{"type": kind, "status": "True", "lastTransitionTime": now} for kind in ("Ready", "ContainersReady", "Initialized")]}
         self.client.patch("pods", "weir", pod["metadata"]["name"], {"status": status}, MERGE, "status")
 

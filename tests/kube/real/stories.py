@@ -8,12 +8,13 @@ import threading
 import time
 
 import container
-from client import MERGE, STRATEGIC
+from client import MERGE, STRATEGIC, path_of
 from cluster import ROOT, Cluster
 from manifests import FOLDER
-from nodes import ADDRESS, API_HOST, Kubelet, Lab, start_proxy
+from nodes import ADDRESS, ADDRESS6, API_HOST, EDGES, Kubelet, Lab, run, start_proxy
 
 CLASS = "weir.dev/weir"
+CLIENT = {"198.51.100.2", "2001:db8:51::2"}
 
 
 def until(condition, seconds=20):
@@ -26,22 +27,29 @@ def until(condition, seconds=20):
     return condition()
 
 
-class Traffic(threading.Thread):
-    """One connection a request, as fast as answers come: who answered, and what was not answered within 5 s."""
+def url_of(address):
+    return f"http://[{address}]/" if ":" in address else f"http://{address}/"
 
-    def __init__(self, lab, address, gap_s=0.02):
+
+class Traffic(threading.Thread):
+    """One connection a request, as fast as answers come, to one address after the other: who answered, and what was not answered within 5 s."""
+
+    def __init__(self, lab, addresses, gap_s=0.02):
         super().__init__(daemon=True)
-        self.lab, self.address, self.gap_s = lab, address, gap_s
+        self.lab, self.addresses, self.gap_s = lab, addresses, gap_s
         self.answers, self.failed, self.slowest_s, self.stopped = [], [], 0.0, False
 
     def run(self):
-        words = ["nsenter", f"--net=/run/netns/{self.lab.netns('client')}", "curl", "-s", "--max-time", "5", f"http://{self.address}/"]
+        words = ["nsenter", f"--net=/run/netns/{self.lab.netns('client')}", "curl", "-s", "--max-time", "5"]
+        turn = 0
         while not self.stopped:
             begin = time.monotonic()
-            done = subprocess.run(words, capture_output=True, text=True, check=False)
+            turn += 1
+            address = self.addresses[turn % len(self.addresses)]
+            done = subprocess.run([*words, url_of(address)], capture_output=True, text=True, check=False)
             self.slowest_s = max(self.slowest_s, time.monotonic() - begin)
             if done.returncode or not done.stdout:
-                self.failed.append((time.monotonic(), done.returncode))
+                self.failed.append((address, time.monotonic(), done.returncode))
             else:
                 self.answers.append(done.stdout.strip())
             time.sleep(self.gap_s)
@@ -61,9 +69,60 @@ class Traffic(threading.Thread):
         return self.since(mark)
 
 
+class Pods(threading.Thread):
+    """Scheduler and kubelet of a Deployment's pods (label app=roll): each has an address of p1 or p2, where the lab's nginx answers, from when it
+    is bound until a second and a half after it was told to end."""
+
+    def __init__(self, client, lab):
+        super().__init__(daemon=True)
+        self.client, self.lab = client, lab
+        self.places = [(number, host) for host in (3, 4, 5) for number in (1, 2)]
+        self.running, self.ending, self.stopped, self.error = {}, {}, False, None
+
+    def names(self):
+        return set(self.running)
+
+    def _address(self, place, how):
+        number, host = place
+        for address in (f"10.244.{number}.{host}/24", f"fd10:244:{number}::{host}/64"):
+            run("ip", "-n", self.lab.netns(f"p{number}"), "address", how, address, "dev", "eth0", *(["nodad"] if how == "add" and ":" in address else []))
+
+    def _begin(self, name):
+        place = self.places.pop(0)
+        self._address(place, "add")
+        path = path_of("pods", "default", name)
+        self.client.ask("POST", path + "/binding", {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
+                                                    "target": {"apiVersion": "v1", "kind": "Node", "name": f"b{place[0]}"}})
+        ips = [f"10.244.{place[0]}.{place[1]}", f"fd10:244:{place[0]}::{place[1]}"]
+        self.client.patch("pods", "default", name, {"status": {"phase": "Running", "podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips], "conditions": [
+            {"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady")]}}, MERGE, "status")
+        self.running[name] = place
+
+    def _turn(self):
+        for pod in self.client.get("pods", "default", labelSelector="app=roll").body["items"]:
+            name = pod["metadata"]["name"]
+            if not pod["metadata"].get("deletionTimestamp"):
+                if name not in self.running:
+                    self._begin(name)
+            elif time.monotonic() - self.ending.setdefault(name, time.monotonic()) > 1.5:
+                self.client.delete("pods", "default", name, kind="DeleteOptions", apiVersion="v1", gracePeriodSeconds=0)
+                if name in self.running:
+                    place = self.running.pop(name)
+                    self._address(place, "del")
+                    self.places.append(place)
+
+    def run(self):
+        while not self.stopped:
+            try:
+                self._turn()
+            except (OSError, KeyError, TypeError, RuntimeError) as error:
+                self.error = error
+            time.sleep(0.1)
+
+
 class Story:
     def __init__(self, directory, check):
-        self.check, self.directory = check, directory
+        self.check, self.directory, self.rows = check, directory, []
         self.lab = Lab()
         self.cluster = Cluster(directory, API_HOST, self.lab.netns("router"))
         self.kubelet = self.client = self.traffic = None
@@ -88,12 +147,12 @@ class Story:
             self._pod(f"web-{number}", number)
 
     def _node(self, name):
-        labels = {"kubernetes.io/hostname": name, **({"weir.dev/edge": ""} if name == "lb" else {})}
+        labels = {"kubernetes.io/hostname": name, **({"weir.dev/edge": ""} if name in EDGES else {})}
         self.client.create("nodes", {"metadata": {"name": name, "labels": labels}})
         self._node_status(name, "True")
 
     def _node_status(self, name, ready):
-        self.client.patch("nodes", "", name, {"status": {"addresses": [{"type": "InternalIP", "address": ADDRESS[name]}], "conditions": [
+        self.client.patch("nodes", "", name, {"status": {"addresses": [{"type": "InternalIP", "address": address} for address in (ADDRESS[name], ADDRESS6[name])], "conditions": [
             {"type": "Ready", "status": ready, "reason": "Test", "message": "", "lastHeartbeatTime": None, "lastTransitionTime": None}]}}, STRATEGIC, "status")
 
     def _pod(self, name, number):
@@ -107,7 +166,7 @@ class Story:
 
     def _pod_status(self, name, number, ready):
         address = f"10.244.{number}.2"
-        self.client.patch("pods", "default", name, {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [
+        self.client.patch("pods", "default", name, {"status": {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}, {"ip": f"fd10:244:{number}::2"}], "conditions": [
             {"type": kind, "status": ready} for kind in ("Ready", "ContainersReady")]}}, MERGE, "status")
 
     def _pod_gone(self, name):
@@ -148,9 +207,14 @@ class Story:
         ingress = self.service(name).get("status", {}).get("loadBalancer", {}).get("ingress") or []
         return ingress[0].get("ip") if ingress else None
 
+    def addresses(self, name="web"):
+        """Both, once it has both."""
+        ingress = self.service(name).get("status", {}).get("loadBalancer", {}).get("ingress") or []
+        return [entry["ip"] for entry in ingress] if len(ingress) == 2 else None
+
     def make_service(self, name="web", **spec):
         return self.client.create("services", {"metadata": {"name": name}, "spec": {
-            "type": "LoadBalancer", "loadBalancerClass": CLASS, "selector": {"app": "web"}, "externalTrafficPolicy": "Local",
+            "ipFamilyPolicy": "RequireDualStack", "type": "LoadBalancer", "loadBalancerClass": CLASS, "selector": {"app": "web"}, "externalTrafficPolicy": "Local",
             "ports": [{"name": "http", "port": 80, "targetPort": 8080}], **spec}}, "default")
 
     def diagnosis(self):
@@ -167,13 +231,21 @@ class Story:
         good = until(lambda: pods is None or self.traffic.more()[0] == pods, 30)
         answered, _, failed = self.traffic.since(mark)
         self.check(what, good and not failed, f"{answered} answered, failed: {failed}\n{self.diagnosis()}")
+        return failed
+
+    def broke(self, what, failed):
+        """A row for make bench-kube."""
+        self.rows.append({"what": what, "value": len(failed), "unit": "", "target": 0, "holds": not failed})
+        os.makedirs(os.path.join(ROOT, "build/bench"), exist_ok=True)
+        with open(os.path.join(ROOT, "build/bench/kube-rolls.json"), "w", encoding="utf-8") as file:
+            json.dump(self.rows, file, indent=1)
 
     # --- the story
 
     def rolls_out(self):
-        good = until(lambda: self.client.get("daemonsets", "weir", "weir").body["status"].get("numberReady") == 1 and
+        good = until(lambda: self.client.get("daemonsets", "weir", "weir").body["status"].get("numberReady") == 2 and
                      self.client.get("daemonsets", "weir", "weir-node").body["status"].get("numberReady") == 2, 30)
-        self.check("pods of both DaemonSets run: one edge node, two others", good, self.client.get("pods", "weir"))
+        self.check("pods of both DaemonSets run: two edge nodes, two others", good, self.client.get("pods", "weir"))
 
     def created(self):
         begin = time.monotonic()
@@ -190,11 +262,22 @@ class Story:
         answer = until(lambda: self.lab.inside("client", "curl", "-s", "--max-time", "1", f"http://{address}/", check=False))
         self.check("and traffic", answer, self.diagnosis())
         print(f"# the first answer came {(time.monotonic() - begin) * 1000:.0f} ms after the Service", flush=True)
-        self.traffic = Traffic(self.lab, address)
+        addresses = self.addresses()
+        self.check("of both families", addresses and until(lambda: self.lab.inside("client", "curl", "-s", "--max-time", "1", url_of(addresses[1]), check=False)),
+                   (addresses, self.diagnosis()))
+        self.traffic = Traffic(self.lab, addresses or [address])
         self.traffic.start()
         pods = until(lambda: self.traffic.more()[0] == {"p1", "p2"}, 30)
         _, seen, _ = self.traffic.more()
-        self.check("both pods answer, and see the client's own address", pods and seen == {"198.51.100.2"}, (self.traffic.more(), self.diagnosis()))
+        self.check("both pods answer, and see the client's own address", pods and seen == CLIENT, (self.traffic.more(), self.diagnosis()))
+        forwarded = [self.forwarded(edge) for edge in EDGES]
+        self.check("each edge node has its share", all(forwarded), forwarded)
+
+    def forwarded(self, edge):
+        """Packets that an edge node has sent on."""
+        said = subprocess.run([os.path.join(ROOT, "build/lbctl"), "--socket", os.path.join(self.directory, "hosts", edge, "run/weir/lbd.sock"), "-j", "service", "list"],
+                              capture_output=True, text=True, check=False).stdout
+        return sum(service["packets"] for service in json.loads(said)["services"]) if said else 0
 
     def scaled(self):
         mark = self.traffic.mark()
@@ -211,12 +294,12 @@ class Story:
     def policies(self):
         mark = self.traffic.mark()
         self.client.patch("services", "default", "web", {"spec": {"externalTrafficPolicy": "Cluster"}})
-        moved = until(lambda: "10.77.0" in str(self.traffic.more()[1]) or "10.244" in str(self.traffic.more()[1]), 20)
+        moved = until(lambda: not CLIENT & self.traffic.more(20)[1], 20)
         self.check("policy Cluster: nodes' addresses are seen", moved, (self.traffic.more(), self.diagnosis()))
         self.whole("policy Cluster: no request fails on the way", mark)
         mark = self.traffic.mark()
         self.client.patch("services", "default", "web", {"spec": {"externalTrafficPolicy": "Local"}})
-        back = until(lambda: self.traffic.more()[1] == {"198.51.100.2"}, 30)
+        back = until(lambda: self.traffic.more()[1] == CLIENT, 30)
         self.check("policy Local again: the client's own address", back, self.traffic.more())
         self.whole("policy Local again: no request fails on the way", mark, {"p1", "p2"})
 
@@ -234,8 +317,8 @@ class Story:
 
     def leader_dies(self):
         mark = self.traffic.mark()
-        leader = self.kubelet.process("lb", "lb-kubed")
-        leader.kill()
+        holder = self.client.get("leases", "weir", "weir").body["spec"]["holderIdentity"]
+        self.kubelet.process(holder, "lb-kubed").kill()
         self.make_service("last")
         self.check("the leader is killed: the next one gives addresses", until(lambda: self.address("last"), 40), self.diagnosis())
         self.check("and another address than those that are given", len({self.address(name) for name in ("web", "later", "last")}) == 3,
@@ -244,13 +327,41 @@ class Story:
 
     def rolled(self):
         mark = self.traffic.mark()
-        before = self.kubelet.process("lb", "lbd")
+        before = [self.kubelet.process(edge, "lbd") for edge in EDGES]
         self.client.patch("daemonsets", "weir", "weir", {"spec": {"template": {"metadata": {"annotations": {"weir.dev/restarted": "now"}}}}})
-        new = until(lambda: self.kubelet.process("lb", "lbd") not in (None, before), 40)
-        ready = until(lambda: self.client.get("daemonsets", "weir", "weir").body["status"].get("updatedNumberScheduled") == 1, 20)
+        new = until(lambda: all(self.kubelet.process(edge, "lbd") not in (None, *before) for edge in EDGES), 60)
+        ready = until(lambda: self.client.get("daemonsets", "weir", "weir").body["status"].get("updatedNumberScheduled") == 2, 20)
         self.check("the DaemonSet is rolled", new and ready, self.diagnosis())
         self.traffic.more(100)
-        self.whole("rolled: no request fails, with one edge node", mark, {"p1", "p2"})
+        self.broke("rolling restart of the DaemonSet: broken connections", self.whole("rolled: no request fails", mark, {"p1", "p2"}))
+
+    def deployment_rolled(self):
+        """The real controllers roll; the pods' kubelet is here. An address of a pod goes with it."""
+        pods = Pods(self.client, self.lab)
+        template = {"metadata": {"labels": {"app": "roll"}}, "spec": {"containers": [{"name": "nginx", "image": "nginx"}]}}
+        self.client.create("deployments", {"metadata": {"name": "roll"}, "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "roll"}}, "template": template,
+                                           "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}}, "default")
+        pods.start()
+        self.make_service("roll", selector={"app": "roll"})
+        addresses = until(lambda: self.addresses("roll"))
+        served = addresses and all(until(lambda url=url_of(address): self.lab.inside("client", "curl", "-s", "--max-time", "1", url, check=False), 30) for address in addresses)
+        self.check("a Deployment is served", served, (addresses, pods.error, self.diagnosis()))
+        before, traffic = pods.names(), Traffic(self.lab, addresses or ["192.0.2.1"])
+        traffic.start()
+        traffic.more(20)
+        self.client.patch("deployments", "default", "roll", {"spec": {"template": {"metadata": {"annotations": {"weir.dev/restarted": "now"}}}}})
+        rolled = until(lambda: len(pods.names()) == 2 and not before & pods.names(), 60)
+        traffic.more(20)
+        traffic.stopped = True
+        traffic.join()
+        self.check("rolled: every pod is another", rolled and before, (before, pods.names(), pods.error))
+        self.broke("rolling update of a Deployment: broken connections", traffic.failed)
+        self.check("and no request failed", not traffic.failed and len(traffic.answers) > 60, (len(traffic.answers), traffic.failed, self.diagnosis()))
+        self.client.delete("services", "default", "roll")
+        self.client.delete("deployments", "default", "roll", kind="DeleteOptions", apiVersion="v1", propagationPolicy="Foreground")
+        until(lambda: not pods.names(), 20)
+        pods.stopped = True
+        pods.join()
 
     def node_dies(self):
         self.lab.inside("b2", "ip", "link", "set", "eth0", "down")
@@ -270,8 +381,12 @@ class Story:
         self.check("deleted: our finalizer does not hold it", until(lambda: self.client.get("services", "default", "web").code == 404), self.service())
         gone = until(lambda: not self.lab.inside("client", "curl", "-s", "--max-time", "1", f"http://{address}/", check=False), 10)
         self.check("and the address answers no more", gone)
-        routes = until(lambda: self.lab.inside("lb", "ip", "route", "show", "table", "177", check=False).strip() == "", 10)
-        self.check("nor is it announced", routes, self.lab.inside("lb", "ip", "route", "show", "table", "177", check=False))
+        routes = until(lambda: not self.announced(), 10)
+        self.check("nor is it announced", routes, self.announced())
+
+    def announced(self):
+        """By any edge node, in either family."""
+        return "".join(self.lab.inside(edge, "ip", family, "route", "show", "table", "177", check=False) for edge in EDGES for family in ("-4", "-6")).strip()
 
     def uninstalled(self):
         """As an administrator does it, by the script, and then everything is looked for."""
@@ -286,16 +401,16 @@ class Story:
         self.check("the Service has nothing of ours any more", "finalizers" not in kept["metadata"] and not kept["status"]["loadBalancer"] and
                    not [key for key in kept["metadata"].get("annotations", {}) if key.startswith("weir.dev/")], kept)
         left = [f"{node}: {name}" for node in ADDRESS for name in os.listdir(os.path.join(self.directory, "hosts", node, "sys/fs/bpf"))]
-        left += os.listdir(os.path.join(self.directory, "hosts/lb/var/lib/weir"))
+        left += [f"{edge}: {name}" for edge in EDGES for name in os.listdir(os.path.join(self.directory, "hosts", edge, "var/lib/weir"))]
         for node in ADDRESS:
             left += [f"{node}: {line}" for line in self.lab.inside(node, "ip", "-d", "link", "show", "eth0").splitlines() if "prog/xdp" in line]
-        left += self.lab.inside("lb", "ip", "route", "show", "table", "177", check=False).splitlines()
-        left += [line for line in self.lab.inside("lb", "ip", "rule").splitlines() if "fwmark" in line]
+        left += self.announced().splitlines()
+        left += [line for edge in EDGES for line in self.lab.inside(edge, "ip", "rule").splitlines() if "fwmark" in line]
         self.check("no host has a program, a pin, a route, a rule or a file of ours", not left, left)
         self.check("nor the cluster a namespace", self.client.get("namespaces", "", "weir").code == 404, self.client.get("namespaces", "", "weir"))
 
     def tell(self):
-        for part in (self.rolls_out, self.created, self.scaled, self.policies, self.server_away, self.leader_dies, self.rolled, self.node_dies, self.deleted, self.uninstalled):
+        for part in (self.rolls_out, self.created, self.scaled, self.policies, self.server_away, self.leader_dies, self.rolled, self.deployment_rolled, self.node_dies, self.deleted, self.uninstalled):
             part()
 
 
