@@ -5,6 +5,7 @@ is. Writes build/bench/kube.json; run by make bench-kube. Times of the API serve
 import argparse
 import json
 import os
+import subprocess
 import sys
 import time
 import uuid
@@ -22,6 +23,7 @@ from client import Client  # noqa: E402 pylint: disable=wrong-import-position
 from kinds import RESOURCES  # noqa: E402 pylint: disable=wrong-import-position
 
 NODES, ENDPOINTS = 20, 20
+EVENT_GAP_S = 0.3
 rows = []
 
 
@@ -79,6 +81,11 @@ def fetch_all(client):
     return time.monotonic() - begin
 
 
+def agent_value(rig, path, key):
+    """0 where nobody answers yet."""
+    return (rig.agent("GET", path)[1] or {}).get(key, 0)
+
+
 def starts(rig, api, client, services):
     fetching = fetch_all(client)
     begin = time.monotonic()
@@ -86,23 +93,49 @@ def starts(rig, api, client, services):
     wait_for(lambda: (rig.metric("weir_kube_endpoints") or 0) >= services * ENDPOINTS and rig.metric("weir_kube_watch_watches_total{resource=\"endpointslices\"}"), 120)
     row(f"lists of {services} Services and {services * ENDPOINTS} endpoints, beyond fetching them", max(0, time.monotonic() - begin - fetching), "s", 2)
     wait_for(lambda: (rig.metric("weir_kube_agent_services") or 0) >= services and rig.metric("weir_kube_agent_waiting") == 0, 300)
-    wait_for(lambda: rig.agent("GET", "/v1/status")[1]["services"] >= services and not rig.agent("GET", "/v1/sources/kubernetes")[1]["pending"], 60)
+    wait_for(lambda: agent_value(rig, "/v1/status", "services") >= services and not agent_value(rig, "/v1/sources/kubernetes", "pending"), 60)
     print(f"# fetching {fetching:.2f} s; all at lbd after {time.monotonic() - begin:.2f} s", flush=True)
     row(f"memory with {services} Services and {services * ENDPOINTS} endpoints", rig.resident_kib() / 1024, "MiB", 64)
 
 
+def one_event(rig, client, name):
+    """From a watch event to slots: a Service's endpoints go. Milliseconds."""
+    item = slice_of(name, [("not", "n1")])
+    begin = time.monotonic()
+    client.patch("endpointslices", "default", f"{name}-1", {"endpoints": item["endpoints"]})
+    wait_for(lambda: rig.backends(f"default.{name}.80.tcp.v4") == "", 10)
+    return (time.monotonic() - begin) * 1000
+
+
 def latencies(rig, client, rounds, services):
-    """From a watch event to slots: a Service's endpoints go and come."""
+    """Single events, and then one after the other without a pause: lbd gives a sixth of a processor to plans that change by themselves."""
     late = []
     for number in range(rounds):
-        name = f"s{number * 37 % services}"
-        item = slice_of(name, [("not", "n1")])
-        begin = time.monotonic()
-        client.patch("endpointslices", "default", f"{name}-1", {"endpoints": item["endpoints"]})
-        wait_for(lambda name=name: rig.backends(f"default.{name}.80.tcp.v4") == "", 10)
-        late.append((time.monotonic() - begin) * 1000)
+        time.sleep(EVENT_GAP_S)
+        late.append(one_event(rig, client, f"s{number * 37 % services}"))
     row("event to slots, p99", percentile(late, 0.99), "ms", 100)
     print(f"# median {percentile(late, 0.5):.1f} ms", flush=True)
+    late = [one_event(rig, client, f"s{number * 37 % services + 1}") for number in range(20)]
+    print(f"# one after the other: median {percentile(late, 0.5):.1f} ms, longest {max(late):.1f} ms", flush=True)
+
+
+def divergences(events):
+    """The random test of make check, longer: how often lbd had something else than the oracle, in the end of fifty events."""
+    test = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "kube", "test_kubed_random.py")
+    env = {key: value for key, value in os.environ.items() if key not in ("WEIR_KUBE_NAMESPACE", "KUBED")}
+    done = subprocess.run([test], capture_output=True, text=True, check=False, env={**env, "EVENTS": str(events)})
+    lines = [line for line in done.stdout.splitlines() if "lbd has what" in line]
+    row(f"{events} random events with random faults: differences from the oracle", sum(line.startswith("not ok") for line in lines) + (not lines), "", 0)
+
+
+def rolls(path):
+    """What make check-kube has counted last, in a real cluster."""
+    if not os.path.exists(path):
+        print(f"# no {path}: make check-kube counts what rolling updates break", flush=True)
+        return
+    with open(path, encoding="utf-8") as file:
+        for line in json.load(file):
+            row(line["what"], line["value"], line["unit"], line["target"])
 
 
 def creations(cluster, rounds, at_once):
@@ -139,6 +172,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--services", type=int, default=5000)
     parser.add_argument("--rounds", type=int, default=100)
+    parser.add_argument("--events", type=int, default=10000, help="random ones, with faults; 0: none")
     parser.add_argument("--output", default="build/bench/kube.json")
     asked = parser.parse_args()
     rig = lab.Rig(NODES)
@@ -154,6 +188,9 @@ def main():
         restart(rig, api, cluster)
         rig.stop_kubed()
         rig.stop_lbd()
+    if asked.events:
+        divergences(asked.events)
+    rolls(os.path.join(os.path.dirname(asked.output), "kube-rolls.json"))
     os.makedirs(os.path.dirname(asked.output), exist_ok=True)
     with open(asked.output, "w", encoding="utf-8") as file:
         json.dump(rows, file, indent=1)

@@ -12,7 +12,7 @@
 #include "lb-kubed/kubed.h"
 
 #define DEBOUNCE_MS 20
-#define BUSY_MS     50    /* of planning in one turn of the loop */
+#define BUSY_MS     5     /* of planning in one turn of the loop */
 #define UNPROVEN_MS 10000 /* without any node that knows a Service, until that is an Event */
 
 /* --- queues ------------------------------------------------------------------------------------------------

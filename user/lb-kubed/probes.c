@@ -24,12 +24,13 @@
 #include "base/cleanup.h"
 #include "lb-kubed/kubed.h"
 
-#define FLYING_MAX 64
-#define TIMEOUT_MS 1000
-#define FALL       3
-#define HURRIES    10    /* questions in a row at the fast pace, for a number that is to grow */
-#define UNUSED_MS  90000 /* nobody has planned with it for so long */
-#define REPLAN_MS  30000 /* everybody is planned for anew so often: that is how they are seen to be used */
+#define FLYING_MAX   64
+#define TIMEOUT_MS   1000
+#define FALL         3
+#define HURRIES      10    /* questions in a row at the fast pace, for a number that is to grow */
+#define UNUSED_MS    90000 /* nobody has planned with it for so long */
+#define REPLAN_MS    1000  /* between two of these parts: everybody is planned for anew that often... */
+#define REPLAN_PARTS 30u   /* ...times this, which is how what is asked is seen to be used */
 
 enum pace { AT_ONCE, FAST, PROXY, SERVICE, PACES };
 static const __u32 pace_ms[PACES] = { [FAST] = 500, [PROXY] = 2000, [SERVICE] = 5000 };
@@ -63,6 +64,7 @@ struct probes {
 	unsigned int flying;
 	size_t counts[LB_KUBE_FAILED + 1];
 	__u64 replan_ms;
+	unsigned int part, visited; /* of the store's groups */
 };
 
 /* --- queues ------------------------------------------------------------------------------------------------
@@ -185,6 +187,15 @@ static void forget(struct probes *probes, struct probe *probe)
 	free(probe);
 }
 
+/* One part after the other: all at once would be a moment in which nothing else is done. */
+static void touch_part(void *context, struct lb_kube_group *group)
+{
+	struct kubed *kubed = context;
+
+	if (kubed->probes->visited++ % REPLAN_PARTS == kubed->probes->part)
+		lb_kube_store_touch(kubed->store, group);
+}
+
 __u64 probes_turn(struct kubed *kubed, __u64 now)
 {
 	struct probes *probes = kubed->probes;
@@ -193,7 +204,9 @@ __u64 probes_turn(struct kubed *kubed, __u64 now)
 
 	if (now >= probes->replan_ms) {
 		probes->replan_ms = now + REPLAN_MS;
-		lb_kube_store_touch_all(kubed->store);
+		probes->part = (probes->part + 1) % REPLAN_PARTS;
+		probes->visited = 0;
+		lb_kube_store_each(kubed->store, touch_part, kubed);
 	}
 	while (probes->flying < FLYING_MAX && (probe = dequeue(probes, now, &due))) {
 		if (probe->used_ms + UNUSED_MS < now)

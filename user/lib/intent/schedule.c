@@ -10,7 +10,7 @@ static const __u16 debounce_ms[LB_CAUSE_COUNT] = {
 	5,  /* health: the sooner nobody is sent to the dead, the better */
 	20, /* next hops */
 	20, /* routes: a routing daemon's update is some hundred messages */
-	20, /* sources */
+	5,  /* sources: they collect what comes together themselves */
 	0,  /* words that are over */
 };
 
