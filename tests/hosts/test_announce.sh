@@ -80,6 +80,14 @@ test_crash()
 	check "after the restart it is as it was" in_table
 }
 
+test_bird_restarts()
+{
+	kill -TERM "$bird_pid"
+	check "without BIRD nothing is announced" wait_for 10 router_has_not
+	bird_start lb "$TEST_ROOT/configs/bird/weir.conf"
+	check "a BIRD that comes back learns it" wait_for 20 router_has
+}
+
 test_leave()
 {
 	check "leave" lbctl leave
@@ -124,10 +132,12 @@ lbd_start || not_ok "lbd starts"
 spawn lb "$LAB_BUILD/lb-checkd" --socket "$TEST_TMP/checkd.sock"
 bird_start router "$TEST_TMP/router.conf" || not_ok "bird of the router starts"
 bird_start lb "$TEST_ROOT/configs/bird/weir.conf" || not_ok "bird of the balancer starts"
+bird_pid=$spawned
 test_serving
 test_empty
 test_all_fail
 test_crash
+test_bird_restarts
 test_leave
 test_refusals
 done_testing
