@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 235
 #
 # The Ansible roles and playbooks against two hosts with a real systemd: a balancer and a backend, as an inventory says.
 #

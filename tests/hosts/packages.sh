@@ -1,6 +1,5 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
-# timeout: 235
 #
 # The packages, under a real dpkg and systemd and under traffic: installed, upgraded, interrupted, downgraded, removed,
 # purged.
