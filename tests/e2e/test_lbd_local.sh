@@ -26,6 +26,11 @@ local_packets()
 	answers GET /v1/drops ".reasons[] | select(.reason == \"local\") | .action == \"pass\" and .packets > $1"
 }
 
+answers_soon()
+{
+	wait_for 5 answers "$@" || answers "$@"
+}
+
 nexthop()
 {
 	answers GET /v1/services/web ".backends[] | select(.name == \"$1\" and (.leaving | not)) | .nexthop | $2"
@@ -109,5 +114,21 @@ act "it starts again all the same" lbd_start
 check "the service runs on" fetch
 in_ns lb ip address del "$LAB_VIP4/32" dev eth0
 check "when it is gone nothing is to be said" wait_for 5 answers GET /v1/status '.warnings | any(test("address of this host")) | not'
+
+# As keepalived's virtual_ipaddress makes it.
+lbd_config '.services |= .[1:]' >"$TEST_TMP/without.json"
+check "without the service" answers POST '/v1/apply?allow_break=1' '.applied' @"$TEST_TMP/without.json"
+in_ns lb ip address add "$LAB_VIP4/32" dev eth0
+check "a VIP that is an address of the host is refused, with the word that allows it" answers_soon POST /v1/apply \
+	'.error.path == "services[0].vip" and (.error.message | test("own address, on eth0.*host_addresses.*serve"))' @"$LBD_CONFIG"
+jq '.services[0].host_addresses = "serve"' "$LBD_CONFIG" >"$TEST_TMP/serve.json"
+check "with that word it is taken" answers POST '/v1/apply?allow_break=1' '.applied' @"$TEST_TMP/serve.json"
+check "without a warning" answers GET /v1/status '.warnings | any(test("address of this host")) | not'
+check "the service's port goes to the service" wait_for 5 fetch
+vip_host_answers() { test "$(in_ns client socat -T2 - "TCP:$LAB_VIP4:82,connect-timeout=2" </dev/null)" = host; }
+spawn lb socat "TCP-LISTEN:82,bind=$LAB_VIP4,fork,reuseaddr" SYSTEM:'echo host'
+check "all others to the host" wait_for 5 vip_host_answers
+in_ns lb ip address del "$LAB_VIP4/32" dev eth0
+check "when another balancer has the address the service runs on" fetch
 
 done_testing

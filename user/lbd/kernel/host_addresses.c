@@ -87,10 +87,13 @@ static int refuse(const struct lbd *lbd, size_t service, const struct lb_prefix 
 	snprintf(path, sizeof(path), "services[%zu].vip", service);
 	snprintf(quoted, sizeof(quoted), "\"%s\"", lb_prefix_text(vip, value));
 	if (exact)
-		return lb_error_at(error, EADDRINUSE, path, quoted,
-				   "%s is this host's own address, on %s: the VIP must be an address that "
-				   "routers send here and that no interface but loopback has",
-				   value, link->name);
+		return lb_error_at(
+			error, EADDRINUSE, path, quoted,
+			"%s is this host's own address, on %s: the VIP must be an address that "
+			"routers send here and that no interface but loopback has; or say "
+			"\"host_addresses\": \"serve\" of the service, which then takes its port from "
+			"the host",
+			value, link->name);
 	return lb_error_at(error, EADDRINUSE, path, quoted,
 			   "%s covers this host's own address %s, on %s: name prefixes without it, or say "
 			   "\"host_addresses\": \"pass\" of the service, and packets for it go to the host",
@@ -103,7 +106,7 @@ int host_addresses_check(const struct lbd *lbd, const struct lb_config *config, 
 		const struct lb_prefix *vip = &config->services[i].vip;
 		const struct lb_host_address *taken = host_address_of(lbd, vip);
 
-		if (taken && config->services[i].host_addresses != LB_HOST_ADDRESSES_PASS &&
+		if (taken && config->services[i].host_addresses == LB_HOST_ADDRESSES_REFUSE &&
 		    !ran_before(lbd, vip))
 			return refuse(lbd, i, vip, taken, error);
 	}
@@ -154,7 +157,9 @@ void host_addresses_update(struct lbd *lbd)
 		now[n].ifindex = taken->ifindex;
 		now[n].address = taken->address;
 		snprintf(now[n].service, sizeof(now[n].service), "%s", config->services[i].name);
-		if (!was_told(lbd, &now[n])) {
+		/* It comes and goes with keepalived's master. */
+		if (config->services[i].host_addresses != LB_HOST_ADDRESSES_SERVE &&
+		    !was_told(lbd, &now[n])) {
 			say(lbd, &config->services[i], taken, text, sizeof(text));
 			events_told(&lbd->events, LOG_LEVEL_WARNING, "address", "text", text);
 		}
@@ -185,7 +190,7 @@ void host_addresses_warn(const struct lbd *lbd, struct json *json)
 		const struct lb_host_address *taken = host_address_of(lbd, &config->services[i].vip);
 		char text[256];
 
-		if (!taken || config->services[i].host_addresses == LB_HOST_ADDRESSES_PASS)
+		if (!taken || config->services[i].host_addresses != LB_HOST_ADDRESSES_REFUSE)
 			continue;
 		say(lbd, &config->services[i], taken, text, sizeof(text));
 		json_format(json, NULL, "%s", text);

@@ -79,7 +79,17 @@ static const char *unfit(const struct lb_config_service *service, const char **r
 	}
 	if (service->host_addresses == LB_HOST_ADDRESSES_PASS && single) {
 		*ret_key = "host_addresses"; /* nothing would be left of it */
-		return "pass is for prefixes, and vip is one address: leave it out";
+		return "pass is for prefixes, and vip is one address: say serve, or leave it out";
+	}
+	if (service->host_addresses == LB_HOST_ADDRESSES_SERVE && !single) {
+		*ret_key = "host_addresses";
+		return "serve is for one address, and vip is a prefix: say pass";
+	}
+	if (service->host_addresses == LB_HOST_ADDRESSES_SERVE &&
+	    service->announce == LB_ANNOUNCE_BY_NEIGHBOR) {
+		*ret_key = "host_addresses"; /* both would answer, whoever leads */
+		return "serve is for an address that the host answers for by itself, and announce neighbor "
+		       "for one that is no host's: leave one out";
 	}
 	return NULL;
 }

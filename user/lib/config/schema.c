@@ -102,7 +102,11 @@ static const struct lb_schema_choice on_empty[] = {
 
 static const struct lb_schema_choice host_addresses[] = {
 	{ "refuse", LB_HOST_ADDRESSES_REFUSE, "Refuse the service, as long as it does not run yet." },
-	{ "pass", LB_HOST_ADDRESSES_PASS, "Take it. Packets to that one address go to the host, whatever their port, and not to the service." },
+	{ "pass", LB_HOST_ADDRESSES_PASS, "For prefixes: take it. Packets to that one address go to the host, whatever their port, and not to the service." },
+	{ "serve", LB_HOST_ADDRESSES_SERVE,
+	  "For one address, which the host has or gets, as keepalived's virtual_ipaddress makes it: take it. Packets of the service's protocol "
+	  "and port go to the service, and what else of the host listens there is not reached; all others go to the host, unless unclaimed says "
+	  "otherwise. The host answers for the address on its LAN by itself: announce cannot be neighbor." },
 	{ NULL, 0, NULL }
 };
 
@@ -196,8 +200,8 @@ static const struct lb_schema_key service_keys[] = {
 	  .help = "The address that clients use; or a prefix: every address in it. An address wins over a prefix, "
 		  "a longer prefix over a shorter one." },
 	{ .name = "host_addresses", FIELD(host_addresses), CHOICE(host_addresses, LB_HOST_ADDRESSES_REFUSE), .effect = LB_EFFECT_APPLY,
-	  .help = "Where vip is a prefix: what becomes of the service if an address of this host lies under it (those of loopback and dummy "
-		  "devices do not count). An address that the host gets later is passed to it either way, with a warning unless pass is said." },
+	  .help = "What becomes of the service if vip is an address of this host, or a prefix that covers one (those of loopback and dummy devices "
+		  "do not count). If the host gets such an address later the service runs on; that is warned of unless it was said here." },
 	{ .name = "protocol", .of_ring = true, .required = true, FIELD(protocol), CHOICE(protocols, NO_CHOICE), .effect = LB_EFFECT_APPLY,
 	  .help = "Transport protocol." },
 	{ .name = "port", .required = true, STRING(lb_format_port), .minimum = 1, .maximum = 65535, .effect = LB_EFFECT_APPLY,
