@@ -200,8 +200,8 @@ def single_vip(lab, routes, rows):
     for _ in range(TRIALS):
         lab.lbctl("lb", "backend", "set", "s0", "b1", "--state", "drain", "--allow-break")
         withdrawn.append(word(lab, routes, ("backend", "set", "s0", "b2", "--state", "drain", "--allow-break"), GONE))
-        lab.lbctl("lb", "backend", "set", "s0", "b1", "--reset")
-        word(lab, routes, ("backend", "set", "s0", "b2", "--reset"), SERVING)
+        word(lab, routes, ("backend", "set", "s0", "b1", "--reset"), SERVING)
+        lab.lbctl("lb", "backend", "set", "s0", "b2", "--reset")
     for _ in range(TRIALS):
         draining.append(word(lab, routes, ("leave",), DRAINING))
         word(lab, routes, ("join",), SERVING)
