@@ -9,7 +9,7 @@
 #include "count.h"
 #include "forward.h"
 #include "observe.h"
-#include "parse.h"
+#include "plain.h"
 #include "service.h"
 #include "source_range.h"
 
@@ -18,65 +18,196 @@ LB_SUBPROGRAM int unclaimed_packet(struct xdp_md *ctx);
 LB_SUBPROGRAM int send_tagged(struct xdp_md *ctx, __u64 hash, __u32 how);
 static void for_tag(const struct lb_vip *vip, const struct lb_backend *backend);
 
-/* Counts a packet that is ready to leave for its backend, and says how it leaves. */
-static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *backend,
-				 struct lb_counter *counter, __u32 bytes, bool syn, __u32 how)
+/* length: of the IP packet. */
+static __always_inline void count_tx(struct lb_counter *counter, __u32 length)
 {
-	int action;
+	counter->tx_packets++;
+	counter->tx_bytes += length + sizeof(struct ethhdr);
+}
 
-	if (leaves_here(ctx, backend)) {
-		count_flow(counter, syn, how);
-		counter->tx_packets++;
-		counter->tx_bytes += bytes;
-		return XDP_TX;
-	}
-	action = bpf_redirect_map(&lb_devmap, backend->port, XDP_DROP);
-	if (action != XDP_REDIRECT)
-		return finish_slow(ctx, LB_DROP_EGRESS);
-	count_flow(counter, syn, how);
+static __always_inline void count_redirect(struct lb_counter *counter, __u32 length)
+{
 	counter->redirect_packets++;
-	counter->redirect_bytes += bytes;
-	return action;
+	counter->redirect_bytes += length + sizeof(struct ethhdr);
+}
+
+/*
+ * Counts a packet that is about to be sent; *ret_action: how. 0 or a reason. Nothing has to be written to it
+ * yet: then what it is counted by need not be kept until all is.
+ */
+static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *backend,
+				 struct lb_counter *counter, __u32 length, int *ret_action)
+{
+	if (leaves_here(ctx, backend)) {
+		count_tx(counter, length);
+		*ret_action = XDP_TX;
+		return 0;
+	}
+	if (bpf_redirect_map(&lb_devmap, backend->port, XDP_DROP) != XDP_REDIRECT)
+		return LB_SELDOM(LB_DROP_EGRESS);
+	count_redirect(counter, length);
+	*ret_action = XDP_REDIRECT;
+	return 0;
+}
+
+/* A packet and the backend that was chosen for it. */
+struct parcel {
+	const struct pkt *p;
+	const struct lb_vip *vip;
+	const struct lb_backend *backend;
+	__u64 hash;
+	__u32 length; /* of the IP packet */
+	__u32 how;    /* enum lb_how */
+	/* Constants, for the compiler to leave out the rest: */
+	bool flat;  /* the tables are */
+	bool plain; /* flags were not read yet: they are where plain.h says */
+};
+
+static __always_inline bool parcel_is_syn(const struct parcel *parcel)
+{
+	return parcel->plain ? plain_is_syn(parcel->p) : pkt_is_syn(parcel->p);
 }
 
 /* What becomes of a packet that is longer than the record's max_len. */
-static __always_inline int send_unfit(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
-				      const struct lb_backend *backend, struct lb_counter *counter,
-				      __u64 hash, __u32 how)
+static __always_inline int send_unfit(struct xdp_md *ctx, const struct parcel *parcel)
 {
+	const struct lb_backend *backend = parcel->backend;
+	struct lb_counter *counter;
 	int reason;
 
 	if (backend->flags & LB_BACKEND_TAGGED) {
-		for_tag(vip, backend);
-		return send_tagged(ctx, hash, how);
+		for_tag(parcel->vip, backend);
+		return send_tagged(ctx, parcel->hash, parcel->how);
 	}
 	reason = unfit(backend);
 	if (reason == LB_DROP_TOO_BIG)
-		reason = answer(ctx, reason, backend->max_len);
-	else if (reason == LB_PASS_LOCAL)
-		count_flow(counter, pkt_is_syn(p), how);
+		return finish_slow(ctx, answer(ctx, reason, backend->max_len));
+	counter = reason == LB_PASS_LOCAL ? backend_counter(backend->counter) : NULL;
+	if (counter)
+		count_flow(counter, parcel_is_syn(parcel), parcel->how);
 	return finish_slow(ctx, reason);
 }
 
-/* Encapsulates, counts and sends. */
-static __always_inline int send(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
-				const struct lb_backend *backend, __u64 hash, __u32 how)
+/* Counts the packet, as leave() does, in the line of its backend. */
+static __always_inline int depart(struct xdp_md *ctx, const struct parcel *parcel, int *ret_action)
 {
-	struct lb_counter *counter = backend_counter(backend->counter);
-	struct inner in = read_inner(p);
+	struct lb_counter *counter = backend_counter_of(parcel->backend->counter, parcel->flat);
 	int reason;
 
 	if (!counter)
+		return LB_SELDOM(LB_DROP_INTERNAL);
+	reason = leave(ctx, parcel->backend, counter, parcel->length, ret_action);
+	if (reason)
+		return reason;
+	count_flow(counter, parcel_is_syn(parcel), parcel->how);
+	return 0;
+}
+
+/* The packet once more, from its headers. false: it is none that was parsed before. */
+static __always_inline bool parse_again(struct xdp_md *ctx, struct pkt *p)
+{
+	struct cursor c = { (void *)(long)ctx->data + sizeof(struct ethhdr), (void *)(long)ctx->data_end };
+
+	if (c.pos > c.end)
+		return false;
+	if (ETH_TYPE(c.pos - sizeof(struct ethhdr)) == bpf_htons(ETH_P_IP))
+		return !parse_ipv4(ctx, &c, p);
+	return !parse_ipv6(ctx, &c, p);
+}
+
+/* A packet that departed as this action says, and could not be wrapped: there is no room in front of it. What
+ * it was counted as is taken back. */
+LB_SUBPROGRAM int not_wrapped(struct xdp_md *ctx, __u32 backend, __u32 how, __u32 action)
+{
+	struct lb_counter *counter = backend_counter(backend);
+	struct pkt p = {};
+	__u32 bytes;
+
+	if (!counter || !parse_again(ctx, &p))
 		return finish_slow(ctx, LB_DROP_INTERNAL);
-	note_backend(backend);
-	if (in.length > backend->max_len)
-		return send_unfit(ctx, p, vip, backend, counter, hash, how);
-	reason = encapsulate(ctx, p, in, vip, backend, hash);
-	if (reason == LB_DROP_TTL)
-		reason = answer(ctx, reason, 0);
+	bytes = inner_length(&p) + sizeof(struct ethhdr);
+	if (action == XDP_TX) {
+		counter->tx_packets--;
+		counter->tx_bytes -= bytes;
+	} else {
+		counter->redirect_packets--;
+		counter->redirect_bytes -= bytes;
+	}
+	if (pkt_is_syn(&p))
+		counter->syn_packets--;
+	if (how == LB_HOW_KNOWN)
+		counter->known_packets--;
+	else if (how == LB_HOW_BASE)
+		counter->base_packets--;
+	else if (how == LB_HOW_REFUSED)
+		counter->refused_inserts--;
+	return finish_slow(ctx, LB_DROP_HEADROOM);
+}
+
+/* Counts and wraps a packet, whose TTL is spent. v6, gue: constants. */
+static __always_inline int send_wrapped(struct xdp_md *ctx, const struct parcel *parcel, bool v6, bool gue)
+{
+	struct varied v = vary(parcel->vip, parcel->hash, v6, gue);
+	int action = XDP_ABORTED, reason;
+
+	LB_HIDE(v.source); /* now */
+	reason = depart(ctx, parcel, &action);
 	if (reason)
 		return finish_slow(ctx, reason);
-	return leave(ctx, backend, counter, in.length + sizeof(struct ethhdr), pkt_is_syn(p), how);
+	if (wrap(ctx, parcel->p->family, &v, parcel->backend, v6, gue))
+		return not_wrapped(ctx, parcel->backend->counter, parcel->how, action);
+	return action;
+}
+
+/* Counts a packet and rewrites its addresses: on one link we act as a bridge, and the TTL stays. */
+static __always_inline int send_l2(struct xdp_md *ctx, const struct parcel *parcel)
+{
+	int action = XDP_ABORTED, reason = depart(ctx, parcel, &action);
+
+	if (reason)
+		return finish_slow(ctx, reason);
+	write_l2(parcel->p->ip - sizeof(struct ethhdr), parcel->backend);
+	return action;
+}
+
+/* Sends a packet. */
+static __always_inline int send(struct xdp_md *ctx, const struct parcel *parcel)
+{
+	bool v4 = parcel->p->family == LB_FAMILY_V4;
+	__u8 method = parcel->backend->method;
+	int reason;
+
+	note_backend(parcel->backend);
+	if (parcel->length > parcel->backend->max_len)
+		return send_unfit(ctx, parcel);
+	if (method == LB_METHOD_L2)
+		return send_l2(ctx, parcel);
+	reason = spend_ttl(parcel->p);
+	if (reason)
+		return finish_slow(ctx, answer(ctx, reason, 0));
+	switch (LB_MOSTLY(method, v4 ? LB_METHOD_IPIP_V4 : LB_METHOD_IPIP_V6)) {
+#define X(method, v6, gue)                                                                                   \
+	case method:                                                                                         \
+		return send_wrapped(ctx, parcel, v6, gue);
+		ENCAPSULATIONS(X)
+#undef X
+	}
+	return finish_slow(ctx, LB_DROP_NEXTHOP);
+}
+
+/* The same of a packet that was parsed off the fast path. */
+static __always_inline int send_parsed(struct xdp_md *ctx, const struct pkt *p, const struct lb_vip *vip,
+				       const struct lb_backend *backend, const struct choice *choice)
+{
+	struct parcel parcel = { .p = p,
+				 .vip = vip,
+				 .backend = backend,
+				 .hash = choice->hash,
+				 .length = inner_length(p),
+				 .how = choice->how,
+				 .flat = lb_flat_slots };
+
+	return send(ctx, &parcel);
 }
 
 /* The end of a packet that choose() found nobody for. */
@@ -116,7 +247,7 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	if (!vip)
 		return may_be_host(p, active) ? unclaimed_packet(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
 	note_service(active, vip);
-	count_shared(vip, read_inner(p).length, pkt_is_syn(p));
+	count_shared(vip, inner_length(p), pkt_is_syn(p));
 	if (source_is_refused(p, active, vip))
 		return finish_slow(ctx, LB_DROP_SOURCE);
 	reason = choose(ctx, p, control, active, bucket, vip, udp_payload(p), NULL, &choice);
@@ -127,21 +258,16 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	if (is_observed(choice.hash))
 		observe_plain(ctx, p, vip, backend, choice.hash);
-	return send(ctx, p, vip, backend, choice.hash, choice.how);
+	return send_parsed(ctx, p, vip, backend, &choice);
 }
 
 /* Starts over for what the fast path is too narrow for: IPv4 options, wildcard services, source ranges,
  * affinity. */
 LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
 {
-	struct cursor c = { (void *)(long)ctx->data + sizeof(struct ethhdr), (void *)(long)ctx->data_end };
 	struct pkt p = {};
 
-	if (c.pos > c.end)
-		return finish_slow(ctx, LB_DROP_INTERNAL);
-	if (ETH_TYPE(c.pos - sizeof(struct ethhdr)) == bpf_htons(ETH_P_IP))
-		return parse_ipv4(ctx, &c, &p) ? finish_slow(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
-	return parse_ipv6(ctx, &c, &p) ? finish_slow(ctx, LB_DROP_INTERNAL) : balance_fully(ctx, &p);
+	return parse_again(ctx, &p) ? balance_fully(ctx, &p) : finish_slow(ctx, LB_DROP_INTERNAL);
 }
 
 /*
@@ -168,19 +294,20 @@ LB_SUBPROGRAM int balance_unsettled(struct xdp_md *ctx, __u64 active, __u32 buck
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	if (is_observed(hash))
 		observe_plain(ctx, &p, vip, backend, hash);
-	return send(ctx, &p, vip, backend, hash, choice.how);
+	return send_parsed(ctx, &p, vip, backend, &choice);
 }
 
 /*
  * From a parsed packet to its verdict, as long as all is settled; made once per family, so that each has only
  * its own. The active word is read once: the whole decision is made in one generation.
  */
-static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
+static __always_inline int balance(struct xdp_md *ctx, struct pkt *p, bool flat)
 {
-	__u32 slot, *ring;
 	struct lb_control *control = control_get();
 	struct lb_backend *backend;
 	__u64 active, hash, mix = 0;
+	struct parcel parcel;
+	__u32 slot, *ring;
 	const __u64 *seed;
 	struct lb_vip *vip;
 
@@ -188,7 +315,8 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	active = LB_LOAD(&control->active);
 	seed = LB_AFTER(&control->hash_seed[0], active);
-	vip = service_exact(p, seed, active, &mix);
+	plain_read_service(p);
+	vip = service_exact(p, seed, active, flat, &mix);
 	if (!vip)
 		return active & LB_ACTIVE_WILDCARD                   ? balance_again(ctx)
 		       : in_filter(active, p->daddr[0], p->daddr[1]) ? unclaimed_packet(ctx)
@@ -196,21 +324,31 @@ static __always_inline int balance(struct xdp_md *ctx, const struct pkt *p)
 	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC | LB_VIP_SHARED | LB_VIP_RANGES))
 		return balance_again(ctx);
 	note_service(active, vip);
+	plain_read_client(p);
 	hash = flow_hash_of(p, seed, mix);
-	ring = ring_slot(vip, hash & vip->ring_mask);
+	ring = ring_slot_of(vip, hash & vip->ring_mask, flat);
 	if (!ring)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
 	slot = LB_LOAD(ring);
 	if (!lb_slot_settled(slot) || is_observed(hash)) {
 		LB_HIDE(active); /* or part of it is kept for this case alone */
-		return balance_unsettled(ctx, active, bucket_of(active_bank(active), vip), hash);
+		return balance_unsettled(ctx, active, bucket_of(active_bank_of(active, flat), vip), hash);
 	}
 	note_slot(vip, hash, slot);
 	note_choice(lb_slot_cur(slot), LB_HOW_SETTLED);
 	if (lb_slot_cur(slot) == LB_INDEX_NONE)
 		return not_chosen(ctx, vip, LB_DROP_NO_BACKEND);
-	backend = backend_record(vip, lb_slot_cur(slot));
+	backend = backend_record_of(vip, lb_slot_cur(slot), flat);
 	if (!backend)
 		return finish_slow(ctx, LB_DROP_INTERNAL);
-	return send(ctx, p, vip, backend, hash, LB_HOW_SETTLED);
+	LB_HIDE(hash); /* its upper half is not kept beside it */
+	parcel = (struct parcel){ .p = p,
+				  .vip = vip,
+				  .backend = backend,
+				  .hash = hash,
+				  .length = inner_length(p),
+				  .how = LB_HOW_SETTLED,
+				  .flat = flat,
+				  .plain = true };
+	return send(ctx, &parcel);
 }

@@ -14,22 +14,36 @@
 /* Counters that nobody reads. */
 LB_ARRAY(lb_uncounted, struct lb_counter);
 
-static __always_inline struct lb_counter *backend_counter(__u32 backend)
+static __always_inline struct lb_counter *backend_counter_of(__u32 backend, bool flat)
 {
 	__u32 zero = 0;
 
 	return backend < lb_counter_stride ? bpf_map_lookup_elem(&lb_uncounted, &zero) : NULL;
 }
 #else
-static __always_inline struct lb_counter *backend_counter(__u32 backend)
+/* flat: whether the tables are. */
+static __always_inline struct lb_counter *backend_counter_of(__u32 backend, bool flat)
 {
-	__u32 key = bpf_get_smp_processor_id() * lb_counter_stride + backend;
+	__u32 place = bpf_get_smp_processor_id() * lb_counter_stride + backend, key;
 
-	if (lb_flat_counters)
-		return key < lb_flat_counters ? &LB_FLAT(lb_counters, struct lb_counter)[key] : NULL;
+	struct lb_counter *counter;
+
+	if (flat) {
+		if (place >= lb_flat_counters)
+			return NULL;
+		counter = &LB_FLAT(lb_counters, struct lb_counter)[place];
+		LB_HIDE_POINTER(counter);
+		return counter;
+	}
+	key = place;
 	return bpf_map_lookup_elem(&lb_counters, &key);
 }
 #endif
+
+static __always_inline struct lb_counter *backend_counter(__u32 backend)
+{
+	return backend_counter_of(backend, lb_flat_slots);
+}
 
 /* A packet that came in for a service that shares a ring. */
 LB_SUBPROGRAM int count_service(__u32 service, __u32 bytes, __u32 syn)

@@ -121,7 +121,7 @@ static __always_inline void set_ttl(const struct pkt *p)
 }
 
 /* Makes room behind the Ethernet header and fills it and the Ethernet header. 0, or the kernel refuses. */
-static __always_inline long wrap_in(struct __sk_buff *skb, struct inner in, const struct lb_vip *vip,
+static __always_inline long wrap_as(struct __sk_buff *skb, struct inner in, const struct lb_vip *vip,
 				    const struct lb_backend *backend, __u64 hash, bool v6, bool gue)
 {
 	long r = bpf_skb_adjust_room(
@@ -129,18 +129,19 @@ static __always_inline long wrap_in(struct __sk_buff *skb, struct inner in, cons
 		BPF_F_ADJ_ROOM_FIXED_GSO |
 			(v6 ? BPF_F_ADJ_ROOM_ENCAP_L3_IPV6 : BPF_F_ADJ_ROOM_ENCAP_L3_IPV4) |
 			(gue ? BPF_F_ADJ_ROOM_ENCAP_L4_UDP : 0));
+	struct varied v = vary(vip, hash, v6, gue);
 	void *data = (void *)(long)skb->data;
 
 	if (r || data + sizeof(struct ethhdr) + OUTER_BYTES(v6, gue) > (void *)(long)skb->data_end)
 		return -1;
-	write_outer(data, in, vip, backend, hash, v6, gue);
+	write_outer(data, in, &v, backend, v6, gue);
 	/* Of what gets a tag, the record's type is no type. */
 	ETH_TYPE(data) = v6 ? bpf_htons(ETH_P_IPV6) : bpf_htons(ETH_P_IP);
 	return 0;
 }
 
-static __always_inline long wrap(struct __sk_buff *skb, struct inner in, const struct lb_vip *vip,
-				 const struct lb_backend *backend, __u64 hash)
+static __always_inline long wrap_skb(struct __sk_buff *skb, struct inner in, const struct lb_vip *vip,
+				     const struct lb_backend *backend, __u64 hash)
 {
 	void *data = (void *)(long)skb->data;
 
@@ -152,7 +153,7 @@ static __always_inline long wrap(struct __sk_buff *skb, struct inner in, const s
 		return 0;
 #define X(method, v6, gue)                                                                                   \
 	case method:                                                                                         \
-		return wrap_in(skb, in, vip, backend, hash, v6, gue);
+		return wrap_as(skb, in, vip, backend, hash, v6, gue);
 		ENCAPSULATIONS(X)
 #undef X
 	}
@@ -175,7 +176,7 @@ static __always_inline int send(struct __sk_buff *skb, const struct pkt *p, cons
 	if (in.length > lb_backend_max_len(backend) || !way)
 		return count(LB_CHECK_NO_WAY, TC_ACT_SHOT);
 	set_ttl(p);
-	if (wrap(skb, in, vip, backend, hash) || push_tag(skb, lb_port_tag(*way)))
+	if (wrap_skb(skb, in, vip, backend, hash) || push_tag(skb, lb_port_tag(*way)))
 		return count(LB_CHECK_REFUSED, TC_ACT_SHOT);
 	skb->tc_index = SENT_BY_US;
 	skb->mark = 0; /* it has led here, and means nothing to others */

@@ -82,10 +82,18 @@ struct pkt {
 #define LB_TCP_ACK 0x10
 
 /* May open a connection. */
+static __always_inline bool flags_are_syn(__u8 tcp_flags)
+{
+	return (tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) == LB_TCP_SYN;
+}
+
 static __always_inline bool pkt_is_syn(const struct pkt *p)
 {
-	return (p->tcp_flags & (LB_TCP_SYN | LB_TCP_ACK)) == LB_TCP_SYN;
+	return flags_are_syn(p->tcp_flags);
 }
+
+/* value, which mostly is this one: its case is looked for first. */
+#define LB_MOSTLY(value, one) __builtin_expect(value, one)
 
 /* A number that is seldom needed: made where it is needed, not in advance on the way to where it is not. */
 #define LB_SELDOM(number)                                                                                    \

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * IPv4, IPv6, TCP and UDP headers into struct pkt, twice: plain_*() for the form that nearly all packets
- * have, with everything at an offset known beforehand; parse_*() for the rest, which say what is the matter.
+ * IPv4, IPv6, TCP and UDP headers into struct pkt, twice: plain_*() (plain.h) for the form that nearly all
+ * packets have, with everything at an offset known beforehand; parse_*() for the rest, which say what is the
+ * matter.
  * A header may be bad (RFC 791, RFC 8200, RFC 9293, RFC 768: lengths that cannot be): the slow path takes a
  * closer look, a liar is dropped if it is for a service of ours and left to the host's stack if not.
  */
@@ -81,23 +82,6 @@ static __always_inline int parse_transport(void *l4, const void *end, struct pkt
 	if (p->protocol == IPPROTO_UDP)
 		return parse_udp(l4, end, p, room);
 	return LB_PASS_PROTOCOL;
-}
-
-/* True if all is well: no options, no fragment, TCP or UDP, lengths that can be. parse_ipv4() knows better.
- */
-static __always_inline bool plain_ipv4(struct xdp_md *ctx, const struct cursor *c, struct pkt *p)
-{
-	void *ip = c->pos;
-	__u32 length;
-
-	if (ip + sizeof(struct iphdr) > c->end || BYTE(ip, 0) != IPV4_PLAIN ||
-	    IP4_FIELD(ip, frag_off) & bpf_htons(LB_IP_FRAGMENT))
-		return false;
-	length = bpf_ntohs(IP4_FIELD(ip, tot_len));
-	if (length < sizeof(struct iphdr) || frame_ends_before(ctx, c, length))
-		return false;
-	read_ipv4(ip, p);
-	return !parse_transport(ip + sizeof(struct iphdr), c->end, p, length - sizeof(struct iphdr));
 }
 
 /* 0 or an enum lb_reason. */

@@ -85,13 +85,13 @@ static __always_inline struct lb_segment select_segment(__u64 what, __u64 number
 #define LB_SELECTED_HOW(s)      ((s) >> 16)
 #define LB_SELECTED_NOTHING     0xffffffffu
 
-/* The slot's word, by reference; NULL only if the tables are broken. */
-static __always_inline __u32 *ring_slot(const struct lb_vip *vip, __u32 number)
+/* The slot's word, by reference; NULL only if the tables are broken. flat: whether they are. */
+static __always_inline __u32 *ring_slot_of(const struct lb_vip *vip, __u32 number, bool flat)
 {
 	__u32 place = vip->ring_first + number, *slot;
 	struct lb_ring_chunk *chunk;
 
-	if (lb_flat_slots) {
+	if (flat) {
 		if (place >= lb_flat_slots)
 			return NULL;
 		slot = &LB_FLAT(lb_rings, __u32)[place];
@@ -105,13 +105,18 @@ static __always_inline __u32 *ring_slot(const struct lb_vip *vip, __u32 number)
 	return slot;
 }
 
-static __always_inline struct lb_backend *backend_record(const struct lb_vip *vip, __u32 index)
+static __always_inline __u32 *ring_slot(const struct lb_vip *vip, __u32 number)
+{
+	return ring_slot_of(vip, number, lb_flat_slots);
+}
+
+static __always_inline struct lb_backend *backend_record_of(const struct lb_vip *vip, __u32 index, bool flat)
 {
 	__u32 place = vip->backend_first + index;
 	struct lb_backend_chunk *chunk;
 	struct lb_backend *record;
 
-	if (lb_flat_records) {
+	if (flat) {
 		if (place >= lb_flat_records)
 			return NULL;
 		record = &LB_FLAT(lb_backends, struct lb_backend)[place];
@@ -123,6 +128,11 @@ static __always_inline struct lb_backend *backend_record(const struct lb_vip *vi
 	}
 	LB_HIDE_POINTER(record);
 	return record;
+}
+
+static __always_inline struct lb_backend *backend_record(const struct lb_vip *vip, __u32 index)
+{
+	return backend_record_of(vip, index, lb_flat_slots);
 }
 
 static __always_inline bool backend_is_alive(const struct lb_vip *vip, __u32 index)

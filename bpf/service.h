@@ -50,12 +50,13 @@ static __always_inline struct lb_vip *vip_find(struct lb_vip_bank *bank, __u64 a
 		lb_mix_vip(LB_AFTER(&control->hash_seed[0], active), address_0, address_1, tail));
 }
 
-static __always_inline struct lb_vip_bank *active_bank(__u64 active)
+/* flat: whether the tables are. */
+static __always_inline struct lb_vip_bank *active_bank_of(__u64 active, bool flat)
 {
 	struct lb_vip_bank *bank;
 	__u32 key;
 
-	if (lb_flat_slots) {
+	if (flat) {
 		bank = &LB_FLAT(lb_vips, struct lb_vip_bank)[LB_ACTIVE_BANK(active) & (LB_BANKS - 1)];
 		LB_HIDE_POINTER(bank);
 		return bank;
@@ -64,15 +65,20 @@ static __always_inline struct lb_vip_bank *active_bank(__u64 active)
 	return bpf_map_lookup_elem(&lb_vips, &key);
 }
 
+static __always_inline struct lb_vip_bank *active_bank(__u64 active)
+{
+	return active_bank_of(active, lb_flat_slots);
+}
+
 /*
  * The service whose address, protocol and port are the packet's. active: lb_control.active, read once; seed:
- * of the same generation. *ret_mix: lb_mix_vip() of them, for the flow's hash.
+ * of the same generation. *ret_mix: lb_mix_vip() of them, for the flow's hash. flat: whether the tables are.
  */
 static __always_inline struct lb_vip *service_exact(const struct pkt *p, const __u64 *seed, __u64 active,
-						    __u64 *ret_mix)
+						    bool flat, __u64 *ret_mix)
 {
 	__u64 tail = lb_vip_tail_word(p->dport, p->protocol, p->family, 0, 0);
-	struct lb_vip_bank *bank = active_bank(active);
+	struct lb_vip_bank *bank = active_bank_of(active, flat);
 
 	if (!bank)
 		return NULL;

@@ -52,7 +52,7 @@ static __always_inline int slow_send_to(struct xdp_md *ctx, struct scratch *s, c
 					const struct lb_backend *backend, __u64 hash, __u32 how)
 {
 	struct lb_counter *counter;
-	int reason;
+	int reason, action;
 
 	counter = backend ? backend_counter(backend->counter) : NULL;
 	if (!counter)
@@ -65,8 +65,11 @@ static __always_inline int slow_send_to(struct xdp_md *ctx, struct scratch *s, c
 		count_flow(counter, s->kind == SLOW_FLOW && pkt_is_syn(&s->p), how);
 	if (reason)
 		return finish_slow(ctx, reason);
-	return leave(ctx, backend, counter, s->length + sizeof(struct ethhdr),
-		     s->kind == SLOW_FLOW && pkt_is_syn(&s->p), how);
+	reason = leave(ctx, backend, counter, s->length, &action);
+	if (reason)
+		return finish_slow(ctx, reason);
+	count_flow(counter, s->kind == SLOW_FLOW && pkt_is_syn(&s->p), how);
+	return action;
 }
 
 static __always_inline int slow_send(struct xdp_md *ctx, struct scratch *s, const struct lb_vip *vip,

@@ -70,19 +70,17 @@ static __always_inline __u32 slow_outer(struct scratch *s, struct inner in, cons
 					const struct lb_backend *backend, __u64 hash)
 {
 	bool gue = backend->method == LB_METHOD_GUE_V4 || backend->method == LB_METHOD_GUE_V6;
+	bool v4 = backend->method == LB_METHOD_IPIP_V4 || backend->method == LB_METHOD_GUE_V4;
 	__u8 *out = s->outer + LB_OUTER_TAG_ROOM + sizeof(struct ethhdr);
-	__u32 outer = OUTER_V6;
+	struct varied v = vary(vip, hash, !v4, gue);
+	__u32 outer = v4 ? OUTER_V4 : OUTER_V6;
 
-	if (backend->method == LB_METHOD_IPIP_V4 || backend->method == LB_METHOD_GUE_V4) {
-		outer = OUTER_V4;
-		write_outer_v4(out, in, in.length + (gue ? OUTER_UDP : 0), vip, backend, hash);
-		if (gue)
-			write_udp(out + OUTER_V4, in, vip, hash);
-	} else {
-		write_outer_v6(out, in, in.length + (gue ? OUTER_UDP : 0), vip, backend, hash);
-		if (gue)
-			write_udp(out + OUTER_V6, in, vip, hash);
-	}
+	if (v4)
+		write_outer_v4(out, in, in.length + (gue ? OUTER_UDP : 0), &v, backend);
+	else
+		write_outer_v6(out, in, in.length + (gue ? OUTER_UDP : 0), &v, backend);
+	if (gue)
+		write_udp(out + outer, in, &v);
 	return gue ? outer + OUTER_UDP : outer;
 }
 

@@ -11,12 +11,14 @@
 #define LB_INLINE static inline __attribute__((always_inline))
 #endif
 
-/* Folds a sum of 16-bit words (below 2^32) to 16 bits; not complemented. */
-LB_INLINE __u16 lb_csum_fold(__u32 sum)
+/*
+ * Folds a sum of 16-bit words (below 3 * 2^31) to 16 bits; not complemented. Of four copies, each 16 bits
+ * further on, the last 16 bits are the sum of all its words, and what is carried into them out of the 16 bits
+ * before, which are the same sum: the carry that goes round.
+ */
+LB_INLINE __u16 lb_csum_fold(__u64 sum)
 {
-	sum = (sum & 0xffff) + (sum >> 16);
-	sum = (sum & 0xffff) + (sum >> 16);
-	return (__u16)sum;
+	return (__u16)(sum * 0x0001000100010001ull >> 48);
 }
 
 /* Adds a 32-bit value as two 16-bit words. */

@@ -8,7 +8,9 @@
  * QUICK=1: fewer rounds. ONLY=pattern: workloads whose name matches it (a shell's, extended). FEW=1: no more
  * than eight services are loaded, not the 1,024 of many_services besides. MANY=...: other ones than 1,024
  * services over the same 100 hosts, see many_of(). Writes build/bench/packet-path.json; with MANY
- * many-one.json beside it, which many.py collects.
+ * many-one.json beside it, which many.py collects. AGAINST=FILE: nothing of that, but the same rows through
+ * this tree's program and through that in FILE, another build's lb_ingress.bpf.o, in turns
+ * (bench_against.h).
  */
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
@@ -23,6 +25,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "bench_against.h"
 #include "bench_observed.h"
 #include "bench_run.h"
 
@@ -164,18 +167,24 @@ static int load_targets(struct bench_wrap_bpf *wrap, int subject_fd)
 	return 0;
 }
 
+static bool is_wanted(const struct workload *w)
+{
+	const char *only = getenv("ONLY");
+
+	return (!only || !fnmatch(only, w->name, FNM_EXTMATCH)) &&
+	       !(getenv("FEW") && w->vip == BENCH_VIP_MANY);
+}
+
 /* Settled workloads interleave round by round; those with a table to fill run all their rounds after filling.
  */
 static void measure(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int rounds)
 {
-	const char *only = getenv("ONLY");
 	bool settled = false;
 
 	for (size_t i = 0; i < N_WORKLOADS; i++) {
 		struct workload *w = &workloads[i];
 
-		if ((only && fnmatch(only, w->name, FNM_EXTMATCH)) ||
-		    (getenv("FEW") && w->vip == BENCH_VIP_MANY))
+		if (!is_wanted(w))
 			continue;
 		w->subject = calloc(ROUNDS_MAX, sizeof(double));
 		w->noop = calloc(ROUNDS_MAX, sizeof(double));
@@ -199,6 +208,30 @@ static void measure(struct bench_wrap_bpf *wrap, struct bench_tables *tables, in
 			bench_load_again(wrap, tables, true);
 			round_of(wrap, tables, &workloads[i], r);
 		}
+	}
+}
+
+static void prepare(struct bench_wrap_bpf *wrap, struct bench_tables *tables, struct workload *w)
+{
+	if (w->fill)
+		fill(wrap, tables, w);
+}
+
+static void measure_against(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int rounds,
+			    const char *file)
+{
+	struct lb_control *control = tables->path.tables.control;
+	__u64 active = control->active;
+
+	for (size_t i = 0; i < N_WORKLOADS; i++) {
+		struct workload *w = &workloads[i];
+
+		if (!is_wanted(w) || w->lru)
+			continue;
+		if (w->exact)
+			control->active = active & ~LB_ACTIVE_WILDCARD;
+		bench_against(wrap, tables, w, rounds, file, prepare);
+		control->active = active;
 	}
 }
 
@@ -241,6 +274,31 @@ static struct bench_many many_of(const char *text)
 	return many;
 }
 
+/* All that is measured without AGAINST. path: of the results. 0 or -1. */
+static int measure_and_write(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int rounds,
+			     const char *path)
+{
+	FILE *json;
+
+	measure(wrap, tables, rounds);
+	mkdir("build", 0777);
+	mkdir("build/bench", 0777);
+	json = fopen(path, "we");
+	if (!json) {
+		fprintf(stderr, "Failed to open %s: %s\n", path, strerror(errno));
+		return -1;
+	}
+	report(rounds, json);
+	fclose(json);
+	bench_observed(wrap, tables, rounds);
+	for (size_t i = 0; i < N_WORKLOADS; i++) {
+		free(workloads[i].subject);
+		free(workloads[i].noop);
+		free(workloads[i].encap);
+	}
+	return 0;
+}
+
 int main(void)
 {
 	int rounds = getenv("QUICK") ? 9 : 61;
@@ -248,7 +306,6 @@ int main(void)
 	const char *path = getenv("MANY") ? "build/bench/many-one.json" : "build/bench/packet-path.json";
 	struct bench_tables tables;
 	struct bench_wrap_bpf *wrap;
-	FILE *json;
 
 	pin();
 	if (getenv("FEW"))
@@ -262,22 +319,10 @@ int main(void)
 	wrap = bench_wrap_bpf__open_and_load();
 	if (!wrap || load_targets(wrap, tables.path.program_fd) < 0)
 		return 1;
-	measure(wrap, &tables, rounds);
-	mkdir("build", 0777);
-	mkdir("build/bench", 0777);
-	json = fopen(path, "we");
-	if (!json) {
-		fprintf(stderr, "Failed to open %s: %s\n", path, strerror(errno));
+	if (getenv("AGAINST"))
+		measure_against(wrap, &tables, rounds, getenv("AGAINST"));
+	else if (measure_and_write(wrap, &tables, rounds, path) < 0)
 		return 1;
-	}
-	report(rounds, json);
-	fclose(json);
-	bench_observed(wrap, &tables, rounds);
-	for (size_t i = 0; i < N_WORKLOADS; i++) {
-		free(workloads[i].subject);
-		free(workloads[i].noop);
-		free(workloads[i].encap);
-	}
 	bench_wrap_bpf__destroy(wrap);
 	bench_tables_close(&tables);
 	return 0;

@@ -150,32 +150,50 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
 	return 0;
 }
 
-int packet_path_load_again(const struct packet_path *path, int observed)
+/* An opened object over the same maps, with the same constants. */
+static int load_over(const struct packet_path *path, struct bpf_object *again, int observed)
 {
-	struct lb_ingress_bpf *again = lb_ingress_bpf__open();
+	__typeof__(*path->skeleton->rodata) constants = *path->skeleton->rodata;
+	struct bpf_program *program = bpf_object__find_program_by_name(again, "lb_ingress");
 	struct bpf_map *map;
-	int r = again ? 0 : -errno;
+	int r = program ? 0 : -ENOENT;
 
-	if (r < 0)
-		return r;
-	*again->rodata = *path->skeleton->rodata;
-	again->rodata->lb_observe_on = observed;
-	bpf_object__for_each_map(map, again->obj)
+	constants.lb_observe_on = observed;
+	bpf_object__for_each_map(map, again)
 	{
 		const char *name = bpf_map__name(map);
 		const struct bpf_map *same = bpf_object__find_map_by_name(path->skeleton->obj, name);
 
-		if (r == 0 && !strstr(name, ".rodata"))
-			r = bpf_map__reuse_fd(map, bpf_map__fd(same));
+		if (r < 0)
+			return r;
+		if (strstr(name, ".rodata"))
+			r = bpf_map__set_initial_value(map, &constants, sizeof(constants));
+		else
+			r = same ? bpf_map__reuse_fd(map, bpf_map__fd(same)) : -ENOENT;
 	}
-	bpf_program__set_flags(again->progs.lb_ingress, BPF_F_XDP_HAS_FRAGS);
+	bpf_program__set_flags(program, BPF_F_XDP_HAS_FRAGS);
 	if (r == 0)
-		r = lb_ingress_bpf__load(again);
+		r = bpf_object__load(again);
 	if (r == 0)
-		r = dup(bpf_program__fd(again->progs.lb_ingress));
-	if (r < 0)
-		r = -errno;
+		r = dup(bpf_program__fd(program));
+	return r == -1 ? -errno : r;
+}
+
+int packet_path_load_again(const struct packet_path *path, int observed)
+{
+	struct lb_ingress_bpf *again = lb_ingress_bpf__open();
+	int r = again ? load_over(path, again->obj, observed) : -errno;
+
 	lb_ingress_bpf__destroy(again);
+	return r;
+}
+
+int packet_path_load_file(const struct packet_path *path, const char *file, int observed)
+{
+	struct bpf_object *again = bpf_object__open_file(file, NULL);
+	int r = again ? load_over(path, again, observed) : -errno;
+
+	bpf_object__close(again);
 	return r;
 }
 

@@ -44,4 +44,8 @@ int packet_path_open_rates(const struct lb_table_sizes *sizes, int several,
  * by the caller, or a negative errno. */
 int packet_path_load_again(const struct packet_path *path, int observed);
 
+/* The same of the program in another build's lb_ingress.bpf.o, whose tables and load-time constants must be
+ * those of this one. */
+int packet_path_load_file(const struct packet_path *path, const char *file, int observed);
+
 void packet_path_close(struct packet_path *path);
