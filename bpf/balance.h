@@ -261,13 +261,39 @@ static __always_inline int balance_fully(struct xdp_md *ctx, const struct pkt *p
 	return send_parsed(ctx, p, vip, backend, &choice);
 }
 
-/* Starts over for what the fast path is too narrow for: IPv4 options, wildcard services, source ranges,
+/* Starts over for what the fast path is too narrow for: IPv4 options, shared rings, source ranges,
  * affinity. */
 LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
 {
 	struct pkt p = {};
 
 	return parse_again(ctx, &p) ? balance_fully(ctx, &p) : finish_slow(ctx, LB_DROP_INTERNAL);
+}
+
+/* What a service needs that balance_fully() alone looks at. */
+#define LB_VIP_FULLY (LB_VIP_SOURCE | LB_VIP_QUIC | LB_VIP_SHARED | LB_VIP_RANGES)
+
+/* From a service that needs no more than that to the verdict, whether or not the slot is settled. */
+static __always_inline int balance_slot(struct xdp_md *ctx, const struct pkt *p, __u64 active, __u32 bucket,
+					__u64 hash)
+{
+	struct lb_control *control = control_get();
+	struct lb_vip *vip = vip_at(active, bucket);
+	struct choice choice = { .hash = hash };
+	struct lb_backend *backend;
+	int reason;
+
+	if (!control || !vip)
+		return finish_slow(ctx, LB_DROP_INTERNAL);
+	reason = choose_slot(ctx, p, control, active, bucket, vip, NULL, &choice);
+	if (reason)
+		return not_chosen(ctx, vip, reason);
+	backend = backend_record(vip, choice.index);
+	if (!backend)
+		return finish_slow(ctx, LB_DROP_INTERNAL);
+	if (is_observed(hash))
+		observe_plain(ctx, p, vip, backend, hash);
+	return send_parsed(ctx, p, vip, backend, &choice);
 }
 
 /*
@@ -277,24 +303,56 @@ LB_SUBPROGRAM int balance_again(struct xdp_md *ctx)
 LB_SUBPROGRAM int balance_unsettled(struct xdp_md *ctx, __u64 active, __u32 bucket, __u64 hash)
 {
 	struct cursor c = { (void *)(long)ctx->data + sizeof(struct ethhdr), (void *)(long)ctx->data_end };
-	struct lb_control *control = control_get();
-	struct lb_vip *vip = vip_at(active, bucket);
-	struct choice choice = { .hash = hash };
-	struct lb_backend *backend;
 	struct pkt p = {};
-	int reason;
 
-	if (!control || !vip || !read_again(&c, &p))
+	if (!read_again(&c, &p))
 		return finish_slow(ctx, LB_DROP_INTERNAL);
-	reason = choose_slot(ctx, &p, control, active, bucket, vip, NULL, &choice);
-	if (reason)
-		return not_chosen(ctx, vip, reason);
-	backend = backend_record(vip, choice.index);
-	if (!backend)
+	return balance_slot(ctx, &p, active, bucket, hash);
+}
+
+/* balance_wildcard(): no verdict, but that balance_again() is to find it. Not called from there: the stack is
+ * small. */
+#define BALANCE_AGAIN (-1)
+
+/*
+ * A packet in plain form that no exact service takes, where there may be another for it: its verdict, or
+ * BALANCE_AGAIN. active, mix: as balance() found them.
+ */
+LB_SUBPROGRAM int balance_wildcard(struct xdp_md *ctx, __u64 active, __u64 mix)
+{
+	struct cursor c = { (void *)(long)ctx->data + sizeof(struct ethhdr), (void *)(long)ctx->data_end };
+	struct lb_control *control = control_get();
+	struct lb_vip *vip;
+	struct pkt p = {};
+	__u32 bucket;
+
+	if (!control || !read_again(&c, &p))
 		return finish_slow(ctx, LB_DROP_INTERNAL);
-	if (is_observed(hash))
-		observe_plain(ctx, &p, vip, backend, hash);
-	return send_parsed(ctx, &p, vip, backend, &choice);
+	bucket = wildcard_bucket(active, p.daddr[0], p.daddr[1],
+				 lb_vip_tail_word(p.dport, p.protocol, p.family, 0, 0));
+	vip = vip_at(active, bucket);
+	if (!vip)
+		return may_be_host(&p, active) ? unclaimed_packet(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
+	if (vip->flags & LB_VIP_FULLY)
+		return BALANCE_AGAIN;
+	note_service(active, vip);
+	return balance_slot(ctx, &p, active, bucket,
+			    flow_hash_of(&p, LB_AFTER(&control->hash_seed[0], active), mix));
+}
+
+/* A packet that no exact service takes. */
+static __always_inline int balance_other(struct xdp_md *ctx, const struct pkt *p, __u64 active, __u64 mix)
+{
+	bool known;
+	int action;
+
+	LB_HIDE(active); /* or part of it is kept for this case alone */
+	known = in_filter(active, p->daddr[0], p->daddr[1]);
+	if (active & LB_ACTIVE_WILDCARD && (known || !(active & LB_ACTIVE_FILTERED))) {
+		action = balance_wildcard(ctx, active, mix);
+		return action == BALANCE_AGAIN ? balance_again(ctx) : action;
+	}
+	return known ? unclaimed_packet(ctx) : finish(ctx, LB_PASS_NO_SERVICE);
 }
 
 /*
@@ -318,10 +376,8 @@ static __always_inline int balance(struct xdp_md *ctx, struct pkt *p, bool flat)
 	plain_read_service(p);
 	vip = service_exact(p, seed, active, flat, &mix);
 	if (!vip)
-		return active & LB_ACTIVE_WILDCARD                   ? balance_again(ctx)
-		       : in_filter(active, p->daddr[0], p->daddr[1]) ? unclaimed_packet(ctx)
-								     : finish(ctx, LB_PASS_NO_SERVICE);
-	if (vip->flags & (LB_VIP_SOURCE | LB_VIP_QUIC | LB_VIP_SHARED | LB_VIP_RANGES))
+		return balance_other(ctx, p, active, mix);
+	if (vip->flags & LB_VIP_FULLY)
 		return balance_again(ctx);
 	note_service(active, vip);
 	plain_read_client(p);

@@ -76,12 +76,12 @@ static __always_inline bool read_headers(struct __sk_buff *skb, struct pkt *p)
 
 	if (ip + sizeof(struct iphdr) + sizeof(struct udphdr) > end)
 		return false;
-	if (SHORT(data, 12) == bpf_htons(ETH_P_IP)) {
-		if (BYTE(ip, 0) != 0x45 || SHORT(ip, 6) & bpf_htons(LB_IP_FRAGMENT))
+	if (ETH_TYPE(data) == bpf_htons(ETH_P_IP)) {
+		if (BYTE(ip, 0) != IPV4_PLAIN || IP4_FIELD(ip, frag_off) & bpf_htons(LB_IP_FRAGMENT))
 			return false;
 		read_ipv4(ip, p);
 		read_ports(ip + sizeof(struct iphdr), p);
-	} else if (SHORT(data, 12) == bpf_htons(ETH_P_IPV6)) {
+	} else if (ETH_TYPE(data) == bpf_htons(ETH_P_IPV6)) {
 		if (ip + sizeof(struct ipv6hdr) + sizeof(struct udphdr) > end)
 			return false;
 		read_ipv6(ip, p);
@@ -111,12 +111,13 @@ static __always_inline struct lb_check_target *target_of(const struct pkt *p, __
 static __always_inline void set_ttl(const struct pkt *p)
 {
 	if (p->family == LB_FAMILY_V4) {
-		__u16 old = SHORT(p->ip, 8), new = (old & 0xff00) | TTL;
+		/* Of which the TTL is the first byte. */
+		__u16 *word = (void *)&IP4_FIELD(p->ip, ttl), old = *word, new = (old & 0xff00) | TTL;
 
-		SHORT(p->ip, 10) = lb_csum_replace16(SHORT(p->ip, 10), old, new);
-		SHORT(p->ip, 8) = new;
+		IP4_FIELD(p->ip, check) = lb_csum_replace16(IP4_FIELD(p->ip, check), old, new);
+		*word = new;
 	} else {
-		BYTE(p->ip, 7) = TTL;
+		IP6_FIELD(p->ip, hop_limit) = TTL;
 	}
 }
 
@@ -229,7 +230,7 @@ int lb_check_guard(struct __sk_buff *skb)
 	if (skb->tc_index == SENT_BY_US || !read_headers(skb, &p) || p.protocol != IPPROTO_TCP)
 		return TC_ACT_UNSPEC;
 	tcp = p.ip + (p.family == LB_FAMILY_V4 ? sizeof(struct iphdr) : sizeof(struct ipv6hdr));
-	if (tcp + sizeof(struct tcphdr) > (void *)(long)skb->data_end || !(BYTE(tcp, 13) & LB_TCP_RST))
+	if (tcp + sizeof(struct tcphdr) > (void *)(long)skb->data_end || !(BYTE(tcp, TCP_FLAGS) & LB_TCP_RST))
 		return TC_ACT_UNSPEC;
 	return target_of(&p, &number) ? count(LB_CHECK_LATE, TC_ACT_SHOT) : TC_ACT_UNSPEC;
 }

@@ -120,6 +120,15 @@ static __always_inline struct lb_vip *find_wildcard(struct lb_vip_bank *bank, __
 	return NULL;
 }
 
+/* The bucket of the most specific service of a packet that no exact one takes, or LB_BUCKET_NONE. */
+static __always_inline __u32 wildcard_bucket_of(struct lb_vip_bank *bank, __u64 active, __u64 address_0,
+						__u64 address_1, __u64 tail)
+{
+	struct lb_vip *vip = find_wildcard(bank, active, address_0, address_1, tail);
+
+	return vip && !(vip->flags & LB_VIP_HELD) ? bucket_of(bank, vip) : LB_BUCKET_NONE;
+}
+
 /*
  * The bucket of the service of a packet, an exact one or the most specific other, or LB_BUCKET_NONE. active:
  * lb_control.active, read once; the rest: the packet's key.
@@ -132,12 +141,18 @@ LB_SUBPROGRAM __u32 service_bucket(__u64 active, __u64 address_0, __u64 address_
 	if (!bank)
 		return LB_BUCKET_NONE;
 	vip = vip_find(bank, active, address_0, address_1, tail);
-	if (!vip && active & LB_ACTIVE_WILDCARD) {
-		vip = find_wildcard(bank, active, address_0, address_1, tail);
-		if (vip && vip->flags & LB_VIP_HELD)
-			return LB_BUCKET_NONE;
-	}
-	return vip ? bucket_of(bank, vip) : LB_BUCKET_NONE;
+	if (vip)
+		return bucket_of(bank, vip);
+	return active & LB_ACTIVE_WILDCARD ? wildcard_bucket_of(bank, active, address_0, address_1, tail)
+					   : LB_BUCKET_NONE;
+}
+
+/* The same where it is known that no exact one takes it. */
+LB_SUBPROGRAM __u32 wildcard_bucket(__u64 active, __u64 address_0, __u64 address_1, __u64 tail)
+{
+	struct lb_vip_bank *bank = active_bank(active);
+
+	return bank ? wildcard_bucket_of(bank, active, address_0, address_1, tail) : LB_BUCKET_NONE;
 }
 
 static __always_inline __u32 service_of(const struct pkt *p, __u64 active)

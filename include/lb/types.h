@@ -78,6 +78,8 @@
  */
 #define LB_ACTIVE_BANK(a)       ((__u32)(a)&0xf)
 #define LB_ACTIVE_WILDCARD      (1ull << 4) /* some service is not an exact match */
+#define LB_ACTIVE_FILTERED      (1ull << 5) /* all that are not are of whole addresses, which lb_filters knows */
+#define LB_ACTIVE_SHAPES        (LB_ACTIVE_WILDCARD | LB_ACTIVE_FILTERED)
 #define LB_ACTIVE_MASK_BYTES(a) ((a) & (__u64)(LB_VIP_BUCKETS - 1) * LB_CACHE_LINE)
 #define LB_ACTIVE_MASK(a)       ((__u32)LB_ACTIVE_MASK_BYTES(a) / LB_CACHE_LINE) /* buckets in use - 1 */
 #define LB_ACTIVE_LOG2(a)       ((__u32)__builtin_popcount(LB_ACTIVE_MASK(a)))
@@ -251,9 +253,9 @@ struct lb_bank {
 _Static_assert(sizeof(struct lb_bank) == 128, "two lines");
 
 /*
- * Which addresses have host records: a bit for each, at lb_vip_filter_bit(); of a prefix for the masked one.
- * Packets that find no service look here first, for nearly all of them are not to a VIP. One per bank; one of
- * zeroes knows none.
+ * Which addresses have host records, or services that are not an exact match: a bit for each, at
+ * lb_vip_filter_bit(); of a prefix for the masked one. Packets that match no service exactly look here first,
+ * for nearly all of them are not to a VIP. One per bank; one of zeroes knows none.
  */
 #define LB_FILTERS_MAP ".data.lb_filters"
 #define LB_FILTER_BITS 32768u

@@ -319,8 +319,9 @@ int main(void)
 	wrap = bench_wrap_bpf__open_and_load();
 	if (!wrap || load_targets(wrap, tables.path.program_fd) < 0)
 		return 1;
+	setvbuf(stdout, NULL, _IOLBF, 0);
 	if (getenv("AGAINST"))
-		measure_against(wrap, &tables, rounds, getenv("AGAINST"));
+		measure_against(wrap, &tables, getenv("QUICK") ? 5 : 21, getenv("AGAINST"));
 	else if (measure_and_write(wrap, &tables, rounds, path) < 0)
 		return 1;
 	bench_wrap_bpf__destroy(wrap);

@@ -15,3 +15,7 @@ bench-many: setup
 bench: setup
 	$(Q)$(MAKE) --no-print-directory $(B)/tests/bench_packet_path
 	$(Q)$(B)/tests/bench_packet_path
+
+.PHONY: path-length
+path-length: $(B)/bpf/lb_ingress.bpf.o
+	$(Q)python3 tests/bench/path_length.py $<

@@ -6,7 +6,7 @@
 #include <linux/bpf.h>
 #include <bpf/bpf_helpers.h>
 
-#define HEAD_BYTES 64
+#define HEAD_BYTES 80
 
 volatile int low_headroom_taken; /* bytes */
 

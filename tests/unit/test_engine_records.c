@@ -60,6 +60,7 @@ static void test_vip_fields(void **state)
 	service->port_last = 1999;
 	fixture_apply(&f, config);
 	assert_true(f.tables.control->active & LB_ACTIVE_WILDCARD);
+	assert_false(f.tables.control->active & LB_ACTIVE_FILTERED); /* one is of a prefix */
 	vip = find(&f, "2001:db8::10", IPPROTO_TCP, 443);
 	assert_int_equal(vip->flags, LB_VIP_USED | LB_VIP_SOURCE | LB_VIP_ECHO | LB_VIP_FRAG_DROP);
 	assert_int_equal(vip->gue_port, htons(6080));
@@ -335,6 +336,39 @@ static void test_unclaimed(void **state)
 	}
 }
 
+/* Services of all ports or ranges of whole addresses: the filter knows the addresses, and packets are told
+ * that it does, also by an agent that found the tables. */
+static void test_filter_knows_wildcards(void **state)
+{
+	const __u64 both = LB_ACTIVE_WILDCARD | LB_ACTIVE_FILTERED;
+	struct lb_config_backend *backend;
+	struct lb_config *config;
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	config = fixture_config(&f);
+	backend = fixture_backend(fixture_service(config, "exact", "203.0.113.10", 80), "a", "10.0.0.1", 1);
+	fixture_service(config, "range", "203.0.113.11", 1000)->port_last = 1999;
+	fixture_service(config, "range6", "2001:db8::11", 1000)->port_last = 1999;
+	fixture_apply(&f, config);
+	assert_int_equal(f.tables.control->active & LB_ACTIVE_SHAPES, both);
+	assert_true(is_in_filter(&f, "203.0.113.11"));
+	assert_true(is_in_filter(&f, "2001:db8::11"));
+	assert_false(is_in_filter(&f, "203.0.113.12"));
+
+	/* What changes no key of the VIP table keeps what is known of it. */
+	backend->weight = 2;
+	fixture_apply(&f, config);
+	assert_int_equal(f.tables.control->active & LB_ACTIVE_SHAPES, both);
+	assert_int_equal(fixture_restart(&f), 0);
+	backend->weight = 3;
+	fixture_apply(&f, config);
+	assert_int_equal(f.tables.control->active & LB_ACTIVE_SHAPES, both);
+	assert_true(is_in_filter(&f, "203.0.113.11"));
+	fixture_done(&f);
+}
+
 /* Where nothing is said, what the host has the address of is passed: seen as soon as it has it. */
 static void test_unclaimed_by_address(void **state)
 {
@@ -356,7 +390,7 @@ static void test_unclaimed_by_address(void **state)
 	fixture_apply(&f, config);
 	assert_int_equal(host_record_flags(&f, "203.0.113.10"), 0);
 	assert_false(is_in_filter(&f, "203.0.113.10"));
-	assert_false(is_in_filter(&f, "203.0.113.0/24"));
+	assert_true(is_in_filter(&f, "203.0.113.0/24")); /* where a service is all the same */
 	assert_true(fixture_is_empty(&f, config));
 	f.n_host_addresses = 0;
 	fixture_apply(&f, config);
@@ -526,6 +560,7 @@ int main(void)
 		cmocka_unit_test(test_address_of_the_host_under_a_prefix),
 		cmocka_unit_test(test_no_room_for_addresses_of_the_host),
 		cmocka_unit_test(test_filter_is_made_good),
+		cmocka_unit_test(test_filter_knows_wildcards),
 		cmocka_unit_test(test_vip_fields),
 		cmocka_unit_test(test_records),
 		cmocka_unit_test(test_record_under_prefix),

@@ -92,13 +92,61 @@ static void test_fold_beside(void **state)
 	struct bpf_insn large[] = { WIDE(3, BPF_PSEUDO_MAP_VALUE, FD, 0), LOAD(BPF_DW, 4, 3, 0), EXIT };
 
 	(void)state;
-	assert_int_equal(fold(insns, N(insns)), 1);
+	assert_int_equal(fold(insns, N(insns)), 2);
 	assert_int_equal(insns[0].src_reg, BPF_PSEUDO_MAP_VALUE);
 	assert_int_equal(insns[2].code, BPF_ALU | BPF_MOV | BPF_K);
 	assert_int_equal(insns[2].dst_reg, 4);
 	assert_int_equal((__u32)insns[2].imm, 0x84332211);
-	assert_int_equal(BPF_CLASS(insns[3].code), BPF_LDX);
+	assert_int_equal(insns[3].code, BPF_ALU | BPF_MOV | BPF_K);
+	assert_int_equal(insns[3].dst_reg, 5);
+	assert_int_equal(insns[3].imm, 0x22);
 	assert_unchanged(large, N(large));
+}
+
+/* One constant is read several times: as long as the register surely holds the address, each is folded. */
+static void test_fold_later(void **state)
+{
+	struct bpf_insn last[] = { WIDE(3, BPF_PSEUDO_MAP_VALUE, FD, 0),
+				   LOAD(BPF_B, 4, 3, 0),
+				   JUMP(1),
+				   LOAD(BPF_B, 3, 3, 1),
+				   LOAD(BPF_B, 5, 3, 2),
+				   EXIT };
+	struct bpf_insn saved[] = { WIDE(6, BPF_PSEUDO_MAP_VALUE, FD, 0), CALL(5), LOAD(BPF_B, 4, 6, 0),
+				    EXIT };
+	struct bpf_insn joined[] = { JUMP(3), WIDE(6, BPF_PSEUDO_MAP_VALUE, FD, 0), CALL(5),
+				     LOAD(BPF_B, 4, 6, 0), EXIT };
+	struct bpf_insn lost[] = { WIDE(3, BPF_PSEUDO_MAP_VALUE, FD, 0), CALL(5), LOAD(BPF_B, 4, 3, 0),
+				   EXIT };
+	struct bpf_insn moved[] = { WIDE(3, BPF_PSEUDO_MAP_VALUE, FD, 0),
+				    { .code = BPF_ALU64 | BPF_ADD | BPF_K, .dst_reg = 3, .imm = 1 },
+				    LOAD(BPF_B, 4, 3, 0),
+				    EXIT };
+	struct bpf_insn another[] = { WIDE(3, BPF_PSEUDO_MAP_VALUE, FD, 0),
+				      WIDE(3, BPF_PSEUDO_MAP_VALUE, 8, 0), LOAD(BPF_B, 4, 3, 0), EXIT };
+	struct bpf_insn fetched[] = { WIDE(3, BPF_PSEUDO_MAP_VALUE, FD, 0),
+				      { .code = BPF_STX | BPF_ATOMIC | BPF_DW, .dst_reg = 6, .src_reg = 3 },
+				      LOAD(BPF_B, 4, 3, 0),
+				      EXIT };
+	struct bpf_insn beyond[] = { WIDE(3, BPF_PSEUDO_MAP_VALUE, FD, 0),
+				     { .code = BPF_JMP | BPF_JA, .off = 1 },
+				     LOAD(BPF_B, 4, 3, 0),
+				     EXIT };
+
+	(void)state;
+	assert_int_equal(fold(last, N(last)), 2); /* what is jumped to is not: another may have come */
+	assert_int_equal(last[2].imm, 0x11);
+	assert_int_equal(last[4].code, BPF_ALU | BPF_MOV | BPF_K);
+	assert_int_equal(last[4].dst_reg, 3);
+	assert_int_equal(last[4].imm, 0x22);
+	assert_int_equal(BPF_CLASS(last[5].code), BPF_LDX);
+	assert_int_equal(fold(saved, N(saved)), 1);
+	assert_unchanged(joined, N(joined));
+	assert_unchanged(lost, N(lost));
+	assert_unchanged(moved, N(moved));
+	assert_unchanged(another, N(another));
+	assert_unchanged(fetched, N(fetched));
+	assert_unchanged(beyond, N(beyond));
 }
 
 static void test_not_folded(void **state)
@@ -174,7 +222,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_fold_in_place), cmocka_unit_test(test_fold_beside),
 		cmocka_unit_test(test_not_folded),    cmocka_unit_test(test_entered),
-		cmocka_unit_test(test_take_value),
+		cmocka_unit_test(test_take_value),    cmocka_unit_test(test_fold_later),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -465,7 +465,7 @@ int lb_engine_adopt(struct lb_engine *engine, struct lb_error *error)
 		engine->generation = LB_ACTIVE_GENERATION(active);
 		engine->bank = LB_ACTIVE_BANK(active);
 		engine->log2 = LB_ACTIVE_LOG2(active);
-		engine->wildcard = active & LB_ACTIVE_WILDCARD;
+		engine->shapes = active & LB_ACTIVE_SHAPES;
 		if (engine->bank >= LB_BANKS || LB_ACTIVE_MASK(active) & (LB_ACTIVE_MASK(active) + 1))
 			return REFUSE(error, "control.active names bank %u with %u buckets", engine->bank,
 				      LB_ACTIVE_MASK(active) + 1);

@@ -124,7 +124,7 @@ struct commit {
 	struct lb_engine *engine;
 	struct lb_plan *plan;
 	__u32 bank, log2;
-	bool wildcard;
+	__u64 shapes; /* LB_ACTIVE_SHAPES of the bank */
 	__u64 generation;
 };
 
@@ -216,7 +216,8 @@ static void write_bank(struct commit *commit)
 
 	if (plan->new_layout) {
 		commit->log2 = plan->layout.log2;
-		commit->wildcard = plan->layout.wildcard;
+		commit->shapes = (plan->layout.wildcard ? LB_ACTIVE_WILDCARD : 0) |
+				 (plan->layout.filtered ? LB_ACTIVE_FILTERED : 0);
 		memset(bank, 0, sizeof(*bank) << commit->log2);
 		tables->banks[commit->bank] = plan->layout.bank;
 		lb_vip_filter_build(plan->items, plan->layout.n_items, &tables->filters[commit->bank]);
@@ -226,7 +227,7 @@ static void write_bank(struct commit *commit)
 		return;
 	}
 	commit->log2 = engine->log2;
-	commit->wildcard = engine->wildcard;
+	commit->shapes = engine->shapes;
 	memcpy(bank, old, sizeof(*bank) << commit->log2);
 	tables->banks[commit->bank] = tables->banks[engine->bank];
 	tables->filters[commit->bank] = tables->filters[engine->bank];
@@ -296,13 +297,12 @@ static void make_visible(struct commit *commit)
 		step(engine, "seed");
 	}
 	__atomic_store_n(&control->active,
-			 LB_ACTIVE(commit->bank, commit->log2, commit->wildcard ? LB_ACTIVE_WILDCARD : 0,
-				   commit->generation),
+			 LB_ACTIVE(commit->bank, commit->log2, commit->shapes, commit->generation),
 			 __ATOMIC_RELEASE);
 	engine->bank_fresh[engine->bank] = true;
 	engine->bank = commit->bank;
 	engine->log2 = commit->log2;
-	engine->wildcard = commit->wildcard;
+	engine->shapes = commit->shapes;
 	engine->generation = commit->generation;
 	engine->dirty = true;
 	step(engine, "visible");

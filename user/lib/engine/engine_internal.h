@@ -197,7 +197,7 @@ struct lb_engine {
 	const struct lb_engine_hooks *hooks;
 	__u64 generation;
 	__u32 bank, log2;
-	bool wildcard;
+	__u64 shapes; /* LB_ACTIVE_SHAPES of the visible bank */
 	bool bank_fresh[LB_BANKS];
 	__u64 ticked_generation; /* visible at the last tick */
 	bool dirty;              /* packets may be deciding by what is no longer visible */

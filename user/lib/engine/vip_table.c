@@ -132,7 +132,7 @@ void lb_vip_filter_build(const struct lb_vip_item *items, size_t n, struct lb_fi
 	for (size_t i = 0; i < n; i++) {
 		__u32 bit = lb_vip_filter_bit(items[i].key[0], items[i].key[1]);
 
-		if (items[i].kind == LB_VIP_HOST_RECORD)
+		if (items[i].kind == LB_VIP_HOST_RECORD || shape_of(items[i].key).used)
 			ret_filter->bits[bit / 8] |= (__u8)(1 << bit % 8);
 	}
 }
@@ -157,6 +157,12 @@ static int compare_shapes(const void *a, const void *b)
 	return y->family - x->family;
 }
 
+/* Whether services of the shape have an address each, not a prefix of addresses. */
+static bool is_whole(const struct lb_shape *shape)
+{
+	return shape->address_bits == (shape->family == LB_FAMILY_V4 ? 32 : 128);
+}
+
 static int collect_shapes(struct lb_vip_layout *layout)
 {
 	size_t n = 0;
@@ -176,7 +182,9 @@ static int collect_shapes(struct lb_vip_layout *layout)
 		layout->bank.shape[n++] = shape;
 	}
 	qsort(layout->bank.shape, n, sizeof(layout->bank.shape[0]), compare_shapes);
-	layout->wildcard = n > 0;
+	layout->wildcard = layout->filtered = n > 0;
+	for (size_t i = 0; i < n; i++)
+		layout->filtered &= is_whole(&layout->bank.shape[i]);
 	return 0;
 }
 

@@ -64,7 +64,7 @@ void lb_vip_range_key(__u16 service, const struct lb_prefix *range, __u64 ret_ke
 /* What the bank holds for an item. service: what the VIP entries of its service hold. */
 void lb_vip_entry(const struct lb_vip_item *item, const struct lb_vip *service, struct lb_vip *ret_entry);
 
-/* Fills in the filter of a bank: the addresses of its host records (types.h). */
+/* Fills in the filter of a bank: addresses of host records and of services that are no exact match. */
 void lb_vip_filter_build(const struct lb_vip_item *items, size_t n, struct lb_filter *ret_filter);
 
 /* Whether a bucket in use is a service's key. */
@@ -75,6 +75,7 @@ struct lb_vip_layout {
 	size_t n_items;
 	__u32 log2; /* buckets: 1 << log2 */
 	bool wildcard;
+	bool filtered;       /* and all that are not exact are of whole addresses: LB_ACTIVE_FILTERED */
 	struct lb_bank bank; /* shapes, most specific first */
 };
 

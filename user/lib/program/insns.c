@@ -58,7 +58,34 @@ static size_t load_bytes(const struct bpf_insn *insn)
 	}
 }
 
-/* address: the wide instruction that forms it; load: the one behind. */
+/* Whether the instruction may leave another value in the register. */
+static bool changes(const struct bpf_insn *insn, __u8 reg)
+{
+	switch (BPF_CLASS(insn->code)) {
+	case BPF_ALU:
+	case BPF_ALU64:
+	case BPF_LDX:
+		return insn->dst_reg == reg;
+	case BPF_LD:
+		return insn->dst_reg == reg || !IS_WIDE(insn);
+	case BPF_STX: /* what was there before an atomic operation; of a compare-and-swap in R0 */
+		return BPF_MODE(insn->code) == BPF_ATOMIC && (insn->src_reg == reg || reg == BPF_REG_0);
+	case BPF_JMP:
+		return BPF_OP(insn->code) == BPF_CALL && reg <= BPF_REG_5;
+	}
+	return false;
+}
+
+/* Whether what follows the instruction is not executed after it. */
+static bool ends(const struct bpf_insn *insn)
+{
+	__u8 class = BPF_CLASS(insn->code), op = BPF_OP(insn->code);
+
+	return (class == BPF_JMP && op == BPF_EXIT) ||
+	       ((class == BPF_JMP || class == BPF_JMP32) && op == BPF_JA);
+}
+
+/* address: the wide instruction that forms it; load: a later one, while its register holds the address. */
 static bool fold_one(struct bpf_insn *address, struct bpf_insn *load, const void *value, size_t size)
 {
 	size_t bytes = load_bytes(load);
@@ -70,7 +97,7 @@ static bool fold_one(struct bpf_insn *address, struct bpf_insn *load, const void
 		return false;
 	/* Little endian, as BPF is compiled here: the low bytes come first. */
 	memcpy(&number, (const char *)value + offset, bytes);
-	if (to == address->dst_reg) {
+	if (to == address->dst_reg && load == address + 2) {
 		address[0] = (struct bpf_insn){ .code = BPF_LD | BPF_IMM | BPF_DW,
 						.dst_reg = to,
 						.imm = (__s32)number };
@@ -78,11 +105,28 @@ static bool fold_one(struct bpf_insn *address, struct bpf_insn *load, const void
 		*load = (struct bpf_insn){ .code = BPF_JMP | BPF_JA };
 		return true;
 	}
-	/* The address may be wanted once more. */
+	/* The address is wanted, or was, by others. */
 	if (number >> 32)
 		return false;
 	*load = (struct bpf_insn){ .code = BPF_ALU | BPF_MOV | BPF_K, .dst_reg = to, .imm = (__s32)number };
 	return true;
+}
+
+/* All loads that the address formed at i is surely what they load from. */
+static long fold_from(struct bpf_insn *insns, size_t n, size_t i, const bool *entered, const void *value,
+		      size_t size)
+{
+	struct bpf_insn *address = &insns[i];
+	__u8 reg = address->dst_reg;
+	long folded = 0;
+
+	for (size_t k = i + 2; k < n && !entered[k]; k++) {
+		folded += fold_one(address, &insns[k], value, size);
+		if (changes(&insns[k], reg) || ends(&insns[k]))
+			break;
+		k += IS_WIDE(&insns[k]);
+	}
+	return folded;
 }
 
 long lb_insns_fold(struct bpf_insn *insns, size_t n, int fd, const void *value, size_t size)
@@ -101,8 +145,8 @@ long lb_insns_fold(struct bpf_insn *insns, size_t n, int fd, const void *value, 
 	for (size_t i = 0; i + 2 < n; i++) {
 		if (!IS_WIDE(&insns[i]))
 			continue;
-		if (insns[i].src_reg == BPF_PSEUDO_MAP_VALUE && insns[i].imm == fd && !entered[i + 2])
-			folded += fold_one(&insns[i], &insns[i + 2], value, size);
+		if (insns[i].src_reg == BPF_PSEUDO_MAP_VALUE && insns[i].imm == fd)
+			folded += fold_from(insns, n, i, entered, value, size);
 		i++;
 	}
 	return folded;

@@ -16,6 +16,7 @@ size_t lb_insns_take_value(struct bpf_insn *insns, size_t n, int fd);
 
 /*
  * Loads from the value of the map fd, whose size bytes are constant (frozen), become the numbers themselves,
- * where the address is formed right before and nothing jumps in between. Returns how many; -ENOMEM.
+ * where the address is formed before in the same straight line: nobody jumps to anything in between, and the
+ * register still holds it. Returns how many; -ENOMEM.
  */
 long lb_insns_fold(struct bpf_insn *insns, size_t n, int fd, const void *value, size_t size);
