@@ -38,12 +38,12 @@ static void the_kernel_is_asked_again_when_a_neighbour_fails(void **state)
 	struct lb_nexthops *hops = make();
 
 	assert_int_equal(put_neighbor(hops, ETH0, "10.0.0.1", NUD_FAILED, NULL, 1000), LB_NEXTHOPS_LOST);
-	lb_nexthops_lost_stale(hops, 1000);
+	assert_int_equal(lb_nexthops_lost_stale(hops, 0, 1000), 0);
 	assert_int_equal(stale(hops), 0); /* still believed */
-	lb_nexthops_lost_stale(hops, 1000 + LB_NEXTHOPS_HOLD_MS);
+	assert_int_equal(lb_nexthops_lost_stale(hops, 0, 1000 + LB_NEXTHOPS_HOLD_MS), 0);
 	assert_int_equal(stale(hops), 1);
 	put_route(hops, ETH1, "10.0.1.1");
-	lb_nexthops_lost_stale(hops, 3000);
+	assert_int_equal(lb_nexthops_lost_stale(hops, 0, 3000), 0);
 	assert_int_equal(stale(hops), 0); /* not twice for the same loss */
 	lb_nexthops_free(hops);
 }
@@ -55,7 +55,7 @@ static void one_that_was_never_usable_and_fails_is_asked_about(void **state)
 	put_route(hops, ETH1, "10.0.1.1");
 	assert_int_equal(put_neighbor(hops, ETH1, "10.0.1.1", NUD_INCOMPLETE, NULL, 0), 0);
 	assert_int_equal(put_neighbor(hops, ETH1, "10.0.1.1", NUD_FAILED, NULL, 0), LB_NEXTHOPS_SILENT);
-	lb_nexthops_lost_stale(hops, 0);
+	assert_int_equal(lb_nexthops_lost_stale(hops, 0, 0), 0);
 	assert_int_equal(stale(hops), 1);
 	put_route(hops, ETH1, "10.0.1.1");
 	/* The kernel tries again and again: it is no news every time. */
@@ -71,7 +71,7 @@ static struct lb_nexthops *make_with_failed_member(void)
 	struct lb_address to = address_of(TO);
 
 	put_neighbor(hops, ETH0, "10.0.0.1", NUD_FAILED, NULL, 1000);
-	lb_nexthops_lost_stale(hops, 3000);
+	assert_int_equal(lb_nexthops_lost_stale(hops, 0, 3000), 0);
 	put_route(hops, ETH0, "10.0.0.1"); /* the kernel, by its hash, stays with it */
 	assert_int_equal(seeking(hops), 1);
 	lb_nexthops_set_group(hops, &to, &group, 3000);

@@ -102,7 +102,7 @@ struct lbd {
 	__u64 started_ms;
 	struct tasks *tasks;
 	struct {
-		struct task start, reload, wanted, links, verify, capture, grace, stations, drains;
+		struct task start, reload, wanted, links, verify, capture, grace, stations, drains, trim;
 	} task;
 	const char *starting; /* what is done before the first commit, to be told; NULL: it has been made */
 	int start_result;     /* 0 or -errno, with start_error */
@@ -144,6 +144,11 @@ struct lbd {
 	struct lbd_intent intent;
 	struct lbd_sources sources;
 	struct lbd_drift drift;
+	__u64 taken_over; /* so many times what runs became another one */
+	struct {
+		__u64 generation, taken_over; /* that sum is of; generation 0: of none */
+		__u64 sum;
+	} rings;                            /* one digest of all of them (api/rings.h) */
 	char recorded_config[STORE_DIGEST]; /* of the newest record */
 	__u64 recorded_generation;
 	enum record_kind recorded_kind;

@@ -53,11 +53,21 @@ static void look_at_stations(void *context)
 	stations_update(context);
 }
 
+static void trim_beside(void *context)
+{
+	malloc_trim(0);
+}
+
+static void trim(void *context)
+{
+	task_beside(trim_beside, NULL);
+}
+
 static void housekeeping(struct lbd *lbd, __u64 second)
 {
 	task_call(lbd->tasks, &lbd->task.drains, look_at_drains, lbd);
 	if (lbd->trim_s && --lbd->trim_s == 0)
-		malloc_trim(0);
+		task_call(lbd->tasks, &lbd->task.trim, trim, lbd);
 	if (second % KEEP_EVERY == 0) {
 		netlink_look(&lbd->netlink);
 		/* Not all that changes an interface's list of addresses tells of it. */

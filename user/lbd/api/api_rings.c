@@ -6,6 +6,7 @@
 #include <time.h>
 
 #include "lbd/api/api.h"
+#include "lbd/api/rendering.h"
 #include "lbd/api/rings.h"
 #include "ring/digest.h"
 
@@ -20,18 +21,6 @@ static void write_service(const struct lb_digest_key *key, const struct lb_servi
 	json_object_end(json);
 }
 
-/* Of every service, in no order. */
-static __u64 sum_of(struct lbd *lbd, const struct lb_digest_key *key)
-{
-	struct lb_service_view view;
-	__u64 sum = 0;
-
-	for (size_t i = 0; lb_engine_service(lbd->engine, i, &view) == 0; i++)
-		if (view.config)
-			sum += lb_digest_of_service(key, view.config, view.ring_slots);
-	return sum;
-}
-
 static void write_common(struct lbd *lbd, const struct lb_digest_key *key, struct json *json)
 {
 	json_u64(json, "hash_version", LB_HASH_VERSION);
@@ -41,33 +30,72 @@ static void write_common(struct lbd *lbd, const struct lb_digest_key *key, struc
 		    (unsigned long long)lb_digest_of_words(key, &lbd->running.words, time(NULL)));
 }
 
-void rings_write(struct lbd *lbd, struct json *json)
+bool rings_known(const struct lbd *lbd, __u64 *ret_sum)
+{
+	if (lbd->rings.generation != lb_engine_generation(lbd->engine) ||
+	    lbd->rings.taken_over != lbd->taken_over)
+		return false;
+	*ret_sum = lbd->rings.sum;
+	return true;
+}
+
+void rings_know(struct lbd *lbd, __u64 sum)
+{
+	lbd->rings.generation = lb_engine_generation(lbd->engine);
+	lbd->rings.taken_over = lbd->taken_over;
+	lbd->rings.sum = sum;
+}
+
+__u64 rings_digest(const struct lbd *lbd, const struct lb_service_view *view)
+{
+	struct lb_digest_key key;
+
+	lb_digest_key(lbd->running.config->hash_seed, &key);
+	return lb_digest_of_service(&key, view->config, view->ring_slots);
+}
+
+void rings_write(struct lbd *lbd, __u64 sum, struct json *json)
 {
 	struct lb_digest_key key;
 
 	lb_digest_key(lbd->running.config->hash_seed, &key);
 	json_object(json, "rings");
 	write_common(lbd, &key, json);
-	json_format(json, "digest", "%016llx", (unsigned long long)sum_of(lbd, &key));
+	json_format(json, "digest", "%016llx", (unsigned long long)sum);
 	json_object_end(json);
 }
 
-void rings_write_all(struct lbd *lbd, struct json *json)
+static size_t pieces(const struct lbd *lbd)
+{
+	return lb_engine_services(lbd->engine) + 2;
+}
+
+static void piece(struct lbd *lbd, size_t at, struct json *json)
 {
 	struct lb_service_view view;
 	struct lb_digest_key key;
 
 	lb_digest_key(lbd->running.config->hash_seed, &key);
-	write_common(lbd, &key, json);
-	json_array(json, "services");
-	for (size_t i = 0; lb_engine_service(lbd->engine, i, &view) == 0; i++)
-		if (view.config)
-			write_service(&key, &view, json);
-	json_array_end(json);
+	if (at == 0) {
+		json_object(json, NULL);
+		write_common(lbd, &key, json);
+		json_array(json, "services");
+	} else if (at == pieces(lbd) - 1) {
+		json_array_end(json);
+		json_object_end(json);
+	} else if (lb_engine_service(lbd->engine, at - 1, &view) == 0 && view.config) {
+		write_service(&key, &view, json);
+	}
+}
+
+int rings_join(struct lbd *lbd, struct http_stream **ret_stream, struct lb_error *error)
+{
+	static const struct rendering_kind kind = { .pieces = pieces, .piece = piece };
+
+	return rendering_join(lbd, &kind, ret_stream, error);
 }
 
 int api_rings(struct api_call *call, struct lb_error *error)
 {
-	rings_write_all(call->lbd, call->json);
-	return 0;
+	return rings_join(call->lbd, &call->answer->stream, error);
 }

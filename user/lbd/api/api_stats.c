@@ -26,30 +26,58 @@ static struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
 #include "lbd/observe/observe.h"
 #include "observe/places.h"
 
-static void write_totals(struct lbd *lbd, struct json *json)
-{
-	const struct lb_tables *tables = &lbd->maps.tables;
-	struct cores_sample cores = cores_sample(lbd);
-	struct stats_totals sum = {}, one;
+/* What is gathered of the counters: of all CPUs, and of the one that is being added up. */
+struct stats_sum {
+	struct stats_totals all, cpu;
+};
 
-	stats_all(tables, &sum);
+/* Parts: what is written last stands first. */
+enum { PART_TOTALS, PART_REST, STATS_PARTS };
+
+static void write_totals(struct lbd *lbd, const struct stats_totals *sum, struct json *json)
+{
+	json_object(json, NULL);
+	json_u64(json, "time_ms", now_ms());
 	json_object(json, "totals");
-	stats_write_totals(json, &sum);
-	json_u64(json, "bytes", sum.bytes);
+	stats_write_totals(json, sum);
+	json_u64(json, "bytes", sum->bytes);
 	redirect_write_lost(lbd, json);
 	json_object_end(json);
-	json_array(json, "cpus");
-	for (__u32 cpu = 0; cpu < tables->sizes.cpus; cpu++) {
-		stats_cpu(tables, cpu, &one);
-		json_object(json, NULL);
-		json_u64(json, "cpu", cpu);
-		stats_write_totals(json, &one);
-		if (cores.n)
-			cores_write(&cores, cpu, json);
-		json_object_end(json);
-	}
-	json_array_end(json);
+}
+
+static void write_cpu(struct lbd *lbd, __u32 cpu, const struct stats_totals *sum, struct json *json)
+{
+	struct cores_sample cores = cores_sample(lbd);
+
+	json_object(json, NULL);
+	json_u64(json, "cpu", cpu);
+	stats_write_totals(json, sum);
+	if (cores.n)
+		cores_write(&cores, cpu, json);
+	json_object_end(json);
 	cores_sample_free(&cores);
+}
+
+static size_t cpu_step(const struct rendering_step *step, __u32 cpu)
+{
+	struct stats_sum *sum = step->state;
+	struct json *json = &step->parts[PART_REST];
+	size_t next = stats_cpu_step(&step->lbd->maps.tables, cpu, step->from, &sum->cpu);
+
+	if (next)
+		return next;
+	if (cpu == 0) {
+		json->comma = true;
+		json_array(json, "cpus");
+	}
+	write_cpu(step->lbd, cpu, &sum->cpu, json);
+	stats_add_totals(&sum->all, &sum->cpu);
+	sum->cpu = (struct stats_totals){};
+	if (cpu + 1 == step->lbd->maps.tables.sizes.cpus) {
+		json_array_end(json);
+		json_array(json, "services");
+	}
+	return 0;
 }
 
 static void write_service(struct lbd *lbd, const struct lb_service_view *view, struct json *json)
@@ -78,31 +106,37 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 	json_object_end(json);
 }
 
+/* Each CPU, each service, and the end. */
 static size_t stats_pieces(const struct lbd *lbd)
 {
-	return lb_engine_services(lbd->engine) + 2;
+	return lbd->maps.tables.sizes.cpus + lb_engine_services(lbd->engine) + 1;
 }
 
-static void stats_piece(struct lbd *lbd, size_t at, struct json *json)
+static size_t stats_step(const struct rendering_step *step)
 {
+	size_t cpus = step->lbd->maps.tables.sizes.cpus;
+	struct json *json = &step->parts[PART_REST];
+	struct stats_sum *sum = step->state;
 	struct lb_service_view view;
 
-	if (at == 0) {
-		json_object(json, NULL);
-		json_u64(json, "time_ms", now_ms());
-		write_totals(lbd, json);
-		json_array(json, "services");
-	} else if (at == stats_pieces(lbd) - 1) {
+	if (step->piece < cpus)
+		return cpu_step(step, (__u32)step->piece);
+	if (step->piece == stats_pieces(step->lbd) - 1) {
+		write_totals(step->lbd, &sum->all, &step->parts[PART_TOTALS]);
 		json_array_end(json);
 		json_object_end(json);
-	} else if (lb_engine_service(lbd->engine, at - 1, &view) == 0) {
-		write_service(lbd, &view, json);
+	} else if (lb_engine_service(step->lbd->engine, step->piece - cpus, &view) == 0) {
+		write_service(step->lbd, &view, json);
 	}
+	return 0;
 }
 
 int api_stats(struct api_call *call, struct lb_error *error)
 {
-	static const struct rendering_kind kind = { stats_pieces, stats_piece };
+	static const struct rendering_kind kind = { .pieces = stats_pieces,
+						    .step = stats_step,
+						    .parts = STATS_PARTS,
+						    .state_bytes = sizeof(struct stats_sum) };
 
 	return rendering_join(call->lbd, &kind, &call->answer->stream, error);
 }
@@ -141,13 +175,20 @@ int api_drops(struct api_call *call, struct lb_error *error)
 
 #define FLOWS_LIMIT_MAX 100000u
 
+/* A flow as it was met. */
+struct met_flow {
+	__u64 tag, word, rest;
+};
+
 struct flow_search {
 	struct api_call *call;
-	const struct lb_service_view *services; /* by service id */
-	struct lb_clients clients;              /* those that the observer knows */
-	__u64 limit, told, known;
-	__u32 only; /* service id; UINT32_MAX: all */
+	struct met_flow *flows; /* so many as there may be told */
+	size_t n;
+	__u64 limit, known;
+	__u64 entries; /* that there are of what is searched, as of the last whole sweep */
+	__u32 only;    /* service id; UINT32_MAX: all */
 	__u32 now_s;
+	struct lb_clients clients; /* those that the observer knows */
 };
 
 static const char *flow_state_name(__u32 state, __u64 rest)
@@ -183,101 +224,146 @@ static void write_client(struct flow_search *search, __u64 tag)
 	search->known++;
 }
 
-static void write_flow(struct flow_search *search, __u64 tag, __u64 word, __u64 rest)
+static void write_flow(struct flow_search *search, const struct met_flow *flow,
+		       const struct lb_service_view *view)
 {
 	struct json *json = search->call->json;
-	const struct lb_backend_view *backend;
-	const struct lb_service_view *view;
-	__u32 service = lb_flow_service(word);
+	const struct lb_backend_view *backend = view_backend(view, lb_flow_backend(flow->word));
 
-	if (!lb_flow_state(word) || service >= search->call->lbd->maps.tables.sizes.services ||
-	    (search->only != UINT32_MAX && search->only != service))
-		return;
-	view = &search->services[service];
-	if (!view->name)
-		return;
-	backend = view_backend(view, lb_flow_backend(word));
 	json_object(json, NULL);
 	json_string(json, "service", view->name);
 	json_string(json, "backend", backend ? backend->name : NULL);
-	json_u64(json, "slot", lb_flow_hash(word) & (view->ring_slots - 1));
-	json_string(json, "state", flow_state_name(lb_flow_state(word), rest));
-	json_u64(json, "idle_s", lb_flow_age_s(word, search->now_s));
-	write_client(search, tag);
+	json_u64(json, "slot", lb_flow_hash(flow->word) & (view->ring_slots - 1));
+	json_string(json, "state", flow_state_name(lb_flow_state(flow->word), flow->rest));
+	json_u64(json, "idle_s", lb_flow_age_s(flow->word, search->now_s));
+	write_client(search, flow->tag);
 	json_object_end(json);
-	search->told++;
 }
 
+static void meet(struct flow_search *search, const struct lb_flow *flow)
+{
+	__u64 word = LB_LOAD(&flow->word);
+
+	if (!lb_flow_state(word) || (search->only != UINT32_MAX && search->only != lb_flow_service(word)))
+		return;
+	search->flows[search->n++] = (struct met_flow){ .tag = LB_LOAD(&flow->tag),
+							.word = word,
+							.rest = LB_LOAD(&flow->numbers.rest) };
+}
+
+#define BUCKETS_AT_ONCE 1024u
+
+/* As many as there may be told; whether the table has more. */
 static bool search_flows(struct flow_search *search)
 {
 	const struct lb_tables *tables = &search->call->lbd->maps.tables;
 
 	for (size_t i = 0; i < tables->sizes.flow_buckets; i++) {
 		for (__u32 j = 0; j < LB_FLOWS_PER_BUCKET; j++) {
-			__u64 word = LB_LOAD(&tables->flows[i].flow[j].word);
-
-			if (!word)
+			if (!LB_LOAD(&tables->flows[i].flow[j].word))
 				continue;
-			if (search->told >= search->limit)
+			if (search->n >= search->limit)
 				return true;
-			write_flow(search, LB_LOAD(&tables->flows[i].flow[j].tag), word,
-				   LB_LOAD(&tables->flows[i].flow[j].numbers.rest));
+			meet(search, &tables->flows[i].flow[j]);
 		}
+		if (i % BUCKETS_AT_ONCE == 0)
+			task_pause();
 	}
 	return false;
 }
 
-static int fill_services(struct api_call *call, struct lb_service_view *services)
+static int by_service(const void *a, const void *b)
 {
-	size_t n = lb_engine_services(call->lbd->engine);
-	struct lb_service_view view;
+	const struct met_flow *left = a, *right = b;
+	__u32 left_service = lb_flow_service(left->word), right_service = lb_flow_service(right->word);
 
-	for (size_t i = 0; i < n; i++)
-		if (lb_engine_service(call->lbd->engine, i, &view) == 0 &&
-		    view.id < call->lbd->maps.tables.sizes.services)
-			services[view.id] = view;
+	if (left_service != right_service)
+		return left_service < right_service ? -1 : 1;
+	return (left->tag > right->tag) - (left->tag < right->tag);
+}
+
+/* The first flow of a service, in their order. */
+static size_t first_of(const struct flow_search *search, __u32 service)
+{
+	size_t low = 0, high = search->n;
+
+	while (low < high) {
+		size_t middle = low + (high - low) / 2;
+
+		if (lb_flow_service(search->flows[middle].word) < service)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* In order of the services; those whose service is gone are not told. How many are. */
+static size_t write_flows(struct flow_search *search)
+{
+	struct lb_engine *engine = search->call->lbd->engine;
+	struct lb_service_view view;
+	size_t told = 0;
+
+	qsort(search->flows, search->n, sizeof(*search->flows), by_service);
+	for (size_t i = 0; lb_engine_service(engine, i, &view) == 0; i++) {
+		size_t at = first_of(search, view.id);
+
+		for (; at < search->n && lb_flow_service(search->flows[at].word) == view.id; at++, told++)
+			write_flow(search, &search->flows[at], &view);
+		lb_engine_forget_views(engine);
+		task_pause();
+	}
+	return told;
+}
+
+static int read_search(struct api_call *call, struct flow_search *search, struct lb_error *error)
+{
+	const char *only = http_query(call->request, "service");
+	struct lb_service_view view;
+	int r = api_number(call, "limit", 1000, &search->limit, error);
+
+	if (r < 0)
+		return r;
+	if (search->limit > FLOWS_LIMIT_MAX)
+		search->limit = FLOWS_LIMIT_MAX;
+	if (!only || !*only)
+		return 0;
+	if (lb_engine_service_by_name(call->lbd->engine, only, &view) < 0)
+		return lb_error_at(error, ESRCH, "service", only, "there is no service \"%s\"", only);
+	search->only = view.id;
+	search->entries = view.entries;
 	return 0;
 }
 
 int api_flows(struct api_call *call, struct lb_error *error)
 {
-	const char *only = http_query(call->request, "service");
-	struct lb_engine_usage usage;
-	struct lb_service_view view = {};
 	struct flow_search search = { .call = call, .only = UINT32_MAX };
-	struct lb_service_view *services;
+	struct lb_engine_usage usage;
 	bool truncated;
-	int r = api_number(call, "limit", 1000, &search.limit, error);
+	size_t told;
+	int r;
 
+	lb_engine_get_usage(call->lbd->engine, &usage);
+	search.entries = usage.flow_entries;
+	r = read_search(call, &search, error);
 	if (r < 0)
 		return r;
-	if (search.limit > FLOWS_LIMIT_MAX)
-		search.limit = FLOWS_LIMIT_MAX;
-	if (only && *only) {
-		if (lb_engine_service_by_name(call->lbd->engine, only, &view) < 0)
-			return lb_error_at(error, ESRCH, "service", only, "there is no service \"%s\"", only);
-		search.only = view.id;
-	}
-	services = calloc(call->lbd->maps.tables.sizes.services, sizeof(*services));
-	if (!services || observe_clients(call->lbd, &search.clients) < 0) {
-		free(services);
+	search.flows = calloc(search.limit + 1, sizeof(*search.flows));
+	if (!search.flows || observe_clients(call->lbd, &search.clients) < 0) {
+		free(search.flows);
 		return lb_error_set(error, ENOMEM, "out of memory");
 	}
-	fill_services(call, services);
-	search.services = services;
 	search.now_s = LB_LOAD(&call->lbd->maps.tables.control->clock_s);
-	json_array(call->json, "flows");
 	truncated = search_flows(&search);
+	json_array(call->json, "flows");
+	told = write_flows(&search);
 	json_array_end(call->json);
-	lb_engine_get_usage(call->lbd->engine, &usage);
-	json_u64(call->json, "total",
-		 !truncated  ? search.told
-		 : view.name ? view.entries
-			     : usage.flow_entries);
+	json_u64(call->json, "total", truncated ? search.entries : told);
 	json_bool(call->json, "truncated", truncated);
 	json_u64(call->json, "clients_known", search.known);
 	lb_clients_done(&search.clients);
-	free(services);
+	free(search.flows);
 	return 0;
 }
 

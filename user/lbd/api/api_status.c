@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * GET /v1/version and /v1/status.
+ * GET /v1/version and /v1/status. The status is of one generation, and made in slices: with 100,000 backends
+ * it takes as long as a hundred other answers.
  */
 #include "lbd/api/api.h"
 
@@ -17,7 +18,9 @@
 #include "lbd/announce/announce.h"
 #include "lbd/stats/cores.h"
 #include "lbd/announce/lan.h"
+#include "lbd/api/rendering.h"
 #include "lbd/api/rings.h"
+#include "lbd/api/status_look.h"
 #include "lbd/stats/stats.h"
 #include "lbd/clock.h"
 #include "lbd/state/change.h"
@@ -28,8 +31,6 @@
 #include "lbd/kernel/nexthops.h"
 #include "lbd/kernel/offload.h"
 #include "lbd/kernel/interfaces_stations.h"
-
-#define WARNINGS_MAX 20u /* backends named one by one */
 
 /* libxdp does not say its version; the name of its file does: libxdp.so.1.3.1. */
 static const char *libxdp_version(char text[PATH_MAX])
@@ -121,179 +122,6 @@ static void write_tables(struct lbd *lbd, struct json *json)
 	json_object_end(json);
 }
 
-struct overview {
-	__u64 backends, unsettled, since_s;
-};
-
-static void look(struct lbd *lbd, struct overview *ret)
-{
-	size_t n = lb_engine_services(lbd->engine);
-
-	*ret = (struct overview){};
-	for (size_t i = 0; i < n; i++) {
-		struct lb_service_view view;
-
-		if (lb_engine_service(lbd->engine, i, &view) < 0)
-			continue;
-		if (view.lead)
-			continue;
-		ret->backends += view.n_backends;
-		ret->unsettled += view.unsettled_slots;
-		if (view.unsettled_since_s && (!ret->since_s || view.unsettled_since_s < ret->since_s))
-			ret->since_s = view.unsettled_since_s;
-	}
-}
-
-/* Services with a backend that is this host, which does not have their address: it would send the packets on,
- * perhaps back here. A prefix may be there by a local route. */
-static void warn_local(struct lbd *lbd, struct json *json)
-{
-	size_t n = lb_engine_services(lbd->engine);
-
-	for (size_t i = 0; i < n; i++) {
-		struct lb_service_view view;
-		char vip[LB_PREFIX_TEXT_MAX];
-		bool local = false;
-
-		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config)
-			continue;
-		for (size_t j = 0; j < view.n_backends; j++)
-			local |= view.backends[j].nexthop.local && !view.backends[j].leaving;
-		if (local && host_lacks_address(lbd, &view.config->vip))
-			json_format(
-				json, NULL,
-				"a backend of %s is this host, which does not have %s: put it on loopback "
-				"(ip address add %s dev lo)",
-				view.name, lb_prefix_text(&view.config->vip, vip), vip);
-	}
-}
-
-/* Backends that get no packets because nobody knows the way, and why; leaving ones with their old flows too.
- */
-static void warn_unresolved(struct lbd *lbd, struct json *json)
-{
-	size_t n = lb_engine_services(lbd->engine), told = 0, all = 0;
-
-	if (!lbd->n_unresolved)
-		return;
-	for (size_t i = 0; i < n; i++) {
-		struct lb_service_view view;
-
-		if (lb_engine_service(lbd->engine, i, &view) < 0 || view.lead)
-			continue;
-		for (size_t j = 0; j < view.n_backends; j++) {
-			const struct lb_backend_view *backend = &view.backends[j];
-			char address[LB_ADDRESS_TEXT_MAX];
-			struct lb_nexthop_state nexthop;
-
-			if (backend->nexthop.resolved || backend->leaving || ++all > WARNINGS_MAX)
-				continue;
-			told++;
-			json_format(json, NULL, "%s/%s (%s) is unreachable: %s", view.name, backend->name,
-				    lb_address_text(&backend->address, address),
-				    nexthops_why(lbd, &view, backend, &nexthop));
-		}
-	}
-	if (all > told)
-		json_format(json, NULL, "%zu more backends are unreachable", all - told);
-}
-
-#define NARROW_TOLD    5u
-#define IPV6_MTU_LEAST 1280u
-
-/* Ways to backends that are too narrow for packets which every IPv6 link must carry (RFC 8200 section 5):
- * senders do not go below, so what is larger than the way never arrives. */
-static void warn_narrow(struct lbd *lbd, struct json *json)
-{
-	size_t told = 0, all = 0;
-
-	for (size_t i = 0; i < lb_engine_services(lbd->engine); i++) {
-		struct lb_service_view view;
-
-		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config || view.lead ||
-		    view.config->vip.address.family != LB_FAMILY_V6)
-			continue;
-		for (size_t k = 0; k < view.n_backends; k++) {
-			const struct lb_backend_view *backend = &view.backends[k];
-			const struct lb_backend *record =
-				&lbd->maps.tables.backends[view.backend_first + backend->index];
-
-			if (record->method == LB_METHOD_NONE || record->method == LB_METHOD_LOCAL ||
-			    lb_backend_max_len(record) >= IPV6_MTU_LEAST || backend->leaving ||
-			    ++all > NARROW_TOLD)
-				continue;
-			told++;
-			json_format(json, NULL,
-				    "the way to %s/%s carries packets of %u bytes, IPv6 needs %u: larger "
-				    "ones are "
-				    "dropped; its MTU of %u is too small",
-				    view.name, backend->name, lb_backend_max_len(record), IPV6_MTU_LEAST,
-				    backend->nexthop.mtu);
-		}
-	}
-	if (all > told)
-		json_format(json, NULL, "the ways to %zu more backends are too narrow for IPv6", all - told);
-}
-
-#define EMPTY_TOLD 5u
-
-/* Services that take no new connections, because nobody is eligible. */
-static void warn_empty(struct lbd *lbd, struct json *json)
-{
-	size_t told = 0, all = 0;
-
-	for (size_t i = 0; i < lb_engine_services(lbd->engine); i++) {
-		struct lb_service_view view;
-		bool eligible = false;
-
-		if (lb_engine_service(lbd->engine, i, &view) < 0)
-			continue;
-		for (size_t k = 0; k < view.n_backends && !eligible; k++)
-			eligible = view.backends[k].slots_cur > 0;
-		if (eligible || ++all > EMPTY_TOLD)
-			continue;
-		told++;
-		json_format(json, NULL,
-			    "%s has no backend that is active with a weight above 0: new connections "
-			    "are dropped",
-			    view.name);
-	}
-	if (all > told)
-		json_format(json, NULL, "%zu more services have no active backend", all - told);
-}
-
-/* Rings that stayed larger than their pools are now. Another balancer that starts makes them smaller, and
- * does not agree with this one about who owns a slot. */
-static void warn_ring_sizes(struct lbd *lbd, struct json *json)
-{
-	char first[LB_NAME_MAX] = "";
-	__u32 have = 0, fresh = 0;
-	size_t n = 0;
-
-	for (size_t i = 0; i < lb_engine_services(lbd->engine); i++) {
-		struct lb_service_view view;
-		__u32 size;
-
-		if (lb_engine_service(lbd->engine, i, &view) < 0 || !view.config || view.lead ||
-		    view.config->ring_size)
-			continue;
-		size = lb_config_ring_size(view.config->n_backends);
-		if (view.ring_slots == size || n++)
-			continue;
-		snprintf(first, sizeof(first), "%s", view.name);
-		have = view.ring_slots;
-		fresh = size;
-	}
-	if (n)
-		json_format(
-			json, NULL,
-			"the ring of %s keeps its %u slots, so that no flow moves, but a balancer that "
-			"starts "
-			"now makes it with %u (%zu such services): where several balancers serve the same "
-			"services, give ring_size",
-			first, have, fresh, n);
-}
-
 /* A helper that lives says something every now and then, if only that nothing has changed. */
 #define SILENT_S 60u
 static void warn_sources(struct lbd *lbd, struct json *json)
@@ -316,7 +144,15 @@ static void warn_sources(struct lbd *lbd, struct json *json)
 		json_format(json, NULL, "what sources want does not run: %s", lbd->sources.error);
 }
 
-static void write_warnings(struct lbd *lbd, struct json *json)
+/* A list that was written apart. */
+static void take(struct json *json, struct json *list)
+{
+	json->failed |= list->failed;
+	json_raw(json, NULL, list->text, list->length);
+	json_done(list);
+}
+
+static void write_warnings(struct lbd *lbd, struct json lists[STATUS_LISTS], struct json *json)
 {
 	const struct lb_config_limits *limits = &lbd->running.config->limits;
 	const struct lb_table_sizes *sizes = &lbd->maps.tables.sizes;
@@ -346,16 +182,16 @@ static void write_warnings(struct lbd *lbd, struct json *json)
 	}
 	if (lbd->pins_error[0])
 		json_format(json, NULL, "packets would not outlive lbd: %s", lbd->pins_error);
-	warn_unresolved(lbd, json);
-	warn_local(lbd, json);
+	take(json, &lists[STATUS_UNRESOLVED]);
+	take(json, &lists[STATUS_LOCAL]);
 	host_addresses_warn(lbd, json);
 	stations_warn(lbd, json);
 	lan_warn(lbd, json);
 	warn_sources(lbd, json);
 	cores_warn(lbd, json);
-	warn_narrow(lbd, json);
-	warn_empty(lbd, json);
-	warn_ring_sizes(lbd, json);
+	take(json, &lists[STATUS_NARROW]);
+	take(json, &lists[STATUS_EMPTY]);
+	take(json, &lists[STATUS_RING_SIZES]);
 	if (lbd->netlink.table_full)
 		json_string(json, NULL,
 			    "the kernel's neighbour table is full: raise net.ipv4.neigh.default.gc_thresh3 "
@@ -385,15 +221,43 @@ static void write_overrides(const struct lbd *lbd, struct json *json)
 	words_write(&first, "override_list", true, json);
 }
 
-int api_status(struct api_call *call, struct lb_error *error)
-{
-	struct lbd *lbd = call->lbd;
-	struct json *json = call->json;
+/* What is gathered before anything is written. */
+struct status {
+	struct status_look look;
 	struct stats_totals totals;
-	struct overview overview;
+};
+
+/* Parts: the answer, and lists that go into it. */
+#define LISTS 1
+
+static void write_unsettled(const struct status_look *look, struct json *json)
+{
 	__u64 now_s = now_ms() / 1000;
 
-	look(lbd, &overview);
+	json_u64(json, "unsettled_slots", look->unsettled);
+	if (look->since_s)
+		json_u64(json, "unsettled_since_s", now_s > look->since_s ? now_s - look->since_s : 0);
+	else
+		json_null(json, "unsettled_since_s");
+}
+
+static void write_last_error(const struct lbd *lbd, struct json *json)
+{
+	if (!lbd->events.error.id) {
+		json_null(json, "last_error");
+		return;
+	}
+	json_object(json, "last_error");
+	json_time(json, "time", &lbd->events.error.time);
+	json_string(json, "message", lbd->events.error.message);
+	json_object_end(json);
+}
+
+static void write_status(struct lbd *lbd, const struct status *status, struct json *parts)
+{
+	struct json *json = &parts[0];
+
+	json_object(json, NULL);
 	json_string(json, "version", lbd_version);
 	json_s64(json, "pid", getpid());
 	json_u64(json, "uptime_s", (now_ms() - lbd->started_ms) / 1000);
@@ -402,34 +266,52 @@ int api_status(struct api_call *call, struct lb_error *error)
 	json_string(json, "state", "running");
 	write_interfaces(lbd, json);
 	json_u64(json, "services", lb_engine_services(lbd->engine));
-	json_u64(json, "backends", overview.backends);
+	json_u64(json, "backends", status->look.backends);
 	json_u64(json, "overrides", lbd->running.words.n);
 	write_overrides(lbd, json);
 	drift_write(lbd, json);
 	sources_write(lbd, json);
-	json_u64(json, "unsettled_slots", overview.unsettled);
-	if (overview.since_s)
-		json_u64(json, "unsettled_since_s", now_s > overview.since_s ? now_s - overview.since_s : 0);
-	else
-		json_null(json, "unsettled_since_s");
+	write_unsettled(&status->look, json);
 	write_tables(lbd, json);
-	stats_all(&lbd->maps.tables, &totals);
 	json_object(json, "packets");
-	stats_write_totals(json, &totals);
+	stats_write_totals(json, &status->totals);
 	redirect_write_lost(lbd, json);
 	json_object_end(json);
 	redirect_write(lbd, json);
 	announce_write(lbd, json);
-	rings_write(lbd, json);
+	rings_write(lbd, status->look.rings, json);
 	json_u64(json, "captures", capture_count(lbd));
-	if (lbd->events.error.id) {
-		json_object(json, "last_error");
-		json_time(json, "time", &lbd->events.error.time);
-		json_string(json, "message", lbd->events.error.message);
-		json_object_end(json);
-	} else {
-		json_null(json, "last_error");
-	}
-	write_warnings(lbd, json);
+	write_last_error(lbd, json);
+	write_warnings(lbd, &parts[LISTS], json);
+	json_object_end(json);
+}
+
+/* All services; the counters of each CPU; what is written then. */
+static size_t pieces(const struct lbd *lbd)
+{
+	return 2 + lbd->maps.tables.sizes.cpus;
+}
+
+static size_t status_step(const struct rendering_step *step)
+{
+	const struct lb_tables *tables = &step->lbd->maps.tables;
+	struct status *status = step->state;
+
+	if (step->piece == 0)
+		return status_look(step->lbd, &status->look, step->from, &step->parts[LISTS]);
+	if (step->piece <= tables->sizes.cpus)
+		return stats_cpu_step(tables, (__u32)step->piece - 1, step->from, &status->totals);
+	write_status(step->lbd, status, step->parts);
 	return 0;
+}
+
+int api_status(struct api_call *call, struct lb_error *error)
+{
+	static const struct rendering_kind kind = { .pieces = pieces,
+						    .step = status_step,
+						    .parts = LISTS + STATUS_LISTS,
+						    .state_bytes = sizeof(struct status),
+						    .own = true };
+
+	return rendering_join(call->lbd, &kind, &call->answer->stream, error);
 }

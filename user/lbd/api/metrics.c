@@ -176,10 +176,11 @@ static void answer_scrape(struct lbd *lbd, const struct http_request *request, s
 /* What balancers of a fleet compare: nothing that is not the same on all of them, and nothing secret. */
 static void answer_rings(struct lbd *lbd, struct http_answer *answer)
 {
+	struct lb_error error = {};
+
 	answer->type = "application/json";
-	json_object(&answer->body, NULL);
-	rings_write_all(lbd, &answer->body);
-	json_object_end(&answer->body);
+	if (rings_join(lbd, &answer->stream, &error) < 0)
+		http_error(answer, 500, &error, NULL);
 }
 
 bool metrics_answer(struct lbd *lbd, const struct http_request *request, struct http_answer *answer)

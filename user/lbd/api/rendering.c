@@ -150,6 +150,7 @@ static void make_step(struct rendering *rendering)
 		rendering->from = kind->step(&step);
 	else
 		kind->piece(rendering->lbd, rendering->next, rendering->parts);
+	lb_engine_forget_views(rendering->lbd->engine);
 	rendering->next += rendering->from == 0;
 }
 
@@ -381,7 +382,7 @@ int rendering_join_wish(struct lbd *lbd, const struct rendering_wish *wish, stru
 
 	if (!has_room(wish->kind))
 		return lb_error_set(error, EBUSY, "too many clients read this already: try again");
-	rendering = find(lbd, wish);
+	rendering = wish->kind->own ? NULL : find(lbd, wish);
 	reader = calloc(1, sizeof(*reader));
 	if (reader && !rendering)
 		rendering = make(lbd, wish);

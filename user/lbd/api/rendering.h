@@ -30,6 +30,7 @@ struct rendering_kind {
 	size_t parts;       /* 0: one */
 	size_t state_bytes; /* 0: none */
 	size_t readers_max; /* 0: as many as there are connections */
+	bool own;           /* each reader has one of its own, that is of after it was asked for */
 };
 
 /* What is asked for: those who ask for the same share a rendering. */

@@ -5,11 +5,19 @@
 #pragma once
 
 #include "lbd/api/json.h"
+#include "lbd/lbd.h"
 
-struct lbd;
+struct http_stream;
 
-/* Member "rings" of the status: one digest of all. */
-void rings_write(struct lbd *lbd, struct json *json);
+/* One digest of all rings: the sum of theirs, in no order. Known until something changes that it is made of.
+ */
+bool rings_known(const struct lbd *lbd, __u64 *ret_sum);
+void rings_know(struct lbd *lbd, __u64 sum);
+/* Of one service, which has a configuration. */
+__u64 rings_digest(const struct lbd *lbd, const struct lb_service_view *view);
 
-/* Members of an object: of each service. */
-void rings_write_all(struct lbd *lbd, struct json *json);
+/* Member "rings" of the status. */
+void rings_write(struct lbd *lbd, __u64 sum, struct json *json);
+
+/* A stream of an object with the digest of each service. 0, -ENOMEM. */
+int rings_join(struct lbd *lbd, struct http_stream **ret_stream, struct lb_error *error);

@@ -283,6 +283,7 @@ void nexthops_report(struct lbd *lbd)
 				at += snprintf(names + at, sizeof(names) - at, "%s%s/%s", at ? " " : "",
 					       view.name, view.backends[j].name);
 		}
+		lb_engine_forget_views(lbd->engine);
 		task_pause();
 	}
 	if (unresolved > lbd->n_unresolved)

@@ -25,8 +25,6 @@
 #include "lbd/stats/cores.h"
 #include "lbd/stats/stats.h"
 
-#define LINES_AT_ONCE 8192u /* of counters: half a megabyte */
-
 struct whole {
 	struct stats_totals all, cpu;
 	__u64 unsettled, unsettled_since_s, draining, drained, empty;
@@ -273,11 +271,11 @@ static size_t cpu_step(const struct rendering_step *step, __u32 cpu)
 	struct whole *whole = step->state;
 	struct metric_labels labels;
 	char number[16];
+	size_t next;
 
-	stats_cpu_lines(tables, cpu, (__u32)step->from, LINES_AT_ONCE, &whole->cpu);
-	if (step->from + LINES_AT_ONCE < tables->sizes.counters)
-		return step->from + LINES_AT_ONCE;
-	stats_cpu_rest(tables, cpu, &whole->cpu);
+	next = stats_cpu_step(tables, cpu, step->from, &whole->cpu);
+	if (next)
+		return next;
 	stats_add_totals(&whole->all, &whole->cpu);
 	metric_labels_begin(&labels);
 	snprintf(number, sizeof(number), "%u", cpu);

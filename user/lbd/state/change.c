@@ -213,6 +213,7 @@ static void take_over(struct lbd *lbd, struct desired *next)
 {
 	struct desired before = {};
 
+	lbd->taken_over++;
 	if (next->shares) {
 		lb_config_unshare(lbd->running.config, next->config);
 		lbd->running.config = next->config;

@@ -85,6 +85,7 @@ static void write_services(const struct lb_sources *list, size_t first, size_t n
 		json_u64(json, "backends", service->service.n_backends);
 		json_bool(json, "hidden", service->hidden);
 		json_object_end(json);
+		task_pause();
 	}
 	json_array_end(json);
 }

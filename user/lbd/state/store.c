@@ -400,11 +400,39 @@ int store_scan(const struct store *store, struct record **ret_records, size_t *r
 	return 0;
 }
 
+/* What goes on beside the loop as a whole: by a store that waits by itself and tells nobody. */
+struct alone {
+	struct store store;
+	struct record *records;
+	size_t n;
+	int r;
+};
+
+static void alone_run(const struct store *store, struct alone *alone, void (*run)(void *context))
+{
+	*alone = (struct alone){ .store = *store };
+	alone->store.beside = NULL;
+	alone->store.tell = NULL;
+	store_wait(store, run, alone);
+}
+
+static void list_alone(void *context)
+{
+	struct alone *alone = context;
+
+	alone->r = store_scan(&alone->store, &alone->records, &alone->n, NULL);
+}
+
 int store_list(const struct store *store, struct record **ret_records, size_t *ret_n, struct lb_error *error)
 {
-	int r = store_scan(store, ret_records, ret_n, NULL);
+	struct alone alone;
 
-	return r < 0 ? lb_error_set(error, -r, "out of memory") : 0;
+	alone_run(store, &alone, list_alone);
+	if (alone.r < 0)
+		return lb_error_set(error, -alone.r, "out of memory");
+	*ret_records = alone.records;
+	*ret_n = alone.n;
+	return 0;
 }
 
 /* Whether a file is a configuration that we keep: its content is what its name says. */
@@ -444,24 +472,33 @@ static size_t prune_records(struct store *store, struct record *records, size_t 
 	return kept;
 }
 
-void store_prune(struct store *store)
+static void prune_alone(void *context)
 {
+	struct alone *alone = context;
+	struct store *store = &alone->store;
 	_cleanup_(closedirp) DIR *directory = NULL;
-	struct record *records = NULL;
 	struct dirent *entry;
-	size_t n = 0, keep;
+	size_t keep;
 
-	if (store_list(store, &records, &n, NULL) < 0)
+	list_alone(alone);
+	if (alone->r < 0)
 		return;
-	keep = prune_records(store, records, n);
+	keep = prune_records(store, alone->records, alone->n);
 	directory = open_list(store, "configs");
 	while (directory && (entry = readdir(directory))) {
 		size_t i = 0;
 
-		while (i < keep && strncmp(entry->d_name, records[i].config, STORE_DIGEST - 1) != 0)
+		while (i < keep && strncmp(entry->d_name, alone->records[i].config, STORE_DIGEST - 1) != 0)
 			i++;
 		if (i == keep && config_is_ours(store, entry->d_name))
 			(void)store_remove(store, "configs", entry->d_name);
 	}
-	records_free(records, n);
+	records_free(alone->records, alone->n);
+}
+
+void store_prune(struct store *store)
+{
+	struct alone alone;
+
+	alone_run(store, &alone, prune_alone);
 }

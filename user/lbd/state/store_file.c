@@ -23,21 +23,26 @@ static void step(struct store *store, const char *name)
 		store->step(store->context, name);
 }
 
-/* What is done to a file, where the disk may make one wait. */
+/* What is done to a file, where the disk may make one wait: even a new name waits for what a file system's
+ * journal is at. */
 struct transfer {
 	int fd;
 	const char *text; /* to be written */
 	char **ret_text;  /* what is read */
 	size_t length;
+	int at;             /* directory */
+	char temporary[16]; /* file in it, that is written to; empty: not yet made */
+	const char *name;   /* that it is to have */
+	bool durable;
 	int r;
 };
 
-static void wait_for_disk(const struct store *store, void (*run)(void *context), struct transfer *transfer)
+void store_wait(const struct store *store, void (*run)(void *context), void *context)
 {
 	if (store->beside)
-		store->beside(run, transfer);
+		store->beside(run, context);
 	else
-		run(transfer);
+		run(context);
 }
 
 static void sync_it(void *context)
@@ -51,7 +56,7 @@ int store_sync(const struct store *store, int fd)
 {
 	struct transfer transfer = { .fd = fd };
 
-	wait_for_disk(store, sync_it, &transfer);
+	store_wait(store, sync_it, &transfer);
 	return transfer.r;
 }
 
@@ -143,30 +148,19 @@ int store_set_aside(struct store *store, const char *directory, const char *name
 	return r < 0 ? r : 0;
 }
 
-static void write_all(void *context)
+static int write_all(int fd, const char *text, size_t length)
 {
-	struct transfer *transfer = context;
+	while (length) {
+		ssize_t n = write(fd, text, length);
 
-	while (transfer->length) {
-		ssize_t n = write(transfer->fd, transfer->text, transfer->length);
-
-		if (n < 0 && errno != EINTR) {
-			transfer->r = -errno;
-			return;
-		}
+		if (n < 0 && errno != EINTR)
+			return -errno;
 		if (n > 0) {
-			transfer->text += n;
-			transfer->length -= n;
+			text += n;
+			length -= n;
 		}
 	}
-}
-
-static int write_text(const struct store *store, int fd, const char *text, size_t length)
-{
-	struct transfer transfer = { .fd = fd, .text = text, .length = length };
-
-	wait_for_disk(store, write_all, &transfer);
-	return transfer.r;
+	return 0;
 }
 
 /* A new file to write to. What a write that was cut left behind is removed; what else there is stays. */
@@ -203,39 +197,54 @@ static int make_way(struct store *store, int at, const char *directory, const ch
 	return S_ISREG(st.st_mode) ? 0 : store_set_aside(store, directory, name, "it is not a plain file");
 }
 
-static int replace(struct store *store, int at, int fd, const char *temporary, const char *directory,
-		   const char *name, bool durable)
+static void write_temporary(void *context)
 {
-	int r = 0;
+	struct transfer *transfer = context;
 
-	if (durable)
-		r = store_sync(store, fd);
+	transfer->fd = open_temporary(transfer->at, transfer->temporary);
+	transfer->r =
+		transfer->fd < 0 ? transfer->fd : write_all(transfer->fd, transfer->text, transfer->length);
+	if (transfer->r == 0 && transfer->durable && fsync(transfer->fd) < 0)
+		transfer->r = -errno;
+}
+
+static void name_it(void *context)
+{
+	struct transfer *transfer = context;
+
+	if (renameat(transfer->at, transfer->temporary, transfer->at, transfer->name) < 0)
+		transfer->r = -errno;
+}
+
+static int replace(struct store *store, const char *directory, struct transfer *transfer)
+{
 	step(store, "store_written");
-	if (r == 0)
-		r = make_way(store, at, directory, name);
-	if (r == 0 && renameat(at, temporary, at, name) < 0)
-		r = -errno;
-	if (r < 0)
-		return r;
+	transfer->r = make_way(store, transfer->at, directory, transfer->name);
+	if (transfer->r == 0)
+		store_wait(store, name_it, transfer);
+	if (transfer->r < 0)
+		return transfer->r;
 	step(store, "store_renamed");
-	return durable ? store_sync(store, at) : 0;
+	return transfer->durable ? store_sync(store, transfer->at) : 0;
 }
 
 int store_write(struct store *store, const char *directory, const char *name, const char *text, size_t length,
 		bool durable, struct lb_error *error)
 {
-	char temporary[16] = "";
 	_cleanup_(closep) int at = store_make_subdirectory(store, directory), fd = -1;
-	int r = at < 0 ? at : (fd = open_temporary(at, temporary));
+	struct transfer transfer = {
+		.fd = -1, .text = text, .length = length, .at = at, .name = name, .durable = durable, .r = at
+	};
+	int r;
 
-	if (r >= 0)
-		r = write_text(store, fd, text, length);
-	if (r == 0)
-		r = replace(store, at, fd, temporary, directory, name, durable);
+	if (at >= 0)
+		store_wait(store, write_temporary, &transfer);
+	fd = transfer.fd;
+	r = transfer.r < 0 ? transfer.r : replace(store, directory, &transfer);
 	if (r == 0)
 		return 0;
 	if (fd >= 0)
-		unlinkat(at, temporary, 0);
+		unlinkat(at, transfer.temporary, 0);
 	return lb_error_set(error, -r, "Failed to write %s/%s/%s: %s", store->directory, directory, name,
 			    strerror(-r));
 }
@@ -275,7 +284,7 @@ static int read_whole(const struct store *store, int fd, size_t size, char **ret
 {
 	struct transfer transfer = { .fd = fd, .ret_text = ret_text, .length = size };
 
-	wait_for_disk(store, read_all, &transfer);
+	store_wait(store, read_all, &transfer);
 	if (transfer.r == 0)
 		*ret_length = transfer.length;
 	return transfer.r;
@@ -302,9 +311,18 @@ int store_read(const struct store *store, const char *directory, const char *nam
 	return read_whole(store, fd, st.st_size, ret_text, ret_length);
 }
 
+static void remove_it(void *context)
+{
+	struct transfer *transfer = context;
+
+	if (unlinkat(transfer->at, transfer->name, 0) < 0 || fsync(transfer->at) < 0)
+		transfer->r = -errno;
+}
+
 int store_remove(struct store *store, const char *directory, const char *name)
 {
 	_cleanup_(closep) int at = store_subdirectory(store, directory);
+	struct transfer removal = { .at = at, .name = name };
 	struct stat st;
 
 	if (at < 0)
@@ -313,5 +331,6 @@ int store_remove(struct store *store, const char *directory, const char *name)
 		return -errno;
 	if (!S_ISREG(st.st_mode))
 		return -EPROTO;
-	return unlinkat(at, name, 0) < 0 ? -errno : store_sync(store, at);
+	store_wait(store, remove_it, &removal);
+	return removal.r;
 }

@@ -28,6 +28,10 @@ int store_remove(struct store *store, const char *directory, const char *name);
 /* Moves what has that name into "aside", whatever it is, under a name that is free there. 0 or -errno. */
 int store_set_aside(struct store *store, const char *directory, const char *name, const char *why);
 
+/* Has the caller wait for what the disk makes wait, and the loop not: run() touches nothing but its context.
+ */
+void store_wait(const struct store *store, void (*run)(void *context), void *context);
+
 /* fsync(), as the store's owner waits for the disk. 0 or -errno. */
 int store_sync(const struct store *store, int fd);
 

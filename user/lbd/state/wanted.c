@@ -71,12 +71,14 @@ static int look_up_ways(struct lbd *lbd, struct lb_error *error)
 {
 	struct lb_nexthops *nexthops = lbd->netlink.nexthops;
 	bool stale = lbd->nexthops_stale;
+	size_t from = 0;
 	int r;
 
 	if (lbd->routes_stale)
 		lb_nexthops_routes_stale(nexthops);
 	lbd->routes_stale = lbd->nexthops_stale = false;
-	lb_nexthops_lost_stale(nexthops, now_ms());
+	while ((from = lb_nexthops_lost_stale(nexthops, from, now_ms())))
+		task_pause();
 	r = netlink_query_routes(&lbd->netlink, error);
 	netlink_keep(&lbd->netlink);
 	return r < 0 ? r : r > 0 || stale;

@@ -133,6 +133,17 @@ void stats_cpu_rest(const struct lb_tables *tables, __u32 cpu, struct stats_tota
 	totals->rx = totals->tx + totals->redirect + totals->pass + totals->drop;
 }
 
+#define LINES_AT_ONCE 8192u /* half a megabyte */
+
+size_t stats_cpu_step(const struct lb_tables *tables, __u32 cpu, size_t line, struct stats_totals *totals)
+{
+	stats_cpu_lines(tables, cpu, (__u32)line, LINES_AT_ONCE, totals);
+	if (line + LINES_AT_ONCE < tables->sizes.counters)
+		return line + LINES_AT_ONCE;
+	stats_cpu_rest(tables, cpu, totals);
+	return 0;
+}
+
 void stats_add_totals(struct stats_totals *sum, const struct stats_totals *more)
 {
 	sum->rx += more->rx;

@@ -35,6 +35,8 @@ void stats_all(const struct lb_tables *tables, struct stats_totals *ret_totals);
 void stats_cpu_lines(const struct lb_tables *tables, __u32 cpu, __u32 first, __u32 n,
 		     struct stats_totals *totals);
 void stats_cpu_rest(const struct lb_tables *tables, __u32 cpu, struct stats_totals *totals);
+/* Both, some lines at a time: where to go on; 0: it is all of that CPU. */
+size_t stats_cpu_step(const struct lb_tables *tables, __u32 cpu, size_t line, struct stats_totals *totals);
 void stats_add_totals(struct stats_totals *sum, const struct stats_totals *more);
 
 /* Of one reason, over all CPUs. */

@@ -236,13 +236,16 @@ int lb_engine_grace(struct lb_engine *engine)
 
 	engine->held++;
 	r = engine->hooks->grace(engine->hooks->context);
+	/* Oldest first: a ring may itself have taken another's place. The sweeper concludes nothing before
+	 * all of them are through. */
+	for (size_t i = 0; r == 0 && i < engine->n_retired; i++) {
+		merge_stamps(engine, &engine->retired[i]);
+		lb_engine_pause(engine);
+	}
 	engine->held--;
 	if (r < 0)
 		return r;
 	engine->awaited = false;
-	/* Oldest first: a ring may itself have taken another's place. */
-	for (size_t i = 0; i < engine->n_retired; i++)
-		merge_stamps(engine, &engine->retired[i]);
 	engine->n_retired = 0;
 	lb_arena_settle(&engine->rings);
 	lb_arena_settle(&engine->records);
@@ -420,7 +423,9 @@ static int view_service(struct lb_engine *engine, struct lb_service *service,
 		lead->views = calloc(lead->vip.backend_count + 1u, sizeof(*lead->views));
 		if (!lead->views)
 			return -ENOMEM;
-		engine->viewed = true;
+		if (engine->n_viewed < LB_VIEWED_MAX)
+			engine->viewed[engine->n_viewed] = lead->vip.service;
+		engine->n_viewed += engine->n_viewed <= LB_VIEWED_MAX;
 	}
 	for (__u32 i = 0; i < lead->vip.backend_count; i++) {
 		if (lead->members[i].used && !lead->members[i].ghost)
@@ -448,15 +453,21 @@ static int view_service(struct lb_engine *engine, struct lb_service *service,
 	return 0;
 }
 
+static void forget_view(struct lb_engine *engine, __u32 id)
+{
+	if (!engine->by_id[id])
+		return;
+	free(engine->by_id[id]->views);
+	engine->by_id[id]->views = NULL;
+}
+
 void lb_engine_forget_views(struct lb_engine *engine)
 {
-	for (__u32 i = 0; engine->viewed && i < engine->tables->sizes.services; i++) {
-		if (!engine->by_id[i])
-			continue;
-		free(engine->by_id[i]->views);
-		engine->by_id[i]->views = NULL;
-	}
-	engine->viewed = false;
+	bool all = engine->n_viewed > LB_VIEWED_MAX;
+
+	for (__u32 i = 0; i < (all ? engine->tables->sizes.services : engine->n_viewed); i++)
+		forget_view(engine, all ? i : engine->viewed[i]);
+	engine->n_viewed = 0;
 }
 
 void lb_engine_addresses(const struct lb_engine *engine,

@@ -192,6 +192,8 @@ struct lb_sweep {
 	__u64 tombs;                 /* places that it leaves as such */
 };
 
+#define LB_VIEWED_MAX 16u
+
 struct lb_engine {
 	const struct lb_tables *tables;
 	const struct lb_engine_hooks *hooks;
@@ -228,8 +230,9 @@ struct lb_engine {
 	__u64 *gone_seen;   /* by service id: last pass that met an entry of a service that is gone */
 	unsigned int plans; /* alive: what they refer to is not freed */
 	__u64 plan_serial;
-	__u64 roles; /* how often another service has come to lead a ring */
-	bool viewed; /* some service has views */
+	__u64 roles;                 /* how often another service has come to lead a ring */
+	__u32 viewed[LB_VIEWED_MAX]; /* ids of services that have views, as far as there is room */
+	size_t n_viewed;             /* above LB_VIEWED_MAX: others have as well */
 	bool ticked;
 	__u64 now_s;
 	struct lb_sweep sweep;
@@ -446,9 +449,6 @@ static inline void lb_engine_beside(const struct lb_engine *engine, void (*run)(
 
 void lb_engine_view_member(const struct lb_engine *engine, const struct lb_service *service, __u32 index,
 			   struct lb_backend_view *view);
-
-/* Gives back the memory of all views. */
-void lb_engine_forget_views(struct lb_engine *engine);
 
 /* Frees an index and its id (unless another index has the same). */
 void lb_engine_free_member(struct lb_engine *engine, struct lb_service *service, __u32 index);

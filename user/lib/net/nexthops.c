@@ -389,27 +389,39 @@ static void mark_stale(struct lb_nexthops *nexthops, struct lb_destination *dest
 	destination->stale = true;
 }
 
-void lb_nexthops_lost_stale(struct lb_nexthops *nexthops, __u64 now_ms)
+/* Whose ways are to be asked for. Whether there are any. */
+static bool begin_asking(struct lb_nexthops *nexthops, __u64 now_ms)
 {
-	struct neighbor *neighbor;
 	bool any = false;
 
-	for (neighbor = nexthops->neighbors; neighbor; neighbor = neighbor->hh.next)
-		any |= neighbor->ask_again && neighbor->wanted;
-	for (size_t i = 0; any && i < nexthops->destinations.n; i++) {
-		struct lb_destination *destination = &nexthops->destinations.at[i];
-		const struct lb_route_member *member = lb_member_of(nexthops, destination, now_ms);
-
-		neighbor = member ? lb_neighbor_of(nexthops, destination, member) : NULL;
-		if (!neighbor || !neighbor->ask_again ||
-		    lb_member_usable(nexthops, destination, member, now_ms))
-			continue;
-		mark_stale(nexthops, destination);
-	}
-	/* One that is still believed is asked about when it no longer is. */
-	for (neighbor = nexthops->neighbors; neighbor; neighbor = neighbor->hh.next)
+	for (struct neighbor *neighbor = nexthops->neighbors; neighbor; neighbor = neighbor->hh.next) {
+		neighbor->asking = neighbor->ask_again && neighbor->wanted;
+		any |= neighbor->asking;
+		/* One that is still believed is asked about when it no longer is. */
 		if (!neighbor->lost_ms || hold_is_over(neighbor, now_ms))
 			neighbor->ask_again = false;
+	}
+	return any;
+}
+
+#define ASKED_AT_ONCE 1024u
+
+size_t lb_nexthops_lost_stale(struct lb_nexthops *nexthops, size_t from, __u64 now_ms)
+{
+	size_t n = nexthops->destinations.n, end = n - from < ASKED_AT_ONCE ? n : from + ASKED_AT_ONCE;
+
+	if (from > n || (from == 0 && !begin_asking(nexthops, now_ms)))
+		return 0;
+	for (; from < end; from++) {
+		struct lb_destination *destination = &nexthops->destinations.at[from];
+		const struct lb_route_member *member = lb_member_of(nexthops, destination, now_ms);
+		const struct neighbor *neighbor =
+			member ? lb_neighbor_of(nexthops, destination, member) : NULL;
+
+		if (neighbor && neighbor->asking && !lb_member_usable(nexthops, destination, member, now_ms))
+			mark_stale(nexthops, destination);
+	}
+	return from < n ? from : 0;
 }
 
 void lb_nexthops_some_stale(struct lb_nexthops *nexthops, size_t n)

@@ -68,8 +68,9 @@ bool lb_nexthops_forget_mtus(struct lb_nexthops *nexthops, __u64 now_ms);
 /* Marks every route as in need of a query. */
 void lb_nexthops_routes_stale(struct lb_nexthops *nexthops);
 
-/* The same for those by a neighbour that was lost since the last call, and is not believed any more. */
-void lb_nexthops_lost_stale(struct lb_nexthops *nexthops, __u64 now_ms);
+/* The same for those by a neighbour that was lost since the last time, and is not believed any more. from: 0
+ * in the beginning; where to go on, after what may be learned of neighbours meanwhile, or 0: that was all. */
+size_t lb_nexthops_lost_stale(struct lb_nexthops *nexthops, size_t from, __u64 now_ms);
 
 /* The same for the n that were not asked for the longest: what no message tells of is noticed, too. */
 void lb_nexthops_some_stale(struct lb_nexthops *nexthops, size_t n);

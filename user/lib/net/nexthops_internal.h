@@ -27,6 +27,7 @@ struct neighbor {
 	bool fresh;              /* wanted anew and not usable since */
 	bool silent;             /* has failed since it was last usable */
 	bool ask_again;          /* it was lost: the kernel may now prefer another way */
+	bool asking;             /* the same, in lb_nexthops_lost_stale() */
 	__u64 lost_ms;           /* when it stopped being usable; 0: it did not */
 	unsigned int wanted;     /* destinations that go this way */
 	unsigned int seen;
