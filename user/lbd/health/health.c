@@ -46,6 +46,11 @@ void health_heed(struct lbd *lbd)
 /* --- time ------------------------------------------------------------------------------------------------
  */
 
+static void save(void *context)
+{
+	saved_write(context);
+}
+
 static int on_tick(sd_event_source *source, uint64_t now, void *context)
 {
 	struct health *health = context;
@@ -54,7 +59,7 @@ static int on_tick(sd_event_source *source, uint64_t now, void *context)
 	link_watch(health, now_ns);
 	judge_tick(health, now_ns);
 	if (health->unsaved && now_ns > health->saved_ns + SAVE_NS)
-		saved_write(health);
+		task_call(health->lbd->tasks, &health->save, save, health);
 	if (health->services || health->targets) {
 		sd_event_source_set_time_relative(source, TICK_US);
 		sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);

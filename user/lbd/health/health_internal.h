@@ -189,6 +189,7 @@ struct health {
 
 	health_judge *judge;
 	sd_event_source *tick;
+	struct task save, repair;
 	bool unsaved;
 	__u64 saved_ns;
 	__u64 opens, froze;
@@ -261,7 +262,7 @@ void room_judge(struct health *health); /* after targets, or what lb-checkd can,
 /* --- health_saved.c --------------------------------------------------------------------------------------
  */
 void saved_read(struct health *health);
-void saved_write(struct health *health);
+void saved_write(struct health *health); /* in a task; beside the loop but for the reading */
 bool saved_restore(struct health *health, struct health_member *member, __u64 now_ns);
 void saved_take_back(struct health *health); /* what was said of backends that are checked no more */
 void saved_forget(struct health *health);    /* nobody is checked */

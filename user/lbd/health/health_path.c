@@ -229,7 +229,7 @@ static void settle_service(struct health *health, struct health_service *service
 /* --- all -------------------------------------------------------------------------------------------------
  */
 
-/* What the kernel needs for it, as far as it is missing. */
+/* What the kernel needs for it, as far as it is missing. In a task: the loop turns meanwhile. */
 static void put_up(struct health *health)
 {
 	struct check_path *had = health->path;
@@ -244,6 +244,16 @@ static void put_up(struct health *health)
 	for (struct health_target *target = health->targets; target; target = target->hh.next)
 		target->entered = false;
 	link_path(health);
+}
+
+/* Somebody may have taken away what leads packets there, and the kernel is not asked in the loop: each answer
+ * of it may wait for whoever changes interfaces. */
+static void repair(void *context)
+{
+	struct health *health = context;
+
+	if (health->path || health->path_error[0])
+		put_up(health);
 }
 
 void path_configure(struct health *health)
@@ -277,7 +287,7 @@ void path_tick(struct health *health, __u64 now_ns)
 		return;
 	if (now_ns > health->path_ns + REPAIR_NS) {
 		health->path_ns = now_ns;
-		put_up(health);
+		task_call(health->lbd->tasks, &health->repair, repair, health);
 	}
 	while (health->path_turn && members < MEMBERS_MAX) {
 		if (health->path_turn->uses_path) {

@@ -36,25 +36,52 @@ static void write_member(FILE *out, const struct health_member *member)
 		circuit->level, circuit->share, member->said_s);
 }
 
-void saved_write(struct health *health)
-{
+struct writing {
 	char path[PATH_MAX], aside[PATH_MAX];
+	char *text; /* owned */
+	size_t length;
+};
+
+static void write_beside(void *context)
+{
+	const struct writing *writing = context;
 	_cleanup_(fclosep) FILE *out = NULL;
 
-	path_of(health, "", path);
-	path_of(health, ".new", aside);
-	health->unsaved = false;
-	health->saved_ns = lb_now_ns();
-	unlink(aside);
-	out = fopen(aside, "wxe");
+	unlink(writing->aside);
+	out = fopen(writing->aside, "wxe");
 	if (!out)
 		return; /* a restart will not know, and find out */
+	if (fwrite(writing->text, 1, writing->length, out) != writing->length || fflush(out) != 0 ||
+	    rename(writing->aside, writing->path) < 0)
+		unlink(writing->aside);
+}
+
+/* What is known now, as text. 0 or -ENOMEM. */
+static int print(const struct health *health, struct writing *writing)
+{
+	FILE *out = open_memstream(&writing->text, &writing->length);
+
+	if (!out)
+		return -ENOMEM;
 	for (struct health_service *service = health->services; service; service = service->hh.next) {
 		for (size_t i = 0; i < service->n_members; i++)
 			write_member(out, &service->members[i]);
+		task_pause();
 	}
-	if (fflush(out) != 0 || ferror(out) || rename(aside, path) < 0)
-		unlink(aside);
+	return fclose(out) == 0 ? 0 : -ENOMEM;
+}
+
+void saved_write(struct health *health)
+{
+	struct writing writing = {};
+
+	path_of(health, "", writing.path);
+	path_of(health, ".new", writing.aside);
+	health->unsaved = false;
+	health->saved_ns = lb_now_ns();
+	if (print(health, &writing) == 0)
+		task_beside(write_beside, &writing);
+	free(writing.text);
 }
 
 /* --- reading ---------------------------------------------------------------------------------------------

@@ -246,12 +246,14 @@ int health_write(struct lbd *lbd, const char *service, const char *backend, stru
 	for (const struct health_service *one = health->services; one; one = one->hh.next) {
 		if (!service || !service[0] || strcmp(service, one->name) == 0)
 			n += write_service(one, backend, now_ns, json);
+		task_pause();
 	}
 	json_array_end(json);
 	json_array(json, "services");
 	for (const struct health_service *one = health->services; one; one = one->hh.next) {
 		if (!service || !service[0] || strcmp(service, one->name) == 0)
 			write_pool(one, json);
+		task_pause();
 	}
 	json_array_end(json);
 	if (n || ((!service || !service[0]) && (!backend || !backend[0])))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * Loading lb_check over the tables of the packet path, and keeping it where marked packets are led to.
+ * Loading lb_check over the tables of the packet path, and keeping it where marked packets are led to. Done
+ * in tasks, and what the kernel makes wait beside the loop.
  */
 #include "lbd/kernel/check_path.h"
 
@@ -61,6 +62,14 @@ static int reuse_maps(const struct maps *maps, struct bpf_object *object)
 	return r;
 }
 
+struct loading {
+	const struct lbd *lbd;
+	size_t room;
+	struct lb_check_bpf *skeleton;
+	struct lb_error error;
+	int r;
+};
+
 static int load(const struct lbd *lbd, size_t room, struct lb_check_bpf **ret_skeleton,
 		struct lb_error *error)
 {
@@ -84,6 +93,13 @@ static int load(const struct lbd *lbd, size_t room, struct lb_check_bpf **ret_sk
 	}
 	*ret_skeleton = skeleton;
 	return 0;
+}
+
+static void load_beside(void *context)
+{
+	struct loading *loading = context;
+
+	loading->r = load(loading->lbd, loading->room, &loading->skeleton, &loading->error);
 }
 
 /* A place of ours at clsact egress. */
@@ -188,6 +204,7 @@ static void path_free(struct check_path *path)
 static int path_new(const struct lbd *lbd, size_t room, struct check_path **ret_path, struct lb_error *error)
 {
 	struct check_path *path = calloc(1, sizeof(*path));
+	struct loading loading = { .lbd = lbd };
 	void *seen;
 	int r;
 
@@ -198,11 +215,14 @@ static int path_new(const struct lbd *lbd, size_t room, struct check_path **ret_
 	path->room = ROOM_MIN;
 	while (path->room < room)
 		path->room *= 2;
-	r = load(lbd, path->room, &path->skeleton, error);
-	if (r < 0) {
+	loading.room = path->room;
+	task_beside(load_beside, &loading);
+	if (loading.r < 0) {
+		*error = loading.error;
 		free(path);
-		return r;
+		return loading.r;
 	}
+	path->skeleton = loading.skeleton;
 	seen = mmap(NULL, path->room * sizeof(*path->seen), PROT_READ, MAP_SHARED,
 		    bpf_map__fd(path->skeleton->maps.lb_check_seen), 0);
 	if (seen == MAP_FAILED) {
@@ -215,20 +235,47 @@ static int path_new(const struct lbd *lbd, size_t room, struct check_path **ret_
 	return 0;
 }
 
+/* What is asked of the kernel beside the loop, which looks at the path itself meanwhile. */
+struct leading {
+	struct check_path path; /* a copy */
+	const struct lbd *lbd;
+	struct lb_error error;
+	int r;
+};
+
+static void lead_beside(void *context)
+{
+	struct leading *leading = context;
+	struct check_path *path = &leading->path;
+	const char *step;
+
+	leading->r = check_device_up(&path->device, &path->settings, &step);
+	if (leading->r < 0) {
+		lb_error_set(&leading->error, -leading->r, "Failed to %s: %s", step, strerror(-leading->r));
+		return;
+	}
+	leading->r =
+		attach(path->device.ifindex, TC_PRIORITY, bpf_program__fd(path->skeleton->progs.lb_check));
+	if (leading->r < 0)
+		lb_error_set(&leading->error, -leading->r,
+			     "Failed to attach the program of checks to " CHECK_DEVICE ": %s",
+			     strerror(-leading->r));
+	else
+		guard(path, leading->lbd);
+}
+
 /* Whatever of it is missing. */
 static int lead_there(struct check_path *path, const struct lbd *lbd, struct lb_error *error)
 {
-	const char *step;
-	int r = check_device_up(&path->device, &path->settings, &step);
+	struct leading leading = { .path = *path, .lbd = lbd };
 
-	if (r < 0)
-		return lb_error_set(error, -r, "Failed to %s: %s", step, strerror(-r));
-	r = attach(path->device.ifindex, TC_PRIORITY, bpf_program__fd(path->skeleton->progs.lb_check));
-	if (r < 0)
-		return lb_error_set(error, -r,
-				    "Failed to attach the program of checks to " CHECK_DEVICE ": %s",
-				    strerror(-r));
-	guard(path, lbd);
+	task_beside(lead_beside, &leading);
+	path->device = leading.path.device;
+	memcpy(path->guarded, leading.path.guarded, sizeof(path->guarded));
+	if (leading.r < 0) {
+		*error = leading.error;
+		return leading.r;
+	}
 	return 0;
 }
 
