@@ -115,6 +115,23 @@ check "explain shows an unsettled slot" wait_for 10 bash -c '
 check "a hundred explains leave no trace: no counter, sample, stamp, flow or fragment" explains_without_a_trace
 check "applying the same again is empty" answers POST /v1/apply '.applied and .services == [] and .generation == .from_generation' \
 	@"$TEST_TMP/two.json"
+digest()
+{
+	api GET /v1/status | jq -r .rings.digest
+}
+before=$(digest)
+is "the digest of all rings stays while nothing changes" "$(digest)" "$before"
+check "a weight in the configuration" answers PUT '/v1/services/web/backends/b1?merge=1' '.applied' '{"weight":60}'
+other=$(digest)
+check "is another digest" test "$other" != "$before"
+check "an operator's weight" answers PATCH /v1/services/web/backends/b1 '.applied' '{"weight":7}'
+check "hides another one in the configuration" answers PUT '/v1/services/web/backends/b1?merge=1' '.applied' '{"weight":61}'
+check "which is another digest, though no slot moves" test "$(digest)" != "$other"
+check "the operator takes it back" answers PATCH /v1/services/web/backends/b1 '.applied' '{"weight":null}'
+check "as before" answers POST /v1/apply '.applied' @"$TEST_TMP/two.json"
+is "with the digest of before" "$(digest)" "$before"
+is "lists of digests name each service" "$(api GET /v1/rings | jq -c '[.services[].name]') $(metrics /rings | jq -c '[.services[].name]')" \
+	'["web","web6"] ["web","web6"]'
 check "PATCH with dry_run changes nothing" answers PATCH '/v1/services/web/backends/b1?dry_run=1' '.dry_run' '{"state":"drain"}'
 check "PATCH" answers PATCH /v1/services/web/backends/b1 '.applied' '{"weight":50,"state":"active"}'
 check "the override shows beside the configuration" answers GET /v1/services/web \

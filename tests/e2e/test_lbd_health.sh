@@ -121,6 +121,14 @@ silence b2
 check "a silent backend drains first" wait_for 5 state_is b2 drain
 check "and then its old flows are given up" wait_for 8 state_is b2 down
 check "which is an event" event_says 'backend=b2 from=open to=open cause=.*given up'
+health_config '.services[0].idle_timeout_s = 901' >"$TEST_TMP/other.json"
+check "another configuration" answers POST /v1/apply .applied @"$TEST_TMP/other.json"
+check "leaves down whom the check took down" state_is b2 down
+check "so does going back to the one before" answers POST /v1/rollback .applied
+is "which runs" "$(api GET /v1/services/web | jq .idle_timeout_s)" 900
+check "and revives nobody" state_is b2 down
+check "nor does it with the overrides of then" answers POST "/v1/rollback?to=$generation&overrides=1" .applied
+check "whom checks say no word of" state_is b2 down
 
 # --- whoever is away changes nothing --------------------------------------------------------------------------------
 

@@ -80,9 +80,9 @@ check "and says why" grep -q weight "$TEST_TMP/failed"
 hold=$TEST_TMP/hold
 lbd_config "$metrics" >"$LBD_CONFIG"
 "${CC:-gcc}" -shared -fPIC -O2 -D_GNU_SOURCE -o "$TEST_TMP/slow_disk.so" "$TEST_ROOT/tests/e2e/slow_disk.c" -ldl
-export LD_PRELOAD=$TEST_TMP/slow_disk.so SLOW_DISK=$hold
+export LD_PRELOAD=$TEST_TMP/slow_disk.so SLOW_DISK=$hold SLOW_NAMES=$TEST_TMP/names
 act "it starts with that disk" lbd_start
-unset LD_PRELOAD SLOW_DISK
+unset LD_PRELOAD SLOW_DISK SLOW_NAMES
 generation()
 {
 	api GET /v1/status | jq .generation
@@ -111,6 +111,15 @@ wait "$first" "$second"
 is "when the disk answers the first one is made" "$(tail -n 1 "$TEST_TMP/first")" 200
 is "and what the second one has looked at is no longer so" "$(tail -n 1 "$TEST_TMP/second")" 412
 check "nothing of it was made" answers GET /v1/services/web '.backends[] | select(.name == "b1") | .weight == 50'
+
+touch "$TEST_TMP/names"
+patch named 55
+check "a change waits for a name of the disk" wait_for 10 test -e "$TEST_TMP/names.waits"
+check "the loop does not, whatever it is asked" turns
+check "lists are told" answers GET /v1/services/web '.backends | length == 3'
+rm "$TEST_TMP/names"
+wait "$patching"
+is "and it is made" "$(tail -n 1 "$TEST_TMP/named")" 200
 
 rm -f "$hold.waits"
 touch "$hold"

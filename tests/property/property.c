@@ -175,6 +175,14 @@ static bool is_pressed(struct run *run)
 	return run->pressed_s && world_clock(&run->world) - run->pressed_s <= 3 * WORLD_TCP_IDLE_S;
 }
 
+/* Its backend died: its connection is over, whoever gets what it still sends. */
+static bool is_orphan(const struct run *run, const struct flow *flow)
+{
+	const struct world_address *owner = address_of(run, flow->service, flow->owner);
+
+	return flow->open && (!owner || !owner->alive || owner->deaths != flow->deaths);
+}
+
 /* Whether the promise holds for a flow's next packet. */
 static bool is_bound(const struct run *run, const struct flow *flow, bool pressed)
 {
@@ -234,6 +242,7 @@ static void check_again(struct run *run, const struct flow *flow, __u32 slot, __
 static void packet(struct run *run, struct flow *flow, bool syn, const struct client_segment *segment)
 {
 	bool pressed = is_pressed(run), bound = !syn && is_bound(run, flow, pressed);
+	bool orphan = is_orphan(run, flow);
 	bool fin = segment && segment->flags & CLIENT_FIN, again = syn && !flow->dirty && flow->before;
 	__u32 slot = slot_of(run, flow), went;
 	__u64 refused = world_refused(&run->world), base = world_base(&run->world);
@@ -265,10 +274,12 @@ static void packet(struct run *run, struct flow *flow, bool syn, const struct cl
 	to = address_of(run, flow->service, went);
 	flow->embryonic = syn || !flow->open;
 	flow->open = went != 0;
-	/* Also a SYN: it is with base, which may have been kept for as long as it may be
-	 * (docs/flow-table.md). */
+	/* Also a SYN: it is with base, which may have been kept for as long as it may be, for flows that were
+	 * there from the move on (docs/flow-table.md). One that comes later, from a backend that died or out
+	 * of silence, has no time left to be seen twice. */
 	flow->forgotten = refused != 0;
-	flow->late = base && (flow->late || world_clock(&run->world) - flow->seen > WORLD_TCP_IDLE_S);
+	flow->late =
+		base && (flow->late || orphan || world_clock(&run->world) - flow->seen > WORLD_TCP_IDLE_S);
 	flow->unproven = base != 0;
 	flow->owner = went;
 	flow->before = went ? went : flow->before;
