@@ -2,8 +2,8 @@
 """How late the agent's loop is while it has much to do (bench-control's rows loop_delay_*).
 
 With 5,000 services, GET /v1/version falls due every 10 ms, at fixed times, and its delay counts from then: during a first
-load, full reloads, changes with next hops that do not answer, the start of captures, and beside 20 clients that say nothing. The same
-goes to a plain epoll echo in the same moments; what the machine itself is late shows in both, and the row is the difference of
+load, full reloads, changes with next hops that do not answer, the start of captures, while somebody reads all that there is to
+read, and beside 20 clients that say nothing. The same goes to a plain epoll echo in the same moments; what the machine itself is late shows in both, and the row is the difference of
 their 99th percentiles. The first load counts from when the socket takes connections.
 """
 import contextlib
@@ -134,6 +134,13 @@ def silence(lab):
         client.close()
 
 
+def readers(agent):
+    """Whoever asks for all that there is, one answer after the other."""
+    for path in ("/v1/status", "/v1/rings", "/v1/stats", "/v1/services", "/v1/backends", "/v1/drops", "/v1/observe", "/v1/health",
+                 "/v1/flows", "/v1/sources", "/v1/generations", "/v1/events"):
+        agent.get(path)
+
+
 def measure(lab, texts, start_agent):
     """All rows. texts: the configuration and one that differs in every service."""
     lab.wipe()
@@ -147,6 +154,7 @@ def measure(lab, texts, start_agent):
         rows["full_reload"] = probes.during(lambda: reloads(agent, texts))
         rows["unreachable"] = probes.during(lambda: unreachable(agent))
         rows["capture"] = probes.during(lambda: captures(agent))
+        rows["readers"] = probes.during(lambda: readers(agent))
         rows["silent_clients"] = probes.during(lambda: silence(lab))
         agent.kill(signal.SIGTERM)
     finally:

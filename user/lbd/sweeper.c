@@ -22,7 +22,8 @@
 #define WORK_MIN     64u
 #define WORK_MAX     (1u << 22)
 #define WORK_START   4096u
-#define KEEP_EVERY   5u /* seconds between looks at the neighbours */
+#define PIECES       16u /* between looks at the time */
+#define KEEP_EVERY   5u  /* seconds between looks at the neighbours */
 
 static __u64 thread_ns(void)
 {
@@ -79,6 +80,26 @@ static void housekeeping(struct lbd *lbd, __u64 second)
 		links_look_again(lbd);
 }
 
+/* So much work, or until its time is over, whatever work turned out to cost: how much it was. *ret_over:
+ * there was more to do than time. */
+static size_t sweep(struct lbd *lbd, __u64 second, __u64 allowed_ns, bool *ret_over)
+{
+	size_t work = lbd->sweeper.work, piece = work / PIECES + WORK_MIN, visited = 0;
+	__u64 begin = thread_ns();
+
+	*ret_over = false;
+	while (visited < work && !*ret_over) {
+		size_t n = work - visited < piece ? work - visited : piece;
+		size_t did = lb_engine_tick(lbd->engine, second, n);
+
+		visited += did;
+		if (did < n)
+			break;
+		*ret_over = thread_ns() - begin > 2 * allowed_ns;
+	}
+	return visited;
+}
+
 static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 {
 	struct lbd *lbd = context;
@@ -86,14 +107,14 @@ static int on_tick(sd_event_source *source, uint64_t usec, void *context)
 	__u64 second = now_ms() / 1000, begin = thread_ns(), spent;
 	/* permille of a core for so many milliseconds is as many microseconds. */
 	__u64 allowed_ns = (__u64)lbd->running.config->sweeper.cpu_permille * BUSY_TICK_MS * 1000;
-	size_t visited = lb_engine_tick(lbd->engine, second, sweeper->work);
-	bool busy;
+	bool over, busy;
+	size_t visited = sweep(lbd, second, allowed_ns, &over);
 
 	spent = thread_ns() - begin;
 	/* Less than it was allowed to: there was no more to do, and nothing is learnt of what work costs. */
-	busy = visited >= sweeper->work / 2;
+	busy = over || visited >= sweeper->work / 2;
 	if (busy)
-		sweeper->work = next_work(sweeper->work, spent, allowed_ns);
+		sweeper->work = next_work(over ? visited : sweeper->work, spent, allowed_ns);
 	sweeper->ticks++;
 	if (second != sweeper->second) {
 		sweeper->last_spent_ns = sweeper->spent_ns;

@@ -124,9 +124,48 @@ static void keep_bound(const struct rendering *newest)
 /* --- making ----------------------------------------------------------------------------------------------
  */
 
+/* How long parts were when a whole answer of a kind was last made: the next one's memory need not grow, which
+ * copies up to half of it. */
+#define KINDS_MAX 16u
+#define PARTS_MAX 8u
+
+static struct lengths {
+	const struct rendering_kind *kind;
+	size_t part[PARTS_MAX];
+} lengths[KINDS_MAX];
+
+static struct lengths *lengths_of(const struct rendering *rendering)
+{
+	for (size_t i = 0; i < KINDS_MAX && !rendering->wish.service[0] && !rendering->wish.shards; i++) {
+		if (!lengths[i].kind)
+			lengths[i].kind = rendering->wish.kind;
+		if (lengths[i].kind == rendering->wish.kind)
+			return &lengths[i];
+	}
+	return NULL;
+}
+
+static void reserve(struct rendering *rendering)
+{
+	const struct lengths *before = lengths_of(rendering);
+
+	for (size_t i = 0; before && i < rendering->n_parts && i < PARTS_MAX; i++)
+		if (before->part[i])
+			(void)json_reserve(&rendering->parts[i], before->part[i] + before->part[i] / 8);
+}
+
+static void note_lengths(const struct rendering *rendering)
+{
+	struct lengths *now = lengths_of(rendering);
+
+	for (size_t i = 0; now && i < rendering->n_parts && i < PARTS_MAX; i++)
+		now->part[i] = rendering->parts[i].length;
+}
+
 static void begin(struct rendering *rendering)
 {
 	forget_text(rendering);
+	reserve(rendering);
 	if (rendering->state)
 		memset(rendering->state, 0, rendering->wish.kind->state_bytes);
 	rendering->next = rendering->from = 0;
@@ -188,6 +227,8 @@ static bool go_on(struct rendering *rendering)
 		begin(rendering);
 	while (rendering->next < kind->pieces(lbd)) {
 		make_step(rendering);
+		if (rendering->next == kind->pieces(lbd))
+			note_lengths(rendering);
 		if (lb_now_ns() > end && rendering->attempts <= ATTEMPTS)
 			return false;
 	}
