@@ -95,7 +95,9 @@ void health_configure(struct lbd *lbd)
 {
 	struct health *health = lbd->health;
 
+	health->building = true;
 	members_build(health, lbd->running.config);
+	health->building = false;
 	link_listen(health);
 	link_flush(health);
 	if (!health->services && !health->targets) {

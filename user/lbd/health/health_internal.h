@@ -167,7 +167,8 @@ struct health {
 	char socket_path[sizeof(((struct lb_config_checker *)0)->socket)];
 	int listener, link;
 	sd_event_source *on_listener, *on_link;
-	bool blocked; /* the link takes no more for now */
+	bool blocked;  /* the link takes no more for now */
+	bool building; /* targets are those of another configuration soon */
 	__u64 heard_ns;
 	bool stale; /* verdicts are of earlier */
 	struct lb_message_state checkd;

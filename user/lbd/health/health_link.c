@@ -112,6 +112,9 @@ void link_path(struct health *health)
 /* Without a link there is nobody to tell: removed targets are gone, the others are told at the next hello. */
 void link_flush(struct health *health)
 {
+	/* How targets are asked is not yet settled, and the loop turns. */
+	if (health->building)
+		return;
 	if (!flush_path(health)) {
 		block(health);
 		return;
