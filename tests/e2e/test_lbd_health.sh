@@ -83,8 +83,8 @@ check "without lb-checkd backends are as configured, and it is said" answers GET
 	'(.checker.connected | not) and ([.backends[].breaker.why] | all(. == "not yet checked"))'
 generation=$(api GET /v1/generations | jq '.generations[0].generation')
 spawn lb bash -c 'ulimit -n 10; exec "$@"' small "$CHECKD" --socket "$TEST_TMP/checkd.sock"
-check "that lb-checkd may have too few descriptors is said before it has" wait_for 5 event_says 'lb-checkd=too-small checks=6 room=5'
-check "and shown" answers GET /v1/health '.checker.room | .too_small and .checks_needed == 6 and .ports_needed > 0'
+check "that lb-checkd may have too few descriptors is said before it has" wait_for 5 event_says 'lb-checkd=too-small checks=12 room=5'
+check "and shown" answers GET /v1/health '.checker.room | .too_small and .checks_needed == 12 and .ports_needed > 0'
 check "in words, too" grep -q 'room for 5 checks at once' <("$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" health)
 kill -KILL "$spawned"
 { wait "$spawned"; } 2>/dev/null
