@@ -33,7 +33,6 @@ static struct {
 	double target; /* of the bound */
 	double off[ROUNDS_MAX], on[ROUNDS_MAX], ratio[ROUNDS_MAX];
 	__u32 level;
-	bool wanted;
 } rows[] = {
 	{ { "tcp4_observed_1k_flows", 4, IPPROTO_TCP, 1000, BENCH_VIP_IPIP, 0, 20 }, .target = 1.015 },
 	{ { "tcp4_observed_1m_flows", 4, IPPROTO_TCP, 1000000, BENCH_VIP_IPIP, 0, 20 }, .target = 1.015 },
@@ -165,10 +164,9 @@ static void report(size_t row, int rounds, bool first, FILE *json)
 	fputs(" }", json);
 }
 
-static void report_all(int rounds)
+static FILE *begin_report(void)
 {
 	FILE *json = fopen("build/bench/observed.json", "we");
-	bool first = true;
 
 	if (!json) {
 		fprintf(stderr, "Failed to open build/bench/observed.json: %m\n");
@@ -177,30 +175,31 @@ static void report_all(int rounds)
 	printf("\n%-26s %9s %9s %9s %9s %9s %10s %10s %10s\n", "observed", "off ns", "on ns", "min off",
 	       "min on", "1 in", "added", "95 % bound", "target");
 	fputs("[", json);
-	for (size_t i = 0; i < N_ROWS; i++) {
-		if (!rows[i].wanted)
-			continue;
-		report(i, rounds, first, json);
-		first = false;
-	}
-	fputs("\n]\n", json);
-	fclose(json);
+	return json;
 }
 
 void bench_observed(struct bench_wrap_bpf *wrap, struct bench_tables *tables, int rounds)
 {
 	const char *only = getenv("ONLY"), *wanted = getenv("ROUNDS");
-	bool any = false;
+	FILE *json = NULL;
 
 	if (wanted)
-		rounds = atoi(wanted) < ROUNDS_MAX ? atoi(wanted) : ROUNDS_MAX;
+		rounds = atoi(wanted);
+	if (rounds < 1 || rounds > ROUNDS_MAX)
+		rounds = ROUNDS_MAX;
 	for (size_t i = 0; i < N_ROWS; i++) {
-		rows[i].wanted = !only || !fnmatch(only, rows[i].w.name, FNM_EXTMATCH);
-		if (rows[i].wanted)
-			rounds_of(wrap, tables, i, rounds);
-		any |= rows[i].wanted;
+		bool first = !json;
+
+		if (only && fnmatch(only, rows[i].w.name, FNM_EXTMATCH))
+			continue;
+		json = json ? json : begin_report();
+		rounds_of(wrap, tables, i, rounds);
+		report(i, rounds, first, json);
+		fflush(stdout);
 	}
 	tables->path.observe->limit = 0;
-	if (any)
-		report_all(rounds);
+	if (!json)
+		return;
+	fputs("\n]\n", json);
+	fclose(json);
 }

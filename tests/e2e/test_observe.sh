@@ -63,11 +63,11 @@ tls()
 	in_ns client timeout 5 openssl s_client -connect "$LAB_VIP4:443" "$@" </dev/null >"$TEST_TMP/tls" 2>&1
 }
 
-# A flow is observed on the CPU that its packets come to, as a NIC's queues have it. Over veth that is the sender's.
-taskset -pc 0 $$ >/dev/null || echo "# not on one CPU: packets of a flow may come to several"
+# Over veth a packet comes to the sender's CPU, so flows here change theirs now and then.
 lab_start --arm one --backends 3
 lbd_init
-lbd_config '.services += [.services[0] | .name = "tls" | .port = 443]' >"$LBD_CONFIG"
+lbd_config '.services += [(.services[0] | .name = "tls" | .port = 443),
+	(.services[0] | .name = "dns" | .port = 53 | .protocol = "udp")]' >"$LBD_CONFIG"
 openssl req -x509 -newkey rsa:2048 -nodes -keyout "$TEST_TMP/key" -out "$TEST_TMP/certificate" -days 2 -subj /CN=lab \
 	>/dev/null 2>&1
 for i in 1 2 3; do
@@ -119,6 +119,27 @@ check "who are those that connected" answers GET '/v1/flows?service=web' \
 check "lbctl flows shows them" grep -q "198.51.100.2:[0-9]" <("$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" flows web)
 rm "$held"
 check "it is back" answers PATCH /v1/services/web/backends/b3 '.applied' '{"state":null}'
+
+# --- datagrams ---------------------------------------------------------------------------------------------------------
+
+# N flows of M datagrams of 100 bytes. datagrams N M
+datagrams()
+{
+	in_ns client python3 - "$LAB_VIP4" "$1" "$2" <<-'PYTHON'
+	import socket, sys
+	sockets = [socket.socket(socket.AF_INET, socket.SOCK_DGRAM) for _ in range(int(sys.argv[2]))]
+	for _ in range(int(sys.argv[3])):
+	    for s in sockets:
+	        s.sendto(b"x" * 100, (sys.argv[1], 53))
+	PYTHON
+}
+
+datagrams 30 1
+datagrams 10 5
+check "flows of datagrams are counted, and those that went on are open" sees dns '.started == 40 and .open == 10'
+check "by backend too" answers GET /v1/observe/dns '([.backends[].started] | add) == 40 and ([.backends[].open] | add) == 10'
+check "one datagram is a flow that ended" sees dns '.silent == 30 and .ended_bytes == 3000'
+check "nobody waits for answers that only TCP would tell of" answers GET /v1/observe/dns '.completed + .gave_up + .retried == 0'
 
 # --- a backend whose answers are lost ----------------------------------------------------------------------------------
 

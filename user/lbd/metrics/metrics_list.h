@@ -98,7 +98,7 @@
 	X(BREAKER_BACKENDS, GAUGE, "weir_breaker_backends", "Checked backends by the state of the breaker.") \
 	X(CHECKS, COUNTER, "weir_checks_total", "Checks by how they ended.")                                 \
 	X(OBSERVE_SAMPLED, GAUGE, "weir_observe_sampled_ratio",                                              \
-	  "Share of TCP flows that are looked at: what is observed is scaled up by it.")                     \
+	  "Share of flows that are looked at: what is observed is scaled up by it.")                         \
 	X(OBSERVE_COST, GAUGE, "weir_observe_cost_ratio",                                                    \
 	  "Share of one CPU that observation takes, of packet path and agent.")                              \
 	X(OBSERVE_PACKETS, COUNTER, "weir_observe_packets_total", "Packets that were looked at.")            \
@@ -142,7 +142,7 @@
 	X(SERVICE_CHECK_SECONDS, HISTOGRAM, "weir_service_check_seconds",                                    \
 	  "How long answered checks of a service took.")                                                     \
 	X(SERVICE_OPEN, GAUGE, "weir_service_open_connections",                                              \
-	  "TCP connections of a service that are open, estimated.")                                          \
+	  "Connections, and UDP flows, of a service that are open, estimated.")                              \
 	X(SERVICE_OBSERVED, COUNTER, "weir_service_observed_total",                                          \
 	  "What clients' flows told of a service, estimated, by what it is (docs/observer.md).")             \
 	X(SERVICE_HANDSHAKE_SECONDS, HISTOGRAM, "weir_service_handshake_seconds",                            \
@@ -178,7 +178,7 @@
 	X(BACKEND_CHECK_SECONDS, GAUGE, "weir_backend_check_seconds",                                        \
 	  "How long the last answered check of a backend took.")                                             \
 	X(BACKEND_OPEN, GAUGE, "weir_backend_open_connections",                                              \
-	  "TCP connections of a backend that are open, estimated; of those that were observed.")             \
+	  "Connections, and UDP flows, of a backend that are open, estimated; once any was observed.")       \
 	X(BACKEND_OBSERVED, COUNTER, "weir_backend_observed_total",                                          \
 	  "What clients' flows told of a backend, estimated, by what it is.")                                \
 	X(BACKEND_HANDSHAKE_SECONDS, COUNTER, "weir_backend_handshake_seconds_total",                        \
