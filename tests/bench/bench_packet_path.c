@@ -155,10 +155,11 @@ static void report(int rounds, FILE *json)
 
 static int load_targets(struct bench_wrap_bpf *wrap, int subject_fd)
 {
-	int fds[BENCH_TARGETS] = { bpf_program__fd(wrap->progs.bench_noop),
-				   bpf_program__fd(wrap->progs.bench_encap_v4),
-				   bpf_program__fd(wrap->progs.bench_encap_v6), subject_fd,
-				   bpf_program__fd(wrap->progs.bench_lru) };
+	int fds[BENCH_TARGETS] = {
+		bpf_program__fd(wrap->progs.bench_noop),     bpf_program__fd(wrap->progs.bench_encap_v4),
+		bpf_program__fd(wrap->progs.bench_encap_v6), subject_fd,
+		bpf_program__fd(wrap->progs.bench_lru),      subject_fd
+	};
 
 	for (__u32 i = 0; i < BENCH_TARGETS; i++) {
 		if (bpf_map_update_elem(bpf_map__fd(wrap->maps.bench_targets), &i, &fds[i], BPF_ANY) < 0)

@@ -71,6 +71,8 @@ double bench_run(struct bench_wrap_bpf *wrap, const struct workload *w, enum ben
 	bench->destination = w->vip;
 	bench->service_mask = w->vip_mask;
 	bench->target = target;
+	bench->turn_packets = pass == BENCH_MEASURE ? w->turn_packets : 0;
+	bench->swap = w->swap;
 	bench->eth_type = htons(w->family == 4 ? 0x0800 : 0x86dd);
 	bench->family = w->family;
 	memcpy(bench->eth, frame, 12);
@@ -99,9 +101,9 @@ int bench_load(const struct bench_tables *tables, bool observed)
 	exit(1);
 }
 
-void bench_set_subject(struct bench_wrap_bpf *wrap, int fd)
+void bench_set_target(struct bench_wrap_bpf *wrap, enum bench_target target, int fd)
 {
-	__u32 key = BENCH_SUBJECT;
+	__u32 key = target;
 
 	if (bpf_map_update_elem(bpf_map__fd(wrap->maps.bench_targets), &key, &fd, BPF_ANY) == 0)
 		return;
@@ -113,7 +115,7 @@ void bench_load_again(struct bench_wrap_bpf *wrap, const struct bench_tables *ta
 {
 	int fd = bench_load(tables, observed);
 
-	bench_set_subject(wrap, fd);
+	bench_set_target(wrap, BENCH_SUBJECT, fd);
 	close(fd);
 }
 

@@ -21,6 +21,7 @@ struct workload {
 	bool exact;                     /* as if no service were a wildcard: what a miss costs without them */
 	__u32 fill;                     /* flows that the table is filled with first (unsettled) */
 	__u64 seed;                     /* of the order of flows; 0: that of all who do not say */
+	__u32 turn_packets, swap;       /* bench_wrap.h: with another program in turns */
 	bool lru;                       /* the subject is the LRU hash, not the path */
 	double *subject, *noop, *encap; /* by round */
 };
@@ -38,7 +39,7 @@ double bench_run(struct bench_wrap_bpf *wrap, const struct workload *w, enum ben
  * its luck. observed: with the observer's instructions in it, as lbd loads it.
  */
 int bench_load(const struct bench_tables *tables, bool observed); /* its descriptor, or it exits */
-void bench_set_subject(struct bench_wrap_bpf *wrap, int fd);
+void bench_set_target(struct bench_wrap_bpf *wrap, enum bench_target target, int fd);
 void bench_load_again(struct bench_wrap_bpf *wrap, const struct bench_tables *tables, bool observed);
 
 /* Sorts them. */

@@ -63,6 +63,24 @@ static __always_inline void write_ipv6(void *ip, __u32 flow)
 	*(__u32 *)(ip + 40) = ports;
 }
 
+/* The target of this packet. */
+static __always_inline __u32 next_target(void)
+{
+	__u64 now_ns;
+
+	if (!bench.turn_packets)
+		return bench.target;
+	if (!bench.turn_left) {
+		now_ns = bpf_ktime_get_ns();
+		bench.took_ns[(bench.turn - 1) & (BENCH_TURNS_MAX - 1)] = now_ns - bench.turn_ns;
+		bench.turn_ns = now_ns;
+		bench.turn++;
+		bench.turn_left = bench.turn_packets;
+	}
+	bench.turn_left--;
+	return BENCH_WHOSE_TURN(bench.turn - 1, bench.swap) ? BENCH_OTHER : bench.target;
+}
+
 SEC("xdp.frags")
 int bench_wrap(struct xdp_md *ctx)
 {
@@ -87,7 +105,7 @@ int bench_wrap(struct xdp_md *ctx)
 		bench.first_ns = bpf_ktime_get_ns();
 	if (++bench.count == bench.total)
 		bench.last_ns = bpf_ktime_get_ns();
-	bpf_tail_call(ctx, &bench_targets, bench.target);
+	bpf_tail_call(ctx, &bench_targets, next_target());
 	return XDP_ABORTED;
 }
 

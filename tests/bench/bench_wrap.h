@@ -4,7 +4,17 @@
 
 #include <linux/types.h>
 
-enum bench_target { BENCH_NOOP, BENCH_ENCAP_V4, BENCH_ENCAP_V6, BENCH_SUBJECT, BENCH_LRU, BENCH_TARGETS };
+enum bench_target {
+	BENCH_NOOP,
+	BENCH_ENCAP_V4,
+	BENCH_ENCAP_V6,
+	BENCH_SUBJECT,
+	BENCH_LRU,
+	BENCH_OTHER,
+	BENCH_TARGETS
+};
+
+#define BENCH_TURNS_MAX 256u /* power of two */
 
 struct bench_control {
 	__u64 eth[2]; /* 12 bytes of addresses */
@@ -26,4 +36,15 @@ struct bench_control {
 	__u32 family;
 	__u32 sequential; /* flows one after the other: to fill tables */
 	__u64 known;      /* of the LRU target: flows found */
+
+	/* 0: there is the target alone. Else it and BENCH_OTHER take turns of so many packets, as 0110. */
+	__u32 turn_packets;
+	__u32 turn_left;
+	__u32 turn; /* that began last, from 1 */
+	__u32 swap; /* 1: as 1001 */
+	__u64 turn_ns;
+	__u32 took_ns[BENCH_TURNS_MAX]; /* each but the last one, which has not ended */
 };
+
+/* Whose turn it is: 0 the target's. turn: from 0. */
+#define BENCH_WHOSE_TURN(turn, swap) ((((turn) >> 1 ^ (turn)) & 1) ^ (swap))
