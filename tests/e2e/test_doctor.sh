@@ -188,6 +188,53 @@ test_replies()
 	two_arms >"$LBD_CONFIG"
 }
 
+# named CHECK TEXT WHEN: beside the twenty as well. The file or link that is there now is as it was afterwards.
+named()
+{
+	check "$3 is named" names "$1" "$2"
+}
+
+# What NICs and kernels say that are not here, as recorded.
+test_recorded()
+{
+	put /ethtool/eth0/rx-flow-hash-tcp4 0x30
+	named spreading "spreads tcp4 by addresses alone" "spreading without ports"
+	put /ethtool/eth0/rx-flow-hash-tcp4 0xf0
+	put /ethtool/eth0/rx-flow-hash-udp4 0x30
+	put /ethtool/eth0/rings "256 4096"
+	named rings "256 receive buffers, and may have 4096" "a short ring"
+	put /ethtool/eth0/rings "1024 4096"
+	put /ethtool/eth0/flags 0x8000
+	named offloads "puts packets together" "large receive offload"
+	put /ethtool/eth0/flags 0x80
+	ln -s ../../../bus/pci/drivers/tg3 "$HOST/sys/class/net/eth0/device/driver"
+	named driver "driver tg3, without native XDP" "a driver without native XDP"
+	ln -sfn ../../../bus/pci/drivers/ixgbe "$HOST/sys/class/net/eth0/device/driver"
+	put /sys/class/net/eth0/mtu 9000
+	named driver "MTU of 9000, and driver ixgbe" "an MTU that the driver does not bear"
+	put /sys/class/net/eth0/mtu 1500
+	put /sys/devices/system/clocksource/clocksource0/current_clocksource hpet
+	named clocks "the kernel's clock is hpet" "a slow clock"
+	put /sys/devices/system/clocksource/clocksource0/current_clocksource tsc
+	put /adjtimex 5
+	named clocks "not synchronised" "a clock that runs free"
+	put /adjtimex 0
+	put /proc/net/nf_conntrack "ipv4     2 tcp      6 9 SYN_SENT src=198.51.100.2 dst=$LAB_VIP4 sport=9 dport=80 [UNREPLIED]"
+	named conntrack "follows 1 connections to VIPs" "a connection to a VIP that is tracked"
+	put /proc/net/nf_conntrack "ipv4     2 tcp      6 9 SYN_SENT src=$LAB_VIP4 dst=198.51.100.2 sport=9 dport=80 [UNREPLIED]"
+	check "what such files say when all is well is no fault" is_healthy
+}
+
+# A user who may do nothing gets what files and netlink tell, and how much that is not.
+test_without_root()
+{
+	local output
+	output=$(in_ns lb setpriv --reuid 65534 --regid 65534 --clear-groups "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" doctor \
+		"$TEST_ROOT/configs/minimal.json" 2>&1)
+	check "without root it does what it can" grep -q "^agent: lbd does not answer" <<<"$output"
+	check "and says how much it could not" grep -qE '[2-9] could not be made \(some need root\)$' <<<"$output"
+}
+
 test_programs()
 {
 	kill "$lbd_pid"
@@ -212,8 +259,10 @@ test_hardware
 test_configuration
 test_network
 test_replies
+test_recorded
+test_without_root
 test_programs
-echo "# doctor: $named of 20 faults named, $false_alarms false"
 is "20 faults are named" "$named" 20
 is "nothing else is" "$false_alarms" 0
+echo "doctor: $named of 20 faults named, $false_alarms false"
 done_testing

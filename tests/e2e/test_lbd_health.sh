@@ -100,6 +100,9 @@ check "a backend that refuses is taken out" wait_for 5 breaker b1 open
 check "it drains: its connections are kept" wait_for 2 state_is b1 drain
 check "it is said why" answers GET /v1/health/web/b1 '.backends[0] | .reason == "refused, 3 checks in a row" and .says == "drain"'
 check "there is an event with cause, from and to" event_says 'service=web backend=b1 from=closed to=open cause=.*refused'
+check "the doctor names it, and the way that its check took" grep -qE \
+	'^reached: backend b1 of web fails its check through the tunnel: .*refused' \
+	<(in_ns lb "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" doctor "$LBD_CONFIG")
 check "the other family at the same backend is judged by itself" wait_for 5 event_says 'service=web6 backend=b1 from=closed to=open'
 others()
 {

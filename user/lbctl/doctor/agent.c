@@ -29,6 +29,54 @@ static void check_warnings(struct doctor *doctor)
 				     "%s", warning->valuestring);
 }
 
+#define UNREACHED_MAX 5u /* more of the same tells nothing more */
+
+static void report_unreached(struct doctor *doctor, const cJSON *backend, const cJSON *check)
+{
+	bool vip = strcmp(json_text(check, "target"), "vip") == 0;
+	const cJSON *path = json_get(check, "path");
+
+	if (cJSON_IsString(path))
+		doctor_found(doctor, "what its checks say says nothing of the way that packets take",
+			     "lbctl health SERVICE BACKEND",
+			     "checks of backend %s of %s do not go their way: %s",
+			     json_text(backend, "backend"), json_text(backend, "service"), path->valuestring);
+	else
+		doctor_found(doctor,
+			     vip ? "checks take the way of packets: the tunnel does not end there, or nobody "
+				   "listens at the VIP"
+				 : "nobody listens there",
+			     vip ? "on the backend: VIP on lo, rp_filter 0, the tunnel's device; then: lbctl "
+				   "health "
+				   "SERVICE BACKEND"
+				 : "lbctl health SERVICE BACKEND",
+			     "backend %s of %s fails its check%s: %s", json_text(backend, "backend"),
+			     json_text(backend, "service"), vip ? " through the tunnel" : "",
+			     json_text(check, "last_text"));
+}
+
+/* Whether lb-checkd reaches the backends, where it runs. */
+static void check_reached(struct doctor *doctor)
+{
+	const struct request request = { .method = "GET", .path = "/v1/health", .key = "backends" };
+	_cleanup_(reply_done) struct reply reply = { 0 };
+	_cleanup_(cjson_freep) cJSON *error = NULL;
+	const cJSON *backend;
+	size_t n = 0;
+
+	if (!doctor->status || agent_try(doctor->c, &request, &reply, &error) < 0)
+		return;
+	cJSON_ArrayForEach (backend, json_get(reply.root, "backends")) {
+		const cJSON *check = json_get(backend, "check"), *last = json_get(check, "last");
+
+		if (cJSON_IsString(last) && strcmp(last->valuestring, "ok") != 0 && ++n <= UNREACHED_MAX)
+			report_unreached(doctor, backend, check);
+	}
+	if (n > UNREACHED_MAX)
+		doctor_found(doctor, "they are as good as gone", "lbctl health",
+			     "%zu backends more fail their checks", n - UNREACHED_MAX);
+}
+
 static char *file_text(const char *path, size_t *ret_length)
 {
 	_cleanup_(fclosep) FILE *file = fopen(path, "re");
@@ -94,6 +142,7 @@ static void check_peer(struct doctor *doctor)
 const struct check doctor_agent_checks[] = {
 	{ "agent", "lbd answers", check_agent, false, false },
 	{ "warnings", "what lbd warns of", check_warnings, false, false },
+	{ "reached", "checks of backends, through the tunnel", check_reached, false, false },
 	{ "drift", "file and what runs", check_drift, true, false },
 	{ "peer", "another balancer's rings (--peer URL)", check_peer, false, false },
 	{ NULL, NULL, NULL, false, false },

@@ -68,6 +68,36 @@ bool doctor_read(const struct doctor *doctor, char *ret_text, size_t size, const
 	return true;
 }
 
+FILE *doctor_open(const struct doctor *doctor, const char *format, ...)
+{
+	char path[PATH_BYTES];
+	va_list arguments;
+
+	va_start(arguments, format);
+	path_of(doctor, path, format, arguments);
+	va_end(arguments);
+	return fopen(path, "re");
+}
+
+bool doctor_link(const struct doctor *doctor, char *ret_name, size_t size, const char *format, ...)
+{
+	char path[PATH_BYTES], target[PATH_BYTES];
+	const char *name;
+	va_list arguments;
+	ssize_t n;
+
+	va_start(arguments, format);
+	path_of(doctor, path, format, arguments);
+	va_end(arguments);
+	n = readlink(path, target, sizeof(target) - 1);
+	if (n <= 0)
+		return false;
+	target[n] = '\0';
+	name = strrchr(target, '/');
+	snprintf(ret_name, size, "%s", name ? name + 1 : target);
+	return true;
+}
+
 size_t doctor_list(const struct doctor *doctor, const char *prefix,
 		   void (*visit)(void *context, const char *name), void *context, const char *format, ...)
 {
@@ -94,9 +124,12 @@ size_t doctor_list(const struct doctor *doctor, const char *prefix,
 /* --- the verb --------------------------------------------------------------------------------------------
  */
 
-static void run_checks(struct doctor *doctor, const struct check *checks)
+/* How many there are. */
+static size_t run_checks(struct doctor *doctor, const struct check *checks)
 {
-	for (; checks->name; checks++) {
+	size_t n = 0;
+
+	for (; checks->name; checks++, n++) {
 		if ((checks->needs_config && !doctor->config) || (checks->needs_root && geteuid() != 0)) {
 			doctor->n_skipped++;
 			continue;
@@ -104,14 +137,6 @@ static void run_checks(struct doctor *doctor, const struct check *checks)
 		doctor->check = checks;
 		checks->run(doctor);
 	}
-}
-
-static size_t count(const struct check *checks)
-{
-	size_t n = 0;
-
-	while (checks[n].name)
-		n++;
 	return n;
 }
 
@@ -185,14 +210,14 @@ int verb_doctor(struct lbctl *c)
 	struct doctor doctor = { .c = c,
 				 .config_file = c->n_arguments ? c->argument[0] : CONFIG_DEFAULT,
 				 .root = root ? root : "" };
-	size_t n_checks =
-		count(doctor_host_checks) + count(doctor_network_checks) + count(doctor_agent_checks);
+	size_t n_checks;
 	int status;
 
 	open_all(&doctor);
-	run_checks(&doctor, doctor_host_checks); /* the first one reads the configuration */
-	run_checks(&doctor, doctor_network_checks);
-	run_checks(&doctor, doctor_agent_checks);
+	n_checks = run_checks(&doctor, doctor_host_checks); /* the first one reads the configuration */
+	n_checks += run_checks(&doctor, doctor_nic_checks);
+	n_checks += run_checks(&doctor, doctor_network_checks);
+	n_checks += run_checks(&doctor, doctor_agent_checks);
 	if (c->json)
 		print_json(&doctor, n_checks);
 	else

@@ -10,6 +10,7 @@
 #include <cjson/cJSON.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 
 #include "config/config.h"
 #include "lbctl/lbctl.h"
@@ -41,9 +42,9 @@ struct check {
 	bool needs_config;
 	bool needs_root;
 };
-extern const struct check doctor_host_checks[], doctor_network_checks[],
-	doctor_agent_checks[]; /* end with a
-				  NULL name */
+/* Each ends with a NULL name. */
+extern const struct check doctor_host_checks[], doctor_nic_checks[], doctor_network_checks[],
+	doctor_agent_checks[];
 
 /* Something is wrong. The three texts are sentences; mend is a command where there is one. */
 void doctor_found(struct doctor *doctor, const char *why, const char *mend, const char *format, ...)
@@ -53,6 +54,13 @@ void doctor_found(struct doctor *doctor, const char *why, const char *mend, cons
  * with
  * "/proc" or "/sys". */
 bool doctor_read(const struct doctor *doctor, char *ret_text, size_t size, const char *format, ...)
+	__attribute__((format(printf, 4, 5)));
+
+/* The same file, to be read line by line; owned by the caller; NULL: it is not there. */
+FILE *doctor_open(const struct doctor *doctor, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The last part of where a symbolic link leads to; false: there is none. */
+bool doctor_link(const struct doctor *doctor, char *ret_name, size_t size, const char *format, ...)
 	__attribute__((format(printf, 4, 5)));
 
 /* Calls visit with the name of each entry of a folder that begins with prefix; how many there are. */

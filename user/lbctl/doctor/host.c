@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
+#include <sys/timex.h>
 #include <sys/utsname.h>
 #include <sys/vfs.h>
 #include <unistd.h>
@@ -93,6 +94,35 @@ static void check_installations(struct doctor *doctor)
 			     "the other one",
 			     "make uninstall, in the tree that /usr/local was installed from",
 			     "lbd is installed twice, in /usr/sbin and in /usr/local/sbin");
+}
+
+/* The packet path reads the clock where a flow is observed or an answer is rationed. */
+static void check_clocks(struct doctor *doctor)
+{
+	static const char *const slow[] = { "acpi_pm", "hpet", "jiffies", "pit", "refined-jiffies" };
+	char source[32] = "", answer[16];
+	struct timex timex = { 0 };
+	bool known = !doctor->root[0], good;
+
+	doctor_read(doctor, source, sizeof(source),
+		    "/sys/devices/system/clocksource/clocksource0/current_clocksource");
+	for (size_t i = 0; i < sizeof(slow) / sizeof(slow[0]); i++)
+		if (strcmp(source, slow[i]) == 0)
+			doctor_found(doctor,
+				     "to read it takes a microsecond, to balance a packet a tenth of that",
+				     "look in dmesg for why tsc is not trusted; clocksource=tsc tsc=reliable",
+				     "the kernel's clock is %s", source);
+	good = known && adjtimex(&timex) != TIME_ERROR;
+	if (doctor_read(doctor, answer, sizeof(answer), "/adjtimex")) { /* recorded */
+		known = true;
+		good = atoi(answer) != TIME_ERROR;
+	}
+	if (known && !good)
+		doctor_found(
+			doctor,
+			"events of several balancers cannot be put in order, and checks over TLS may refuse "
+			"certificates",
+			"timedatectl set-ntp true", "the time of this host is not synchronised");
 }
 
 static void check_governor(struct doctor *doctor)
@@ -233,6 +263,7 @@ const struct check doctor_host_checks[] = {
 	{ "bpffs", "/sys/fs/bpf", check_bpffs, false, false },
 	{ "state", "room for the state directory", check_state, false, false },
 	{ "installations", "lbd in two places", check_installations, false, false },
+	{ "clocks", "source, and whether they are synchronised", check_clocks, false, false },
 	{ "governor", "frequency of the cores", check_governor, false, false },
 	{ "queues", "receive queues against cores", check_queues, true, false },
 	{ "interrupts", "cores that the NIC's interrupts go to", check_interrupts, true, false },

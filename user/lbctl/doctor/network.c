@@ -6,10 +6,8 @@
 #include <bpf/libbpf.h>
 #include <errno.h>
 #include <ifaddrs.h>
-#include <linux/ethtool.h>
 #include <linux/if_link.h>
 #include <linux/neighbour.h>
-#include <linux/sockios.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netlink/route/link.h>
@@ -18,13 +16,11 @@
 #include <netlink/route/route.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
 #include "config/config_levels.h"
 
-#define RING_MIN    512u
 #define HAS_CARRIER 0x10000u /* IFF_LOWER_UP of linux/if.h, which does not go with net/if.h */
 
 /* --- interfaces ------------------------------------------------------------------------------------------
@@ -57,46 +53,6 @@ static void check_interfaces(struct doctor *doctor)
 				     "look at the cable, and at the switch's port", "%s has no carrier",
 				     name);
 		rtnl_link_put(link);
-	}
-}
-
-static bool ethtool_ask(const char *name, void *command)
-{
-	struct ifreq request = { .ifr_data = command };
-	int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	bool good;
-
-	if (fd < 0)
-		return false;
-	snprintf(request.ifr_name, sizeof(request.ifr_name), "%s", name);
-	good = ioctl(fd, SIOCETHTOOL, &request) == 0;
-	close(fd);
-	return good;
-}
-
-static void check_offloads(struct doctor *doctor)
-{
-	for (size_t i = 0; i < doctor->config->n_interfaces; i++) {
-		const char *name = doctor->config->interfaces[i].name;
-		struct ethtool_value flags = { .cmd = ETHTOOL_GFLAGS };
-
-		if (ethtool_ask(name, &flags) && flags.data & ETH_FLAG_LRO)
-			doctor_found(doctor, "packets that were put together do not fit the way to a backend",
-				     "ethtool -K DEV lro off", "%s puts packets together (LRO)", name);
-	}
-}
-
-static void check_rings(struct doctor *doctor)
-{
-	for (size_t i = 0; i < doctor->config->n_interfaces; i++) {
-		const char *name = doctor->config->interfaces[i].name;
-		struct ethtool_ringparam ring = { .cmd = ETHTOOL_GRINGPARAM };
-
-		if (ethtool_ask(name, &ring) && ring.rx_pending && ring.rx_pending < RING_MIN &&
-		    ring.rx_max_pending > ring.rx_pending)
-			doctor_found(doctor, "a burst longer than the ring is lost before anybody counts it",
-				     "ethtool -G DEV rx N", "%s has %u receive buffers, and may have %u",
-				     name, ring.rx_pending, ring.rx_max_pending);
 	}
 }
 
@@ -206,6 +162,51 @@ static void check_vips(struct doctor *doctor)
 	for (const struct ifaddrs *item = list; item; item = item->ifa_next)
 		check_vip(doctor, item);
 	freeifaddrs(list);
+}
+
+/* --- connection tracking ---------------------------------------------------------------------------------
+ */
+
+/* Whether a line of the kernel's table of connections is one to a VIP: its first destination. */
+static const struct lb_config_service *tracked(const struct doctor *doctor, const char *line)
+{
+	const char *found = strstr(line, "dst=");
+	struct lb_address address;
+	char text[64];
+
+	if (!found || sscanf(found + 4, "%63s", text) != 1 || lb_address_parse(text, &address) < 0)
+		return NULL;
+	for (size_t i = 0; i < doctor->config->n_services; i++)
+		if (lb_prefix_contains(&doctor->config->services[i].vip, &address))
+			return &doctor->config->services[i];
+	return NULL;
+}
+
+/* Balanced packets never get there; what passes to the host does: fragments, other ports, checks. */
+static void check_conntrack(struct doctor *doctor)
+{
+	_cleanup_(fclosep) FILE *file = doctor_open(doctor, "/proc/net/nf_conntrack");
+	const struct lb_config_service *first = NULL;
+	size_t size = 0, n = 0;
+	char *line = NULL;
+
+	while (file && getline(&line, &size, file) > 0) {
+		const struct lb_config_service *service = tracked(doctor, line);
+
+		first = first ? first : service;
+		n += service != NULL;
+	}
+	free(line);
+	if (n)
+		doctor_found(
+			doctor,
+			"packets to a VIP that pass to the host fill its table under a flood; then all its "
+			"own "
+			"connections fail",
+			"nft add rule ip raw prerouting ip daddr VIP notrack (a chain of type filter, hook "
+			"prerouting, priority raw)",
+			"connection tracking follows %zu connections to VIPs, as of service %s", n,
+			first->name);
 }
 
 /* --- the way to a backend --------------------------------------------------------------------------------
@@ -428,10 +429,9 @@ static void check_ways(struct doctor *doctor)
 
 const struct check doctor_network_checks[] = {
 	{ "interfaces", "there, up, with carrier", check_interfaces, true, false },
-	{ "offloads", "large receive offload", check_offloads, true, false },
-	{ "rings", "receive buffers of the NIC", check_rings, true, false },
 	{ "programs", "XDP on every interface, ours, in the wanted mode", check_programs, true, true },
 	{ "vips", "VIPs that are addresses of this host", check_vips, true, false },
+	{ "conntrack", "connection tracking of what goes to VIPs", check_conntrack, true, true },
 	{ "ways", "route, interface, MTU, neighbour and rp_filter of every backend", check_ways, true,
 	  false },
 	{ NULL, NULL, NULL, false, false },
