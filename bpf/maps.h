@@ -56,7 +56,8 @@ struct lb_observe lb_observe SEC(LB_OBSERVE_MAP);
 LB_ARRAY(lb_observe, struct lb_observe);
 #endif
 
-/* Written by packets, each CPU its own block; the agent marks and frees places. Key: cpu. */
+/* Written by packets: counts by the CPU with that number, places by any; the agent marks and frees those.
+ * Key: block. */
 LB_ARRAY(lb_observed, struct lb_observe_cpu);
 
 /* Written by packets: struct lb_observe_event; read by the agent. */
