@@ -162,6 +162,7 @@ test_network()
 	in_ns b1 ip link set eth0 up
 	in_ns lb ip neighbour flush to "$b1"
 	in_ns lb ping -c 1 -W 2 "$b1" >/dev/null 2>&1
+	wait_for 10 in_ns lb ping -c 1 -W 1 "$(lab_backend6 1)" >/dev/null 2>&1 # its address is tentative first
 	in_ns lb sysctl -qw net.ipv6.conf.eth1.keep_addr_on_down=1
 	in_ns lb ip link set eth1 down
 	fault "* an interface that is down" interfaces "eth1 is down"
@@ -222,7 +223,8 @@ test_recorded()
 	put /proc/net/nf_conntrack "ipv4     2 tcp      6 9 SYN_SENT src=198.51.100.2 dst=$LAB_VIP4 sport=9 dport=80 [UNREPLIED]"
 	named conntrack "follows 1 connections to VIPs" "a connection to a VIP that is tracked"
 	put /proc/net/nf_conntrack "ipv4     2 tcp      6 9 SYN_SENT src=$LAB_VIP4 dst=198.51.100.2 sport=9 dport=80 [UNREPLIED]"
-	check "what such files say when all is well is no fault" is_healthy
+	wait_for 20 is_healthy # lbd looks at the configuration once a second
+	healthy "when such files say that all is well"
 }
 
 # A user who may do nothing gets what files and netlink tell, and how much that is not.
