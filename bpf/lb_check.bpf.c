@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Checks through the packet path. A packet of lb-checkd to a VIP, led to a device of ours by its mark, goes
- * to the backend that it is to check, whatever the ring says: with the very record that packets are forwarded
- * by, so that what does not reach clients' packets does not reach it either. At clsact egress: it is a local
- * packet, and where it leaves need not run XDP.
+ * Checks through the packet path: connections, and echo requests that ask how large a packet may be. A packet
+ * of lb-checkd to a VIP, led to a device of ours by its mark, goes to the backend that it is to check,
+ * whatever the ring says: with the very record that packets are forwarded by, so that what does not reach
+ * clients' packets does not reach it either. At clsact egress: it is a local packet, and where it leaves need
+ * not run XDP.
  *
  * The device leads nowhere: what is not sent from here is dropped.
  */
 #include <linux/bpf.h>
+#include <linux/icmpv6.h>
 #include <linux/pkt_cls.h>
 #include <bpf/bpf_helpers.h>
 
@@ -19,6 +21,8 @@
 
 /* In tc_index of what was sent from here. */
 #define SENT_BY_US 0x5743
+
+#define ICMP_ECHO_REQUEST 8
 
 #define TTL 64 /* lb-checkd sends with 1, so that what goes astray dies at the first router */
 
@@ -68,6 +72,30 @@ static __always_inline int count(__u32 what, int action)
 	return action;
 }
 
+/* An echo request: its identifier stands for a port. */
+static __always_inline bool read_echo(void *icmp, struct pkt *p)
+{
+	if (BYTE(icmp, 0) != (p->family == LB_FAMILY_V4 ? ICMP_ECHO_REQUEST : ICMPV6_ECHO_REQUEST))
+		return false;
+	p->sport = SHORT(icmp, 4);
+	p->dport = 0;
+	return true;
+}
+
+/* Of what asks for how much gets through, no more is refused than the kernel does. */
+static __always_inline bool is_echo(const struct pkt *p)
+{
+	return p->protocol == IPPROTO_ICMP || p->protocol == IPPROTO_ICMPV6;
+}
+
+static __always_inline bool read_transport(void *transport, struct pkt *p)
+{
+	if (p->protocol == (p->family == LB_FAMILY_V4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))
+		return read_echo(transport, p);
+	read_ports(transport, p);
+	return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP;
+}
+
 /* Headers as our own stack makes them: no options, no fragments. */
 static __always_inline bool read_headers(struct __sk_buff *skb, struct pkt *p)
 {
@@ -80,16 +108,14 @@ static __always_inline bool read_headers(struct __sk_buff *skb, struct pkt *p)
 		if (BYTE(ip, 0) != IPV4_PLAIN || IP4_FIELD(ip, frag_off) & bpf_htons(LB_IP_FRAGMENT))
 			return false;
 		read_ipv4(ip, p);
-		read_ports(ip + sizeof(struct iphdr), p);
+		return read_transport(ip + sizeof(struct iphdr), p);
 	} else if (ETH_TYPE(data) == bpf_htons(ETH_P_IPV6)) {
 		if (ip + sizeof(struct ipv6hdr) + sizeof(struct udphdr) > end)
 			return false;
 		read_ipv6(ip, p);
-		read_ports(ip + sizeof(struct ipv6hdr), p);
-	} else {
-		return false;
+		return read_transport(ip + sizeof(struct ipv6hdr), p);
 	}
-	return p->protocol == IPPROTO_TCP || p->protocol == IPPROTO_UDP;
+	return false;
 }
 
 /* The target that the packet's port belongs to, if it is for its VIP; else NULL. */
@@ -174,7 +200,7 @@ static __always_inline int send(struct __sk_buff *skb, const struct pkt *p, cons
 	__u64 *way = bpf_map_lookup_elem(&lb_ports, &port);
 	__u64 *seen = bpf_map_lookup_elem(&lb_check_seen, &number);
 
-	if (in.length > lb_backend_max_len(backend) || !way)
+	if ((in.length > lb_backend_max_len(backend) && !is_echo(p)) || !way)
 		return count(LB_CHECK_NO_WAY, TC_ACT_SHOT);
 	set_ttl(p);
 	if (wrap_skb(skb, in, vip, backend, hash) || push_tag(skb, lb_port_tag(*way)))

@@ -8,17 +8,22 @@
 #pragma once
 
 #include <linux/in.h>
+#include <linux/in6.h>
 #include <linux/types.h>
 
 #include "lb/types.h"
 
-/* Places in lb_check_ports: one for each source port, of both protocols and families. A word of 64 bits each:
- * smaller values would lie as far apart for those who map them. */
-#define LB_CHECK_PLACES (4u << 16)
+/* Places in lb_check_ports: one for each source port, of both protocols and families, and for each identifier
+ * of echo requests, below LB_CHECK_ECHOES, of both families. A word of 64 bits each: smaller values would lie
+ * as far apart for those who map them. */
+#define LB_CHECK_ECHOES 4096u
+#define LB_CHECK_PLACES ((4u << 16) + 2 * LB_CHECK_ECHOES)
 
-/* port: host byte order. */
+/* port: host byte order; of ICMP, the identifier. */
 static inline __u32 lb_check_place(__u32 family, __u32 protocol, __u32 port)
 {
+	if (protocol == IPPROTO_ICMP || protocol == IPPROTO_ICMPV6)
+		return (4u << 16) + (family == LB_FAMILY_V6 ? LB_CHECK_ECHOES : 0) + port % LB_CHECK_ECHOES;
 	return (family == LB_FAMILY_V6 ? 2u << 16 : 0) | (protocol == IPPROTO_UDP ? 1u << 16 : 0) |
 	       (port & 0xffff);
 }

@@ -106,10 +106,18 @@ config >"$LBD_CONFIG"
 act "lbd starts" lbd_start
 check "next hops are resolved" wait_for 5 lbd_resolved
 check "nothing is known of the path" nexthop four '.mtu == 1500 and .mtu_from == "way"'
+unheard()
+{
+	answers GET /v1/status '.warnings | any(test("backends behind routers .*172.16.0.0/16, and unless that is routed"))'
+}
+check "status warns that nobody would tell, if tunnel_source is not routed here" wait_for 5 unheard
+check "and the doctor does" grep -q "backends behind routers" \
+	<(in_ns lb "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" doctor 2>&1)
 check "IPv4 in IPv4: the router is believed" wait_for 5 learned four "$LAB_VIP4" 7001
 check "IPv6 in IPv6: the router is believed" wait_for 5 learned six "$LAB_VIP6" 7001
 check "GUE: the router is believed" wait_for 5 learned gue "$LAB_VIP4" 7002
 check "an event tells who told what" event_says 'to=10.50.0.1 mtu=1400 router=10.1.1.1'
+check "heard of one, it warns no more" wait_for 5 answers GET /v1/status '.warnings | any(test("behind routers")) | not'
 check "it is counted" answers GET /v1/drops '.reasons[] | select(.reason == "path_mtu") | .packets > 0'
 check "lbctl shows it" grep -q 'MTU 1400 (router)' <(in_ns lb "$LAB_BUILD/lbctl" --socket "$LBD_SOCKET" backend list)
 check "packets see it" answers POST /v1/explain '.steps | any(.max_bytes? == 1380)' \

@@ -141,13 +141,13 @@ static void a_configured_mtu_is_a_limit(void **state)
 	lb_nexthops_limit(hops, &to, 1450);
 	lb_nexthops_want_end(hops);
 	assert_int_equal(get(hops, 0).mtu, 1300);
-	assert_true(get(hops, 0).mtu_limited);
+	assert_int_equal(get(hops, 0).mtu_from, LB_MTU_FROM_CONFIGURATION);
 	lb_nexthops_want_begin(hops);
 	lb_nexthops_want(hops, &to);
 	lb_nexthops_limit(hops, &to, 9000);
 	lb_nexthops_want_end(hops);
 	assert_int_equal(get(hops, 0).mtu, 1500);
-	assert_false(get(hops, 0).mtu_limited);
+	assert_int_equal(get(hops, 0).mtu_from, LB_MTU_FROM_WAY);
 	lb_nexthops_want_begin(hops);
 	lb_nexthops_want(hops, &to);
 	lb_nexthops_want_end(hops);
@@ -164,7 +164,7 @@ static void a_router_is_heard_about_ways_in_use(void **state)
 	assert_int_equal(lb_nexthops_learn_mtu(hops, &to, 1500, 5), 0); /* fits anyhow */
 	assert_int_equal(lb_nexthops_learn_mtu(hops, &to, 1400, 5), 1);
 	assert_int_equal(get(hops, 5).mtu, 1400);
-	assert_true(get(hops, 5).mtu_learned);
+	assert_int_equal(get(hops, 5).mtu_from, LB_MTU_FROM_ROUTER);
 	/* Whatever is configured anew meanwhile. */
 	lb_nexthops_want_begin(hops);
 	lb_nexthops_want(hops, &to);

@@ -22,14 +22,31 @@ static struct lb_address address(const char *text)
 	return address;
 }
 
+static __u16 get_from(const struct lb_path_mtus *table, const char *to, enum lb_mtu_from from)
+{
+	struct lb_address parsed = address(to);
+	enum lb_mtu_from is_from;
+	__u16 configured, mtu = lb_path_mtus_get(table, &parsed, &is_from, &configured);
+
+	assert_int_equal(is_from, from);
+	return mtu;
+}
+
 static __u16 get(const struct lb_path_mtus *table, const char *to, bool learned)
 {
 	struct lb_address parsed = address(to);
-	bool is_learned;
-	__u16 mtu = lb_path_mtus_get(table, &parsed, &is_learned);
+	enum lb_mtu_from from;
+	__u16 configured, mtu = lb_path_mtus_get(table, &parsed, &from, &configured);
 
-	assert_int_equal(is_learned, learned);
+	assert_int_equal(from == LB_MTU_FROM_ROUTER, learned);
 	return mtu;
+}
+
+static bool found(struct lb_path_mtus *table, const char *to, __u16 mtu, __u64 now_ms)
+{
+	struct lb_address parsed = address(to);
+
+	return lb_path_mtus_found(table, &parsed, mtu, now_ms);
 }
 
 static int learn(struct lb_path_mtus *table, const char *to, __u32 mtu, __u64 now_ms)
@@ -100,6 +117,46 @@ static void the_lesser_of_learned_and_configured_counts(void **state)
 	configure(&table, "10.0.0.1", 1400);
 	assert_true(lb_path_mtus_age(&table, 1 + LB_PATH_MTU_AGE_MS));
 	assert_int_equal(get(&table, "10.0.0.1", false), 1400);
+	lb_path_mtus_done(&table);
+}
+
+static void what_was_tried_is_known_until_it_is_not_tried_any_more(void **state)
+{
+	struct lb_path_mtus table = {};
+
+	assert_false(found(&table, "10.0.0.1", 0, 1));
+	assert_true(found(&table, "10.0.0.1", 1400, 1));
+	assert_int_equal(get_from(&table, "10.0.0.1", LB_MTU_FROM_PROBE), 1400);
+	assert_false(found(&table, "10.0.0.1", 1400, 1000));
+	assert_false(lb_path_mtus_age(&table, 1 + LB_PATH_MTU_AGE_MS));
+	assert_true(lb_path_mtus_age(&table, 1000 + LB_PATH_MTU_AGE_MS));
+	assert_null(table.at);
+	assert_true(found(&table, "10.0.0.1", 1400, 1));
+	assert_true(found(&table, "10.0.0.1", 0, 2));
+	assert_null(table.at);
+	assert_int_equal(table.n_learned, 0);
+	lb_path_mtus_done(&table);
+}
+
+static void what_fits_proves_a_router_wrong_and_a_router_may_know_of_news(void **state)
+{
+	struct lb_path_mtus table = {};
+
+	assert_int_equal(learn(&table, "10.0.0.1", 600, 1), 1);
+	assert_true(found(&table, "10.0.0.1", 1400, 2));
+	assert_int_equal(get_from(&table, "10.0.0.1", LB_MTU_FROM_PROBE), 1400);
+	assert_int_equal(learn(&table, "10.0.0.1", 1300, 3), 1);
+	assert_int_equal(get_from(&table, "10.0.0.1", LB_MTU_FROM_ROUTER), 1300);
+	assert_true(found(&table, "10.0.0.1", 1290, 4));
+	assert_int_equal(get_from(&table, "10.0.0.1", LB_MTU_FROM_PROBE), 1290);
+	assert_true(found(&table, "10.0.0.1", 0, 5));
+	assert_null(table.at);
+	/* What is configured stays. */
+	configure(&table, "10.0.0.1", 1350);
+	assert_false(found(&table, "10.0.0.1", 1400, 6));
+	assert_int_equal(get_from(&table, "10.0.0.1", LB_MTU_FROM_CONFIGURATION), 1350);
+	assert_true(lb_path_mtus_age(&table, 6 + LB_PATH_MTU_AGE_MS));
+	assert_int_equal(get_from(&table, "10.0.0.1", LB_MTU_FROM_CONFIGURATION), 1350);
 	lb_path_mtus_done(&table);
 }
 
@@ -187,6 +244,8 @@ int main(void)
 		cmocka_unit_test(what_is_learned_is_forgotten_in_time),
 		cmocka_unit_test(there_is_a_floor),
 		cmocka_unit_test(the_lesser_of_learned_and_configured_counts),
+		cmocka_unit_test(what_was_tried_is_known_until_it_is_not_tried_any_more),
+		cmocka_unit_test(what_fits_proves_a_router_wrong_and_a_router_may_know_of_news),
 		cmocka_unit_test(messages_are_read),
 		cmocka_unit_test(cut_ones_are_refused),
 		cmocka_unit_test(others_are_refused),

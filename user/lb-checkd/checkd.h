@@ -73,10 +73,20 @@ struct probe {
 struct path {
 	__u64 *ports; /* lb_check_ports of lb/check.h; NULL: not given */
 	__u64 used[LB_CHECK_PLACES / 64];
-	__u32 n_used[LB_CHECK_PLACES >> 16]; /* of each family and protocol */
-	__u32 first, last;                   /* ports */
-	__u32 next[LB_CHECK_PLACES >> 16];
+	__u32 n_used[4];   /* of each family and protocol */
+	__u32 first, last; /* ports */
+	__u32 next[4];
 	bool may_mark;
+};
+
+/* Echo requests through the packet path: echo.c. By family, IPv4 first. */
+struct echoes {
+	int fd[2]; /* -1: none may be made */
+	struct watch watch[2];
+	__u32 mark[2]; /* that it has */
+	__u32 next[2]; /* identifier */
+	struct echo *waiting[2][LB_CHECK_ECHOES];
+	__u64 number; /* of the last one, a random one before the first */
 };
 
 /* Checks by commands: probe_exec.c. */
@@ -114,6 +124,7 @@ struct checkd {
 
 	void *http; /* probe_http.c */
 	struct path path;
+	struct echoes echoes;
 	struct exec exec;
 };
 
@@ -129,6 +140,7 @@ void link_flush(struct checkd *checkd);
  */
 int target_set(struct checkd *checkd, const struct lb_message_target *message);
 void target_remove(struct checkd *checkd, __u32 id);
+struct target *target_find(const struct checkd *checkd, __u32 id, __u32 generation); /* NULL: none */
 void target_hurry(struct checkd *checkd, __u32 id, __u32 generation);
 void targets_clear(struct checkd *checkd);
 
@@ -174,6 +186,12 @@ void path_undress(struct checkd *checkd, struct probe *probe);
 /* How many can be under way at once, of each family and protocol; and whether there is room for one more. */
 __u32 path_room(const struct path *path);
 bool path_has_room(const struct path *path, const struct target *target);
+
+/* --- echo.c ----------------------------------------------------------------------------------------------
+ */
+void echo_open(struct checkd *checkd); /* before sockets for it are refused */
+bool echo_possible(const struct checkd *checkd);
+void echo_begin(struct checkd *checkd, const struct target *target, const struct lb_message_echo *message);
 
 /* --- sandbox.c -------------------------------------------------------------------------------------------
  */

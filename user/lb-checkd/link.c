@@ -91,6 +91,7 @@ static void say_state(struct checkd *checkd, enum lb_message_type type)
 		.late_ms = (__u32)(checkd->late_ns / LB_NS_PER_MS),
 		.begun = checkd->begun,
 		.may_mark = checkd->path.may_mark,
+		.may_echo = echo_possible(checkd),
 		.room = (__u32)checkd->pending_max,
 		.ports = path_room(&checkd->path),
 	};
@@ -124,9 +125,20 @@ static size_t size_of(__u32 type)
 	case LB_MESSAGE_REMOVE:
 	case LB_MESSAGE_HURRY:
 		return sizeof(struct lb_message_target);
+	case LB_MESSAGE_ECHO:
+		return sizeof(struct lb_message_echo);
 	default:
 		return 0;
 	}
+}
+
+static void take_echo(struct checkd *checkd, const struct lb_message_echo *message)
+{
+	const struct target *target = target_find(checkd, message->id, message->generation);
+
+	/* One that is not known any more is not waited for either. */
+	if (target)
+		echo_begin(checkd, target, message);
 }
 
 /* fd: that came with it, ours; -1: none. */
@@ -148,7 +160,9 @@ static bool take(struct checkd *checkd, const struct lb_message_target *message,
 		close(fd);
 	if (message->head.type == LB_MESSAGE_HELLO)
 		return state->version == LB_MESSAGE_VERSION;
-	if (message->head.type == LB_MESSAGE_REMOVE)
+	if (message->head.type == LB_MESSAGE_ECHO)
+		take_echo(checkd, (const struct lb_message_echo *)message);
+	else if (message->head.type == LB_MESSAGE_REMOVE)
 		target_remove(checkd, message->id);
 	else if (message->head.type == LB_MESSAGE_HURRY)
 		target_hurry(checkd, message->id, message->generation);

@@ -184,6 +184,7 @@ int main(int argc, char **argv)
 		return 1;
 	}
 	probe_exec_start(&checkd);
+	echo_open(&checkd);
 	r = probe_http_start(&checkd);
 	if (r == 0)
 		r = link_start(&checkd);

@@ -113,11 +113,18 @@ int target_set(struct checkd *checkd, const struct lb_message_target *message)
 	return 0;
 }
 
-void target_hurry(struct checkd *checkd, __u32 id, __u32 generation)
+struct target *target_find(const struct checkd *checkd, __u32 id, __u32 generation)
 {
 	struct target *target = id < checkd->room ? checkd->targets[id] : NULL;
 
-	if (!target || target->generation != generation)
+	return target && target->generation == generation ? target : NULL;
+}
+
+void target_hurry(struct checkd *checkd, __u32 id, __u32 generation)
+{
+	struct target *target = target_find(checkd, id, generation);
+
+	if (!target)
 		return;
 	lb_check_hurry(&target->check, lb_now_ns() + LB_HURRY_MS * LB_NS_PER_MS);
 	schedule(checkd, target, 0);
@@ -168,8 +175,12 @@ void probe_end(struct checkd *checkd, struct probe *probe, enum lb_outcome outco
 	struct target *target = probe->target;
 	__u64 now = lb_now_ns();
 	struct lb_result result = { probe->begin_ns, now, outcome };
-	struct lb_message_result message = { target->id, target->generation, result.begin_ns, now, outcome,
-					     detail };
+	struct lb_message_result message = { .id = target->id,
+					     .generation = target->generation,
+					     .begin_ns = result.begin_ns,
+					     .end_ns = now,
+					     .outcome = outcome,
+					     .detail = detail };
 
 	probe_free(checkd, probe);
 	lb_check_ended(&target->check, &target->timing, &result);

@@ -88,6 +88,13 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 	stats_write_first(json, &totals);
 }
 
+static const char *const mtu_from[] = {
+	[LB_MTU_FROM_WAY] = "way",
+	[LB_MTU_FROM_CONFIGURATION] = "configuration",
+	[LB_MTU_FROM_ROUTER] = "router",
+	[LB_MTU_FROM_PROBE] = "probe",
+};
+
 static void write_nexthop(struct lbd *lbd, const struct lb_service_view *view,
 			  const struct lb_backend_view *backend, struct json *json)
 {
@@ -109,10 +116,7 @@ static void write_nexthop(struct lbd *lbd, const struct lb_service_view *view,
 	if (nexthop->tagged && state.vlan_tag)
 		json_u64(json, "vlan", state.vlan_tag & 0xfff);
 	json_u64(json, "mtu", nexthop->resolved ? nexthop->mtu : state.mtu);
-	json_string(json, "mtu_from",
-		    state.mtu_learned   ? "router"
-		    : state.mtu_limited ? "configuration"
-					: "way");
+	json_string(json, "mtu_from", mtu_from[state.mtu_from]);
 	json_string(json, "action",
 		    !nexthop->resolved        ? NULL
 		    : nexthop->local          ? "local"

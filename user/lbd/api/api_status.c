@@ -30,6 +30,7 @@
 #include "lbd/kernel/host_addresses.h"
 #include "lbd/kernel/nexthops.h"
 #include "lbd/kernel/offload.h"
+#include "lbd/kernel/path_mtu.h"
 #include "lbd/kernel/interfaces_stations.h"
 
 /* libxdp does not say its version; the name of its file does: libxdp.so.1.3.1. */
@@ -190,6 +191,7 @@ static void write_warnings(struct lbd *lbd, struct json lists[STATUS_LISTS], str
 	warn_sources(lbd, json);
 	cores_warn(lbd, json);
 	take(json, &lists[STATUS_NARROW]);
+	path_mtu_warn(lbd, json);
 	take(json, &lists[STATUS_EMPTY]);
 	take(json, &lists[STATUS_RING_SIZES]);
 	if (lbd->netlink.table_full)

@@ -11,6 +11,7 @@
 #include <stddef.h>
 
 #include "lbd/api/json.h"
+#include "base/address.h"
 #include "base/error.h"
 #include "intent/intent.h"
 
@@ -29,6 +30,9 @@ void health_configure(struct lbd *lbd);
 
 /* After a commit: the operator may say something else of breakers. */
 void health_heed(struct lbd *lbd);
+
+/* Whether it has been found out how large a packet gets through to an address. */
+bool health_knows_path(const struct lbd *lbd, const struct lb_address *address);
 
 /* Members of the answer of GET /v1/health; service, backend: NULL or empty: all. -ESRCH: no such. */
 int health_write(struct lbd *lbd, const char *service, const char *backend, struct json *json,

@@ -28,6 +28,7 @@
 #include "lbd/lbd.h"
 #include "lbd/log.h"
 #include "lbd/metrics/exposition.h"
+#include "net/path_search.h"
 #include "observe/tally.h"
 
 struct check_path;
@@ -83,6 +84,12 @@ struct health_host {
 	bool dirty;
 	bool had_nexthop, nexthop_lost;
 	struct lb_suspect_address suspect;
+
+	/* How large a packet gets through to it (health_mtu.c). */
+	struct lb_path_search search;
+	__u64 asked_ms; /* an echo request of so many bytes is under way since; 0: none is */
+	__u32 asked;
+	__u64 doubted_ms; /* when a router last had it searched */
 };
 
 struct health_member {
@@ -156,6 +163,7 @@ struct health {
 	struct health_target *canary; /* NULL: none is configured */
 	struct lb_check canary_state;
 	struct health_host *host_turn; /* whose next hop is looked at next */
+	struct health_host *mtu_turn;  /* whose MTU */
 
 	struct health_target **by_id;
 	size_t room_ids;
@@ -205,6 +213,8 @@ void link_watch(struct health *health, __u64 now_ns); /* is lb-checkd alive? */
 void link_flush(struct health *health);
 void link_queue(struct health *health, struct health_target *target);       /* says what became of it */
 void link_hurry(struct health *health, const struct health_target *target); /* it is suspected */
+/* Asks for an echo of so many bytes, the tunnel's header not counted. False: not now. */
+bool link_echo(struct health *health, const struct health_target *target, __u32 bytes, __u32 timeout_ms);
 void link_path(struct health *health); /* gives the ports of checks through the packet path */
 
 /* --- health_members.c ------------------------------------------------------------------------------------
@@ -251,6 +261,11 @@ void canary_set(struct health *health, struct health_target *target); /* NULL: t
 bool canary_result(struct health *health, const struct lb_result *result);
 bool canary_fails(const struct health *health);
 void hosts_tick(struct health *health);
+
+/* --- health_mtu.c ----------------------------------------------------------------------------------------
+ */
+void mtu_tick(struct health *health);
+void mtu_result(struct health *health, struct health_target *target, const struct lb_message_result *result);
 
 /* --- health_passive.c ------------------------------------------------------------------------------------
  */

@@ -175,6 +175,7 @@ void judge_tick(struct health *health, __u64 now_ns)
 	passive_tick(health, now_ns);
 	path_tick(health, now_ns);
 	hosts_tick(health);
+	mtu_tick(health);
 	judge_dirty(health);
 }
 

@@ -67,6 +67,17 @@ void link_hurry(struct health *health, const struct health_target *target)
 		(void)send_target_as(health, target, LB_MESSAGE_HURRY);
 }
 
+bool link_echo(struct health *health, const struct health_target *target, __u32 bytes, __u32 timeout_ms)
+{
+	const struct lb_message_echo message = { .head = { LB_MESSAGE_ECHO, 1 },
+						 .id = target->id,
+						 .generation = target->generation,
+						 .bytes = bytes,
+						 .timeout_ms = timeout_ms };
+
+	return send(health->link, &message, sizeof(message), MSG_NOSIGNAL | MSG_DONTWAIT) >= 0;
+}
+
 /* The descriptor of lb_check_ports. */
 static bool send_path(const struct health *health)
 {
@@ -179,7 +190,9 @@ static bool take_results(struct health *health, const struct lb_message_results 
 
 		if (!is_sane(result, now))
 			return false;
-		if (target)
+		if (target && result->bytes)
+			mtu_result(health, target, result);
+		else if (target)
 			judge_result(health, target, result);
 	}
 	return true;

@@ -364,7 +364,7 @@ void members_build(struct health *health, const struct lb_config *config)
 	free_services(old);
 	set_canary(health, config);
 	drop_unused(health);
-	health->host_turn = health->hosts;
+	health->host_turn = health->mtu_turn = health->hosts;
 	health->passive_turn = NULL;
 	path_configure(health);
 	room_judge(health);

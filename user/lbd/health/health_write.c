@@ -98,6 +98,22 @@ static void write_passive(const struct health_member *member, __u64 now_ns, stru
 	json_object_end(json);
 }
 
+/* How large a packet gets through, as far as that was asked. */
+static void write_path_mtu(const struct health_host *host, struct json *json)
+{
+	if (!host->search.most) {
+		json_null(json, "path_mtu");
+		return;
+	}
+	json_object(json, "path_mtu");
+	if (host->search.found)
+		json_u64(json, "bytes", host->search.found);
+	else
+		json_null(json, "bytes");
+	json_bool(json, "answers", !host->search.silent);
+	json_object_end(json);
+}
+
 static void write_member(const struct health_member *member, __u64 now_ns, struct json *json)
 {
 	char address[LB_ADDRESS_TEXT_MAX];
@@ -114,6 +130,7 @@ static void write_member(const struct health_member *member, __u64 now_ns, struc
 	write_breaker(member, now_ns, json);
 	write_check(member->target, now_ns, json);
 	write_passive(member, now_ns, json);
+	write_path_mtu(member->host, json);
 	json_object_end(json);
 }
 

@@ -17,9 +17,12 @@
 #include <string.h>
 #include <sys/socket.h>
 
-#define PROTOCOL      203 /* of our routes and rules; see announce/routes.h for its neighbours */
-#define RULES_MAX     16  /* of ours, in one family */
-#define NO_LINK_LOCAL 1   /* IN6_ADDR_GEN_MODE_NONE */
+#include "health/message.h"
+
+#define PROTOCOL      203  /* of our routes and rules; see announce/routes.h for its neighbours */
+#define RULES_MAX     16   /* of ours, in one family */
+#define NO_LINK_LOCAL 1    /* IN6_ADDR_GEN_MODE_NONE */
+#define ROUTE_MTU     1500 /* of connections; the device takes what echo requests ask for (health/message.h) */
 
 static int result(int r)
 {
@@ -114,11 +117,15 @@ static void keep_silent(struct check_device *device, int ifindex)
 static int bring_up(struct check_device *device, const char *name)
 {
 	int ifindex = (int)if_nametoindex(name);
+	struct nl_msg *message;
 
 	if (!ifindex)
 		return -ENODEV;
 	keep_silent(device, ifindex);
-	return ask(device, link_message(RTM_NEWLINK, 0, ifindex, IFF_UP | IFF_NOARP));
+	message = link_message(RTM_NEWLINK, 0, ifindex, IFF_UP | IFF_NOARP);
+	if (message)
+		nla_put_u32(message, IFLA_MTU, LB_ECHO_BYTES_MAX);
+	return ask(device, message);
 }
 
 static int device_up(struct check_device *device)
@@ -133,7 +140,8 @@ static int device_up(struct check_device *device)
 /* --- routes and rules ------------------------------------------------------------------------------------
  */
 
-static struct nl_msg *route_message(int type, int flags, int family, __u32 table, int ifindex)
+/* To whatever address, with the MTU of connections. */
+static struct nl_msg *route_message(int family, __u32 table, int ifindex)
 {
 	struct rtmsg route = {
 		.rtm_family = (unsigned char)family,
@@ -141,13 +149,17 @@ static struct nl_msg *route_message(int type, int flags, int family, __u32 table
 		.rtm_scope = family == AF_INET ? RT_SCOPE_LINK : RT_SCOPE_UNIVERSE,
 		.rtm_type = RTN_UNICAST,
 	};
-	struct nl_msg *message = nlmsg_alloc_simple(type, flags);
+	struct nl_msg *message = nlmsg_alloc_simple(RTM_NEWROUTE, NLM_F_CREATE | NLM_F_EXCL);
+	struct nlattr *metrics;
 
 	if (!message || nlmsg_append(message, &route, sizeof(route), NLMSG_ALIGNTO) < 0 ||
-	    nla_put_u32(message, RTA_TABLE, table) < 0 || nla_put_u32(message, RTA_OIF, (__u32)ifindex) < 0) {
+	    nla_put_u32(message, RTA_TABLE, table) < 0 || nla_put_u32(message, RTA_OIF, (__u32)ifindex) < 0 ||
+	    !(metrics = nla_nest_start(message, RTA_METRICS)) ||
+	    nla_put_u32(message, RTAX_MTU, ROUTE_MTU) < 0) {
 		nlmsg_free(message);
 		return NULL;
 	}
+	nla_nest_end(message, metrics);
 	return message;
 }
 
@@ -171,12 +183,11 @@ static struct nl_msg *rule_message(int type, int flags, int family, const struct
 /* The rule last: without the route it would lead on to the ordinary ones. */
 static int lead(struct check_device *device, int family, const struct lb_config_checker *settings)
 {
-	const int flags = NLM_F_CREATE | NLM_F_EXCL;
-	int r = unless_there(
-		ask(device, route_message(RTM_NEWROUTE, flags, family, settings->table, device->ifindex)));
+	int r = unless_there(ask(device, route_message(family, settings->table, device->ifindex)));
 
 	if (r == 0)
-		r = unless_there(ask(device, rule_message(RTM_NEWRULE, flags, family, settings)));
+		r = unless_there(
+			ask(device, rule_message(RTM_NEWRULE, NLM_F_CREATE | NLM_F_EXCL, family, settings)));
 	return r;
 }
 

@@ -13,9 +13,12 @@
 #include <string.h>
 
 #include "lb/reasons.h"
+#include "lbd/api/json.h"
 #include "lbd/clock.h"
+#include "lbd/health/health.h"
 #include "lbd/lbd.h"
 #include "lbd/stats/samples.h"
+#include "lbd/stats/stats.h"
 #include "net/path_mtu.h"
 #include "net/route.h"
 
@@ -24,10 +27,20 @@
 #define SOURCE_BITS    32u     /* vary at most */
 #define DOUBT_MS       600000u /* between events about what is not believed */
 
+#define LOOKED_MAX 2000u /* addresses, in one turn */
+
+/* Addresses behind routers, of whose path nothing is known but its beginning. */
+struct unknown {
+	size_t n;
+	struct lb_address first;
+};
+
 struct path_mtu {
 	struct samples samples;
 	__u64 doubted_ms; /* when that was told last; 0: never */
-	__u64 seen_ns[];  /* by CPU: the sample that was looked at last */
+	struct unknown unknown, so_far;
+	size_t turn;     /* the destination that is looked at next */
+	__u64 seen_ns[]; /* by CPU: the sample that was looked at last */
 };
 
 static struct path_mtu *open(struct lbd *lbd)
@@ -124,6 +137,63 @@ static bool take_in(struct lbd *lbd, const struct lb_sample *sample)
 	return true;
 }
 
+/* --- where nobody would tell -----------------------------------------------------------------------------
+ */
+
+static bool is_unknown(const struct lbd *lbd, const struct lb_address *to)
+{
+	struct lb_nexthop_state nexthop;
+
+	lb_nexthops_get(lbd->netlink.nexthops, to, now_ms(), &nexthop);
+	return nexthop.resolved && !nexthop.local && nexthop.routed && nexthop.mtu_from == LB_MTU_FROM_WAY &&
+	       !health_knows_path(lbd, to);
+}
+
+static void look_for_unknown(struct lbd *lbd, struct path_mtu *path_mtu)
+{
+	struct lb_address to;
+
+	for (unsigned int i = 0; i < LOOKED_MAX; i++) {
+		if (!lb_nexthops_destination(lbd->netlink.nexthops, path_mtu->turn, &to)) {
+			path_mtu->unknown = path_mtu->so_far;
+			path_mtu->so_far = (struct unknown){};
+			path_mtu->turn = 0;
+			return;
+		}
+		path_mtu->turn++;
+		if (!is_unknown(lbd, &to))
+			continue;
+		if (!path_mtu->so_far.n++)
+			path_mtu->so_far.first = to;
+	}
+}
+
+void path_mtu_warn(const struct lbd *lbd, struct json *json)
+{
+	const struct unknown *unknown = lbd->path_mtu ? &lbd->path_mtu->unknown : NULL;
+	const struct lb_prefix *source;
+	char to[LB_ADDRESS_TEXT_MAX], from[LB_PREFIX_TEXT_MAX];
+	struct lb_reason_counter told;
+
+	if (!unknown || !unknown->n)
+		return;
+	source = unknown->first.family == LB_FAMILY_V4 ? &lbd->running.config->tunnel_source_v4
+						       : &lbd->running.config->tunnel_source_v6;
+	stats_reason(&lbd->maps.tables, LB_PASS_PATH_MTU, &told);
+	if (!source->address.family || told.packets)
+		return;
+	json_format(json, NULL,
+		    "what gets through to %zu backends behind routers (%s) is not known: a router that takes "
+		    "less tells "
+		    "%s, and unless that is routed to this host it never hears of it, and uploads hang. Say "
+		    "mtu of "
+		    "these backends, or have them checked at the VIP (lb-checkd finds it)",
+		    unknown->n, lb_address_text(&unknown->first, to), lb_prefix_text(source, from));
+}
+
+/* --- time ------------------------------------------------------------------------------------------------
+ */
+
 void path_mtu_tick(struct lbd *lbd)
 {
 	struct path_mtu *path_mtu = lbd->path_mtu ? lbd->path_mtu : open(lbd);
@@ -138,6 +208,8 @@ void path_mtu_tick(struct lbd *lbd)
 		path_mtu->seen_ns[cpu] = sample.taken_ns;
 		changed |= take_in(lbd, &sample);
 	}
+	if (path_mtu && lbd->running.config)
+		look_for_unknown(lbd, path_mtu);
 	if (changed)
 		lbd->netlink.changed(lbd->netlink.context, LB_NEXTHOPS_CHANGED);
 }

@@ -81,6 +81,7 @@ struct lb_config_checker {
 		__u32 value, mask;
 	} mark;                     /* of packets that are led through the packet path */
 	__u32 table, rule_priority; /* of the routing that does it */
+	bool path_mtu;              /* find out how large a packet gets through */
 };
 
 /* At the top and in a service. */

@@ -201,6 +201,9 @@ const struct lb_schema_key lb_schema_checker_keys[] = {
 	  .help = "Routing table that these packets are led by, for lbd alone." },
 	{ .name = "rule_priority", .vouched = true, FIELD(rule_priority), INTEGER(1, 32765, 90), .effect = LB_EFFECT_START,
 	  .help = "Priority of the rule that leads them to that table." },
+	{ .name = "path_mtu", FIELD(path_mtu), BOOLEAN(true), .effect = LB_EFFECT_APPLY,
+	  .help = "Find out how large a packet gets through to a backend that is checked at the VIP through a tunnel: by echo requests (ping) to the VIP, "
+		  "in the tunnel and never in fragments, two a minute once it is known. Where a backend does not answer them nothing follows." },
 	{ 0 }
 };
 #undef T

@@ -31,6 +31,8 @@ enum lb_message_type {
 	LB_MESSAGE_PATH,  /* to lb-checkd, with the descriptor of lb_check_ports (lb/check.h) */
 	LB_MESSAGE_HURRY, /* to lb-checkd, as SET: others suspect the target; it is asked at its fast interval
 			     for a while */
+	LB_MESSAGE_ECHO,  /* to lb-checkd: is a packet of so many bytes answered, through the packet path of a
+			     target? */
 };
 
 struct lb_message_head {
@@ -47,9 +49,9 @@ struct lb_message_state {
 	__u32 late_ms;  /* the longest that it was late since it last said so */
 	__u64 begun;    /* checks in all */
 	__u32 may_mark; /* lb-checkd may mark its packets */
+	__u32 may_echo; /* and send echo requests */
 	__u32 room;     /* checks that it can have under way at once */
 	__u32 ports;    /* and of those through the packet path, of each family and protocol */
-	__u32 pad0;
 };
 
 _Static_assert(sizeof(struct lb_message_state) == 48, "no hidden padding");
@@ -64,14 +66,24 @@ struct lb_message_target {
 	struct lb_config_check check; /* resolved: address and port are what is asked */
 };
 
+struct lb_message_echo {
+	struct lb_message_head head;
+	__u32 id, generation; /* of the target */
+	__u32 bytes;          /* of the IP packet, without a tunnel's header */
+	__u32 timeout_ms;
+};
+
 struct lb_message_result {
 	__u32 id, generation;
 	__u64 begin_ns, end_ns;
 	__u32 outcome; /* enum lb_outcome */
 	__u32 detail;  /* HTTP status, errno, lb_agent_detail(); 0: nothing more to say */
+	__u32 bytes;   /* it was an echo request of so many; 0: it was a check */
+	__u32 pad;
 };
 
 #define LB_TARGETS_MAX         (1u << 20)
+#define LB_ECHO_BYTES_MAX      9216u
 #define LB_MESSAGE_RESULTS_MAX 64u
 struct lb_message_results {
 	struct lb_message_head head;

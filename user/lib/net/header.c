@@ -91,7 +91,7 @@ static void fill_tunnel(const struct lb_header_rules *rules, const struct lb_add
 		fill_ipv4(record->ip, outer_protocol(rules), source, backend);
 	else
 		fill_ipv6(record->ip, outer_protocol(rules), source, backend);
-	record->max_len = room_in(nexthop->mtu, (v4 ? IPV4_BYTES : IPV6_BYTES) + (gue ? GUE_OVERHEAD : 0));
+	record->max_len = room_in(nexthop->mtu, lb_header_overhead(rules->forward, backend->family));
 	if (v4)
 		record->method = gue ? LB_METHOD_GUE_V4 : LB_METHOD_IPIP_V4;
 	else
@@ -130,4 +130,11 @@ void lb_header_build(const struct lb_header_rules *rules, const struct lb_addres
 			set_tagged(&record);
 	}
 	*ret_record = record;
+}
+
+unsigned int lb_header_overhead(enum lb_forward forward, __u8 family)
+{
+	unsigned int ip = family == LB_FAMILY_V4 ? IPV4_BYTES : IPV6_BYTES;
+
+	return forward == LB_FORWARD_L2 ? 0 : ip + (forward == LB_FORWARD_GUE ? GUE_OVERHEAD : 0);
 }

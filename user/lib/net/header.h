@@ -34,3 +34,6 @@ void lb_header_build(const struct lb_header_rules *rules, const struct lb_addres
 /* The bits of an outer source that vary with the flow: the host bits of tunnel_source (IPv6: at most the last
  * 32); 0 when it is not configured. Network byte order. */
 __be32 lb_header_source_mask(const struct lb_prefix *source);
+
+/* Bytes that a tunnel puts in front of packets to an address of a family; l2: none. */
+unsigned int lb_header_overhead(enum lb_forward forward, __u8 family);

@@ -13,6 +13,7 @@
 #include "config/config.h"
 #include "net/addresses.h"
 #include "net/neighbor.h"
+#include "net/path_mtu.h"
 #include "net/route.h"
 #include "net/route_group.h"
 
@@ -62,7 +63,11 @@ void lb_nexthops_want_end(struct lb_nexthops *nexthops);
  */
 int lb_nexthops_learn_mtu(struct lb_nexthops *nexthops, const struct lb_address *to, __u32 mtu, __u64 now_ms);
 
-/* Forgets what was learned too long ago. True: answers may differ now. */
+/* It was tried how large a packet gets through to an address (lb_path_mtus_found()). True: answers differ. */
+bool lb_nexthops_found_mtu(struct lb_nexthops *nexthops, const struct lb_address *to, __u16 mtu,
+			   __u64 now_ms);
+
+/* Forgets what was learned or found too long ago. True: answers may differ now. */
 bool lb_nexthops_forget_mtus(struct lb_nexthops *nexthops, __u64 now_ms);
 
 /* Marks every route as in need of a query. */
@@ -117,8 +122,8 @@ struct lb_nexthop_state {
 	int egress;     /* that takes the frames: the same, or a device below it */
 	__u32 vlan_tag; /* to put in front: protocol in the upper 16 bits, identifier in the lower; 0: none */
 	__u32 mtu;
-	bool mtu_limited; /* that is less than the way to it says: as configured, or learned from a router */
-	bool mtu_learned;
+	enum lb_mtu_from mtu_from;
+	__u32 mtu_most; /* what the way and the configuration leave; mtu may be less */
 	__u8 destination[6];
 	__u8 source[6];
 	struct lb_address neighbor; /* whose MAC it is; family 0 without route */

@@ -123,6 +123,20 @@ static void answer_neighbor(const struct lb_nexthops *nexthops, const struct nei
 		say(nexthop, "its neighbour does not answer");
 }
 
+/* What is known of the path beyond the way. */
+static void limit_mtu(const struct lb_nexthops *nexthops, const struct lb_address *to,
+		      struct lb_nexthop_state *nexthop)
+{
+	enum lb_mtu_from from;
+	__u16 configured, limit = lb_path_mtus_get(&nexthops->mtus, to, &from, &configured);
+
+	nexthop->mtu_most = configured && configured < nexthop->mtu ? configured : nexthop->mtu;
+	if (!limit || limit >= nexthop->mtu)
+		return;
+	nexthop->mtu = limit;
+	nexthop->mtu_from = from;
+}
+
 void lb_nexthops_get(struct lb_nexthops *nexthops, const struct lb_address *to, __u64 now_ms,
 		     struct lb_nexthop_state *ret_nexthop)
 {
@@ -133,8 +147,6 @@ void lb_nexthops_get(struct lb_nexthops *nexthops, const struct lb_address *to, 
 		destination ? lb_member_of(nexthops, destination, now_ms) : NULL;
 	const char *error = destination ? route_error_text(destination, way) : "not asked yet";
 	const struct lb_link *link;
-	bool learned;
-	__u16 limit;
 
 	memset(ret_nexthop, 0, sizeof(*ret_nexthop));
 	if (error) {
@@ -163,12 +175,7 @@ void lb_nexthops_get(struct lb_nexthops *nexthops, const struct lb_address *to, 
 	if (!ret_nexthop->why[0])
 		answer_neighbor(nexthops, lb_neighbor_of(nexthops, destination, member), link, now_ms,
 				ret_nexthop);
-	limit = lb_path_mtus_get(&nexthops->mtus, to, &learned);
-	if (limit && limit < ret_nexthop->mtu) {
-		ret_nexthop->mtu = limit;
-		ret_nexthop->mtu_limited = true;
-		ret_nexthop->mtu_learned = learned;
-	}
+	limit_mtu(nexthops, to, ret_nexthop);
 	ret_nexthop->resolved = !ret_nexthop->why[0];
 }
 
@@ -187,9 +194,14 @@ int lb_nexthops_learn_mtu(struct lb_nexthops *nexthops, const struct lb_address 
 	lb_nexthops_get(nexthops, to, now_ms, &nexthop);
 	/* What fits anyhow is no news, and whoever we do not send to has nothing to say. */
 	if (!nexthop.resolved || nexthop.local || mtu > nexthop.mtu ||
-	    (mtu == nexthop.mtu && !nexthop.mtu_learned))
+	    (mtu == nexthop.mtu && nexthop.mtu_from != LB_MTU_FROM_ROUTER))
 		return 0;
 	return lb_path_mtus_learn(&nexthops->mtus, to, mtu, now_ms);
+}
+
+bool lb_nexthops_found_mtu(struct lb_nexthops *nexthops, const struct lb_address *to, __u16 mtu, __u64 now_ms)
+{
+	return lb_path_mtus_found(&nexthops->mtus, to, mtu, now_ms);
 }
 
 bool lb_nexthops_forget_mtus(struct lb_nexthops *nexthops, __u64 now_ms)

@@ -15,8 +15,9 @@
 struct lb_path_mtu {
 	struct lb_address to;
 	__u16 configured; /* 0: not */
-	__u16 learned;    /* 0: not */
-	__u64 learned_ms;
+	__u16 learned;    /* from a router; 0: not */
+	__u16 found;      /* by trying; 0: not */
+	__u64 learned_ms, found_ms;
 	bool in_table;
 	UT_hash_handle hh;
 };
@@ -24,7 +25,8 @@ struct lb_path_mtu {
 void lb_path_mtus_done(struct lb_path_mtus *table)
 {
 	for (struct lb_path_mtu *entry = table->at; entry; entry = entry->hh.next)
-		entry->learned = 0;
+		entry->learned = entry->found = 0;
+	table->n_learned = 0;
 	lb_path_mtus_begin(table);
 	lb_path_mtus_end(table);
 }
@@ -87,10 +89,61 @@ int lb_path_mtus_learn(struct lb_path_mtus *table, const struct lb_address *to, 
 	if (entry->learned && mtu > entry->learned)
 		return 0;
 	news = entry->learned != mtu;
-	table->n_learned += !entry->learned;
+	if (!entry->learned)
+		table->n_learned++;
 	entry->learned = (__u16)mtu;
 	entry->learned_ms = now_ms;
 	return news;
+}
+
+static void drop(struct lb_path_mtus *table, struct lb_path_mtu *entry)
+{
+	HASH_DEL(table->at, entry);
+	free(entry);
+}
+
+static __u16 effective(const struct lb_path_mtu *entry, enum lb_mtu_from *ret_from)
+{
+	const __u16 says[] = { [LB_MTU_FROM_CONFIGURATION] = entry->configured,
+			       [LB_MTU_FROM_ROUTER] = entry->learned,
+			       [LB_MTU_FROM_PROBE] = entry->found };
+	enum lb_mtu_from from = LB_MTU_FROM_WAY;
+
+	for (enum lb_mtu_from i = LB_MTU_FROM_CONFIGURATION; i <= LB_MTU_FROM_PROBE; i++) {
+		if (says[i] && (!from || says[i] < says[from]))
+			from = i;
+	}
+	*ret_from = from;
+	return says[from];
+}
+
+static void set(struct lb_path_mtus *table, __u16 *field, __u16 mtu)
+{
+	if (!*field && mtu)
+		table->n_learned++;
+	else if (*field && !mtu)
+		table->n_learned--;
+	*field = mtu;
+}
+
+bool lb_path_mtus_found(struct lb_path_mtus *table, const struct lb_address *to, __u16 mtu, __u64 now_ms)
+{
+	struct lb_path_mtu *entry = mtu ? get(table, to) : find(table, to);
+	enum lb_mtu_from from;
+	__u16 before;
+
+	if (!entry)
+		return false;
+	before = effective(entry, &from);
+	set(table, &entry->found, mtu);
+	entry->found_ms = now_ms;
+	if (!mtu || entry->learned < mtu)
+		set(table, &entry->learned, 0);
+	if (!entry->configured && !entry->learned && !entry->found) {
+		drop(table, entry);
+		return before != 0;
+	}
+	return effective(entry, &from) != before;
 }
 
 bool lb_path_mtus_age(struct lb_path_mtus *table, __u64 now_ms)
@@ -101,15 +154,18 @@ bool lb_path_mtus_age(struct lb_path_mtus *table, __u64 now_ms)
 	if (!table->n_learned)
 		return false;
 	HASH_ITER (hh, table->at, entry, next) {
-		if (!entry->learned || now_ms - entry->learned_ms < LB_PATH_MTU_AGE_MS)
+		bool learned = entry->learned && now_ms - entry->learned_ms >= LB_PATH_MTU_AGE_MS;
+		bool found = entry->found && now_ms - entry->found_ms >= LB_PATH_MTU_AGE_MS;
+
+		if (!learned && !found)
 			continue;
 		any = true;
-		entry->learned = 0;
-		table->n_learned--;
-		if (entry->configured)
-			continue;
-		HASH_DEL(table->at, entry);
-		free(entry);
+		if (learned)
+			set(table, &entry->learned, 0);
+		if (found)
+			set(table, &entry->found, 0);
+		if (!entry->configured && !entry->learned && !entry->found)
+			drop(table, entry);
 	}
 	return any;
 }
@@ -119,17 +175,17 @@ void lb_path_mtus_end(struct lb_path_mtus *table)
 	struct lb_path_mtu *entry, *next;
 
 	HASH_ITER (hh, table->at, entry, next) {
-		if (entry->configured || entry->learned)
-			continue;
-		HASH_DEL(table->at, entry);
-		free(entry);
+		if (!entry->configured && !entry->learned && !entry->found)
+			drop(table, entry);
 	}
 }
 
-__u16 lb_path_mtus_get(const struct lb_path_mtus *table, const struct lb_address *to, bool *ret_learned)
+__u16 lb_path_mtus_get(const struct lb_path_mtus *table, const struct lb_address *to,
+		       enum lb_mtu_from *ret_from, __u16 *ret_configured)
 {
 	const struct lb_path_mtu *entry = table->at ? find(table, to) : NULL;
 
-	*ret_learned = entry && entry->learned && (!entry->configured || entry->learned < entry->configured);
-	return !entry ? 0 : *ret_learned ? entry->learned : entry->configured;
+	*ret_from = LB_MTU_FROM_WAY;
+	*ret_configured = entry ? entry->configured : 0;
+	return entry ? effective(entry, ret_from) : 0;
 }
