@@ -191,6 +191,7 @@ bool path_has_room(const struct path *path, const struct target *target);
  */
 void echo_open(struct checkd *checkd); /* before sockets for it are refused */
 bool echo_possible(const struct checkd *checkd);
+void echo_clear(struct checkd *checkd); /* nobody waits for answers any more */
 void echo_begin(struct checkd *checkd, const struct target *target, const struct lb_message_echo *message);
 
 /* --- sandbox.c -------------------------------------------------------------------------------------------

@@ -73,6 +73,18 @@ static void end(struct checkd *checkd, struct echo *echo, enum lb_outcome outcom
 	link_result(checkd, &result);
 }
 
+void echo_clear(struct checkd *checkd)
+{
+	for (size_t i = 0; i < 2 * LB_CHECK_ECHOES; i++) {
+		struct echo **echo = &checkd->echoes.waiting[i / LB_CHECK_ECHOES][i % LB_CHECK_ECHOES];
+
+		if (*echo)
+			heap_remove(&checkd->heap, &(*echo)->timer);
+		free(*echo);
+		*echo = NULL;
+	}
+}
+
 static void expired(struct checkd *checkd, struct timer *timer, __u64 now)
 {
 	end(checkd, (struct echo *)timer /* its first member */, LB_OUTCOME_TIMEOUT);

@@ -27,6 +27,7 @@ static void lose(struct checkd *checkd, const char *why)
 	checkd->link = -1;
 	checkd->queue_n = 0;
 	targets_clear(checkd);
+	echo_clear(checkd);
 	heap_set(&checkd->heap, &checkd->link_timer, lb_now_ns() + RETRY_NS);
 }
 

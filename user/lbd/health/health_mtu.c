@@ -10,8 +10,9 @@
 #include "lbd/kernel/check_path.h"
 #include "net/header.h"
 
-#define HOSTS_MAX 256                               /* looked at in one turn of the clock */
+#define HOSTS_MAX 64                                /* looked at in one turn of the clock */
 #define LOST_MS   (LB_PATH_SEARCH_TIMEOUT_MS + 600) /* what is not heard of by then never is */
+#define PAUSE_MS  10000u                            /* where it could not be asked */
 
 /* --- what is asked ---------------------------------------------------------------------------------------
  */
@@ -110,12 +111,14 @@ void mtu_result(struct health *health, struct health_target *target, const struc
 
 	if (!host || !host->asked_ms || result->bytes + overhead_of(target) != host->asked)
 		return;
-	host->asked_ms = 0;
 	/* It did not leave, or by another way: that says nothing of its size. */
-	if (result->outcome != LB_OUTCOME_OK && result->outcome != LB_OUTCOME_TIMEOUT)
+	if ((result->outcome != LB_OUTCOME_OK && result->outcome != LB_OUTCOME_TIMEOUT) || !health->path ||
+	    !check_path_saw(health->path, target->id, result->begin_ns)) {
+		host->asked_ms = now + PAUSE_MS;
+		host->asked = 0;
 		return;
-	if (!health->path || !check_path_saw(health->path, target->id, result->begin_ns))
-		return;
+	}
+	host->asked_ms = 0;
 	if (lb_path_search_heard(&host->search, result->outcome == LB_OUTCOME_OK, now))
 		found(health, host, now);
 }
