@@ -46,9 +46,13 @@ void health_heed(struct lbd *lbd)
 /* --- time ------------------------------------------------------------------------------------------------
  */
 
+/* Unless there is nothing to be kept any more. */
 static void save(void *context)
 {
-	saved_write(context);
+	struct health *health = context;
+
+	if (health->unsaved)
+		saved_write(health);
 }
 
 static int on_tick(sd_event_source *source, uint64_t now, void *context)
