@@ -9,13 +9,14 @@
 
 #include "observed.h"
 
-/* How many flows are in places of a phase, and the last of them. */
+/* How many flows are in places of a phase, and the last of them, or NULL. */
 static unsigned int in_places(struct rig *rig, enum lb_observe_phase phase,
 			      const struct lb_observed **ret_flow)
 {
 	__u32 n = phase == LB_OBSERVE_HANDSHAKE ? LB_OBSERVE_HANDSHAKES : LB_OBSERVE_CONNECTIONS;
 	unsigned int found = 0;
 
+	*ret_flow = NULL;
 	for (__u32 block = 0; block < rig->path.tables.sizes.cpus; block++) {
 		const struct lb_observe_cpu *home = &rig->path.observed[block];
 		const struct lb_observed *set =
