@@ -146,7 +146,7 @@ test_drain()
 {
 	refuse "the last backend is not drained" "" play drain -e host=web1
 	check "and it says which word is missing" grep -q 'allow_break' "$TEST_TMP/play"
-	plays "with the word it is" drain -e host=web1 -e allow_break=true -e weir_drain_timeout=30s
+	plays "with the word it is" drain -e host=web1 -e allow_break=true -e weir_drain_timeout_s=30
 	is "it takes nothing new" "$(on bal lbctl -j backend list web | jq -r '.backends[0].state')" drain
 	plays "it comes back" drain -e host=web1 -e undo=true
 	check "packets flow" wait_for 5 fetch
