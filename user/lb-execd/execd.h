@@ -30,7 +30,8 @@ struct run {
 struct execd {
 	int listener, signals;
 	int clients[CLIENTS_MAX]; /* -1: none */
-	uid_t asker;              /* who may ask, beside root and ourselves */
+	const char *asker; /* who may ask, beside root and ourselves: a user that may be there only while it
+			      runs */
 	struct run runs[LB_EXEC_AT_ONCE];
 	const char *list; /* file */
 };

@@ -27,7 +27,6 @@
 #define LIST_DEFAULT   "/etc/weir/commands"
 #define USER_DEFAULT   "weir-exec"
 #define ASKER_DEFAULT  "weir-check"
-#define NOBODY         ((uid_t)-1)
 
 static const char help[] =
 	"usage: lb-execd [--socket PATH] [--commands FILE] [--user NAME] [--asker NAME]\n"
@@ -78,14 +77,19 @@ void answer(struct execd *execd, size_t client, __u64 number, enum lb_outcome ou
 		lose(execd, client);
 }
 
+/* The user is looked up when a stranger comes: a dynamic user (systemd) is there only while its unit runs. */
 static bool may_ask(const struct execd *execd, int fd)
 {
 	struct ucred peer;
 	socklen_t length = sizeof(peer);
+	const struct passwd *asker;
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) == 0 &&
-	       (peer.uid == 0 || peer.uid == geteuid() ||
-		(execd->asker != NOBODY && peer.uid == execd->asker));
+	if (getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &length) < 0)
+		return false;
+	if (peer.uid == 0 || peer.uid == geteuid())
+		return true;
+	asker = getpwnam(execd->asker);
+	return asker && asker->pw_uid == peer.uid;
 }
 
 static void take_client(struct execd *execd)
@@ -242,10 +246,9 @@ static void bound_resources(void)
 
 static int begin(struct execd *execd, const struct options *options)
 {
-	const struct passwd *asker = getpwnam(options->asker);
 	int r;
 
-	execd->asker = asker ? asker->pw_uid : NOBODY;
+	execd->asker = options->asker;
 	for (size_t i = 0; i < CLIENTS_MAX; i++)
 		execd->clients[i] = -1;
 	for (size_t i = 0; i < LB_EXEC_AT_ONCE; i++)
