@@ -35,7 +35,7 @@ LAB = os.path.join(ROOT, "scripts", "lab.sh")
 ROUTER = """
 router id 10.76.0.1;
 protocol device { scan time 10; }
-protocol kernel { merge paths on; ipv4 { export filter { if source != RTS_BGP then reject;
+protocol kernel { metric 0; merge paths on; ipv4 { export filter { if source != RTS_BGP then reject;
     if (65535, 0) ~ bgp_community then krt_metric = 77; else krt_metric = 32; accept; }; }; }
 protocol direct { ipv4; }
 protocol bfd { interface "*" { min rx interval 100 ms; min tx interval 100 ms; multiplier 3; }; }
