@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-only
 """Services of a real Kubernetes, served by Weir: created, scaled, rolled, drained, moved between policies and deleted under traffic; the API
 server killed, the leader killed, the DaemonSet rolled, a node lost. Traffic is a client's curl through the VIP, all the time."""
+import http.client
 import json
 import os
 import subprocess
@@ -115,7 +116,7 @@ class Pods(threading.Thread):
         while not self.stopped:
             try:
                 self._turn()
-            except (OSError, KeyError, TypeError, RuntimeError) as error:
+            except (OSError, KeyError, TypeError, RuntimeError, http.client.HTTPException) as error:
                 self.error = error
             time.sleep(0.1)
 
@@ -337,7 +338,7 @@ class Story:
 
     def deployment_rolled(self):
         """The real controllers roll; the pods' kubelet is here. An address of a pod goes with it."""
-        pods = Pods(self.client, self.lab)
+        pods = Pods(self.cluster.client(), self.lab)
         template = {"metadata": {"labels": {"app": "roll"}}, "spec": {"containers": [{"name": "nginx", "image": "nginx"}]}}
         self.client.create("deployments", {"metadata": {"name": "roll"}, "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "roll"}}, "template": template,
                                            "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}}, "default")
@@ -419,7 +420,7 @@ def run(directory, check):
     try:
         story.start()
         story.tell()
-    except (RuntimeError, OSError, KeyError, TypeError, AttributeError, subprocess.SubprocessError) as error:
+    except (RuntimeError, OSError, KeyError, TypeError, AttributeError, http.client.HTTPException, subprocess.SubprocessError) as error:
         check("the story comes to its end", False, f"{type(error).__name__}: {error}\n{story.diagnosis() if story.client else ''}")
     finally:
         story.stop()
