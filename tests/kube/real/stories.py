@@ -9,10 +9,10 @@ import threading
 import time
 
 import container
-from client import MERGE, STRATEGIC, path_of
+from client import MERGE, STRATEGIC
 from cluster import ROOT, Cluster
 from manifests import FOLDER
-from nodes import ADDRESS, ADDRESS6, API_HOST, EDGES, Kubelet, Lab, run, start_proxy
+from nodes import ADDRESS, ADDRESS6, API_HOST, EDGES, Kubelet, Lab, start_proxy
 
 CLASS = "weir.dev/weir"
 CLIENT = {"198.51.100.2", "2001:db8:51::2"}
@@ -68,57 +68,6 @@ class Traffic(threading.Thread):
         mark = self.mark()
         until(lambda: len(self.answers) >= mark[0] + count, 20)
         return self.since(mark)
-
-
-class Pods(threading.Thread):
-    """Scheduler and kubelet of a Deployment's pods (label app=roll): each has an address of p1 or p2, where the lab's nginx answers, from when it
-    is bound until a second and a half after it was told to end."""
-
-    def __init__(self, client, lab):
-        super().__init__(daemon=True)
-        self.client, self.lab = client, lab
-        self.places = [(number, host) for host in (3, 4, 5) for number in (1, 2)]
-        self.running, self.ending, self.stopped, self.error = {}, {}, False, None
-
-    def names(self):
-        return set(self.running)
-
-    def _address(self, place, how):
-        number, host = place
-        for address in (f"10.244.{number}.{host}/24", f"fd10:244:{number}::{host}/64"):
-            run("ip", "-n", self.lab.netns(f"p{number}"), "address", how, address, "dev", "eth0", *(["nodad"] if how == "add" and ":" in address else []))
-
-    def _begin(self, name):
-        place = self.places.pop(0)
-        self._address(place, "add")
-        path = path_of("pods", "default", name)
-        self.client.ask("POST", path + "/binding", {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
-                                                    "target": {"apiVersion": "v1", "kind": "Node", "name": f"b{place[0]}"}})
-        ips = [f"10.244.{place[0]}.{place[1]}", f"fd10:244:{place[0]}::{place[1]}"]
-        self.client.patch("pods", "default", name, {"status": {"phase": "Running", "podIP": ips[0], "podIPs": [{"ip": ip} for ip in ips], "conditions": [
-            {"type": kind, "status": "True"} for kind in ("Ready", "ContainersReady")]}}, MERGE, "status")
-        self.running[name] = place
-
-    def _turn(self):
-        for pod in self.client.get("pods", "default", labelSelector="app=roll").body["items"]:
-            name = pod["metadata"]["name"]
-            if not pod["metadata"].get("deletionTimestamp"):
-                if name not in self.running:
-                    self._begin(name)
-            elif time.monotonic() - self.ending.setdefault(name, time.monotonic()) > 1.5:
-                self.client.delete("pods", "default", name, kind="DeleteOptions", apiVersion="v1", gracePeriodSeconds=0)
-                if name in self.running:
-                    place = self.running.pop(name)
-                    self._address(place, "del")
-                    self.places.append(place)
-
-    def run(self):
-        while not self.stopped:
-            try:
-                self._turn()
-            except (OSError, KeyError, TypeError, RuntimeError, http.client.HTTPException) as error:
-                self.error = error
-            time.sleep(0.1)
 
 
 class Story:
@@ -336,34 +285,6 @@ class Story:
         self.traffic.more(100)
         self.broke("rolling restart of the DaemonSet: broken connections", self.whole("rolled: no request fails", mark, {"p1", "p2"}))
 
-    def deployment_rolled(self):
-        """The real controllers roll; the pods' kubelet is here. An address of a pod goes with it."""
-        pods = Pods(self.cluster.client(), self.lab)
-        template = {"metadata": {"labels": {"app": "roll"}}, "spec": {"containers": [{"name": "nginx", "image": "nginx"}]}}
-        self.client.create("deployments", {"metadata": {"name": "roll"}, "spec": {"replicas": 2, "selector": {"matchLabels": {"app": "roll"}}, "template": template,
-                                           "strategy": {"rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}}}}, "default")
-        pods.start()
-        self.make_service("roll", selector={"app": "roll"})
-        addresses = until(lambda: self.addresses("roll"))
-        served = addresses and all(until(lambda url=url_of(address): self.lab.inside("client", "curl", "-s", "--max-time", "1", url, check=False), 30) for address in addresses)
-        self.check("a Deployment is served", served, (addresses, pods.error, self.diagnosis()))
-        before, traffic = pods.names(), Traffic(self.lab, addresses or ["192.0.2.1"])
-        traffic.start()
-        traffic.more(20)
-        self.client.patch("deployments", "default", "roll", {"spec": {"template": {"metadata": {"annotations": {"weir.dev/restarted": "now"}}}}})
-        rolled = until(lambda: len(pods.names()) == 2 and not before & pods.names(), 60)
-        traffic.more(20)
-        traffic.stopped = True
-        traffic.join()
-        self.check("rolled: every pod is another", rolled and before, (before, pods.names(), pods.error))
-        self.broke("rolling update of a Deployment: broken connections", traffic.failed)
-        self.check("and no request failed", not traffic.failed and len(traffic.answers) > 60, (len(traffic.answers), traffic.failed, self.diagnosis()))
-        self.client.delete("services", "default", "roll")
-        self.client.delete("deployments", "default", "roll", kind="DeleteOptions", apiVersion="v1", propagationPolicy="Foreground")
-        until(lambda: not pods.names(), 20)
-        pods.stopped = True
-        pods.join()
-
     def node_dies(self):
         self.lab.inside("b2", "ip", "link", "set", "eth0", "down")
         begin = time.monotonic()
@@ -411,7 +332,7 @@ class Story:
         self.check("nor the cluster a namespace", self.client.get("namespaces", "", "weir").code == 404, self.client.get("namespaces", "", "weir"))
 
     def tell(self):
-        for part in (self.rolls_out, self.created, self.scaled, self.policies, self.server_away, self.leader_dies, self.rolled, self.deployment_rolled, self.node_dies, self.deleted, self.uninstalled):
+        for part in (self.rolls_out, self.created, self.scaled, self.policies, self.server_away, self.leader_dies, self.rolled, self.node_dies, self.deleted, self.uninstalled):
             part()
 
 
