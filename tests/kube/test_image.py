@@ -158,22 +158,6 @@ def edge(host, rootfs, directory, logs):
     return pod, lbd, checkd
 
 
-def neighbor(host, pod, directory):
-    """The container that the overlay flat-lan adds to the pod."""
-    with open(os.path.join(manifests.FOLDER, "flat-lan/edge.yaml"), encoding="utf-8") as file:
-        more = yaml.safe_load(file)["spec"]["template"]["spec"]
-    spec = {**pod.spec, "containers": more["containers"], "volumes": pod.spec["volumes"] + more["volumes"]}
-    said = os.path.join(directory, "lb-neighbor.log")
-    with open(said, "wb") as out:
-        process = container.Pod(spec, pod.rootfs, host.directory, NETNS, dict(pod.volumes)).start("lb-neighbor", stdout=out, stderr=out)
-    good = until(lambda: process.poll() is not None or "event=table vips=0" in open_text(said))
-    check("lb-neighbor finds the packet path's table", good and process.poll() is None, open_text(said))
-    good, status = powers(process, container_of(spec, "lb-neighbor")["securityContext"]["capabilities"]["add"])
-    check("with its two capabilities, and no more", good, status)
-    process.terminate()
-    check("and ends when it is told to", process.wait(15) == 0, process.returncode)
-
-
 def rolled(host, pod, lbd, logs):
     """A pod goes, and another takes its place: the packet path stays, and is adopted."""
     before = host.xdp()
@@ -229,7 +213,6 @@ def main():
             with open(os.path.join(directory, "log"), "wb") as logs:
                 pod, lbd, checkd = edge(host, rootfs, directory, logs)
                 processes += [lbd, checkd]
-                neighbor(host, pod, directory)
                 lbd = rolled(host, pod, lbd, logs)
                 processes.append(lbd)
                 for process in processes:
