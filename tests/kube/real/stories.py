@@ -322,7 +322,8 @@ class Story:
         kept = self.service("kept")
         self.check("the Service has nothing of ours any more", "finalizers" not in kept["metadata"] and not kept["status"]["loadBalancer"] and
                    not [key for key in kept["metadata"].get("annotations", {}) if key.startswith("weir.dev/")], kept)
-        left = [f"{node}: {name}" for node in ADDRESS for name in os.listdir(os.path.join(self.directory, "hosts", node, "sys/fs/bpf"))]
+        left = [f"{node}: {name}" for node in ADDRESS for name in os.listdir(os.path.join(self.directory, "hosts", node, "sys/fs/bpf"))
+                if not name.endswith(".debug")]  # the kernel's own
         left += [f"{edge}: {name}" for edge in EDGES for name in os.listdir(os.path.join(self.directory, "hosts", edge, "var/lib/weir"))]
         for node in ADDRESS:
             left += [f"{node}: {line}" for line in self.lab.inside(node, "ip", "-d", "link", "show", "eth0").splitlines() if "prog/xdp" in line]
