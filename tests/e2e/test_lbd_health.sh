@@ -80,7 +80,7 @@ unsilence()
 health_config >"$LBD_CONFIG"
 act "an agent starts that is to check" lbd_start
 check "without lb-checkd backends are as configured, and it is said" answers GET /v1/health \
-	'(.checker.connected | not) and ([.backends[].breaker.why] | all(. == "not yet checked"))'
+	'(.checker.connected | not) and ([.backends[].breaker.why] | all(. == "not yet checked (lb-checkd is away): taken to be well"))'
 generation=$(api GET /v1/generations | jq '.generations[0].generation')
 spawn lb bash -c 'ulimit -n 10; exec "$@"' small "$CHECKD" --socket "$TEST_TMP/checkd.sock"
 check "that lb-checkd may have too few descriptors is said before it has" wait_for 5 event_says 'lb-checkd=too-small checks=12 room=5'
@@ -184,6 +184,15 @@ generation=$(api GET /v1/generations | jq '.generations[0].generation')
 check "nothing of it is recorded" is "generations" "$(api GET /v1/generations | jq '.generations[0].generation')" "$generation"
 check "lbctl says it" grep -q 'web *b1 *active *100.0 % *closed' \
 	<(LBCTL_SOCKET=$LBD_SOCKET "$LAB_BUILD/lbctl" health web)
+kill_server b1
+check "a backend is taken out" wait_for 5 breaker b1 open
+# Nobody is asked for a long time.
+health_config '.health.check.interval_ms = 3600000' >"$TEST_TMP/other.json"
+check "another check" answers POST '/v1/apply?allow_break=1' .applied @"$TEST_TMP/other.json"
+check "is not answered for by the verdict of the one before" breaker b1 closed
+check "and it is said what it is taken for" answers GET /v1/health/web/b1 \
+	'.backends[0].breaker.why == "not yet checked since its address or its check was changed: taken to be well"'
+check "it is in use" state_is b1 active
 health_config '.health.check.kind = "none"' >"$TEST_TMP/none.json"
 check "checks go with the configuration" answers POST '/v1/apply?allow_break=1' .applied @"$TEST_TMP/none.json"
 check "and their targets" wait_for 3 answers GET /v1/health '.checker.targets == 0'

@@ -188,6 +188,14 @@ struct fleet {
 	__u64 round_ms, now_ns;
 };
 
+/* As lbd says it with each configuration. */
+static void say_who_is_known(struct fleet *fleet, unsigned int n)
+{
+	lb_suspect_begin(&fleet->suspect);
+	for (unsigned int i = 0; i < n; i++)
+		lb_suspect_add(&fleet->suspect, i % fleet->services);
+}
+
 static void fleet_init(struct fleet *fleet, unsigned int n, unsigned int services)
 {
 	memset(fleet, 0, sizeof(*fleet));
@@ -195,8 +203,7 @@ static void fleet_init(struct fleet *fleet, unsigned int n, unsigned int service
 	fleet->services = services;
 	fleet->round_ms = 1000;
 	fleet->now_ns = 100000 * MS;
-	for (unsigned int i = 0; i < n; i++)
-		lb_suspect_add(&fleet->suspect, i % services);
+	say_who_is_known(fleet, n);
 }
 
 /* One round of checks, of which the first bad ones fail. */
@@ -255,6 +262,27 @@ static void test_freeze_is_bounded_and_not_repeated(void **state)
 	assert_int_equal(fleet.suspect.state, LB_SUSPICION_NONE);
 }
 
+/* Elsewhere, services come and go every second. */
+static void test_other_configurations_neither_end_a_freeze_nor_make_it_last(void **state)
+{
+	struct fleet fleet;
+	unsigned int frozen = 0;
+	__u64 since_ns = 0;
+
+	fleet_init(&fleet, 20, 4);
+	round_of(&fleet, 0);
+	for (unsigned int second = 0; second < 120; second++) {
+		say_who_is_known(&fleet, 20);
+		round_of(&fleet, 20);
+		frozen += fleet.suspect.state == LB_SUSPICION_FROZEN;
+		if (frozen == 1)
+			since_ns = fleet.suspect.since_ns;
+		if (fleet.suspect.state == LB_SUSPICION_FROZEN)
+			assert_int_equal(fleet.suspect.since_ns, since_ns);
+	}
+	assert_in_range(frozen, 29, 31);
+}
+
 static void test_first_of_many_do_not_fall_before_the_rest_is_heard(void **state)
 {
 	struct fleet fleet;
@@ -300,9 +328,9 @@ static void test_addresses_that_go_do_not_count(void **state)
 
 	fleet_init(&fleet, 10, 2);
 	round_of(&fleet, 5);
+	say_who_is_known(&fleet, 6);
 	for (unsigned int i = 0; i < 4; i++)
-		lb_suspect_remove(&fleet.suspect, &fleet.addresses[9 - i]);
-	assert_int_equal(fleet.suspect.known, 6);
+		lb_suspect_forget(&fleet.suspect, &fleet.addresses[9 - i]);
 	lb_suspect_tick(&fleet.suspect, &suspect_config, fleet.now_ns);
 	assert_int_equal(fleet.suspect.state, LB_SUSPICION_NONE);
 }
@@ -378,6 +406,7 @@ int main(void)
 		cmocka_unit_test(test_history_keeps_the_order_of_beginnings),
 		cmocka_unit_test(test_checker_is_suspected_if_more_than_half_fail),
 		cmocka_unit_test(test_freeze_is_bounded_and_not_repeated),
+		cmocka_unit_test(test_other_configurations_neither_end_a_freeze_nor_make_it_last),
 		cmocka_unit_test(test_first_of_many_do_not_fall_before_the_rest_is_heard),
 		cmocka_unit_test(test_canary_freezes_and_older_results_count),
 		cmocka_unit_test(test_addresses_that_go_do_not_count),

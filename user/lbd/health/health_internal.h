@@ -92,8 +92,22 @@ struct health_host {
 	__u64 doubted_ms; /* when a router last had it searched */
 };
 
+/* X(NAME, text): since when a backend has been waiting for its first check. */
+#define HEALTH_WAITS(X)                                                                                      \
+	X(BEGIN, "since the agent began")                                                                    \
+	X(SERVICE, "since its service is checked")                                                           \
+	X(ADDED, "since it was added")                                                                       \
+	X(CHANGED, "since its address or its check was changed")
+
+enum health_waits {
+#define X(name, text) HEALTH_WAITS_##name,
+	HEALTH_WAITS(X)
+#undef X
+};
+
 struct health_member {
 	char name[LB_NAME_MAX];
+	enum health_waits waits;
 	struct health_service *service;
 	struct health_target *target; /* NULL: not checked */
 	struct health_host *host;
@@ -138,7 +152,7 @@ struct health_saved {
 	__u64 digest;
 	enum lb_circuit_state state;
 	enum lb_outcome cause;
-	bool dead;
+	bool dead, ejected;
 	unsigned int level;
 	__u32 share;
 	__s64 since_s;
@@ -199,6 +213,7 @@ struct health {
 	health_judge *judge;
 	sd_event_source *tick;
 	struct task save, repair;
+	bool configured; /* since the agent began */
 	bool unsaved;
 	__u64 saved_ns;
 	__u64 opens, froze;

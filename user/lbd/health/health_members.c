@@ -138,6 +138,7 @@ static void inherit(struct health *health, struct health_member *member, const s
 	if (old && old->target == member->target &&
 	    lb_address_equal(&old->host->address, &member->host->address)) {
 		member->circuit = old->circuit;
+		member->waits = old->waits;
 		if (member->service->passive_wanted) {
 			member->passive = old->passive;
 			member->passive_told = old->passive_told;
@@ -154,6 +155,10 @@ static void inherit(struct health *health, struct health_member *member, const s
 	lb_circuit_init(&member->circuit, &member->settings, now, before && !old,
 			XXH3_64bits(member->name, strlen(member->name)) ^ now);
 	member->circuit.nexthop_lost = member->host->nexthop_lost;
+	member->waits = old                  ? HEALTH_WAITS_CHANGED
+			: before             ? HEALTH_WAITS_ADDED
+			: health->configured ? HEALTH_WAITS_SERVICE
+					     : HEALTH_WAITS_BEGIN;
 	if (!before)
 		saved_restore(health, member, now);
 }
@@ -264,13 +269,13 @@ static void free_services(struct health_service *services)
 
 static void drop_service(struct health *health, struct health_service *service)
 {
-	for (size_t i = 0; i < service->n_members; i++) {
+	/* They were put in front of the others, and nobody came since. */
+	for (size_t i = service->n_members; i-- > 0;) {
 		struct health_member *member = &service->members[i];
 
-		/* It was put in front of the others, and nobody came since but its own. */
-		member->host->members = NULL;
+		member->host->members = member->next_of_host;
 		if (member->target)
-			member->target->members = NULL;
+			member->target->members = member->next_of_target;
 	}
 	free(service->members);
 	free(service);
@@ -299,6 +304,7 @@ static void drop_unused(struct health *health)
 	HASH_ITER (hh, health->hosts, host, next_host) {
 		if (host->members)
 			continue;
+		lb_suspect_forget(&health->suspect, &host->suspect);
 		HASH_DEL(health->hosts, host);
 		free(host);
 	}
@@ -335,9 +341,7 @@ void members_build(struct health *health, const struct lb_config *config)
 	struct health_service *old = health->services, *service, *before;
 
 	unlink_members(health);
-	lb_suspect_init(&health->suspect);
-	for (struct health_host *host = health->hosts; host; host = host->hh.next)
-		memset(&host->suspect, 0, sizeof(host->suspect));
+	lb_suspect_begin(&health->suspect);
 	lb_settings_suspect(&config->checker, &health->suspect_config);
 	health->services = NULL;
 	health->first_dirty = NULL;
@@ -370,6 +374,7 @@ void members_build(struct health *health, const struct lb_config *config)
 	room_judge(health);
 	saved_take_back(health);
 	saved_free(health);
+	health->configured = true;
 	judge_dirty(health);
 }
 

@@ -57,7 +57,23 @@ static void write_check(const struct health_target *target, __u64 now_ns, struct
 	json_object_end(json);
 }
 
-static void write_breaker(const struct health_member *member, __u64 now_ns, struct json *json)
+/* What a backend is taken for before its first verdict, and since when. */
+static const char *waits_text(const struct health *health, const struct health_member *member,
+			      char text[LB_CIRCUIT_TEXT_MAX])
+{
+	static const char *const since[] = {
+#define X(name, text) [HEALTH_WAITS_##name] = (text),
+		HEALTH_WAITS(X)
+#undef X
+	};
+
+	snprintf(text, LB_CIRCUIT_TEXT_MAX, "not yet checked %s: taken to be well",
+		 health->link < 0 ? "(lb-checkd is away)" : since[member->waits]);
+	return text;
+}
+
+static void write_breaker(const struct health *health, const struct health_member *member, __u64 now_ns,
+			  struct json *json)
 {
 	const struct lb_circuit *circuit = &member->circuit;
 	char text[LB_CIRCUIT_TEXT_MAX];
@@ -70,7 +86,7 @@ static void write_breaker(const struct health_member *member, __u64 now_ns, stru
 	json_string(json, "state", lb_circuit_state_name(lb_circuit_state(circuit)));
 	json_string(json, "why",
 		    circuit->state == LB_CIRCUIT_CLOSED && !circuit->last_ns
-			    ? "not yet checked"
+			    ? waits_text(health, member, text)
 			    : lb_circuit_text(circuit, text));
 	json_double(json, "since_s", seconds_since(circuit->since_ns, now_ns));
 	json_u64(json, "share_permille", circuit->share);
@@ -114,7 +130,8 @@ static void write_path_mtu(const struct health_host *host, struct json *json)
 	json_object_end(json);
 }
 
-static void write_member(const struct health_member *member, __u64 now_ns, struct json *json)
+static void write_member(const struct health *health, const struct health_member *member, __u64 now_ns,
+			 struct json *json)
 {
 	char address[LB_ADDRESS_TEXT_MAX];
 
@@ -127,7 +144,7 @@ static void write_member(const struct health_member *member, __u64 now_ns, struc
 	json_u64(json, "share_permille",
 		 member->said.ret_state == LB_STATE_ACTIVE ? member->said.ret_share : 0);
 	json_string(json, "reason", member->reason);
-	write_breaker(member, now_ns, json);
+	write_breaker(health, member, now_ns, json);
 	write_check(member->target, now_ns, json);
 	write_passive(member, now_ns, json);
 	write_path_mtu(member->host, json);
@@ -194,15 +211,15 @@ static void write_checker(const struct health *health, __u64 now_ns, struct json
 	json_object_end(json);
 }
 
-static size_t write_service(const struct health_service *service, const char *backend, __u64 now_ns,
-			    struct json *json)
+static size_t write_service(const struct health *health, const struct health_service *service,
+			    const char *backend, __u64 now_ns, struct json *json)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < service->n_members; i++) {
 		if (backend && backend[0] && strcmp(backend, service->members[i].name) != 0)
 			continue;
-		write_member(&service->members[i], now_ns, json);
+		write_member(health, &service->members[i], now_ns, json);
 		n++;
 	}
 	return n;
@@ -262,7 +279,7 @@ int health_write(struct lbd *lbd, const char *service, const char *backend, stru
 	json_array(json, "backends");
 	for (const struct health_service *one = health->services; one; one = one->hh.next) {
 		if (!service || !service[0] || strcmp(service, one->name) == 0)
-			n += write_service(one, backend, now_ns, json);
+			n += write_service(health, one, backend, now_ns, json);
 		task_pause();
 	}
 	json_array_end(json);

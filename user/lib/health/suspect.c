@@ -34,6 +34,12 @@ static __u64 service_bit(__u64 service)
 	return 1ull << (service * 0x9e3779b97f4a7c15ull >> 58);
 }
 
+void lb_suspect_begin(struct lb_suspect *suspect)
+{
+	suspect->known = 0;
+	suspect->services_all = 0;
+}
+
 void lb_suspect_add(struct lb_suspect *suspect, __u64 service)
 {
 	suspect->known++;
@@ -56,12 +62,10 @@ static void take_out(struct lb_suspect *suspect, struct lb_suspect_address *addr
 	suspect->buckets[at].failing -= address->failing;
 }
 
-void lb_suspect_remove(struct lb_suspect *suspect, struct lb_suspect_address *address)
+void lb_suspect_forget(struct lb_suspect *suspect, struct lb_suspect_address *address)
 {
 	take_out(suspect, address);
 	memset(address, 0, sizeof(*address));
-	if (suspect->known)
-		suspect->known--;
 }
 
 static void put_in(struct lb_suspect *suspect, struct lb_suspect_address *address, __u64 number,

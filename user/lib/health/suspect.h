@@ -50,9 +50,16 @@ struct lb_suspect {
 
 void lb_suspect_init(struct lb_suspect *suspect);
 
-/* An address came (or goes). service: a number of the service that names it, any. */
+/*
+ * Who is known is said anew, by lb_suspect_add() for each address; service: a number of the service that
+ * names it, any. What was heard stays, and so does what is suspected and since when: a configuration that
+ * changes all the time neither ends a suspicion nor makes it last.
+ */
+void lb_suspect_begin(struct lb_suspect *suspect);
 void lb_suspect_add(struct lb_suspect *suspect, __u64 service);
-void lb_suspect_remove(struct lb_suspect *suspect, struct lb_suspect_address *address);
+
+/* An address is known no more, and what was heard of it does not count. */
+void lb_suspect_forget(struct lb_suspect *suspect, struct lb_suspect_address *address);
 
 /* A check has ended. True: the suspicion has changed. */
 bool lb_suspect_result(struct lb_suspect *suspect, const struct lb_suspect_config *config,
