@@ -83,6 +83,11 @@ check "though its checks are answered" answers GET /v1/health/web/b3 '.backends[
 check "on clients' evidence" answers GET /v1/health/web/b3 '.backends[0] | .says == "drain" and (.reason | test("clients"))'
 check "which is an event" answers GET /v1/events '[.events[].message] | any(test("backend=b3 passive=ejected from=.* cause=.*at its siblings"))'
 check "nobody else is out" fine_but '"b2","b3"' 5
+check "it is remembered" wait_for 5 grep -q "web/b3 .* 1\$" "$LBD_STATE/health"
+lbd_stop KILL
+act "the agent starts again" lbd_start
+check "and does not take it for well" out b3
+check "but knows why it is out" answers GET /v1/health/web/b3 '.backends[0] | .says == "drain" and .breaker.state == "closed" and (.reason | test("clients"))'
 
 # --- forged SYNs -----------------------------------------------------------------------------------------------
 

@@ -84,8 +84,10 @@ static void judge_members(struct health *health, struct health_service *service,
 	}
 	if (judged)
 		changed |= lb_passive_judge(&service->passive, passives, counts, judged, now_ns);
-	if (changed)
+	if (changed) {
 		judge_mark(health, service);
+		health->unsaved = true;
+	}
 }
 
 /* How many members have a turn together: as even parts of the service as there must be. */

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0-only
 /*
- * What is known of backends, kept over a restart of the agent: a line for each breaker that is not closed, in
- * the state directory. A line belongs to an address and a check, and is of no use for others.
+ * What is known of backends, kept over a restart of the agent: a line for each whose breaker is not closed,
+ * or that clients' handshakes have taken out, in the state directory. A line belongs to an address and a
+ * check, and is of no use for others.
  */
 #include <fcntl.h>
 #include <inttypes.h>
@@ -12,7 +13,8 @@
 #include "lbd/health/health_internal.h"
 
 #define FILE_NAME "health"
-#define FORMAT    "1"
+#define FORMAT    "2"
+#define BEFORE    "1" /* without what clients' handshakes say */
 #define BYTES_MAX (64u << 20)
 
 static void path_of(const struct health *health, const char *suffix, char path[PATH_MAX])
@@ -26,14 +28,15 @@ static void path_of(const struct health *health, const char *suffix, char path[P
 static void write_member(FILE *out, const struct health_member *member)
 {
 	const struct lb_circuit *circuit = &member->circuit;
+	bool ejected = member->passive.state == LB_PASSIVE_EJECTED;
 	char address[LB_ADDRESS_TEXT_MAX];
 
-	if (!member->target || circuit->state == LB_CIRCUIT_CLOSED)
+	if (!member->target || (circuit->state == LB_CIRCUIT_CLOSED && !ejected))
 		return;
-	fprintf(out, FORMAT " %s/%s %s %016" PRIx64 " %u %u %u %u %u %lld\n", member->service->name,
+	fprintf(out, FORMAT " %s/%s %s %016" PRIx64 " %u %u %u %u %u %lld %u\n", member->service->name,
 		member->name, lb_address_text(&member->host->address, address),
 		(uint64_t)member->target->digest, circuit->state, circuit->cause, circuit->dead,
-		circuit->level, circuit->share, member->said_s);
+		circuit->level, circuit->share, member->said_s, ejected);
 }
 
 struct writing {
@@ -87,21 +90,29 @@ void saved_write(struct health *health)
 /* --- reading ---------------------------------------------------------------------------------------------
  */
 
+#define KEYS " %127s %63s %" SCNx64 " %u %u %u %u %u %lld"
+
 static bool read_line(const char *line, struct health_saved *saved)
 {
 	char address[LB_ADDRESS_TEXT_MAX];
-	unsigned int state, cause, dead;
+	unsigned int state, cause, dead, ejected = 0;
 	uint64_t digest;
-	int end = 0;
+	int end = 0, more = 0;
+	bool before = strncmp(line, BEFORE " ", strlen(BEFORE " ")) == 0;
 
-	if (sscanf(line, FORMAT " %127s %63s %" SCNx64 " %u %u %u %u %u %lld%n", saved->key, address, &digest,
-		   &state, &cause, &dead, &saved->level, &saved->share, &saved->since_s, &end) != 9 ||
-	    line[end] != '\n')
+	if (sscanf(line, before ? BEFORE KEYS "%n" : FORMAT KEYS "%n", saved->key, address, &digest, &state,
+		   &cause, &dead, &saved->level, &saved->share, &saved->since_s, &end) != 9)
+		return false;
+	if (!before && (sscanf(line + end, " %u%n", &ejected, &more) != 1 || ejected > 1))
+		return false;
+	if (line[end + more] != '\n')
 		return false;
 	if (lb_address_parse(address, &saved->address) < 0 || cause >= LB_OUTCOME_COUNT || dead > 1 ||
 	    saved->level > LB_CIRCUIT_LEVEL_MAX || saved->share > LB_SHARE_FULL ||
-	    (state != LB_CIRCUIT_OPEN && state != LB_CIRCUIT_HALF_OPEN))
+	    (state != LB_CIRCUIT_OPEN && state != LB_CIRCUIT_HALF_OPEN &&
+	     !(state == LB_CIRCUIT_CLOSED && ejected)))
 		return false;
+	saved->ejected = ejected;
 	saved->digest = digest;
 	saved->state = (enum lb_circuit_state)state;
 	saved->cause = (enum lb_outcome)cause;
@@ -110,32 +121,40 @@ static bool read_line(const char *line, struct health_saved *saved)
 }
 
 /* Says it of the backend that the line is about; NULL: takes it back. */
-static void say(struct health *health, const struct health_saved *saved, const struct lb_verdict *verdict)
+static void say(struct health *health, const struct health_saved *saved, enum lb_origin origin,
+		const struct lb_verdict *verdict)
 {
 	char service[sizeof(saved->key)], *backend;
 
 	memcpy(service, saved->key, sizeof(service));
 	backend = strchr(service, '/');
 	*backend++ = '\0';
-	health->judge(health->lbd, LB_ORIGIN_BREAKER, service, backend, verdict);
+	health->judge(health->lbd, origin, service, backend, verdict);
 }
 
 /* The verdict before it is known who is configured: what does not fit says nothing (intent.h). */
 static void say_verdict(struct health *health, const struct health_saved *saved)
 {
-	struct lb_verdict verdict = { .state = LB_STATE_ACTIVE,
-				      .share = saved->share,
+	bool open = saved->state == LB_CIRCUIT_OPEN;
+	struct lb_verdict verdict = { .state = open && saved->dead ? LB_STATE_DOWN
+					       : open              ? LB_STATE_DRAIN
+								   : LB_STATE_ACTIVE,
+				      .share = open ? 0 : saved->share,
 				      .stale = true,
 				      .address = saved->address,
 				      .since_s = saved->since_s };
 
-	if (saved->state == LB_CIRCUIT_OPEN) {
-		verdict.state = saved->dead ? LB_STATE_DOWN : LB_STATE_DRAIN;
-		verdict.share = 0;
-	}
 	snprintf(verdict.reason, sizeof(verdict.reason), "as it was when the agent stopped: %s",
 		 lb_outcome_name(saved->cause));
-	say(health, saved, &verdict);
+	if (saved->state != LB_CIRCUIT_CLOSED)
+		say(health, saved, LB_ORIGIN_BREAKER, &verdict);
+	if (!saved->ejected)
+		return;
+	verdict.state = LB_STATE_DRAIN;
+	verdict.share = 0;
+	snprintf(verdict.reason, sizeof(verdict.reason), "as it was when the agent stopped: %s",
+		 lb_pool_reason_text(LB_POOL_PASSIVE));
+	say(health, saved, LB_ORIGIN_HEALTH, &verdict);
 }
 
 void saved_read(struct health *health)
@@ -181,6 +200,11 @@ bool saved_restore(struct health *health, struct health_member *member, __u64 no
 	circuit->retry_ns = now_ns;
 	circuit->window_ns = now_ns;
 	lb_history_restart(&circuit->history, now_ns);
+	/* For as long as from the beginning: for how much of that it was out, nobody knows any more. */
+	if (saved->ejected && member->service->passive_wanted && member->service->passive.eject) {
+		member->passive.state = member->passive_told = LB_PASSIVE_EJECTED;
+		member->passive.since_ns = member->passive.evidence_ns = now_ns;
+	}
 	member->said_s = saved->since_s;
 	saved->taken = true;
 	return true;
@@ -189,8 +213,10 @@ bool saved_restore(struct health *health, struct health_member *member, __u64 no
 void saved_take_back(struct health *health)
 {
 	for (struct health_saved *saved = health->saved; saved; saved = saved->hh.next) {
-		if (!saved->taken)
-			say(health, saved, NULL);
+		if (saved->taken)
+			continue;
+		say(health, saved, LB_ORIGIN_BREAKER, NULL);
+		say(health, saved, LB_ORIGIN_HEALTH, NULL);
 	}
 }
 
