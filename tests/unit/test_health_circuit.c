@@ -267,6 +267,35 @@ static void test_waits_of_a_fleet_differ(void **state)
 	assert_in_range(most, 1150, 1200);
 }
 
+static void test_flows_of_one_that_refuses_are_given_up_if_asked_for(void **state)
+{
+	struct lb_circuit_config bounded = config;
+	struct lb_circuit circuit;
+	struct lb_result result = { .outcome = LB_OUTCOME_REFUSED };
+	__u64 now = 1000000 * LB_NS_PER_MS, opened;
+
+	bounded.drain_max_ms = 20000;
+	lb_circuit_init(&circuit, &bounded, now, false, 1);
+	for (unsigned int i = 0; i < config.fall; i++) {
+		result.begin_ns = result.end_ns = now += LB_NS_PER_MS;
+		lb_circuit_result(&circuit, &bounded, &result, now, false);
+	}
+	assert_int_equal(circuit.state, LB_CIRCUIT_OPEN);
+	opened = circuit.since_ns;
+	assert_int_equal(lb_circuit_next_ns(&circuit, &bounded), opened + 20000 * LB_NS_PER_MS);
+	assert_false(lb_circuit_tick(&circuit, &bounded, opened + 19999 * LB_NS_PER_MS, false));
+	/* One that answers again keeps them. */
+	result.outcome = LB_OUTCOME_OK;
+	result.begin_ns = result.end_ns = opened + 500 * LB_NS_PER_MS;
+	lb_circuit_result(&circuit, &bounded, &result, result.end_ns, false);
+	assert_false(lb_circuit_tick(&circuit, &bounded, opened + 20000 * LB_NS_PER_MS, false));
+	result.outcome = LB_OUTCOME_STATUS;
+	result.begin_ns = result.end_ns = opened + 20001 * LB_NS_PER_MS;
+	assert_true(lb_circuit_result(&circuit, &bounded, &result, result.end_ns, false));
+	assert_true(circuit.dead);
+	assert_int_equal(lb_circuit_next_ns(&circuit, &bounded), UINT64_MAX);
+}
+
 static void test_slow_start_is_of_added_backends(void **state)
 {
 	struct lb_circuit_config slow = config;
@@ -297,7 +326,7 @@ static void test_texts_say_why(void **state)
 	assert_string_equal(lb_circuit_text(&world.circuit, text), "refused, 3 checks in a row");
 	play(&world, SILENT "+5000");
 	assert_string_equal(lb_circuit_text(&world.circuit, text),
-			    "timeout, 3 checks in a row; silent since, old flows given up");
+			    "timeout, 3 checks in a row; old flows given up");
 	play(&world, RETURNED);
 	assert_string_equal(lb_circuit_text(&world.circuit, text), "coming back: 10.0 % of its weight");
 	play(&world, "ok");
@@ -310,6 +339,7 @@ int main(void)
 		cmocka_unit_test(test_sentences),
 		cmocka_unit_test(test_wait_grows_to_its_cap_and_shrinks_on_answers_alone),
 		cmocka_unit_test(test_waits_of_a_fleet_differ),
+		cmocka_unit_test(test_flows_of_one_that_refuses_are_given_up_if_asked_for),
 		cmocka_unit_test(test_slow_start_is_of_added_backends),
 		cmocka_unit_test(test_texts_say_why),
 	};

@@ -65,6 +65,7 @@ struct lb_config_breaker {
 	__u32 wait_ms, wait_max_ms, jitter_percent;
 	__u32 first_share_percent, ramp_ms;
 	__u32 dead_after_ms;
+	__u32 drain_max_ms;
 	__u32 slow_start_ms;
 	__u32 spill_below_percent, floor_percent, max_ejected_percent;
 	__u8 when_all_fail; /* enum lb_config_all_fail */

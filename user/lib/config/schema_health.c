@@ -155,6 +155,10 @@ const struct lb_schema_key lb_schema_breaker_keys[] = {
 	  .range_note = "0: never",
 	  .help = "Milliseconds of silence after which the old flows of a backend whose breaker is open are given up. One that refuses keeps them: "
 		  "it may be stopping gracefully. If its next hop is lost as well, they are given up at once." },
+	{ .name = "drain_max_ms", FIELD(drain_max_ms), INTEGER(0, MS_MAX, 0), INHERITED,
+	  .range_note = "0: never",
+	  .help = "Milliseconds after which the old flows of a backend are given up whose breaker is open because it refuses, or answers badly. "
+		  "By default it keeps them as long as they last." },
 	{ .name = "slow_start_ms", FIELD(slow_start_ms), INTEGER(0, MS_MAX, 0), INHERITED,
 	  .help = "Milliseconds over which a backend that is added to a running service gets its weight." },
 	{ .name = "spill_below_percent", FIELD(spill_below_percent), INTEGER(0, 100, 50), INHERITED,

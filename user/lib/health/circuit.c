@@ -147,16 +147,24 @@ static unsigned int half_open_fall(const struct lb_circuit_config *config)
 	return config->fall < 2 ? config->fall : 2;
 }
 
+/* When old flows are given up; UINT64_MAX: they are not. */
+static __u64 give_up_ns(const struct lb_circuit *circuit, const struct lb_circuit_config *config)
+{
+	__u64 from = circuit->since_ns;
+	__u32 after_ms = config->drain_max_ms;
+
+	if (circuit->silent_since_ns) {
+		from = circuit->silent_since_ns > from ? circuit->silent_since_ns : from;
+		after_ms = config->dead_after_ms;
+	} else if (!lb_outcome_is_bad(circuit->last)) {
+		return UINT64_MAX;
+	}
+	return after_ms == LB_DEAD_NEVER ? UINT64_MAX : from + ms(after_ms);
+}
+
 static bool is_dead(const struct lb_circuit *circuit, const struct lb_circuit_config *config, __u64 now_ns)
 {
-	__u64 from =
-		circuit->silent_since_ns > circuit->since_ns ? circuit->silent_since_ns : circuit->since_ns;
-
-	if (!circuit->silent_since_ns)
-		return false;
-	if (circuit->nexthop_lost)
-		return true;
-	return config->dead_after_ms != LB_DEAD_NEVER && now_ns >= from + ms(config->dead_after_ms);
+	return (circuit->silent_since_ns && circuit->nexthop_lost) || now_ns >= give_up_ns(circuit, config);
 }
 
 static bool judge_open(struct lb_circuit *circuit, const struct lb_circuit_config *config, __u64 now_ns)
@@ -268,7 +276,7 @@ static __u64 slow_next_ns(const struct lb_circuit *circuit, const struct lb_circ
 
 __u64 lb_circuit_next_ns(const struct lb_circuit *circuit, const struct lb_circuit_config *config)
 {
-	__u64 next = UINT64_MAX, from;
+	__u64 next = UINT64_MAX, give_up;
 
 	if (circuit->slow_since_ns)
 		return slow_next_ns(circuit, config, circuit->slow_since_ns);
@@ -278,13 +286,8 @@ __u64 lb_circuit_next_ns(const struct lb_circuit *circuit, const struct lb_circu
 		return next;
 	if (lb_history_good_run(&circuit->history) >= config->rise)
 		next = circuit->retry_ns;
-	if (!circuit->dead && circuit->silent_since_ns && config->dead_after_ms != LB_DEAD_NEVER) {
-		from = circuit->silent_since_ns > circuit->since_ns ? circuit->silent_since_ns
-								    : circuit->since_ns;
-		if (from + ms(config->dead_after_ms) < next)
-			next = from + ms(config->dead_after_ms);
-	}
-	return next;
+	give_up = circuit->dead ? UINT64_MAX : give_up_ns(circuit, config);
+	return give_up < next ? give_up : next;
 }
 
 bool lb_circuit_say(struct lb_circuit *circuit, const struct lb_circuit_config *config,
@@ -351,10 +354,10 @@ const char *lb_circuit_text(const struct lb_circuit *circuit, char buffer[LB_CIR
 			 circuit->share / 10, circuit->share % 10);
 	else if (circuit->state == LB_CIRCUIT_OPEN && circuit->cause_run)
 		snprintf(buffer, LB_CIRCUIT_TEXT_MAX, "%s, %u checks in a row%s", what, circuit->cause_run,
-			 circuit->dead ? "; silent since, old flows given up" : "");
+			 circuit->dead ? "; old flows given up" : "");
 	else if (circuit->state == LB_CIRCUIT_OPEN)
 		snprintf(buffer, LB_CIRCUIT_TEXT_MAX, "too many of its checks fail, the last: %s%s", what,
-			 circuit->dead ? "; silent since, old flows given up" : "");
+			 circuit->dead ? "; old flows given up" : "");
 	else if (circuit->slow_since_ns)
 		snprintf(buffer, LB_CIRCUIT_TEXT_MAX, "slow start");
 	return buffer;

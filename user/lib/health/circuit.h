@@ -52,6 +52,7 @@ struct lb_circuit_config {
 	__u32 first_share;    /* permille, of a half-open circuit at first */
 	__u32 ramp_ms;        /* window after which a share is doubled */
 	__u32 dead_after_ms;  /* of silence while open, after which old flows are given up; LB_DEAD_NEVER */
+	__u32 drain_max_ms;   /* the same where it is not silent, but refuses or answers badly */
 	__u32 slow_start_ms;  /* of a backend that was added; 0: none */
 };
 
@@ -62,7 +63,7 @@ struct lb_circuit {
 	struct lb_history history; /* since the last transition */
 	enum lb_outcome cause;     /* why it opened last */
 	unsigned int cause_run;    /* so many in a row; 0: by rate */
-	bool dead;                 /* open, and silent for so long that old flows are given up */
+	bool dead;                 /* open for so long that old flows are given up */
 	bool nexthop_lost;         /* set by the owner */
 	__u32 share;               /* permille */
 	__u64 silent_since_ns;     /* begin of the unbroken silence; 0: none */

@@ -38,6 +38,7 @@ void lb_settings_circuit(const struct lb_config_check *check, const struct lb_co
 		.first_share = breaker->first_share_percent * LB_SHARE_FULL / 100,
 		.ramp_ms = breaker->ramp_ms,
 		.dead_after_ms = breaker->dead_after_ms,
+		.drain_max_ms = breaker->drain_max_ms,
 		.slow_start_ms = breaker->slow_start_ms,
 	};
 }
