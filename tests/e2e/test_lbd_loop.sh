@@ -94,6 +94,39 @@ patch()
 		"http://weir/v1/services/web/backends/b1" >"$TEST_TMP/$1" &
 	patching=$!
 }
+# More who want something changed than there is room for, while the disk is held: whoever asks little is answered all the
+# same, though the oldest of them give way.
+crowd()
+{
+	python3 - "$LBD_SOCKET" <<-'PYTHON'
+	import socket, sys
+	def connect():
+	    s = socket.socket(socket.AF_UNIX)
+	    s.settimeout(10)
+	    s.connect(sys.argv[1])
+	    return s
+	body = b'{"weight":99}'
+	change = b"PATCH /v1/services/web/backends/b2 HTTP/1.1\r\nHost: w\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+	crowd = []
+	for i in range(200):
+	    crowd.append(connect())
+	    crowd[-1].sendall(change)
+	    if i % 10 == 9:
+	        s = connect()
+	        s.sendall(b"GET /v1/version HTTP/1.1\r\nHost: w\r\nConnection: close\r\n\r\n")
+	        if not s.recv(64).startswith(b"HTTP/1.1 200"):
+	            sys.exit("not answered beside %d" % i)
+	PYTHON
+}
+touch "$hold"
+patch zeroth 90
+wait_for 10 test -e "$hold.waits"
+check "beside a crowd whose changes wait, small requests are answered" crowd
+rm "$hold"
+wait "$patching"
+api PATCH /v1/services/web/backends/b2 '{"weight":100}' >/dev/null # its turn is the last
+rm -f "$hold.waits"
+
 before=$(generation)
 touch "$hold"
 patch first 50 -H "If-Match: $before"

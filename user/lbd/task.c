@@ -227,6 +227,15 @@ void task_add(struct tasks *tasks, struct task *task)
 	want_turn(tasks);
 }
 
+bool task_withdraw(struct tasks *tasks, struct task *task)
+{
+	if (!task->queued)
+		return false;
+	TAILQ_REMOVE(&tasks->queue, task, list);
+	task->queued = false;
+	return true;
+}
+
 void tasks_end(struct tasks *tasks)
 {
 	struct task *task;

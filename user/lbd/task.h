@@ -43,7 +43,10 @@ void tasks_free(struct tasks *tasks); /* ended */
 /* To be run when all that were added before are done; nothing if it is queued already. */
 void task_add(struct tasks *tasks, struct task *task);
 
-/* The same for a task that is one function of its owner. */
+/* Takes it back, if its turn has not come yet; then neither run nor cancel is called. Whether it was so. */
+bool task_withdraw(struct tasks *tasks, struct task *task);
+
+/* As task_add() for a task that is one function of its owner. */
 static inline void task_call(struct tasks *tasks, struct task *task, void (*run)(void *context),
 			     void *context)
 {

@@ -315,9 +315,16 @@ static void on_completed(void *context, struct MHD_Connection *connection, void 
 	*state = NULL;
 }
 
-static void client_shut(struct client *client)
+/* libmicrohttpd owns the connection: it sees the end and closes, unless it is suspended for a request. */
+static void client_shut(struct http *http, struct client *client)
 {
-	/* libmicrohttpd owns the connection: it sees the end and closes. */
+	struct request *request;
+
+	TAILQ_FOREACH(request, &http->requests, list)
+	{
+		if (request->fd == client->fd)
+			http_turn_give_up(&request->turn);
+	}
 	shutdown(client->fd, SHUT_RDWR);
 	client->fd = -1;
 }
@@ -366,7 +373,7 @@ static bool check_clients(struct http *http)
 			break;
 		n--;
 		if (client->fd >= 0)
-			client_shut(client);
+			client_shut(http, client);
 		any = true;
 	}
 	return any;
@@ -447,8 +454,12 @@ static int on_accept(sd_event_source *source, int listen_fd, uint32_t revents, v
 	for (int i = 0; i < ACCEPTS; i++) {
 		struct sockaddr_storage address;
 		socklen_t length = sizeof(address);
-		int fd = accept4(listen_fd, (struct sockaddr *)&address, &length,
-				 SOCK_NONBLOCK | SOCK_CLOEXEC);
+		int fd;
+
+		/* One more would be refused; so it waits until somebody who was shut is gone. */
+		if (http->n_clients >= CONNECTIONS)
+			return accept_later(http);
+		fd = accept4(listen_fd, (struct sockaddr *)&address, &length, SOCK_NONBLOCK | SOCK_CLOEXEC);
 
 		if (fd < 0 && (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM))
 			return accept_later(http);

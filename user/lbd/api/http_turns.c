@@ -28,14 +28,24 @@ static void handle(void *context)
 	answered(turn);
 }
 
-static void cancel(void *context)
+static void end_without(struct http_turn *turn, const char *why)
 {
-	struct http_turn *turn = context;
 	struct lb_error error = {};
 
-	lb_error_set(&error, ECANCELED, "the agent stops: nothing was changed");
+	lb_error_set(&error, ECANCELED, "%s: nothing was changed", why);
 	http_error(&turn->answer, MHD_HTTP_SERVICE_UNAVAILABLE, &error, NULL);
 	answered(turn);
+}
+
+static void cancel(void *context)
+{
+	end_without(context, "the agent stops");
+}
+
+void http_turn_give_up(struct http_turn *turn)
+{
+	if (turn->begun && !turn->answered && task_withdraw(turn->handler->tasks, &turn->task))
+		end_without(turn, "there are too many requests");
 }
 
 void http_turn_begin(struct http_turn *turn, const struct http_handler *handler,

@@ -26,5 +26,8 @@ struct http_turn {
 void http_turn_begin(struct http_turn *turn, const struct http_handler *handler,
 		     const struct http_request *request, sd_event_source *timer);
 
+/* Nobody waits for it any more: unless its turn has come, it ends without. */
+void http_turn_give_up(struct http_turn *turn);
+
 /* The request is over, whether or not its answer was sent; it is not suspended any more. */
 void http_turn_done(struct http_turn *turn);
