@@ -43,8 +43,10 @@ static __always_inline int leave(struct xdp_md *ctx, const struct lb_backend *ba
 		*ret_action = XDP_TX;
 		return 0;
 	}
-	if (bpf_redirect_map(&lb_devmap, backend->port, XDP_DROP) != XDP_REDIRECT)
+	if (bpf_redirect_map(&lb_devmap, backend->port, XDP_DROP) != XDP_REDIRECT) {
+		*ret_action = XDP_DROP;
 		return LB_SELDOM(LB_DROP_EGRESS);
+	}
 	count_redirect(counter, length);
 	*ret_action = XDP_REDIRECT;
 	return 0;
