@@ -52,7 +52,7 @@ static __always_inline int slow_send_to(struct xdp_md *ctx, struct scratch *s, c
 					const struct lb_backend *backend, __u64 hash, __u32 how)
 {
 	struct lb_counter *counter;
-	int reason, action;
+	int reason, action = XDP_ABORTED;
 
 	counter = backend ? backend_counter(backend->counter) : NULL;
 	if (!counter)
