@@ -155,6 +155,7 @@ test_network()
 	in_ns lb ip link set eth1 mtu 1500
 	fault "* a way that is too narrow for the tunnel" ways "takes 1500 bytes"
 	in_ns lb ip link set eth1 mtu 1600
+	in_ns b1 sysctl -qw net.ipv6.conf.eth0.keep_addr_on_down=1
 	in_ns b1 ip link set eth0 down
 	in_ns lb ip neighbour flush to "$b1"
 	in_ns lb ping -c 1 -W 1 "$b1" >/dev/null 2>&1
