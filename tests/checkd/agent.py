@@ -16,7 +16,7 @@ OUTCOMES = ["none", "ok", "timeout", "refused", "reset", "protocol", "status", "
 KINDS = {"tcp": 2, "udp": 3, "http": 4, "https": 5, "grpc": 6, "agent": 7, "exec": 8}
 STATE = struct.Struct("=IIIIIIQIIII")
 TARGET = struct.Struct("=II III B16s3x BBBBBB B16s B16s IIIIIII HH 16s 192s192s192s192s192s192s192s192s".replace(" ", ""))
-RESULT = struct.Struct("=IIQQII")
+RESULT = struct.Struct("=IIQQII8x")
 
 
 class Result:

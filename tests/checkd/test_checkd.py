@@ -197,7 +197,7 @@ def test_shortage(directory):
         agent.set(number, "tcp", server.port, interval_ms=300, timeout_ms=300, expect="x")
     agent.wait_for(range(200), 10)
     kinds = {r.outcome for r in agent.results}
-    check("it says how many checks it can have under way", agent.state[8] == 50, agent.state)
+    check("it says how many checks it can have under way", agent.state[9] == 50, agent.state)
     check("where more are due they wait, and all are asked", {r.id for r in agent.results} == set(range(200)) and kinds == {"timeout"},
           (len({r.id for r in agent.results}), kinds))
     check("which is said to be late", max(agent.late, default=0) > 0, agent.late)
