@@ -58,6 +58,7 @@ struct parcel {
 	const struct lb_vip *vip;
 	const struct lb_backend *backend;
 	__u64 hash;
+	__u32 id;     /* of the backend, as the record says it, or the table beside (backend_id_of()) */
 	__u32 length; /* of the IP packet */
 	__u32 how;    /* enum lb_how */
 	/* Constants, for the compiler to leave out the rest: */
@@ -93,7 +94,7 @@ static __always_inline int send_unfit(struct xdp_md *ctx, const struct parcel *p
 /* Counts the packet, as leave() does, in the line of its backend. */
 static __always_inline int depart(struct xdp_md *ctx, const struct parcel *parcel, int *ret_action)
 {
-	struct lb_counter *counter = backend_counter_of(parcel->backend->counter, parcel->flat);
+	struct lb_counter *counter = backend_counter_of(parcel->id, parcel->flat);
 	int reason;
 
 	if (!counter)
@@ -205,6 +206,7 @@ static __always_inline int send_parsed(struct xdp_md *ctx, const struct pkt *p, 
 				 .vip = vip,
 				 .backend = backend,
 				 .hash = choice->hash,
+				 .id = backend->counter,
 				 .length = inner_length(p),
 				 .how = choice->how,
 				 .flat = lb_flat_slots };
@@ -404,6 +406,7 @@ static __always_inline int balance(struct xdp_md *ctx, struct pkt *p, bool flat)
 				  .vip = vip,
 				  .backend = backend,
 				  .hash = hash,
+				  .id = backend_id_of(vip, lb_slot_cur(slot), flat),
 				  .length = inner_length(p),
 				  .how = LB_HOW_SETTLED,
 				  .flat = flat,

@@ -75,11 +75,16 @@ LB_ARRAY(lb_banks, struct lb_bank);
 /* Written by the agent. Key: lb_vip.ring_chunk. */
 LB_ARRAY(lb_rings, struct lb_ring_chunk);
 
-/* Written by packets (unsettled slots), read by the agent. Key: as lb_rings. */
+/* Written by packets (unsettled slots), read by the agent. Key: lb_vip.ring_chunk, of as many as there are.
+ */
 LB_ARRAY(lb_stamps, struct lb_stamp_chunk);
 
 /* Written by the agent. Key: lb_vip.backend_chunk. */
 LB_ARRAY(lb_backends, struct lb_backend_chunk);
+
+/* Written by the agent. Key: as lb_backends. What each record says of its counters, so that a packet need not
+ * wait for the record to ask for them. */
+LB_ARRAY(lb_backend_ids, struct lb_backend_id_chunk);
 
 /* Written by packets, each CPU its own block. Key: cpu * lb_control.counters + backend id. */
 LB_ARRAY(lb_counters, struct lb_counter);
@@ -125,10 +130,10 @@ struct {
 } lb_fragments SEC(".maps");
 
 /*
- * Four of the tables come in two shapes: lb_vips, lb_rings, lb_backends and lb_counters as declared above,
- * looked up by key; or flat, one value each, where the kernel takes that. Then the loader has turned what
- * refers to the map into the address of its value (user/lbd/kernel/flat_tables.h), and this is that address.
- * Only under lb_flat_*.
+ * Five of the tables come in two shapes: lb_vips, lb_rings, lb_backends, lb_backend_ids and lb_counters as
+ * declared above, looked up by key; or flat, one value each, where the kernel takes that. Then the loader has
+ * turned what refers to the map into the address of its value (user/lbd/kernel/flat_tables.h), and this is
+ * that address. Only under lb_flat_*.
  */
 #define LB_FLAT(map, type)                                                                                   \
 	({                                                                                                   \

@@ -135,6 +135,18 @@ static __always_inline struct lb_backend *backend_record(const struct lb_vip *vi
 	return backend_record_of(vip, index, lb_flat_slots);
 }
 
+/* The id in that record, from the table beside. Outside of it: a number that no counter has. */
+static __always_inline __u32 backend_id_of(const struct lb_vip *vip, __u32 index, bool flat)
+{
+	__u32 place = vip->backend_first + index;
+	struct lb_backend_id_chunk *chunk;
+
+	if (flat)
+		return place < lb_flat_records ? LB_LOAD(&LB_FLAT(lb_backend_ids, __u32)[place]) : ~0u;
+	chunk = bpf_map_lookup_elem(&lb_backend_ids, &vip->backend_chunk);
+	return chunk ? LB_LOAD(&chunk->id[place & (LB_CHUNK_LINES - 1)]) : ~0u;
+}
+
 static __always_inline bool backend_is_alive(const struct lb_vip *vip, __u32 index)
 {
 	struct lb_backend *backend = index < vip->backend_count ? backend_record(vip, index) : NULL;
@@ -145,11 +157,16 @@ static __always_inline bool backend_is_alive(const struct lb_vip *vip, __u32 ind
 /* Tells the sweeper that a flow from before the move still lives in this slot. */
 static __always_inline void stamp_slot(const struct lb_vip *vip, __u32 number, __u32 now_s)
 {
-	struct lb_stamp_chunk *chunk = bpf_map_lookup_elem(&lb_stamps, &vip->ring_chunk);
-	__u32 slot = vip->ring_first + number;
+	struct lb_control *control = control_get();
+	__u32 slot = vip->ring_first + number, key;
+	struct lb_stamp_chunk *chunk;
 	__u32 *stamp;
 
-	if (LB_TRACELESS || !chunk)
+	if (LB_TRACELESS || !control)
+		return;
+	key = vip->ring_chunk & (control->stamp_lines / LB_CHUNK_LINES - 1);
+	chunk = bpf_map_lookup_elem(&lb_stamps, &key);
+	if (!chunk)
 		return;
 	stamp = &chunk->stamp_s[slot & (LB_CHUNK_LINES * LB_SLOTS_PER_LINE - 1)];
 	if (LB_LOAD(stamp) != now_s)

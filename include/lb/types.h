@@ -109,15 +109,15 @@ struct lb_control {
 	__u32 layout;
 	__u32 cpus;         /* possible CPUs: blocks in lb_counters and lb_reasons */
 	__u32 vip_buckets;  /* per bank: LB_VIP_BUCKETS */
-	__u32 ring_lines;   /* multiple of LB_CHUNK_LINES; lines of LB_SLOTS_PER_LINE slots in lb_rings and
-			       lb_stamps */
+	__u32 ring_lines;   /* multiple of LB_CHUNK_LINES; lines of LB_SLOTS_PER_LINE slots in lb_rings */
 	__u32 backends;     /* records in lb_backends, multiple of LB_CHUNK_LINES */
 	__u32 counters;     /* counter lines per CPU = highest backend id + 1 */
 	__u32 services;     /* entries in lb_service_meta */
 	__u32 flow_buckets; /* power of two */
 	__u32 hash_version; /* LB_HASH_VERSION */
 	__u32 ring_rule;    /* LB_RING_RULE_VERSION */
-	__u32 pad0[5];
+	__u32 stamp_lines;  /* the same of lb_stamps; a power of two */
+	__u32 pad0[4];
 	char version[64]; /* of the agent that wrote last, for people */
 };
 _Static_assert(sizeof(struct lb_control) == 256, "control is four lines");
@@ -426,8 +426,12 @@ struct lb_flow_bucket {
 _Static_assert(sizeof(struct lb_flow) == LB_CACHE_LINE / LB_FLOWS_PER_LINE, "none spans lines");
 _Static_assert(sizeof(struct lb_flow_bucket) == 2 * LB_CACHE_LINE, "two lines");
 
-/* Beside each line of slots: coarse time (lb_control.clock_s) of the last packet that an unsettled slot sent
- * to base. */
+/*
+ * For each line of slots: coarse time (lb_control.clock_s) of the last packet that an unsettled slot sent to
+ * base. Only unsettled slots have a use for it, so there may be fewer lines than of slots (a power of two of
+ * chunks); then several slots have one stamp, which is that of the latest packet of any of them. So a stamp
+ * is only ever made younger: a slot that settles late breaks nothing.
+ */
 struct lb_stamp_line {
 	__u32 stamp_s[LB_SLOTS_PER_LINE];
 };
@@ -445,4 +449,7 @@ struct lb_stamp_chunk {
 };
 struct lb_backend_chunk {
 	struct lb_backend record[LB_CHUNK_LINES];
+};
+struct lb_backend_id_chunk {
+	__u32 id[LB_CHUNK_LINES];
 };

@@ -162,7 +162,9 @@ static void point_to_one(struct bench_tables *tables, const struct bench_many *m
 			continue;
 		first = first ? first : vip;
 		for (__u32 k = 0; many->one_counter && k < vip->backend_count; k++)
-			records[vip->backend_first + k].counter = records[first->backend_first + k].counter;
+			tables->path.tables.backend_ids[vip->backend_first + k] =
+				records[vip->backend_first + k].counter =
+					records[first->backend_first + k].counter;
 		lb_vip_place(vip, lb_vip_ring_line(many->one_ring ? first : vip),
 			     (many->one_region ? first : vip)->backend_first);
 	}

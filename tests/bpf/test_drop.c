@@ -160,7 +160,7 @@ static void tables_that_name_nothing(void **state)
 	vip->backend_first = 0xfffffff0;
 	expect_drop(rig, web(), INTERNAL);
 	*vip = kept;
-	rig_backend(rig, "web", 0)->counter = 1u << 30;
+	rig->path.tables.backend_ids[kept.backend_first] = rig_backend(rig, "web", 0)->counter = 1u << 30;
 	expect_drop(rig, web(), INTERNAL);
 }
 

@@ -72,6 +72,23 @@ static void stamps_lie_beside_their_own_ring(void **state)
 	assert_int_equal(newest_stamp_of(rig, "first"), 0);
 }
 
+/* There are fewer stamps than slots: those of a ring behind them are the ones of the first chunk. */
+static void stamps_of_a_ring_behind_them(void **state)
+{
+	struct rig *rig = *state;
+	struct lb_ring_line *rings = rig->path.tables.rings;
+	__u32 line;
+	struct lb_vip *vip;
+
+	moving(rig, TCP_SERVICE);
+	vip = rig_vip(rig, "web");
+	line = lb_vip_ring_line(vip);
+	memcpy(&rings[line + LB_CHUNK_LINES], &rings[line], 64 / LB_SLOTS_PER_LINE * sizeof(*rings));
+	lb_vip_place(vip, line + LB_CHUNK_LINES, vip->backend_first);
+	GOES_TO(rig, packet(4000, TCP_ACK), FIRST);
+	assert_int_equal(newest_stamp(rig), CLOCK_S);
+}
+
 static void new_flows_go_to_cur_and_are_remembered(void **state)
 {
 	struct rig *rig = *state;
@@ -327,6 +344,7 @@ static const struct CMUnitTest tests[] = {
 	RIG_TEST(settled_slots_remember_nothing),
 	RIG_TEST(old_flows_go_to_base_and_leave_a_stamp),
 	RIG_TEST(stamps_lie_beside_their_own_ring),
+	RIG_TEST(stamps_of_a_ring_behind_them),
 	RIG_TEST(new_flows_go_to_cur_and_are_remembered),
 	RIG_TEST(entries_that_disagree_win_over_a_slot_that_moved_back),
 	RIG_TEST(full_table_refuses_and_falls_back_to_base),

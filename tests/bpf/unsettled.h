@@ -104,7 +104,7 @@ static inline __u64 only_rest(const struct rig *rig)
 /* The newest stamp beside the service's ring. */
 static inline __u32 newest_stamp_of(struct rig *rig, const char *service)
 {
-	__u32 newest = 0, line = lb_vip_ring_line(rig_vip(rig, service));
+	__u32 newest = 0, line = lb_vip_ring_line(rig_vip(rig, service)) % LB_CHUNK_LINES;
 
 	for (__u32 i = 0; i < 64; i++) {
 		__u32 stamp = rig->path.tables.stamps[line + i / 16].stamp_s[i % 16];

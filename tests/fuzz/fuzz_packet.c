@@ -131,6 +131,7 @@ static void set_up(void)
 	const struct lb_table_sizes sizes = { .cpus = 1,
 					      .vip_buckets = LB_VIP_BUCKETS,
 					      .ring_lines = LB_CHUNK_LINES,
+					      .stamp_lines = LB_CHUNK_LINES,
 					      .backends = LB_CHUNK_LINES,
 					      .counters = COUNTERS,
 					      .services = 16,

@@ -162,8 +162,9 @@ static void bind(const struct lb_tables *t)
 	BIND(lb_vips, t->vips, LB_BANKS);
 	BIND(lb_banks, t->banks, LB_BANKS);
 	BIND(lb_rings, t->rings, s->ring_lines / LB_CHUNK_LINES);
-	BIND(lb_stamps, t->stamps, s->ring_lines / LB_CHUNK_LINES);
+	BIND(lb_stamps, t->stamps, s->stamp_lines / LB_CHUNK_LINES);
 	BIND(lb_backends, t->backends, s->backends / LB_CHUNK_LINES);
+	BIND(lb_backend_ids, t->backend_ids, s->backends / LB_CHUNK_LINES);
 	BIND(lb_counters, t->counters, (__u64)s->cpus * s->counters);
 	BIND(lb_service_counters, t->service_counters, (__u64)s->cpus * s->services);
 	BIND(lb_reasons, t->reasons, s->cpus);

@@ -38,6 +38,7 @@ static int map_tables(struct lb_ingress_bpf *skeleton, struct lb_tables *t)
 	t->rings = map_memory(skeleton->maps.lb_rings);
 	t->stamps = map_memory(skeleton->maps.lb_stamps);
 	t->backends = map_memory(skeleton->maps.lb_backends);
+	t->backend_ids = map_memory(skeleton->maps.lb_backend_ids);
 	t->counters = map_memory(skeleton->maps.lb_counters);
 	t->service_counters = map_memory(skeleton->maps.lb_service_counters);
 	t->reasons = map_memory(skeleton->maps.lb_reasons);
@@ -45,8 +46,8 @@ static int map_tables(struct lb_ingress_bpf *skeleton, struct lb_tables *t)
 	t->service_meta = map_memory(skeleton->maps.lb_service_meta);
 	t->backend_meta = map_memory(skeleton->maps.lb_backend_meta);
 	if (!t->control || !t->vips || !t->banks || !t->filters || !t->rings || !t->stamps || !t->backends ||
-	    !t->counters || !t->service_counters || !t->reasons || !t->flows || !t->service_meta ||
-	    !t->backend_meta)
+	    !t->backend_ids || !t->counters || !t->service_counters || !t->reasons || !t->flows ||
+	    !t->service_meta || !t->backend_meta)
 		return -errno;
 	return 0;
 }
@@ -81,8 +82,9 @@ static int set_sizes(struct lb_ingress_bpf *skeleton, const struct lb_table_size
 	bpf_map__set_max_entries(skeleton->maps.lb_vips, LB_BANKS);
 	bpf_map__set_max_entries(skeleton->maps.lb_banks, LB_BANKS);
 	bpf_map__set_max_entries(skeleton->maps.lb_rings, s->ring_lines / LB_CHUNK_LINES);
-	bpf_map__set_max_entries(skeleton->maps.lb_stamps, s->ring_lines / LB_CHUNK_LINES);
+	bpf_map__set_max_entries(skeleton->maps.lb_stamps, s->stamp_lines / LB_CHUNK_LINES);
 	bpf_map__set_max_entries(skeleton->maps.lb_backends, s->backends / LB_CHUNK_LINES);
+	bpf_map__set_max_entries(skeleton->maps.lb_backend_ids, s->backends / LB_CHUNK_LINES);
 	bpf_map__set_max_entries(skeleton->maps.lb_counters, s->cpus * s->counters);
 	bpf_map__set_max_entries(skeleton->maps.lb_service_counters, s->cpus * s->services);
 	bpf_map__set_max_entries(skeleton->maps.lb_reasons, s->cpus);
@@ -220,6 +222,7 @@ void packet_path_close(struct packet_path *path)
 	unmap(t->rings, skeleton->maps.lb_rings);
 	unmap(t->stamps, skeleton->maps.lb_stamps);
 	unmap(t->backends, skeleton->maps.lb_backends);
+	unmap(t->backend_ids, skeleton->maps.lb_backend_ids);
 	unmap(t->counters, skeleton->maps.lb_counters);
 	unmap(t->service_counters, skeleton->maps.lb_service_counters);
 	unmap(t->reasons, skeleton->maps.lb_reasons);

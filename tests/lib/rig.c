@@ -93,7 +93,8 @@ static int set_up(void **state, bool several, bool limited)
 {
 	struct lb_table_sizes sizes = { .cpus = (__u32)libbpf_num_possible_cpus(),
 					.vip_buckets = LB_VIP_BUCKETS,
-					.ring_lines = LB_CHUNK_LINES,
+					.ring_lines = 2 * LB_CHUNK_LINES, /* with half as many stamps */
+					.stamp_lines = LB_CHUNK_LINES,
 					.backends = LB_CHUNK_LINES,
 					.counters = 256,
 					.services = 64,
@@ -187,8 +188,9 @@ static void clear_tables(struct rig *rig)
 	memset(t->banks, 0, LB_BANKS * sizeof(*t->banks));
 	memset(t->filters, 0, LB_BANKS * sizeof(*t->filters));
 	memset(t->rings, 0, s->ring_lines * sizeof(*t->rings));
-	memset(t->stamps, 0, s->ring_lines * sizeof(*t->stamps));
+	memset(t->stamps, 0, s->stamp_lines * sizeof(*t->stamps));
 	memset(t->backends, 0, s->backends * sizeof(*t->backends));
+	memset(t->backend_ids, 0, s->backends * sizeof(*t->backend_ids));
 	memset(t->counters, 0, (size_t)s->cpus * s->counters * sizeof(*t->counters));
 	memset(t->reasons, 0, s->cpus * sizeof(*t->reasons));
 	memset(t->flows, 0, s->flow_buckets * sizeof(*t->flows));

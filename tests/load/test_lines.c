@@ -134,8 +134,9 @@ int main(void)
 		area_make("lb_control", t->control, sizeof(*t->control), false),
 		area_make("lb_vips", t->vips, (size_t)LB_BANKS * s->vip_buckets * sizeof(*t->vips), false),
 		area_make("lb_rings", t->rings, s->ring_lines * sizeof(*t->rings), false),
-		area_make("lb_stamps", t->stamps, s->ring_lines * sizeof(*t->stamps), false),
+		area_make("lb_stamps", t->stamps, s->stamp_lines * sizeof(*t->stamps), false),
 		area_make("lb_backends", t->backends, s->backends * sizeof(*t->backends), false),
+		area_make("lb_backend_ids", t->backend_ids, s->backends * sizeof(*t->backend_ids), false),
 		area_make("lb_flows", t->flows, s->flow_buckets * sizeof(*t->flows), false),
 	};
 	size_t n = sizeof(areas) / sizeof(areas[0]);

@@ -193,6 +193,7 @@ static int set_up(struct stress *stress, struct lb_engine_hooks *hooks, struct l
 	const struct lb_table_sizes sizes = { .cpus = 1,
 					      .vip_buckets = LB_VIP_BUCKETS,
 					      .ring_lines = LB_CHUNK_LINES,
+					      .stamp_lines = LB_CHUNK_LINES,
 					      .backends = LB_CHUNK_LINES,
 					      .counters = 64,
 					      .services = 4,

@@ -360,6 +360,7 @@ void world_init(struct world *world, __u64 seed)
 	const struct lb_table_sizes sizes = { .cpus = 1,
 					      .vip_buckets = LB_VIP_BUCKETS,
 					      .ring_lines = LB_CHUNK_LINES,
+					      .stamp_lines = LB_CHUNK_LINES,
 					      .backends = LB_CHUNK_LINES,
 					      .counters = 256,
 					      .services = 8,

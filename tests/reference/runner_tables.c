@@ -164,6 +164,7 @@ int runner_open(struct runner *runner, bool several, char **configs, int n_confi
 	const struct lb_table_sizes sizes = { .cpus = (__u32)libbpf_num_possible_cpus(),
 					      .vip_buckets = LB_VIP_BUCKETS,
 					      .ring_lines = 2 * LB_CHUNK_LINES,
+					      .stamp_lines = 2 * LB_CHUNK_LINES,
 					      .backends = LB_CHUNK_LINES,
 					      .counters = 512,
 					      .services = 64,

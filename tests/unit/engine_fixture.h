@@ -91,6 +91,7 @@ static inline struct lb_table_sizes fixture_sizes(void)
 	return (struct lb_table_sizes){ .cpus = 2,
 					.vip_buckets = LB_VIP_BUCKETS,
 					.ring_lines = LB_CHUNK_LINES,
+					.stamp_lines = LB_CHUNK_LINES,
 					.backends = LB_CHUNK_LINES,
 					.counters = 512,
 					.services = 64,
@@ -318,7 +319,7 @@ static inline __u32 *fixture_ring(struct fixture *f, const char *name)
 
 static inline __u32 *fixture_stamps(struct fixture *f, const char *name)
 {
-	return f->tables.stamps[fixture_view(f, name).ring_line].stamp_s;
+	return f->tables.stamps[fixture_view(f, name).ring_line & (f->tables.sizes.stamp_lines - 1)].stamp_s;
 }
 
 /* The entry of a flow, as a packet would leave it. tag names the home bucket. */

@@ -191,8 +191,23 @@ static void test_stamps_grow_younger(void **state)
 
 	(void)state;
 	lb_copy_init_same(&copy, sizeof(__u32));
-	lb_carry_stamp_more(&copy, old, 3, new, 4);
+	lb_carry_stamp_more(&copy, 3, old, 3, new, 4);
 	assert_memory_equal(new, expected, sizeof(new));
+}
+
+/* Fewer stamps than before, and more: each slot's new one is at least as young as its old one. */
+static void test_stamps_of_other_tables(void **state)
+{
+	__u32 many[] = { 5, 9, 0, 2, 6, 1, 0, 0 }, few[4] = { 1, 1, 1, 1 }, again[8] = {};
+	static const __u32 folded[] = { 6, 9, 1, 2 }, unfolded[] = { 6, 9, 1, 2, 6, 9, 1, 2 };
+	struct lb_copy copy;
+
+	(void)state;
+	lb_copy_init_same(&copy, sizeof(__u32));
+	lb_carry_stamp_more(&copy, 8, many, 8, few, 4);
+	assert_memory_equal(few, folded, sizeof(few));
+	lb_carry_stamp_more(&copy, 8, few, 4, again, 8);
+	assert_memory_equal(again, unfolded, sizeof(again));
 }
 
 /* --- the flow table ---------------------------------------------------------------------------------------
@@ -408,6 +423,7 @@ int main(void)
 		cmocka_unit_test(test_counts_lose_nothing),
 		cmocka_unit_test(test_slots_are_held),
 		cmocka_unit_test(test_stamps_grow_younger),
+		cmocka_unit_test(test_stamps_of_other_tables),
 		cmocka_unit_test(test_flows_into_a_larger_table),
 		cmocka_unit_test(test_flows_into_a_smaller_table),
 		cmocka_unit_test(test_flows_without_room_are_counted),

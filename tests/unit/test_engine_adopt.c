@@ -261,8 +261,9 @@ static void share_tables(struct fixture *f, struct lb_tables *ret_private)
 	SHARE(banks, LB_BANKS);
 	SHARE(filters, LB_BANKS);
 	SHARE(rings, s->ring_lines);
-	SHARE(stamps, s->ring_lines);
+	SHARE(stamps, s->stamp_lines);
 	SHARE(backends, s->backends);
+	SHARE(backend_ids, s->backends);
 	SHARE(counters, (size_t)s->cpus * s->counters);
 	SHARE(flows, s->flow_buckets);
 	SHARE(service_meta, s->services);
@@ -280,8 +281,9 @@ static void unshare_tables(struct fixture *f, const struct lb_tables *private)
 	DROP(banks, LB_BANKS);
 	DROP(filters, LB_BANKS);
 	DROP(rings, s->ring_lines);
-	DROP(stamps, s->ring_lines);
+	DROP(stamps, s->stamp_lines);
 	DROP(backends, s->backends);
+	DROP(backend_ids, s->backends);
 	DROP(counters, (size_t)s->cpus * s->counters);
 	DROP(flows, s->flow_buckets);
 	DROP(service_meta, s->services);

@@ -27,8 +27,12 @@ static void take_over(struct fixture *f, const struct lb_table_sizes *sizes)
 	TAKE(banks, LB_BANKS, LB_BANKS);
 	TAKE(filters, LB_BANKS, LB_BANKS);
 	TAKE(rings, old.sizes.ring_lines, sizes->ring_lines);
-	TAKE(stamps, old.sizes.ring_lines, sizes->ring_lines);
+	lb_copy_init_same(&copy, sizeof(__u32));
+	lb_carry_stamp_more(&copy, (__u64)old.sizes.ring_lines * LB_SLOTS_PER_LINE, old.stamps,
+			    (__u64)old.sizes.stamp_lines * LB_SLOTS_PER_LINE, new.stamps,
+			    (__u64)sizes->stamp_lines * LB_SLOTS_PER_LINE);
 	TAKE(backends, old.sizes.backends, sizes->backends);
+	TAKE(backend_ids, old.sizes.backends, sizes->backends);
 	TAKE(service_meta, old.sizes.services, sizes->services);
 	TAKE(backend_meta, old.sizes.counters, sizes->counters);
 #undef TAKE

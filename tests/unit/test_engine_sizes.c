@@ -8,8 +8,9 @@
 static __u64 bytes_of(const struct lb_table_sizes *sizes)
 {
 	return sizeof(struct lb_vip) * LB_BANKS * sizes->vip_buckets +
-	       (sizeof(struct lb_ring_line) + sizeof(struct lb_stamp_line)) * sizes->ring_lines +
-	       sizeof(struct lb_backend) * sizes->backends +
+	       sizeof(struct lb_ring_line) * (__u64)sizes->ring_lines +
+	       sizeof(struct lb_stamp_line) * (__u64)sizes->stamp_lines +
+	       (sizeof(struct lb_backend) + sizeof(__u32)) * (__u64)sizes->backends +
 	       sizeof(struct lb_counter) * (__u64)sizes->cpus * sizes->counters +
 	       sizeof(struct lb_service_counter) * (__u64)sizes->cpus * sizes->services +
 	       sizeof(struct lb_flow_bucket) * (__u64)sizes->flow_buckets +

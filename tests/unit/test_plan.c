@@ -18,8 +18,9 @@ static __u64 digest_tables(const struct lb_tables *tables)
 	ADD(vips, (size_t)LB_BANKS * s->vip_buckets);
 	ADD(banks, LB_BANKS);
 	ADD(rings, s->ring_lines);
-	ADD(stamps, s->ring_lines);
+	ADD(stamps, s->stamp_lines);
 	ADD(backends, s->backends);
+	ADD(backend_ids, s->backends);
 	ADD(counters, (size_t)s->cpus * s->counters);
 	ADD(flows, s->flow_buckets);
 	ADD(service_meta, s->services);

@@ -466,6 +466,56 @@ static void test_commit_in_mid_pass(void **state)
 	fixture_done(&f);
 }
 
+/* web as in moved_pool(), and rings that fill all of the first chunk but for web's, and some of the second,
+ * whose stamps are the same. */
+static struct lb_config *beside_others(struct fixture *f, int first, int second)
+{
+	struct lb_config *config = POOL(f, IPPROTO_TCP, first, second);
+
+	for (int i = 0; i < 4; i++) {
+		char name[16], vip[32];
+		struct lb_config_service *service;
+
+		snprintf(name, sizeof(name), "big%d", i);
+		snprintf(vip, sizeof(vip), "203.0.113.%d", 100 + i);
+		service = fixture_service(config, name, vip, 80);
+		service->ring_size = LB_RING_MAX;
+		fixture_backend(service, "b0", "10.9.0.1", 100);
+	}
+	return config;
+}
+
+/* Where slots of two rings have one stamp, a change of one ring takes nothing from the other's. */
+static void test_shared_stamps(void **state)
+{
+	struct lb_table_sizes sizes = fixture_sizes();
+	__u32 first, seen, lines = LB_RING_MAX / LB_SLOTS_PER_LINE;
+	struct lb_service_view web, big;
+	struct fixture f;
+
+	(void)state;
+	sizes.ring_lines = 2 * LB_CHUNK_LINES;
+	fixture_init_sizes(&f, &sizes);
+	fixture_apply(&f, beside_others(&f, 100, 0));
+	fixture_apply(&f, beside_others(&f, 0, 100));
+	web = fixture_view(&f, "web");
+	big = fixture_view(&f, "big3");
+	assert_int_equal(big.ring_line, LB_CHUNK_LINES);
+	assert_int_equal(web.unsettled_slots, 64);
+	fixture_pass(&f, 9);
+	/* Packets of the other ring, in all slots but those that have the stamps of web as it lies now. */
+	for (__u32 s = 0; s < lines * LB_SLOTS_PER_LINE; s++)
+		if (s / LB_SLOTS_PER_LINE < web.ring_line || s / LB_SLOTS_PER_LINE >= web.ring_line + 4)
+			fixture_stamps(&f, "big3")[s] = CLOCK(&f);
+	first = CLOCK(&f);
+	fixture_pass(&f, 1);
+	fixture_apply(&f, beside_others(&f, 10, 100));
+	assert_int_not_equal(fixture_view(&f, "web").ring_line, web.ring_line);
+	seen = find_slot(&f, 1, 0);
+	assert_int_equal(fixture_stamps(&f, "web")[seen], first);
+	fixture_done(&f);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -481,6 +531,7 @@ int main(void)
 		cmocka_unit_test(test_leaving),
 		cmocka_unit_test(test_removed_service),
 		cmocka_unit_test(test_stamps_in_flight),
+		cmocka_unit_test(test_shared_stamps),
 		cmocka_unit_test(test_bounded_work),
 		cmocka_unit_test(test_commit_in_mid_pass),
 	};

@@ -16,7 +16,7 @@
 
 #define OFFSET_MAX (512ull << 20) /* BPF_MAX_VAR_OFF */
 
-static const char *const names[] = { "lb_vips", "lb_rings", "lb_backends", "lb_counters" };
+static const char *const names[] = { "lb_vips", "lb_rings", "lb_backends", "lb_backend_ids", "lb_counters" };
 #define N_NAMES ((int)(sizeof(names) / sizeof(names[0])))
 
 __u64 lb_flat_bytes(const struct lb_table_sizes *sizes, const char *name)
@@ -27,6 +27,8 @@ __u64 lb_flat_bytes(const struct lb_table_sizes *sizes, const char *name)
 		return (__u64)sizes->ring_lines * sizeof(struct lb_ring_line);
 	if (strcmp(name, "lb_backends") == 0)
 		return (__u64)sizes->backends * sizeof(struct lb_backend);
+	if (strcmp(name, "lb_backend_ids") == 0)
+		return (__u64)sizes->backends * sizeof(__u32);
 	if (strcmp(name, "lb_counters") == 0)
 		return (__u64)sizes->cpus * sizes->counters * sizeof(struct lb_counter);
 	return 0;

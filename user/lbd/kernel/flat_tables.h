@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-only */
 /*
- * Flat tables: lb_vips, lb_rings, lb_backends and lb_counters as one value each, whose address the program
- * has, rather than as arrays of chunks that it looks up in: 3 ns a packet. Before Linux 6.8 a value has at
- * most 4 MiB (array_map_alloc_check()), and the verifier wants offsets below 512 MiB (BPF_MAX_VAR_OFF): then
- * they are chunks. For user space the memory is the same. Relies on libbpf.
+ * Flat tables: lb_vips, lb_rings, lb_backends, lb_backend_ids and lb_counters as one value each, whose
+ * address the program has, rather than as arrays of chunks that it looks up in: 3 ns a packet. Before
+ * Linux 6.8 a value has at most 4 MiB (array_map_alloc_check()), and the verifier wants offsets below 512 MiB
+ * (BPF_MAX_VAR_OFF): then they are chunks. For user space the memory is the same. Relies on libbpf.
  */
 #pragma once
 

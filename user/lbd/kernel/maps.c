@@ -159,9 +159,11 @@ __u32 maps_entries(const struct maps *maps, const struct lb_table_sizes *sizes, 
 	case MAP_BANKS:
 		return LB_BANKS;
 	case MAP_RINGS:
-	case MAP_STAMPS:
 		return sizes->ring_lines / LB_CHUNK_LINES;
+	case MAP_STAMPS:
+		return sizes->stamp_lines / LB_CHUNK_LINES;
 	case MAP_BACKENDS:
+	case MAP_BACKEND_IDS:
 		return sizes->backends / LB_CHUNK_LINES;
 	case MAP_COUNTERS:
 		return sizes->cpus * sizes->counters;
@@ -224,6 +226,7 @@ void maps_read_sizes(struct maps *maps)
 		.cpus = control->cpus,
 		.vip_buckets = control->vip_buckets,
 		.ring_lines = control->ring_lines,
+		.stamp_lines = control->stamp_lines,
 		.backends = control->backends,
 		.counters = control->counters,
 		.services = control->services,
@@ -359,7 +362,7 @@ int maps_make_missing(struct maps *maps, struct lb_ingress_bpf *program, const s
 static bool map_may_begin_empty(size_t i)
 {
 	return i == MAP_STATIONS || i == MAP_FILTERS || i == MAP_LAYOUT || i == MAP_OBSERVE ||
-	       i == MAP_OBSERVED || i == MAP_OBSERVE_EVENTS || i == MAP_NEIGHBORS;
+	       i == MAP_OBSERVED || i == MAP_OBSERVE_EVENTS || i == MAP_NEIGHBORS || i == MAP_BACKEND_IDS;
 }
 
 static int adopt_all(struct maps *maps, struct lb_ingress_bpf *program, struct lb_error *error)
@@ -493,6 +496,7 @@ void maps_fill_tables(struct maps *maps)
 	tables->rings = maps->memory[MAP_RINGS];
 	tables->stamps = maps->memory[MAP_STAMPS];
 	tables->backends = maps->memory[MAP_BACKENDS];
+	tables->backend_ids = maps->memory[MAP_BACKEND_IDS];
 	tables->counters = maps->memory[MAP_COUNTERS];
 	tables->service_counters = maps->memory[MAP_SERVICE_COUNTERS];
 	tables->reasons = maps->memory[MAP_REASONS];

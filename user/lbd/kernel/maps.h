@@ -24,6 +24,7 @@ struct lb_observe_cpu;
 	X(RINGS, lb_rings, 1)                                                                                \
 	X(STAMPS, lb_stamps, 1)                                                                              \
 	X(BACKENDS, lb_backends, 1)                                                                          \
+	X(BACKEND_IDS, lb_backend_ids, 1)                                                                    \
 	X(COUNTERS, lb_counters, 1)                                                                          \
 	X(REASONS, lb_reasons, 1)                                                                            \
 	X(FLOWS, lb_flows, 1)                                                                                \

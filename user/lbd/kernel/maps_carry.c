@@ -326,7 +326,7 @@ static int last_of(struct maps_carry *carry, size_t i, struct lb_error *error)
 		return 0;
 	switch (line_of(next, i)->how) {
 	case LB_CARRY_STAMPS:
-		lb_carry_stamp_more(copy, old->memory[i], n_old, next->memory[i], n_next);
+		lb_carry_stamp_more(copy, slots_of(old), old->memory[i], n_old, next->memory[i], n_next);
 		break;
 	case LB_CARRY_COUNTS:
 		if (!lb_carry_blocks(copy, old->memory[i], n_old / cpus, next->memory[i], n_next / cpus,
@@ -395,7 +395,7 @@ void maps_carry_again(struct maps_carry *carry)
 		if (line->how == LB_CARRY_COUNTS && carry->then[i])
 			count_again(carry, i);
 		if (line->how == LB_CARRY_STAMPS)
-			lb_carry_stamp_more(&carry->copy[i], old->memory[i],
+			lb_carry_stamp_more(&carry->copy[i], slots_of(old), old->memory[i],
 					    places(old, i, carry->copy[i].old_size), next->memory[i],
 					    places(next, i, carry->copy[i].new_size));
 	}

@@ -288,8 +288,9 @@ __u64 maps_set_bytes(const struct maps *old, const struct lb_table_sizes *sizes)
 	__u64 bytes = 0;
 
 #define ADD(member, count, size) bytes += sizes->member != now->member ? (__u64)(count) * (size) : 0
-	ADD(ring_lines, sizes->ring_lines, sizeof(struct lb_ring_line) + sizeof(struct lb_stamp_line));
-	ADD(backends, sizes->backends, sizeof(struct lb_backend));
+	ADD(ring_lines, sizes->ring_lines, sizeof(struct lb_ring_line));
+	ADD(stamp_lines, sizes->stamp_lines, sizeof(struct lb_stamp_line));
+	ADD(backends, sizes->backends, sizeof(struct lb_backend) + sizeof(__u32));
 	ADD(counters, (__u64)sizes->cpus * sizes->counters, 2 * sizeof(struct lb_counter)); /* and a copy */
 	ADD(counters, sizes->counters, sizeof(struct lb_backend_meta));
 	ADD(services, sizes->services, sizeof(struct lb_service_meta));

@@ -371,6 +371,7 @@ static int read_sizes(const struct maps *old, struct lb_table_sizes *sizes, stru
 	SIZE(cpus);
 	SIZE(vip_buckets);
 	SIZE(ring_lines);
+	SIZE(stamp_lines);
 	SIZE(backends);
 	SIZE(counters);
 	SIZE(services);

@@ -74,16 +74,16 @@ void lb_carry_count_more(const struct lb_copy *copy, const void *from, __u64 n_f
 	}
 }
 
-void lb_carry_stamp_more(const struct lb_copy *copy, const void *from, __u64 n_from, void *to, __u64 n_to)
+void lb_carry_stamp_more(const struct lb_copy *copy, __u64 n, const void *from, __u64 n_from, void *to,
+			 __u64 n_to)
 {
 	__u32 now[WORDS_MAX];
-	__u64 n = n_from < n_to ? n_from : n_to;
 	size_t words = copy->new_size / sizeof(__u32);
 
-	for (__u64 i = 0; i < n && words <= WORDS_MAX; i++) {
-		__u32 *after = (__u32 *)((char *)to + i * copy->new_size);
+	for (__u64 i = 0; i < n && n_from && n_to && words <= WORDS_MAX; i++) {
+		__u32 *after = (__u32 *)((char *)to + i % n_to * copy->new_size);
 
-		lb_copy_record(copy, (const char *)from + i * copy->old_size, now);
+		lb_copy_record(copy, (const char *)from + i % n_from * copy->old_size, now);
 		for (size_t w = 0; w < words; w++)
 			if (LB_LOAD(&after[w]) < now[w])
 				LB_STORE(&after[w], now[w]);

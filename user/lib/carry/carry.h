@@ -36,6 +36,7 @@ enum lb_carry_how {
 	X(lb_rings, __u32, RECORDS)                                                                          \
 	X(lb_stamps, __u32, STAMPS)                                                                          \
 	X(lb_backends, lb_backend, RECORDS)                                                                  \
+	X(lb_backend_ids, __u32, RECORDS)                                                                    \
 	X(lb_counters, lb_counter, COUNTS)                                                                   \
 	X(lb_reasons, lb_reason_block, COUNTS)                                                               \
 	X(lb_flows, lb_flow_bucket, FLOWS)                                                                   \
@@ -85,8 +86,10 @@ bool lb_carry_blocks(const struct lb_copy *copy, const void *from, __u64 per_cpu
 void lb_carry_count_more(const struct lb_copy *copy, const void *from, __u64 n_from, void *then, void *to,
 			 __u64 n_to);
 
-/* Stamps of the old table that are newer. */
-void lb_carry_stamp_more(const struct lb_copy *copy, const void *from, __u64 n_from, void *to, __u64 n_to);
+/* Stamps of the old table that are newer. Each table is repeated behind its end, for the slots that have no
+ * stamp of their own (n slots, n_from and n_to stamps). */
+void lb_carry_stamp_more(const struct lb_copy *copy, __u64 n, const void *from, __u64 n_from, void *to,
+			 __u64 n_to);
 
 /* --- slots ------------------------------------------------------------------------------------------------
  *

@@ -98,6 +98,8 @@ static int adopt_member(struct lb_engine *engine, struct lb_service *service, __
 	const struct lb_backend_meta *meta;
 	int r;
 
+	/* The table beside may be new. */
+	tables->backend_ids[service->vip.backend_first + index] = record->counter;
 	if (!(record->flags & LB_BACKEND_USED))
 		return 0;
 	if (record->counter >= tables->sizes.counters)

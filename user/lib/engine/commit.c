@@ -164,6 +164,15 @@ static void write_meta(struct commit *commit, const struct lb_service_change *ch
 	}
 }
 
+static void write_records(const struct lb_tables *tables, const struct lb_service_change *change)
+{
+	__u32 first = change->next->vip.backend_first, n = change->next->vip.backend_count;
+
+	memcpy(&tables->backends[first], change->records, n * sizeof(*change->records));
+	for (__u32 i = 0; i < n; i++)
+		tables->backend_ids[first + i] = change->records[i].counter;
+}
+
 /* The ring of a new service: both halves are the target, nothing is unsettled. */
 static void write_new_ring(const struct lb_service_change *change, __u32 *ring)
 {
@@ -197,7 +206,8 @@ static void write_ring(struct commit *commit, struct lb_service_change *change)
 		ring[s] = word;
 		if (lb_slot_settled(word))
 			continue;
-		stamps[s] = moved ? now : __atomic_load_n(&old_stamps[from], __ATOMIC_RELAXED);
+		lb_stamp_at_least(&stamps[s],
+				  moved ? now : __atomic_load_n(&old_stamps[from], __ATOMIC_RELAXED));
 		if (next->moved_s)
 			next->moved_s[s] = moved || !current->moved_s ? now : current->moved_s[from];
 		if (word == old && walk.slots == walk.old_slots && current->ready)
@@ -259,8 +269,7 @@ static void write_beside(struct commit *commit)
 		const struct lb_service_change *change = &plan->changes[i];
 
 		if (change->records) {
-			memcpy(&engine->tables->backends[change->next->vip.backend_first], change->records,
-			       change->next->vip.backend_count * sizeof(struct lb_backend));
+			write_records(engine->tables, change);
 			step(engine, "records");
 		}
 		lb_engine_pause(engine);

@@ -217,16 +217,11 @@ static void merge_stamps(struct lb_engine *engine, const struct lb_retired_ring 
 	if (!retired->next_slots)
 		return;
 	for (__u32 s = 0; s < larger; s++) {
-		__u32 old = s & (retired->slots - 1), *stamp = &to[s & (retired->next_slots - 1)];
-		__u32 theirs = __atomic_load_n(&from[old], __ATOMIC_RELAXED);
-		__u32 ours = __atomic_load_n(stamp, __ATOMIC_RELAXED);
+		__u32 old = s & (retired->slots - 1);
 
-		if (lb_slot_settled(ring[old]))
-			continue;
-		while ((__s32)(theirs - ours) > 0 &&
-		       !__atomic_compare_exchange_n(stamp, &ours, theirs, false, __ATOMIC_RELAXED,
-						    __ATOMIC_RELAXED))
-			;
+		if (!lb_slot_settled(ring[old]))
+			lb_stamp_at_least(&to[s & (retired->next_slots - 1)],
+					  __atomic_load_n(&from[old], __ATOMIC_RELAXED));
 	}
 }
 
@@ -296,7 +291,8 @@ static int check_sizes(const struct lb_tables *tables, struct lb_error *error)
 			"limits.flow_entries must be 0 or at least %u",
 			sizes->flow_buckets, sizes->cpus, sizes->cpus * LB_FLOWS_PER_BUCKET);
 	if (!is_power_of_two(sizes->flow_buckets) || sizes->vip_buckets != LB_VIP_BUCKETS ||
-	    sizes->ring_lines % LB_CHUNK_LINES || sizes->backends % LB_CHUNK_LINES || !sizes->cpus ||
+	    sizes->ring_lines % LB_CHUNK_LINES || sizes->stamp_lines % LB_CHUNK_LINES ||
+	    !is_power_of_two(sizes->stamp_lines) || sizes->backends % LB_CHUNK_LINES || !sizes->cpus ||
 	    sizes->services > LB_SERVICES_MAX)
 		return lb_error_set(error, EINVAL,
 				    "sizes of the tables are not of the form that tables.h asks for");
@@ -313,9 +309,10 @@ static int check_sizes(const struct lb_tables *tables, struct lb_error *error)
 				    control->hash_version, control->ring_rule, LB_HASH_VERSION,
 				    LB_RING_RULE_VERSION);
 	if (control->cpus != sizes->cpus || control->vip_buckets != sizes->vip_buckets ||
-	    control->ring_lines != sizes->ring_lines || control->backends != sizes->backends ||
-	    control->counters != sizes->counters || control->services != sizes->services ||
-	    control->flow_buckets != sizes->flow_buckets || control->flow_mask != sizes->flow_buckets - 1)
+	    control->ring_lines != sizes->ring_lines || control->stamp_lines != sizes->stamp_lines ||
+	    control->backends != sizes->backends || control->counters != sizes->counters ||
+	    control->services != sizes->services || control->flow_buckets != sizes->flow_buckets ||
+	    control->flow_mask != sizes->flow_buckets - 1)
 		return lb_error_set(error, EPROTO, "control says other table sizes than the tables have");
 	return 0;
 }

@@ -416,7 +416,17 @@ static inline __u32 *lb_engine_ring(const struct lb_engine *engine, __u32 line)
 
 static inline __u32 *lb_engine_stamps(const struct lb_engine *engine, __u32 line)
 {
-	return engine->tables->stamps[line].stamp_s;
+	return engine->tables->stamps[line & (engine->tables->sizes.stamp_lines - 1)].stamp_s;
+}
+
+/* A stamp is only made younger: other slots may have the same one (lb/types.h). */
+static inline void lb_stamp_at_least(__u32 *stamp, __u32 at_s)
+{
+	__u32 now = __atomic_load_n(stamp, __ATOMIC_RELAXED);
+
+	while ((__s32)(at_s - now) > 0 &&
+	       !__atomic_compare_exchange_n(stamp, &now, at_s, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+		;
 }
 
 static inline __u32 lb_engine_clock(const struct lb_engine *engine)

@@ -23,6 +23,9 @@
 #define SLOTS_MIN        (1u << 17)
 #define SLOTS_MIN_SOURCE (1u << 20)
 
+/* Of stamps: 16 MiB, for 4 million slots that are unsettled at a time; more share theirs (lb/types.h). */
+#define STAMP_LINES_MAX (16u * LB_CHUNK_LINES)
+
 static __u64 max64(__u64 a, __u64 b)
 {
 	return a > b ? a : b;
@@ -40,6 +43,15 @@ static __u32 whole_chunks(__u64 lines, __u32 unit)
 
 	lines = (lines + LB_CHUNK_LINES - 1) / LB_CHUNK_LINES * LB_CHUNK_LINES;
 	return (__u32)min64(max64(lines, LB_CHUNK_LINES), most);
+}
+
+static __u32 stamp_lines(__u32 ring_lines)
+{
+	__u32 lines = LB_CHUNK_LINES;
+
+	while (lines < ring_lines && lines < STAMP_LINES_MAX)
+		lines *= 2;
+	return lines;
 }
 
 /* What an installation of so many backends needs at most, as far as nobody says it. */
@@ -94,6 +106,7 @@ void lb_engine_sizes(const struct lb_config *config, __u32 cpus, __u64 memory_by
 		.services = (__u32)min64(services + services / 8 + 8, LB_SERVICES_MAX),
 		.flow_buckets = flows,
 	};
+	ret_sizes->stamp_lines = stamp_lines(ret_sizes->ring_lines);
 }
 
 bool lb_engine_sizes_next(const struct lb_config *running, const struct lb_config *next, __u32 cpus,
@@ -109,8 +122,10 @@ bool lb_engine_sizes_next(const struct lb_config *running, const struct lb_confi
 		sizes.backends = wanted.backends;
 		sizes.counters = wanted.counters;
 	}
-	if (running && running->limits.ring_slots != next->limits.ring_slots)
+	if (running && running->limits.ring_slots != next->limits.ring_slots) {
 		sizes.ring_lines = wanted.ring_lines;
+		sizes.stamp_lines = wanted.stamp_lines;
+	}
 	if (running && running->limits.flow_entries != next->limits.flow_entries)
 		sizes.flow_buckets = wanted.flow_buckets;
 	*ret_sizes = sizes;

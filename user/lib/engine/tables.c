@@ -46,8 +46,9 @@ static void table_free(void *table, __u64 count, size_t size)
 	X(banks, LB_BANKS)                                                                                   \
 	X(filters, LB_BANKS)                                                                                 \
 	X(rings, (s)->ring_lines)                                                                            \
-	X(stamps, (s)->ring_lines)                                                                           \
+	X(stamps, (s)->stamp_lines)                                                                          \
 	X(backends, (s)->backends)                                                                           \
+	X(backend_ids, (s)->backends)                                                                        \
 	X(counters, (__u64)(s)->cpus *(s)->counters)                                                         \
 	X(service_counters, (__u64)(s)->cpus *(s)->services)                                                 \
 	X(reasons, (s)->cpus)                                                                                \
@@ -64,6 +65,7 @@ void lb_tables_init_control(const struct lb_table_sizes *sizes, struct lb_contro
 	control->cpus = sizes->cpus;
 	control->vip_buckets = sizes->vip_buckets;
 	control->ring_lines = sizes->ring_lines;
+	control->stamp_lines = sizes->stamp_lines;
 	control->backends = sizes->backends;
 	control->counters = sizes->counters;
 	control->services = sizes->services;

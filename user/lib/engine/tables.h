@@ -14,6 +14,7 @@ struct lb_table_sizes {
 	__u32 cpus;
 	__u32 vip_buckets; /* per bank: LB_VIP_BUCKETS */
 	__u32 ring_lines;  /* multiple of LB_CHUNK_LINES */
+	__u32 stamp_lines; /* the same, and a power of two */
 	__u32 backends;    /* records; multiple of LB_CHUNK_LINES */
 	__u32 counters;    /* backend ids */
 	__u32 services;
@@ -29,6 +30,7 @@ struct lb_tables {
 	struct lb_ring_line *rings;
 	struct lb_stamp_line *stamps;
 	struct lb_backend *backends;
+	__u32 *backend_ids;                          /* by record: lb_backend.counter */
 	struct lb_counter *counters;                 /* cpus * counters */
 	struct lb_service_counter *service_counters; /* cpus * services */
 	struct lb_reason_block *reasons;             /* cpus */
