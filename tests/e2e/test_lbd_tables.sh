@@ -72,10 +72,13 @@ few_bytes()
 	((bytes > 16 << 20 && bytes <= 40 << 20))
 }
 
-lbd_config 'del(.limits)' >"$LBD_CONFIG"
+# 64 slots for three backends: 22, 21 and 21, where 21 1/3 are due.
+lbd_config 'del(.limits) | .services[0].ring_size = 64' >"$LBD_CONFIG"
 act "lbd starts with two services and no limits" lbd_start
 check "its maps are as large as it tells" as_told
 check "and no larger than 40 MiB" few_bytes
+check "a share that is off by more than 2 % is told, and why" answers GET /v1/status \
+	'.uneven.worst[0] | .slots == 22 and .expected_slots < 21.4 and .off > 0.03 and (.why | test("slots are whole"))'
 act "it ends and takes them away" lbd_stop
 lbd_once --detach >/dev/null 2>&1
 rm -rf "$LBD_STATE"

@@ -34,15 +34,41 @@ static void test_small_and_large(void **state)
 	assert_true((__u64)sizes.flow_buckets * LB_FLOWS_PER_BUCKET >= 500000);
 	config->services[0].n_backends = 1000; /* they are not looked at */
 	lb_engine_sizes(config, 8, 64ull << 30, &sizes);
-	assert_int_equal(sizes.flow_buckets, 1u << 21);
+	assert_int_equal(sizes.flow_buckets, 1u << 19);
 	config->services[0].n_backends = 2;
 	/* What a source brings is not known yet. */
 	config->n_sources = 1;
 	lb_engine_sizes(config, 8, 64ull << 30, &sizes);
-	assert_int_equal(sizes.flow_buckets, 1u << 21);
+	assert_int_equal(sizes.flow_buckets, 1u << 19);
 	assert_true(sizes.ring_lines >= (2u << 20) / LB_SLOTS_PER_LINE);
 	config->n_sources = 0;
 	fixture_done(&f);
+}
+
+/* So many services of so many backends each, on 8 CPUs: MiB. */
+static __u64 mib_of(__u32 services, __u32 backends)
+{
+	struct lb_table_sizes sizes;
+	struct lb_config *config;
+	struct fixture f;
+
+	fixture_init(&f);
+	config = fixture_config(&f);
+	config->services = calloc(services, sizeof(*config->services));
+	config->n_services = services;
+	for (__u32 i = 0; i < services; i++)
+		config->services[i].n_backends = backends; /* they are not looked at */
+	lb_engine_sizes(config, 8, 64ull << 30, &sizes);
+	fixture_done(&f);
+	return bytes_of(&sizes) >> 20;
+}
+
+/* docs/scaling.md has these; they are not to grow unnoticed. */
+static void test_large_installations(void **state)
+{
+	(void)state;
+	assert_in_range(mib_of(1000, 100), 500, 550);
+	assert_in_range(mib_of(5000, 20), 300, 342);
 }
 
 /* A ring that services share is counted once. */
@@ -118,6 +144,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_sizes),
 		cmocka_unit_test(test_small_and_large),
+		cmocka_unit_test(test_large_installations),
 		cmocka_unit_test(test_size_of_sharing),
 	};
 

@@ -104,6 +104,21 @@ static void print_tables(const struct lbctl *c, const cJSON *tables)
 		line(c, "tables", "%s", text);
 }
 
+/* Shares that are not what weights say: of how many services, and the worst. */
+static void print_uneven(const struct lbctl *c, const cJSON *uneven)
+{
+	const cJSON *worst = cJSON_GetArrayItem(json_get(uneven, "worst"), 0);
+	double off = json_double(worst, "off");
+
+	if (worst)
+		line(c, "shares",
+		     "more than 2 %% off in %llu services, most for %s/%s: %.1f %% too %s (%llu slots "
+		     "instead of %.1f): %s",
+		     json_u64(uneven, "services"), json_text(worst, "service"), json_text(worst, "backend"),
+		     off < 0 ? -100 * off : 100 * off, off < 0 ? "few" : "many", json_u64(worst, "slots"),
+		     json_double(worst, "expected_slots"), json_text(worst, "why"));
+}
+
 static void print_packets(const struct lbctl *c, const cJSON *packets)
 {
 	if (!packets)
@@ -197,6 +212,7 @@ int verb_status(struct lbctl *c)
 	print_interfaces(c, status);
 	print_announce(c, status);
 	print_slots(c, status);
+	print_uneven(c, json_get(status, "uneven"));
 	print_flow_table(c, json_get(status, "flow_table"));
 	print_tables(c, json_get(status, "tables"));
 	print_packets(c, json_get(status, "packets"));

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "lbd/api/rendering.h"
+#include "lbd/api/uneven.h"
 #include "lbd/health/health.h"
 #include "lbd/state/change.h"
 #include "base/cleanup.h"
@@ -25,11 +26,6 @@ static int find_service(struct api_call *call, struct lb_service_view *ret_view,
 		return 0;
 	return lb_error_at(error, ESRCH, "service", call->service, "there is no service \"%s\"",
 			   call->service);
-}
-
-static bool eligible(const struct lb_backend_view *backend)
-{
-	return backend->state == LB_STATE_ACTIVE && backend->weight > 0 && !backend->leaving;
 }
 
 static void write_port(struct json *json, const struct lb_config_service *config)
@@ -57,7 +53,7 @@ static void write_service(struct lbd *lbd, const struct lb_service_view *view, s
 
 		stats_backend(&lbd->maps.tables, view->backends[i].id, &one);
 		stats_add(&sum, &one);
-		active += eligible(&view->backends[i]);
+		active += backend_is_eligible(&view->backends[i]);
 	}
 	json_string(json, "name", view->name);
 	json_string(json, "vip", lb_prefix_text(&config->vip, vip));
@@ -364,13 +360,14 @@ static void write_owners(const struct lb_service_view *view, struct json *json)
 	double most = 0;
 
 	for (size_t i = 0; i < view->n_backends; i++) {
-		weights += eligible(&view->backends[i]) ? view->backends[i].weight : 0;
+		weights += backend_is_eligible(&view->backends[i]) ? view->backends[i].weight : 0;
 		slots += view->backends[i].slots_cur;
 	}
 	json_array(json, "owners");
 	for (size_t i = 0; i < view->n_backends; i++) {
 		const struct lb_backend_view *backend = &view->backends[i];
-		double expected = eligible(backend) && weights ? (double)backend->weight / weights : 0;
+		double expected =
+			backend_is_eligible(backend) && weights ? (double)backend->weight / weights : 0;
 		double share = slots ? (double)backend->slots_cur / slots : 0;
 
 		if (expected > 0 && share / expected > most)

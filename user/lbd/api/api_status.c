@@ -282,6 +282,7 @@ static void write_status(struct lbd *lbd, const struct status *status, struct js
 	redirect_write(lbd, json);
 	announce_write(lbd, json);
 	rings_write(lbd, status->look.rings, json);
+	uneven_write(&status->look.uneven, json);
 	json_u64(json, "captures", capture_count(lbd));
 	write_last_error(lbd, json);
 	write_warnings(lbd, &parts[LISTS], json);

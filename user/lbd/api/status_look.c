@@ -130,6 +130,7 @@ static void look_at(struct lbd *lbd, struct status_look *look, const struct lb_s
 	if (view->config->vip.address.family == LB_FAMILY_V6)
 		look_narrow(lbd, look, view, &lists[STATUS_NARROW]);
 	look_ring_size(look, view);
+	uneven_look(&look->uneven, view);
 }
 
 /* What was not told one by one. */

@@ -5,6 +5,7 @@
 #pragma once
 
 #include "lbd/api/json.h"
+#include "lbd/api/uneven.h"
 #include "lbd/lbd.h"
 
 /* Lists of warnings that are gathered, each written apart. */
@@ -25,6 +26,7 @@ struct status_look {
 	/* The first service whose ring is larger than its pool is now. */
 	char oversized[LB_NAME_MAX];
 	__u32 have, fresh;
+	struct uneven uneven;
 };
 
 /* Looks at services from this one on, for at most about so many backends: where to go on; 0: it was all. */

@@ -9,11 +9,10 @@
 #include <stdint.h>
 #include <string.h>
 
-/* 10 million flows in 256 MiB: 2.5 to a bucket of four. Beyond that look-ups grow long (docs/flow-table.md).
- */
+/* 2.5 to a bucket of four. Beyond that look-ups grow long (docs/flow-table.md). */
 #define FLOWS_PER_10_BUCKETS 25u
 #define FLOW_BUCKETS_MIN     (1u << 14)
-#define FLOW_BUCKETS_MAX     (1u << 21) /* 256 MiB */
+#define FLOW_BUCKETS_MAX     (1u << 19) /* 64 MiB; who needs more says so, at any time, and breaks nothing */
 #define FLOW_MEMORY_SHARE    64u
 /* 16 MiB: half a million handshakes (5 s of 100,000 a second), for so many backends; more have more flows. */
 #define FLOW_BUCKETS_FEW (1u << 17)
