@@ -98,6 +98,9 @@ ANSWERS = {
         "flow_table": {"entries": 321, "embryonic": 5, "capacity": 4194304, "bytes": 67108864},
         "tables": {"services": {"used": 2, "size": 1024}, "backends": {"used": 4, "size": 4096},
                    "ring_slots": {"used": 131072, "size": 1048576}},
+        "uneven": {"services": 3, "worst": [
+            {"service": "web", "backend": "web-2", "slots": 31, "expected_slots": 32, "off": -0.03125,
+             "why": "its share is few slots, and slots are whole"}]},
         "packets": {"rx": BIG, "tx": ODD, "redirect": 0, "pass": 12, "drop": 3},
         "last_error": None, "warnings": ["next hop of web-2 is not resolved"]},
     "GET /v1/generations": {"generations": [

@@ -22,6 +22,7 @@ def status_in_80_columns(lbd):
     for text in ("lbd           running, version 1.0, pid 4711, for 3 h 12 min", "generation 7: 2 services, 4 backends; /etc/weir",
                  "eth0: up, XDP native, exclusive, program 42; dispatcher refused", "1200 unsettled, for 12 s",
                  "321 of 4.19M entries, 5 embryonic, 64.0 MiB", "18.4E in: 9.01P tx, 0 redirect, 12 pass, 3 drop",
+                 "shares        more than 2 % off in 3 services, most for web/web-2: 3.1 % too few (31 slots instead of 32.0): its share is",
                  "warning       next hop of web-2 is not resolved"):
         expect(text in r.out, text, r)
     expect("\x1b" not in r.out, r)
