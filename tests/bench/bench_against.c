@@ -35,7 +35,7 @@ static void round_of(struct bench_wrap_bpf *wrap, const struct workload *w, cons
 		enum side side = i % SIDES;
 
 		if (fds[side] >= 0)
-			bench_set_subject(wrap, fds[side]);
+			bench_set_target(wrap, BENCH_SUBJECT, fds[side]);
 		turns[side][i / SIDES] =
 			bench_run(wrap, w, target_of(side, w), BENCH_PACKETS / TURNS, BENCH_MEASURE);
 	}
@@ -76,7 +76,7 @@ void bench_against(struct bench_wrap_bpf *wrap, struct bench_tables *tables, str
 			fprintf(stderr, "Failed to load %s: %s\n", file, strerror(-fds[SIDE_FILE]));
 			exit(1);
 		}
-		bench_set_subject(wrap, fds[SIDE_TREE]);
+		bench_set_target(wrap, BENCH_SUBJECT, fds[SIDE_TREE]);
 		if (r == 0)
 			prepare(wrap, tables, w);
 		round_of(wrap, w, fds, of);
