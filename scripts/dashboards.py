@@ -116,6 +116,8 @@ FLEET = [
     Panel("Health by balancer", (f"sum by (instance, state) (weir_breaker_backends{{{I}}})", "{{instance}} {{state}}")),
     Panel("Checks by how they end", (rate("weir_checks_total", by="outcome"), "{{outcome}}"), unit="ops"),
     Panel("Balancers", (f"weir_build_info{{{I}}}", ""), (f"weir_uptime_seconds{{{I}}}", ""), (f"weir_generation{{{I}}}", ""), kind="table"),
+    Panel("VIPs by whether they are announced", (f"sum by (instance, state) (weir_announced_vips{{{I}}})", "{{instance}} {{state}}"),
+          (f"weir_fleet_member{{{I}}}", "{{instance}} is of the fleet"), (f"weir_lan_unled{{{I}}}", "{{instance}} LAN without an election")),
     Panel("Configuration: reloads, drift, words by hand", (f"weir_reload_success{{{I}}}", "{{instance}} reload"), (f"weir_degraded{{{I}}}", "{{instance}} degraded"),
           (f"weir_config_drift_keys{{{I}}}", "{{instance}} drift"), (f"weir_overrides{{{I}}}", "{{instance}} overrides")),
 ]

@@ -26,6 +26,7 @@ int runner_open(int program_fd, struct bench_wrap_bpf **ret_runner)
 	fds[BENCH_ENCAP_V6] = bpf_program__fd(runner->progs.bench_encap_v6);
 	fds[BENCH_SUBJECT] = program_fd;
 	fds[BENCH_LRU] = bpf_program__fd(runner->progs.bench_lru);
+	fds[BENCH_OTHER] = program_fd;
 	for (__u32 i = 0; i < BENCH_TARGETS; i++) {
 		if (bpf_map_update_elem(bpf_map__fd(runner->maps.bench_targets), &i, &fds[i], BPF_ANY) < 0) {
 			bench_wrap_bpf__destroy(runner);

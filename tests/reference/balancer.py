@@ -512,8 +512,8 @@ class Balancer:
         if ip.version == 4:
             inner[10:12] = ipv4_checksum_after_ttl(frame[l3 : l3 + 20])
         # The bits that vary are those of the hash's upper half, as it lies in memory.
-        vary = int.from_bytes((hash_ >> 32).to_bytes(4, "little"), "big") & backend.vary
-        source, destination = backend.outer_source | vary, backend.address
+        upper = int.from_bytes((hash_ >> 32).to_bytes(4, "little"), "big")
+        source, destination = backend.outer_source | upper & backend.vary, backend.address
         udp = outer_udp(0xC000 | hash_ >> 16 & 0x3FFF, backend.gue_port, ip.length) if backend.gue else b""
         size = ip.length + len(udp)
         if backend.gue:
@@ -523,6 +523,6 @@ class Balancer:
         if destination.version == 4:
             outer = outer_ipv4(ip.tos, size, protocol, source, int(destination))
         else:
-            outer = outer_ipv6(ip.tos, hash_ >> 32 & 0xFFFFF, size, protocol, source, int(destination))
+            outer = outer_ipv6(ip.tos, upper & 0xFFFFF, size, protocol, source, int(destination))
         ether_type = b"\x08\x00" if destination.version == 4 else b"\x86\xdd"
         return backend.ethernet + tags + ether_type + outer + udp + bytes(inner)
