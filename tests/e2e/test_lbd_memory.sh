@@ -19,15 +19,16 @@ lbd_config "$limits"' | .services |= [.[0] | .backends = [range(15000) |
 	{ "name": "backend-\(.)", "address": "10.\(128 + . / 65536 | floor).\(. / 256 % 256 | floor).\(. % 256)" }]]' \
 	>"$TEST_TMP/big.json"
 
-# tried MIB: applies the large configuration with so much memory above what the agent has; sets $status and $made.
+# tried MIB: applies the large configuration with so much memory above what the agent has; sets $status and $made. What
+# is bounded is what may be written: a heap reserves addresses far beyond that.
 tried()
 {
 	local have
 	lbd_start || return 1
-	have=$(awk '/^VmSize/ { print $2 }' "/proc/$lbd_pid/status")
-	prlimit --pid "$lbd_pid" --as=$(((have + $1 * 1024) * 1024)): || return 1
+	have=$(awk '/^VmData/ { print $2 }' "/proc/$lbd_pid/status")
+	prlimit --pid "$lbd_pid" --data=$(((have + $1 * 1024) * 1024)): || return 1
 	status=$(api_status POST '/v1/apply?allow_break=1' @"$TEST_TMP/big.json")
-	prlimit --pid "$lbd_pid" --as=unlimited || return 1
+	prlimit --pid "$lbd_pid" --data=unlimited || return 1
 	made=$(api GET /v1/status | jq '.services == 1')
 	lbd_stop TERM && lbd_once --detach >/dev/null 2>&1 && rm -r "$LBD_STATE"
 }
