@@ -7,8 +7,9 @@
 #   JOBS=N                              how many of the suites that may share the machine run at once
 #
 # A suite is a program that prints TAP: tests/DIR/test_NAME.c (built to build/tests/DIR/test_NAME), .py or .sh, and
-# the few named below. It is called DIR-NAME; its output goes to build/check/DIR-NAME.log. Tests of whole machines (e2e, hosts) run one
-# after the other, after all others. A script may ask for its own time limit with a line "# timeout: SECONDS".
+# the few named below. It is called DIR-NAME; its output goes to build/check/DIR-NAME.log. Tests of whole machines (e2e, hosts) run after
+# all others: first, two at a time, those that say so by a line "# beside: labs" (their lab is all they touch, and they
+# measure no time), then the rest, one after the other. A script may ask for its own time limit with a line "# timeout: SECONDS".
 #
 # At the end the kernel's log is read (kernel-log.sh): a warning, bug or leak that came up meanwhile is a failure too.
 #
@@ -21,7 +22,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 1
 logs=build/check
 jobs=${JOBS:-$(nproc)}
 only=${ONLY:-.}
-suites=() # name, seconds, shared or alone, command...; tab-separated
+suites=() # name, seconds, shared or labs or alone, command...; tab-separated
 
 export CMOCKA_MESSAGE_OUTPUT=TAP
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0:${ASAN_OPTIONS:-}
@@ -30,7 +31,7 @@ export PYTHONDONTWRITEBYTECODE=1
 
 # --- which suites there are -----------------------------------------------------------------------------------
 
-# suite NAME SECONDS shared|alone COMMAND...
+# suite NAME SECONDS shared|labs|alone COMMAND...
 suite()
 {
 	[[ $1 =~ $only ]] || return 0
@@ -45,6 +46,12 @@ time_limit()
 	echo "${asked:-$2}"
 }
 
+# Whether a test of whole machines may run beside another: labs or alone. mode_of FILE
+mode_of()
+{
+	grep -qx '# beside: labs' "$1" && echo labs || echo alone
+}
+
 find_suites()
 {
 	local file directory name
@@ -57,7 +64,7 @@ find_suites()
 		case $file in
 		*.c) suite "$name" 120 shared "build/tests/$directory/$(basename "$file" .c)" ;;
 		*.py) suite "$name" "$(time_limit "$file" 240)" shared python3 "$file" ;;
-		tests/e2e/* | tests/hosts/*) suite "$name" "$(time_limit "$file" 240)" alone bash "$file" ;;
+		tests/e2e/* | tests/hosts/*) suite "$name" "$(time_limit "$file" 240)" "$(mode_of "$file")" bash "$file" ;;
 		*) suite "$name" "$(time_limit "$file" 240)" shared bash "$file" ;;
 		esac
 	done
@@ -228,6 +235,7 @@ judge_kernel()
 trap stop INT TERM
 mark=$(scripts/kernel-log.sh mark)
 run_all shared "$jobs"
+run_all labs "$((jobs < 2 ? jobs : 2))"
 run_all alone 1
 [[ -n ${ONLY:-} ]] || judge_kernel "$mark"
 show_skipped "$logs"/*.log

@@ -5,6 +5,7 @@
 # are full, a file of 10 MB with 5,000 services of 20 backends each, and frames that lie. One arm. Whatever it is,
 # open connections go on, and every packet is accounted for.
 # timeout: 300
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119 # functions that check calls, and calls without arguments
 # shellcheck source=tests/e2e/lib.sh

@@ -3,6 +3,7 @@
 #
 # lbctl capture, in the lab's two arms (scripts/lab.sh): packets in and out as tcpdump and tshark read them, filters,
 # limits, losses; and that the packet path is the ordinary program again however a capture ends.
+# beside: labs
 
 # shellcheck disable=SC2317 # functions that check calls
 # shellcheck source=tests/e2e/lib.sh

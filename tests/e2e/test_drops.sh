@@ -3,6 +3,7 @@
 #
 # Every packet is accounted for, in the lab's two arms (scripts/lab.sh). What is dropped shows up under its reason with
 # an example of it; what the egress interface refuses behind the packet path is counted as well.
+# beside: labs
 
 # shellcheck disable=SC2317 # functions that check calls
 # shellcheck source=tests/e2e/lib.sh

@@ -4,6 +4,7 @@
 # Frames that are not ours, and answers that are due, in the lab's two arms (scripts/lab.sh): MAC addresses of other
 # hosts and of this one, packets that no service takes on a host that forwards, what traceroute and clients are told, and
 # an upload beside a flood that wants to be answered.
+# beside: labs
 
 # shellcheck disable=SC2016,SC2317 # jq and shells that check calls expand what stands there; functions that check calls
 # shellcheck source=tests/e2e/lib.sh

@@ -3,6 +3,7 @@
 #
 # The API over the UNIX socket: every verb of docs/api.md, its errors, and clients that do not play by the rules; and
 # the TCP listener for metrics. One arm (scripts/lab.sh).
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq and inner shells
 # shellcheck source=tests/e2e/lib.sh

@@ -5,6 +5,7 @@
 # found although the backend's own address answers (VIP or decapsulation missing, a firewall that drops tunnels); what else may
 # answer for a VIP on the balancer is no backend's health (its own address, another's NAT, a rule that is gone); answers
 # that rp_filter eats are nobody's failure; a backend that is the balancer itself; nothing stays behind.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119 # functions that check calls; default arguments
 # shellcheck source=tests/e2e/lib.sh

@@ -3,6 +3,7 @@
 #
 # Draining that one can see end, with real connections: it does not end while one lives, it ends when none does, and
 # backends that are no longer configured do not stay for ever. One arm (scripts/lab.sh), short timeouts.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq and inner shells
 # shellcheck source=tests/e2e/lib.sh

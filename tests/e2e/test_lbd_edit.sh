@@ -3,6 +3,7 @@
 #
 # Everyday changes: services and backends added, set and taken away by lbctl, with and without the file; reload; the
 # word that what breaks connections wants. One arm (scripts/lab.sh).
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq and inner shells
 # shellcheck source=tests/e2e/lib.sh

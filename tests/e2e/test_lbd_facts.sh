@@ -3,6 +3,7 @@
 #
 # What lbd has made lies where others can reach it: the link on the interface, its pins, the API's socket; and the
 # interface's name is anybody's. What somebody takes away is noticed, made good, and told; in the lab's two arms.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119 # functions that check calls, and calls without arguments
 # shellcheck source=tests/e2e/lib.sh

@@ -3,6 +3,7 @@
 #
 # Starts that fail, in the lab's two arms: the second interface belongs to somebody else. A first start takes away what
 # it made, and nothing else; what was there before stays, and so does what packets use.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq and inner shells
 # shellcheck source=tests/e2e/lib.sh

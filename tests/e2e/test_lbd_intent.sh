@@ -3,6 +3,7 @@
 #
 # Who says what a backend shall be: the operator's words with who, why and until when, what is recorded of them, and
 # what going back does to them.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq
 # shellcheck source=tests/e2e/lib.sh

@@ -3,6 +3,7 @@
 #
 # What a plan says before it is made: every key that changes, what would break and wants a word, what does not take effect
 # at once or at all. Two arms (scripts/lab.sh); what is behind a router is behind the first backend.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq
 # shellcheck source=tests/e2e/lib.sh

@@ -3,6 +3,7 @@
 #
 # A host that balances and serves at once: a backend that is the balancer itself gets its packets from its own stack,
 # the VIP unchanged. And addresses of the host that are VIPs, or lie under one. In the lab's two arms.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119 # functions that check calls, and calls without arguments
 # shellcheck source=tests/e2e/lib.sh

@@ -3,6 +3,7 @@
 #
 # Next hops and interfaces that change while lbd runs, in the lab's two arms (scripts/lab.sh): a backend's MAC, a
 # route, a flushed neighbour table, a backend that does not answer, links that go down, go away and come back.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq and inner shells
 # shellcheck source=tests/e2e/lib.sh

@@ -5,6 +5,7 @@
 # arms (scripts/lab.sh), and beside them the routers of route-walk-lib.sh; behind those a link of 1,400 bytes:
 #
 #   client ... lb e1 10.1.1.100 (XDP) ---- f1 10.1.1.1 net n0 (MTU 1400) ---- 10.50.0.1, fd50::1: nobody
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq and inner shells
 # shellcheck source=tests/e2e/lib.sh

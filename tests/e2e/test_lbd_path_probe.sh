@@ -4,6 +4,7 @@
 # A path to a backend that is narrower than its beginning, and nobody tells: no router, no ICMP. The real lb-checkd finds by
 # echo requests in the backend's tunnel how much gets through; a client's upload, which hung before, goes on. The lab's two
 # arms (scripts/lab.sh): b1's own interface takes less than the others', b2 answers no echo requests.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119 # functions that check calls; default arguments
 # shellcheck source=tests/e2e/lib.sh

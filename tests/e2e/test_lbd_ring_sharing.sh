@@ -4,6 +4,7 @@
 # Services that share a ring by name: a client meets one backend on all their ports, what is said of a backend in one of
 # them holds in all, edits reach all, and no connection of one breaks by what happens to the other.
 # timeout: 300
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq
 # shellcheck source=tests/e2e/lib.sh

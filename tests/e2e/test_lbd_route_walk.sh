@@ -7,6 +7,7 @@
 #   P-lb e1, e2, e3 (10.1.N.100, fd01:N::100) ---- P-net f1, f2, f3 (10.1.N.1 to .3, fd01:N::1 to ::3)
 #
 #   STEPS=2000 SEED=7 tests/e2e/test_lbd_route_walk.sh     (make route-walk; otherwise for some seconds, with a new seed)
+# beside: labs
 
 # shellcheck disable=SC2317 # functions that check calls
 # shellcheck source=tests/e2e/lib.sh

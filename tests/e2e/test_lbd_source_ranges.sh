@@ -4,6 +4,7 @@
 # A service that lets some sources in only, from the file to the packets: connections of others, also those that there are,
 # are dropped under a reason of their own, which explain, drops, capture and the metrics tell; checks through the packet
 # path are not asked; the next agent finds it as it was.
+# beside: labs
 
 # shellcheck disable=SC2317 # functions that check calls
 # shellcheck source=tests/e2e/lib.sh

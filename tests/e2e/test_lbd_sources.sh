@@ -3,6 +3,7 @@
 #
 # Sources: helpers that bring services of their own. What they may do and what they may not, what is kept of them, and
 # thousands of services at once.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq
 # shellcheck source=tests/e2e/lib.sh

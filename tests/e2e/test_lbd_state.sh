@@ -3,6 +3,7 @@
 #
 # What lbd remembers: the configuration file and its reload, what apply and overrides leave behind, going back, a
 # state directory that is damaged or not ours, and a power cut between any two steps of a change. One arm.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016 # functions that check calls; default arguments; jq and inner shells
 # shellcheck source=tests/e2e/lib.sh

@@ -3,6 +3,7 @@
 #
 # The two shapes that tables have: flat where the kernel takes a value of that size, in chunks elsewhere or on
 # request. Packets see no difference, and who starts next takes the tables as they are.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119 # functions that check calls; default arguments
 # shellcheck source=tests/e2e/lib.sh

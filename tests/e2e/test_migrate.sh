@@ -4,6 +4,7 @@
 # Tables that take over from running ones, as stories with fewer connections: other limits, another layout; and what is
 # refused, with the old tables running on.
 # timeout: 500
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119 # functions that check calls; default arguments
 # shellcheck source=tests/e2e/lib.sh

@@ -3,6 +3,7 @@
 #
 # Two balancers of a fleet compare their rings, over the HTTP address of one of them: what would send a flow that moves
 # between them to another backend is told, what only differs for moments is not.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2154 # functions that check calls; default arguments; lbd-lib
 # shellcheck source=tests/e2e/lib.sh

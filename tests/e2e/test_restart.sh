@@ -4,6 +4,7 @@
 # The agent is stopped, killed, killed in the middle of changes, started with another file, reloaded, doubled, and
 # given another program, while connections of all kinds are open and new ones keep arriving: none breaks. Two arms.
 # timeout: 240
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119 # functions that check calls, and calls without arguments
 # shellcheck source=tests/e2e/lib.sh

@@ -4,6 +4,7 @@
 # lbd.service under a real systemd: a container over an overlay of this host's own root, in the network namespace of the
 # lab's balancer. The agent has a user of its own and three capabilities; restarts, kills, upgrades, a bpf file system
 # that is not there, bad files, and a loop that hangs: packets flow on.
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119,SC2016,SC2034,SC2154 # functions that check calls; default arguments; inner shells; lbd-lib
 # shellcheck source=tests/e2e/lib.sh

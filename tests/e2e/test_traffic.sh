@@ -4,6 +4,7 @@
 # Real programs through the balancer: nginx and curl, iperf3 in both directions, requests over UDP; IPv4 and IPv6; one arm
 # and two; ipip, l2 and gue. And what is not for a service reaches the balancer itself.
 # timeout: 300
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119 # functions that check calls, and calls without arguments
 # shellcheck source=tests/e2e/lib.sh

@@ -4,6 +4,7 @@
 # The demo keeps its word: it shows what it says, its last line is true, it can be repeated, and it leaves nothing
 # behind, also when it is interrupted, killed, or its output goes away.
 # timeout: 400
+# beside: labs
 
 # shellcheck disable=SC2317 # functions that check calls
 # shellcheck source=tests/e2e/lib.sh

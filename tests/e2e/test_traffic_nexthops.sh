@@ -8,6 +8,7 @@
 #
 #   P-lb eth2 (10.77.0.3, fd77::3) ---- lb2 of P-sw's bridge
 # timeout: 240
+# beside: labs
 
 # shellcheck disable=SC2317,SC2119 # functions that check calls, and calls without arguments
 # shellcheck source=tests/e2e/lib.sh

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout: 120
+# beside: labs
 #
 # Two balancers of one configuration behind ECMP are one: connections move from one to the other and back, and none breaks.
 #

@@ -1,6 +1,7 @@
 #!/bin/bash
 # SPDX-License-Identifier: GPL-2.0-only
 # timeout: 150
+# beside: labs
 #
 # VIPs announced with the real FRR, as configs/frr/weir.conf has it, to a router that is a BIRD:
 #
