@@ -135,16 +135,19 @@ static __always_inline struct lb_backend *backend_record(const struct lb_vip *vi
 	return backend_record_of(vip, index, lb_flat_slots);
 }
 
-/* The id in that record, from the table beside. Outside of it: a number that no counter has. */
+/* No counter has it, on any CPU: beyond all of them, also with a CPU's first counter added. */
+#define LB_ID_NOWHERE 0x80000000u
+
+/* The id in that record, from the table beside. */
 static __always_inline __u32 backend_id_of(const struct lb_vip *vip, __u32 index, bool flat)
 {
 	__u32 place = vip->backend_first + index;
 	struct lb_backend_id_chunk *chunk;
 
 	if (flat)
-		return place < lb_flat_records ? LB_LOAD(&LB_FLAT(lb_backend_ids, __u32)[place]) : ~0u;
+		return place < lb_flat_records ? LB_LOAD(&LB_FLAT(lb_backend_ids, __u32)[place]) : LB_ID_NOWHERE;
 	chunk = bpf_map_lookup_elem(&lb_backend_ids, &vip->backend_chunk);
-	return chunk ? LB_LOAD(&chunk->id[place & (LB_CHUNK_LINES - 1)]) : ~0u;
+	return chunk ? LB_LOAD(&chunk->id[place & (LB_CHUNK_LINES - 1)]) : LB_ID_NOWHERE;
 }
 
 static __always_inline bool backend_is_alive(const struct lb_vip *vip, __u32 index)

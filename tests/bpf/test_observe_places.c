@@ -106,12 +106,14 @@ static void old_handshakes_give_way(void **state)
 {
 	struct rig *rig = *state;
 	const struct lb_observe_counts *counts = &rig->path.observed[0].counts;
+	__u64 replaced;
 
 	observing(rig, SERVICE, 0);
 	flood(rig, IPPROTO_TCP);
 	all_handshakes_seen(rig, 1);
+	replaced = counts->handshakes_replaced; /* a slow machine's flood has seen its first ones grow old */
 	segment(rig, 4001, TCP_SYN, ISN, 0);
-	assert_int_equal(counts->handshakes_replaced, 1);
+	assert_int_equal(counts->handshakes_replaced - replaced, 1);
 	segment(rig, 4001, TCP_ACK, ISN + 1, 0);
 	only(rig, LB_OBSERVE_COMPLETED);
 }
