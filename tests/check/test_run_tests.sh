@@ -43,6 +43,18 @@ script a/test_good.sh <<<'echo "ok 1 - x"; echo "ok 2 - y"; echo 1..2'
 script e2e/test_good.sh <<<'echo "ok 1 - z"; echo 1..1'
 expect "tests of several suites are counted" "3 passed, 0 failed, 0 skipped" 0 '^ok +e2e-good +1 passed'
 
+# Each waits for the other at a FIFO.
+mkfifo "$tree/both"
+script e2e/test_one.sh <<<"# beside: labs"$'\n'"timeout 10 bash -c 'echo >$tree/both' && echo 'ok 1 - met'"
+script e2e/test_two.sh <<<"# beside: labs"$'\n'"timeout 10 bash -c 'read -r <$tree/both' && echo 'ok 1 - met'"
+JOBS=2 expect "labs run two at a time where they say so" "2 passed, 0 failed, 0 skipped" 0 '^ok +e2e-two +1 passed'
+
+# Each wants the folder for itself.
+for name in one two; do
+	script e2e/test_$name.sh <<<"mkdir $tree/own && sleep 0.2 && rmdir $tree/own && echo 'ok 1 - alone'"
+done
+JOBS=2 expect "and else one after the other" "2 passed, 0 failed, 0 skipped" 0 '^ok +e2e-two +1 passed'
+
 script a/test_bad.sh <<<'echo "ok 1 - x"; echo "not ok 2 - y"; echo "# because"; echo "ok 3 - z"; exit 1'
 expect "a failed test is shown with its diagnostics" "2 passed, 1 failed, 0 skipped" 1 '^    # because$'
 
