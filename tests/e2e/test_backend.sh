@@ -9,7 +9,6 @@
 #      +------------------------------------ router <---------------------------------------+
 #
 # test_backend.sh [STORY...]: tcp, formats, ... (at the end of this file); all without arguments.
-# beside: labs
 
 # shellcheck disable=SC2317 # functions that check calls
 # shellcheck source=tests/e2e/lib.sh
