@@ -69,7 +69,7 @@ Mend: the backends; or check what they really do."""),
           "> 0.01", "5m", "warning", "{{ $labels.instance }} drops {{ $value | humanizePercentage }} of its packets",
           {'weir_packets_total{what="drop"}': "0+600x30", 'weir_packets_total{what="rx"}': "0+6000x30"},
           {'weir_packets_total{what="drop"}': "0+1x30", 'weir_packets_total{what="rx"}': "0+6000x30"},
-          """Look: `lbctl drops --delta` by reason, with an example of each; the dashboard of the balancer has them over time.
+          """Look: `lbctl drops --interval 5` by reason, with an example of each; the dashboard of the balancer has them over time.
 Mend: bad headers and echo limits are the sender's doing, and often an attack that is being held off; the reasons of WeirOwnDrops are ours."""),
     Alert("WeirOwnDrops", 'rate(weir_reason_packets_total{reason=~"no_backend|nexthop|too_big|headroom|egress|internal"}[5m])', "> 1", "5m", "warning",
           "{{ $labels.instance }} drops packets of its services: {{ $labels.reason }}",

@@ -61,7 +61,7 @@ suite()
 }
 
 echo "# $(uname -r)"
-suite verifier 200 build/tests/vm/verify build/bpf/lb_*.bpf.o
+suite verifier 400 build/tests/vm/verify build/bpf/lb_*.bpf.o
 for script in tests/vm/story_*.sh; do
 	name=${script##*/story_}
 	suite "story-${name%.sh}" 600 bash "$script"

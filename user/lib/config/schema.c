@@ -257,7 +257,7 @@ static const struct lb_schema_key service_keys[] = {
 	{ .name = "source_ranges", ARRAY(source_range_keys, source_ranges, n_source_ranges, 0, LB_SOURCE_RANGES_MAX),
 	  .effect = LB_EFFECT_APPLY,
 	  .without = "everybody",
-	  .help = "Who may use the service. Packets of all other sources are dropped with reason source, also those of connections that there are, "
+	  .help = "Who may use the service, as [{\"prefix\": \"203.0.113.0/24\"}]. Packets of all other sources are dropped with reason source, also those of connections that there are, "
 		  "and ICMP errors about them; pings and checks are not asked. Of the VIP's family; at most 20 different prefix lengths, which packets are "
 		  "compared with in the order of the list: put first what most clients are in." },
 	{ .name = "gue_port", .of_ring = true, FIELD(gue_port), INTEGER(1, 65535, 6080), .effect = LB_EFFECT_APPLY,
@@ -342,7 +342,8 @@ static const struct lb_schema_key limits_keys[] = {
 	  .help = "Ring slots that fit, all services together. A ring that changes needs room for its old and its new slots." },
 	{ .name = "flow_entries", FIELD(limits.flow_entries), INTEGER(0, 1ll << 31, 0), .effect = LB_EFFECT_TABLES,
 	  .range_note = "0: sized by lbd",
-	  .help = "Entries of the flow table, which remembers flows while slots move: 32 bytes each." },
+	  .help = "Entries of the flow table, which remembers flows while slots move: 51 bytes each, rounded up to a power "
+		  "of two, so that 10,000,000 take 512 MiB. By itself lbd makes a table of 16 to 64 MiB." },
 	{ 0 }
 };
 
