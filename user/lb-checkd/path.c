@@ -45,10 +45,11 @@ static __u32 base_of(bool v6, int protocol)
 	return lb_check_place(v6 ? LB_FAMILY_V6 : LB_FAMILY_V4, (__u32)protocol, 0);
 }
 
-/* The rest is for others on this host, and so that a free one is found soon. */
+/* The rest is for others on this host, and so that a free one is found soon. At least one: there are at least
+ * two (read_range()). */
 __u32 path_room(const struct path *path)
 {
-	return (path->last - path->first + 1) / 4 * 3;
+	return (path->last - path->first + 1) * 3 / 4;
 }
 
 bool path_has_room(const struct path *path, const struct target *target)
