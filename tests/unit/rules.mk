@@ -18,6 +18,10 @@ $(B)/tests/unit/test_engine_memory: LDFLAGS_UNIT := -Wl,--wrap=malloc,--wrap=cal
 $(B)/tests/unit/test_task: $(B)/san/user/lbd/task.o
 $(B)/tests/unit/test_task: LDLIBS_LIB += -lsystemd -lpthread
 
+# Of lb-neighbor.
+$(B)/tests/unit/test_lead_file: $(B)/san/user/lb-neighbor/lead_file.o
+$(B)/tests/unit/test_lead_file: LDLIBS_LIB += $(B)/san/liblb.a
+
 # The same under ThreadSanitizer: part of make check.
 $(B)/tests/unit/tsan_task: $(B)/tsan/tests/unit/test_task.o $(B)/tsan/user/lbd/task.o
 	$(call say,LD,$@)

@@ -4,9 +4,12 @@
  */
 #include "lb-neighbor/lead_file.h"
 
+#include <fcntl.h>
 #include <linux/limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "announce/neighbors.h"
 #include "base/cleanup.h"
@@ -15,16 +18,22 @@
 /* As good as for ever, and ended by doubt all the same (lb_neighbor_leads()). */
 #define LONG_NS (10ull * 365 * 86400 * 1000000000)
 
-/* False: there is no word. */
+/* False: there is no word. Others may write there: no FIFO is waited for, and no link is followed. */
 static bool read_word(const char *run_dir, __u8 group, char word[64])
 {
-	_cleanup_(fclosep) FILE *file = NULL;
+	_cleanup_(closep) int fd = -1;
 	char path[PATH_MAX];
+	struct stat st;
+	ssize_t n;
 
 	snprintf(path, sizeof(path), "%s/lead-%u", run_dir, group);
-	file = fopen(path, "re");
-	if (!file || !fgets(word, 64, file))
+	fd = open(path, O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return false;
+	n = read(fd, word, 63);
+	if (n <= 0)
+		return false;
+	word[n] = 0;
 	word[strcspn(word, "\n")] = 0;
 	return true;
 }
