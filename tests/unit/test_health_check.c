@@ -75,12 +75,12 @@ static void test_a_target_that_others_suspect_is_asked_often_for_a_while(void **
 	lb_check_begun(&check, 1000 * MS);
 	assert_true(ends(&check, 1000, 1001, LB_OUTCOME_OK));
 	assert_int_equal(next_ms(&check), 2000);
-	lb_check_hurry(&check, 1600 * MS);
+	lb_check_hurry(&check, &timing, 1100 * MS, 1600 * MS);
 	assert_int_equal(next_ms(&check), 1250);
 	lb_check_begun(&check, 1250 * MS);
 	assert_false(ends(&check, 1250, 1251, LB_OUTCOME_OK));
 	assert_int_equal(next_ms(&check), 1500);
-	lb_check_hurry(&check, 1400 * MS); /* a shorter one takes nothing away */
+	lb_check_hurry(&check, &timing, 1300 * MS, 1400 * MS); /* a shorter one takes nothing away */
 	assert_int_equal(next_ms(&check), 1500);
 	lb_check_begun(&check, 1500 * MS);
 	assert_int_equal(next_ms(&check), 1750);
@@ -94,10 +94,27 @@ static void test_a_target_that_others_suspect_is_asked_at_once_the_first_time(vo
 
 	lb_check_init(&check, 9000 * MS);
 	assert_int_equal(next_ms(&check), 9000);
-	lb_check_hurry(&check, 3000 * MS);
-	assert_int_equal(next_ms(&check), 0); /* at once */
+	lb_check_hurry(&check, &timing, 90 * MS, 3000 * MS);
+	assert_int_equal(next_ms(&check), 90); /* at once, and not before */
+	lb_check_hurry(&check, &timing, 95 * MS, 3005 * MS);
+	assert_int_equal(next_ms(&check), 90);
 	lb_check_begun(&check, 100 * MS);
 	assert_int_equal(next_ms(&check), 350);
+}
+
+static void test_a_target_that_others_suspect_is_not_late_for_that(void **state)
+{
+	struct lb_check check;
+
+	lb_check_init(&check, 1000 * MS);
+	lb_check_begun(&check, 1000 * MS);
+	assert_true(ends(&check, 1000, 1001, LB_OUTCOME_OK));
+	lb_check_hurry(&check, &timing, 1900 * MS, 4900 * MS);
+	assert_int_equal(next_ms(&check), 1900);
+	lb_check_begun(&check, 1900 * MS);
+	assert_false(ends(&check, 1900, 1901, LB_OUTCOME_OK));
+	lb_check_hurry(&check, &timing, 2500 * MS, 5500 * MS);
+	assert_int_equal(next_ms(&check), 2150); /* it was due then */
 }
 
 static void test_checks_overlap_but_not_without_bound(void **state)
@@ -400,6 +417,7 @@ int main(void)
 		cmocka_unit_test(test_killed_process_is_found_in_interval_and_two_fast_ones),
 		cmocka_unit_test(test_a_target_that_others_suspect_is_asked_often_for_a_while),
 		cmocka_unit_test(test_a_target_that_others_suspect_is_asked_at_once_the_first_time),
+		cmocka_unit_test(test_a_target_that_others_suspect_is_not_late_for_that),
 		cmocka_unit_test(test_checks_overlap_but_not_without_bound),
 		cmocka_unit_test(test_target_that_asks_for_it_is_left_alone),
 		cmocka_unit_test(test_errors_of_sockets_are_the_targets_or_ours),

@@ -123,10 +123,11 @@ struct target *target_find(const struct checkd *checkd, __u32 id, __u32 generati
 void target_hurry(struct checkd *checkd, __u32 id, __u32 generation)
 {
 	struct target *target = target_find(checkd, id, generation);
+	__u64 now = lb_now_ns();
 
 	if (!target)
 		return;
-	lb_check_hurry(&target->check, lb_now_ns() + LB_HURRY_MS * LB_NS_PER_MS);
+	lb_check_hurry(&target->check, &target->timing, now, now + LB_HURRY_MS * LB_NS_PER_MS);
 	schedule(checkd, target, 0);
 }
 

@@ -48,15 +48,23 @@ static __u64 interval_ns(const struct lb_check *check, const struct lb_check_tim
 
 __u64 lb_check_next_ns(const struct lb_check *check, const struct lb_check_timing *timing)
 {
+	__u64 due_ns;
+
 	if (check->pending >= LB_CHECK_PENDING_MAX)
 		return UINT64_MAX;
 	if (!check->last_begin_ns)
-		return check->hurried_until_ns ? 0 : check->first_ns;
-	return check->last_begin_ns + interval_ns(check, timing);
+		return check->hurried_until_ns ? check->not_before_ns : check->first_ns;
+	due_ns = check->last_begin_ns + interval_ns(check, timing);
+	return due_ns > check->not_before_ns ? due_ns : check->not_before_ns;
 }
 
-void lb_check_hurry(struct lb_check *check, __u64 until_ns)
+/* What was due keeps its time; what is due only now is not late for that. */
+void lb_check_hurry(struct lb_check *check, const struct lb_check_timing *timing, __u64 now_ns,
+		    __u64 until_ns)
 {
+	__u64 due_ns = lb_check_next_ns(check, timing);
+
+	check->not_before_ns = due_ns < now_ns ? due_ns : now_ns;
 	if (until_ns > check->hurried_until_ns)
 		check->hurried_until_ns = until_ns;
 }

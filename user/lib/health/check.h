@@ -35,17 +35,20 @@ struct lb_check {
 	unsigned int pending;   /* begun and not ended */
 	__u64 hurried_until_ns; /* others suspect it: checks before then are as when it is suspicious itself
 				 */
+	__u64 not_before_ns;    /* no check was due earlier: when others came to suspect it */
 	unsigned int limited;   /* answers in a row that ask to be asked less often */
 };
 
 /* first_ns: when to ask first; spread it over the interval. */
 void lb_check_init(struct lb_check *check, __u64 first_ns);
 
-/* When the next check is to begin; 0: at once; UINT64_MAX: when one of those under way has ended. */
+/* When the next check is to begin; UINT64_MAX: when one of those under way has ended. */
 __u64 lb_check_next_ns(const struct lb_check *check, const struct lb_check_timing *timing);
 
-/* Others suspect the target: it is asked at the fast interval until then; at once if it never was. */
-void lb_check_hurry(struct lb_check *check, __u64 until_ns);
+/* Others suspect the target: it is asked at the fast interval until then; at once if it never was. Never is
+ * it due before now_ns for that. */
+void lb_check_hurry(struct lb_check *check, const struct lb_check_timing *timing, __u64 now_ns,
+		    __u64 until_ns);
 
 void lb_check_begun(struct lb_check *check, __u64 now_ns);
 
