@@ -181,6 +181,26 @@ static void test_ticks_save_commits_the_wait(void **state)
 	fixture_done(&f);
 }
 
+/* However many pieces a tick has, it is one: between commits that follow each other it asks for nothing. */
+static void test_pieces_of_a_tick_are_no_quiet(void **state)
+{
+	struct fixture f;
+
+	(void)state;
+	fixture_init(&f);
+	for (int i = 0; i < 3; i++) {
+		unsigned int graces;
+
+		fixture_apply(&f, POOL(&f, IPPROTO_TCP, 100, i % 2 ? 50 : 100));
+		graces = f.graces;
+		lb_engine_turn(f.engine, f.now_s);
+		for (int piece = 0; piece < 3; piece++)
+			lb_engine_sweep(f.engine, 0);
+		assert_int_equal(f.graces, graces);
+	}
+	fixture_done(&f);
+}
+
 /* Where no next hop is another one, those of new backends are looked up still: at a used index too. */
 static void test_new_backend_is_looked_up(void **state)
 {
@@ -523,6 +543,7 @@ int main(void)
 		cmocka_unit_test(test_copy_on_write),
 		cmocka_unit_test(test_banks_and_grace),
 		cmocka_unit_test(test_ticks_save_commits_the_wait),
+		cmocka_unit_test(test_pieces_of_a_tick_are_no_quiet),
 		cmocka_unit_test(test_new_backend_is_looked_up),
 		cmocka_unit_test(test_tight_ring_table),
 		cmocka_unit_test(test_growth_moves_nothing),

@@ -88,9 +88,10 @@ static size_t sweep(struct lbd *lbd, __u64 second, __u64 allowed_ns, bool *ret_o
 	__u64 begin = thread_ns();
 
 	*ret_over = false;
+	lb_engine_turn(lbd->engine, second);
 	while (visited < work && !*ret_over) {
 		size_t n = work - visited < piece ? work - visited : piece;
-		size_t did = lb_engine_tick(lbd->engine, second, n);
+		size_t did = lb_engine_sweep(lbd->engine, n);
 
 		visited += did;
 		if (did < n)

@@ -148,6 +148,11 @@ size_t lb_plan_services(const struct lb_plan *plan,
  */
 size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work);
 
+/* A tick in pieces, for who looks at the time in between: the turn of the clock once, which also makes fit
+ * again what commits before it gave up, and the sweeping in as many pieces as there is time for. */
+void lb_engine_turn(struct lb_engine *engine, __u64 now_s);
+size_t lb_engine_sweep(struct lb_engine *engine, size_t work);
+
 /* Waits for the grace period that the sweeper needs, if it does; ticks meanwhile move the clock alone. 0 or
  * -errno. */
 int lb_engine_await(struct lb_engine *engine);

@@ -265,17 +265,21 @@ static void reclaim(struct lb_engine *engine)
 		grace_passed(engine);
 }
 
-size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work)
+void lb_engine_turn(struct lb_engine *engine, __u64 now_s)
+{
+	lb_engine_forget_views(engine);
+	if (!engine->held)
+		reclaim(engine);
+	advance_clock(engine, now_s);
+}
+
+size_t lb_engine_sweep(struct lb_engine *engine, size_t work)
 {
 	size_t visited = 0;
 
 	lb_engine_forget_views(engine);
-	if (engine->held) {
-		advance_clock(engine, now_s);
+	if (engine->held)
 		return 0;
-	}
-	reclaim(engine);
-	advance_clock(engine, now_s);
 	while (visited < work) {
 		size_t did = sweep_some(engine, work - visited);
 
@@ -284,4 +288,10 @@ size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work)
 		visited += did;
 	}
 	return visited;
+}
+
+size_t lb_engine_tick(struct lb_engine *engine, __u64 now_s, size_t work)
+{
+	lb_engine_turn(engine, now_s);
+	return lb_engine_sweep(engine, work);
 }
