@@ -26,9 +26,11 @@ static struct lb_flow_bucket *lb_flow_bucket_get(void *table, __u32 index)
 #include "lbd/observe/observe.h"
 #include "observe/places.h"
 
-/* What is gathered of the counters: of all CPUs, and of the one that is being added up. */
+/* What is gathered of the counters: of all CPUs, and of the one that is being added up. What the kernel says
+ * of all cores costs as much as they are many: it is asked once. */
 struct stats_sum {
 	struct stats_totals all, cpu;
+	struct cores_sample cores;
 };
 
 /* Parts: what is written last stands first. */
@@ -45,17 +47,21 @@ static void write_totals(struct lbd *lbd, const struct stats_totals *sum, struct
 	json_object_end(json);
 }
 
-static void write_cpu(struct lbd *lbd, __u32 cpu, const struct stats_totals *sum, struct json *json)
+static void forget_cores(void *state)
 {
-	struct cores_sample cores = cores_sample(lbd);
+	struct stats_sum *sum = state;
 
+	cores_sample_free(&sum->cores);
+}
+
+static void write_cpu(const struct stats_sum *sum, __u32 cpu, struct json *json)
+{
 	json_object(json, NULL);
 	json_u64(json, "cpu", cpu);
-	stats_write_totals(json, sum);
-	if (cores.n)
-		cores_write(&cores, cpu, json);
+	stats_write_totals(json, &sum->cpu);
+	if (sum->cores.n)
+		cores_write(&sum->cores, cpu, json);
 	json_object_end(json);
-	cores_sample_free(&cores);
 }
 
 static size_t cpu_step(const struct rendering_step *step, __u32 cpu)
@@ -67,10 +73,11 @@ static size_t cpu_step(const struct rendering_step *step, __u32 cpu)
 	if (next)
 		return next;
 	if (cpu == 0) {
+		sum->cores = cores_sample(step->lbd);
 		json->comma = true;
 		json_array(json, "cpus");
 	}
-	write_cpu(step->lbd, cpu, &sum->cpu, json);
+	write_cpu(sum, cpu, json);
 	stats_add_totals(&sum->all, &sum->cpu);
 	sum->cpu = (struct stats_totals){};
 	if (cpu + 1 == step->lbd->maps.tables.sizes.cpus) {
@@ -136,7 +143,8 @@ int api_stats(struct api_call *call, struct lb_error *error)
 	static const struct rendering_kind kind = { .pieces = stats_pieces,
 						    .step = stats_step,
 						    .parts = STATS_PARTS,
-						    .state_bytes = sizeof(struct stats_sum) };
+						    .state_bytes = sizeof(struct stats_sum),
+						    .forget = forget_cores };
 
 	return rendering_join(call->lbd, &kind, &call->answer->stream, error);
 }

@@ -64,6 +64,12 @@ static void forget_text(struct rendering *rendering)
 	rendering->packed_part = rendering->packed_at = 0;
 }
 
+static void forget_state(struct rendering *rendering)
+{
+	if (rendering->state && rendering->wish.kind->forget)
+		rendering->wish.kind->forget(rendering->state);
+}
+
 static void rendering_free(struct rendering *rendering)
 {
 	TAILQ_REMOVE(&renderings, rendering, list);
@@ -71,6 +77,7 @@ static void rendering_free(struct rendering *rendering)
 		work = sd_event_source_disable_unref(work);
 	forget_text(rendering);
 	free(rendering->parts);
+	forget_state(rendering);
 	free(rendering->state);
 	free(rendering);
 }
@@ -166,6 +173,7 @@ static void begin(struct rendering *rendering)
 {
 	forget_text(rendering);
 	reserve(rendering);
+	forget_state(rendering);
 	if (rendering->state)
 		memset(rendering->state, 0, rendering->wish.kind->state_bytes);
 	rendering->next = rendering->from = 0;

@@ -29,6 +29,8 @@ struct rendering_kind {
 	size_t (*step)(const struct rendering_step *step);
 	size_t parts;       /* 0: one */
 	size_t state_bytes; /* 0: none */
+	/* Gives back what the state owns, before it is zeroed or gone. May be NULL. */
+	void (*forget)(void *state);
 	size_t readers_max; /* 0: as many as there are connections */
 	bool own;           /* each reader has one of its own, that is of after it was asked for */
 };
