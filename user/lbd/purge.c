@@ -19,11 +19,37 @@
 
 #define DEPTH 8
 
+struct withdrawal {
+	struct routes routes;
+	int r; /* of the first that could not be withdrawn */
+	struct lb_prefix vip;
+};
+
 static void withdraw(void *context, const struct lb_prefix *vip, enum lb_announce_state state, bool partial)
 {
-	struct routes *routes = context;
+	struct withdrawal *withdrawal = context;
+	int r = routes_set(&withdrawal->routes, vip, LB_ANNOUNCE_WITHDRAWN);
 
-	(void)routes_set(routes, vip, LB_ANNOUNCE_WITHDRAWN);
+	if (r < 0 && withdrawal->r == 0) {
+		withdrawal->r = r;
+		withdrawal->vip = *vip;
+	}
+}
+
+static int withdraw_all(struct withdrawal *withdrawal, struct lb_error *error)
+{
+	char vip[LB_PREFIX_TEXT_MAX];
+	int r = routes_list(&withdrawal->routes, withdraw, withdrawal);
+
+	if (r < 0)
+		return lb_error_set(error, -r, "Failed to withdraw announced routes: %s", strerror(-r));
+	if (withdrawal->r == 0)
+		return 0;
+	return lb_error_set(
+		error, -withdrawal->r,
+		"Failed to withdraw the route by which %s is announced: %s; the packet path stays, "
+		"or what comes would find nobody",
+		lb_prefix_text(&withdrawal->vip, vip), strerror(-withdrawal->r));
 }
 
 /* From the tables that the configuration names; or, where it is gone, from those by default. */
@@ -33,21 +59,22 @@ static int purge_routes(const char *config_file, struct lb_error *error)
 		"{\"version\":1,\"hash_seed\":\"none\",\"interfaces\":[{\"name\":\"lo\"}],\"services\":[]}";
 	_cleanup_(lb_config_freep) struct lb_config *config = NULL;
 	_cleanup_(sd_event_unrefp) sd_event *event = NULL;
-	struct routes routes = {};
+	struct withdrawal withdrawal = {};
+	struct routes *routes = &withdrawal.routes;
 	int r = sd_event_new(&event);
 
 	if (r == 0 && lb_config_load(config_file, &config, NULL) < 0)
 		r = lb_config_parse(any, strlen(any), &config, NULL);
 	if (r < 0)
 		return lb_error_set(error, -r, "Failed to look for announced routes: %s", strerror(-r));
-	routes.table = config->announce.table;
-	routes.draining_table = config->announce.draining_table;
-	r = routes_open(&routes, event, NULL, NULL, error);
+	routes->table = config->announce.table;
+	routes->draining_table = config->announce.draining_table;
+	r = routes_open(routes, event, NULL, NULL, error);
 	if (r < 0)
 		return r;
-	r = routes_list(&routes, withdraw, &routes);
-	routes_close(&routes);
-	return r < 0 ? lb_error_set(error, -r, "Failed to withdraw announced routes: %s", strerror(-r)) : 0;
+	r = withdraw_all(&withdrawal, error);
+	routes_close(routes);
+	return r;
 }
 
 /* The directory itself may be where something is mounted: it stays where it cannot go. */
