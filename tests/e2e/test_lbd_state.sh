@@ -349,4 +349,43 @@ mv "$LBD_BPFFS/other" "$LBD_BPFFS/lb_rings"
 act "with all maps back it adopts them" lbd_start
 check "packets flow" fetch
 
+# --- purge -------------------------------------------------------------------------------------------------------
+
+others=$TEST_TMP/others
+mkdir "$others" "$others/configs"
+echo kept | tee "$others/file" >"$others/configs/file"
+mkdir "$TEST_TMP/outside"
+touch "$TEST_TMP/outside/kept"
+ln -s "$LBD_STATE" "$TEST_TMP/link"
+purge()
+{
+	lbd_once --purge "$@"
+}
+refuse "--purge keeps off a running agent" "another lbd \(pid $lbd_pid\)" purge
+refuse "and off its packet path, whatever the state directory" "another lbd \(pid $lbd_pid\)" purge --state-dir "$TEST_TMP/none"
+check "nothing was taken away" fetch
+lbd_stop TERM || not_ok "it stops in order"
+refuse "--purge keeps off a directory that is not ours" "$others is not a Weir state directory" purge --state-dir "$others"
+is "all that is in it stays" "$(cat "$others/file" "$others/configs/file")" "kept
+kept"
+refuse "it follows no link" "$TEST_TMP/link is a link" purge --state-dir "$TEST_TMP/link"
+check "the state stays" test -e "$LBD_STATE/format"
+check "and packets flow" fetch
+(exec 9<"$LBD_STATE" && flock 9 && exec sleep 600) &
+holder=$!
+wait_for 5 eval '! flock -n "$LBD_STATE" true'
+refuse "it keeps off a state directory that is in use" "uses the state directory $LBD_STATE" purge
+check "and packets flow on" fetch
+kill "$holder"
+wait "$holder" 2>/dev/null
+ln -s "$TEST_TMP/outside" "$LBD_STATE/aside-9"
+check "--purge ends well" purge
+check "nothing of the state directory is left" test ! -e "$LBD_STATE"
+check "nor of the packet path" test ! -e "$LBD_BPFFS"
+check "what a link in it led to stays" test -e "$TEST_TMP/outside/kept"
+check "--purge can be repeated" purge
+rm "$others/file"
+check "of what is no more than a first start's beginnings" purge --state-dir "$others"
+check "only that goes" test -e "$others/configs/file"
+
 done_testing

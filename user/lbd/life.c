@@ -536,31 +536,41 @@ void lbd_stop(struct lbd *lbd, bool detach)
 	tasks_free(lbd->tasks);
 }
 
-int lbd_detach(const struct lbd_options *options, struct lb_error *error)
+static int take_off(struct maps *maps, const struct lbd_options *options, struct lb_error *error)
 {
 	char path[PATH_MAX + 16];
-	struct maps maps;
-	int r = maps_lock(&maps, options->bpffs, error);
+	int r = maps_set_recover(maps, error);
 
-	if (r < 0)
-		return r;
-	r = maps_set_recover(&maps, error);
 	if (r < 0)
 		return r;
 	snprintf(path, sizeof(path), "%s/lb_control", options->bpffs);
-	if (maps.swapping) {
+	if (maps->swapping) {
 		_cleanup_(closep) int former = bpf_obj_get(path);
 
-		maps.former_id = map_id_of(former);
-		snprintf(path, sizeof(path), "%.*s/lb_control", PATH_MAX, maps.pins);
+		maps->former_id = map_id_of(former);
+		snprintf(path, sizeof(path), "%.*s/lb_control", PATH_MAX, maps->pins);
 	}
-	maps.fd[MAP_CONTROL] = bpf_obj_get(path);
-	r = attachments_remove_all(&maps, error);
+	maps->fd[MAP_CONTROL] = bpf_obj_get(path);
+	r = attachments_remove_all(maps, error);
 	check_path_down(NULL);
-	if (r >= 0) {
-		log_info("event=detach interfaces=%d bpffs=%s", r, options->bpffs);
-		r = maps_unpin(&maps, error);
-	}
-	maps_close(&maps);
+	if (r < 0)
+		return r;
+	log_info("event=detach interfaces=%d bpffs=%s", r, options->bpffs);
+	return maps_unpin(maps, error);
+}
+
+int lbd_detach_locked(struct maps *maps, const struct lbd_options *options, struct lb_error *error)
+{
+	int r = take_off(maps, options, error);
+
+	maps_close(maps);
 	return r;
+}
+
+int lbd_detach(const struct lbd_options *options, struct lb_error *error)
+{
+	struct maps maps;
+	int r = maps_lock(&maps, options->bpffs, error);
+
+	return r < 0 ? r : lbd_detach_locked(&maps, options, error);
 }

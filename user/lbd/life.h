@@ -11,6 +11,7 @@
 struct desired;
 struct lbd;
 struct lbd_options;
+struct maps;
 
 /*
  * Begins: 0 when the API listens and the rest is a task, or -errno with *error. If that fails it ends the
@@ -34,3 +35,5 @@ void lbd_stop(struct lbd *lbd, bool detach);
 
 /* lbd --detach: takes the packet path off the machine. */
 int lbd_detach(const struct lbd_options *options, struct lb_error *error);
+/* The same by who holds maps_lock(), and gives it up thereby. */
+int lbd_detach_locked(struct maps *maps, const struct lbd_options *options, struct lb_error *error);

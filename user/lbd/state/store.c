@@ -19,7 +19,8 @@
 #include "lbd/state/store_record.h"
 #include "lbd/state/store_recover.h"
 
-#define FORMAT "weir-state 1\n"
+#define FORMAT     "weir-state 1\n"
+#define FORMAT_ANY "weir-state " /* of every version */
 
 void store_digest(const void *bytes, size_t length, char ret_digest[STORE_DIGEST])
 {
@@ -197,6 +198,51 @@ int store_open(struct store *store, const char *directory, struct lb_error *erro
 		store_tell(store, "Failed to sync %s: %s", directory, strerror(errno));
 	sync_parent(store->fd);
 	return 0;
+}
+
+/* By what is in it, whatever version wrote it. */
+static bool is_marked(const struct store *store)
+{
+	_cleanup_(freep) char *text = NULL;
+	size_t length;
+
+	if (store_read(store, ".", "format", &text, &length) == 0 &&
+	    strncmp(text, FORMAT_ANY, strlen(FORMAT_ANY)) == 0)
+		return true;
+	return store_is_ours(store);
+}
+
+int store_open_to_remove(struct store *store, const char *directory, bool *ret_marked, struct lb_error *error)
+{
+	bool marked;
+	int r;
+
+	store->fd = store->lock_fd = -1;
+	snprintf(store->directory, sizeof(store->directory), "%s", directory);
+	store->fd = open(directory, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (store->fd < 0 && errno == ENOENT)
+		return -ENOENT;
+	if (store->fd < 0 && (errno == ELOOP || errno == ENOTDIR))
+		return lb_error_at(error, ENOTDIR, "state-dir", directory,
+				   "%s is a link, or no directory: nothing is removed behind it; give the "
+				   "directory itself as --state-dir",
+				   directory);
+	if (store->fd < 0)
+		return lb_error_at(error, errno, "state-dir", directory,
+				   "Failed to open the state directory %s: %m", directory);
+	marked = is_marked(store);
+	if (marked || is_empty(store->fd) == 1)
+		r = take_lock(store, error);
+	else
+		r = lb_error_at(error, EPROTO, "state-dir", directory,
+				"%s is not a Weir state directory (it has files but no \"format\" of ours): "
+				"nothing was removed",
+				directory);
+	if (r < 0)
+		store_close(store);
+	else
+		*ret_marked = marked;
+	return r;
 }
 
 void store_close(struct store *store)

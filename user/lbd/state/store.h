@@ -53,6 +53,13 @@ struct store {
  * in the error; -EPROTO: it holds something else, or another version's state; any errno of the disk.
  */
 int store_open(struct store *store, const char *directory, struct lb_error *error);
+/*
+ * The same of one that is to be removed: nothing is made, no link is followed, and *ret_marked says whether a
+ * format or a record in it shows it to be ours; if not, no more is in it than a first start that was cut has
+ * left. -ENOENT, without words: there is none; -EBUSY, -EPROTO: as above.
+ */
+int store_open_to_remove(struct store *store, const char *directory, bool *ret_marked,
+			 struct lb_error *error);
 void store_close(struct store *store);
 
 /* Keeps a configuration's text; when it is there already, costs as much as reading it. */
