@@ -252,8 +252,11 @@ void judge_mark(struct health *health, struct health_service *service);
 /* A sentence; empty: none. Static. */
 const char *path_trouble_text(enum path_trouble trouble);
 
-/* After a commit, with the targets as they are then. */
+/* After a commit, with the targets as they are then. In a task: the kernel is waited for. */
 void path_configure(struct health *health);
+
+/* How each target is asked now, by what is known: nothing waits. */
+void path_settle(struct health *health);
 
 /* Looks at some of them again: addresses and next hops change without a commit, and others take rules away.
  */

@@ -210,7 +210,10 @@ static bool take_state(struct health *health, const struct lb_message_state *mes
 		room_judge(health);
 	if (health->may_not_mark != !message->may_mark) {
 		health->may_not_mark = !message->may_mark;
-		path_configure(health);
+		/* In the loop: what the kernel needs is put up by tasks, and whoever builds settles at its
+		 * end. */
+		if (!health->building)
+			path_settle(health);
 		link_flush(health);
 	}
 	return true;

@@ -256,6 +256,14 @@ static void repair(void *context)
 		put_up(health);
 }
 
+void path_settle(struct health *health)
+{
+	for (struct health_service *service = health->services; service; service = service->hh.next) {
+		if (service->uses_path)
+			settle_service(health, service);
+	}
+}
+
 void path_configure(struct health *health)
 {
 	size_t n = 0;
@@ -273,10 +281,7 @@ void path_configure(struct health *health)
 	}
 	put_up(health);
 	health->path_ns = lb_now_ns();
-	for (struct health_service *service = health->services; service; service = service->hh.next) {
-		if (service->uses_path)
-			settle_service(health, service);
-	}
+	path_settle(health);
 }
 
 void path_tick(struct health *health, __u64 now_ns)
