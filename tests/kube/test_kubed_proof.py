@@ -5,6 +5,7 @@
 import json
 import os
 import sys
+import time
 
 import yaml
 
@@ -18,7 +19,7 @@ lab.in_namespace()
 from apiserver import ApiServer  # noqa: E402 pylint: disable=wrong-import-position
 from client import Client  # noqa: E402 pylint: disable=wrong-import-position
 
-WEB, TLS, NEXT = "default.web.80.tcp.v4", "default.web.443.tcp.v4", "default.next.80.tcp.v4"
+WEB, TLS, NEXT, SHUT = (f"default.{name}.tcp.v4" for name in ("web.80", "web.443", "next.80", "shut.80"))
 
 
 class Proxies:
@@ -85,6 +86,30 @@ def many_at_once(rig, cluster, proxies):
     check("after fewer epochs than Services", 1 <= epochs < 10, epochs)
 
 
+def close_witness(cluster):
+    cluster.client.patch("services", "weir", "weir-witness", {"spec": {"externalTrafficPolicy": "Cluster", "healthCheckNodePort": None}})
+
+
+def closed_by_others(rig, cluster, proxies):
+    before = proxies.port()
+    cluster.service("shut")
+    cluster.endpoints("shut", ("n1", "ready"))
+    check("one more epoch begins", wait_for(lambda: SHUT in rig.services() and proxies.port() not in (None, before)), rig.state())
+    has(rig, "and one of two nodes is proven", SHUT, "n1=100", lambda: proxies.look(1))
+    close_witness(cluster)
+    check("a witness that somebody sets to Cluster is opened again, as a node is waited for", wait_for(proxies.port, 15), rig.state())
+    has(rig, "which is proven by it", SHUT, "n1=100 n2=100", lambda: proxies.look(2))
+    check("that is an Event", wait_for(lambda: "WitnessClosed" in cluster.reasons("weir-witness", "weir")), cluster.reasons("weir-witness", "weir"))
+    openings, end = -1, time.monotonic() + 9
+    while wait_for(proxies.port, end - time.monotonic()):
+        openings += 1
+        close_witness(cluster)
+    check("one that is always set to Cluster again is opened more rarely each time", 1 <= openings <= 2, openings)
+    check("and told of once", rig.logged().count("WitnessClosed") == 1, rig.logged()[-3000:])
+    cluster.client.patch("services", "weir", "weir-witness", {"spec": {"externalTrafficPolicy": "Local"}})
+    proxies.look(1, 2)
+
+
 def restarted(rig, api, cluster, proxies):
     before = proxies.port()
     rig.stop_kubed(sure=True)
@@ -143,6 +168,7 @@ def main():
         late_nodes(rig, cluster, proxies)
         more_ports(rig, cluster, proxies)
         many_at_once(rig, cluster, proxies)
+        closed_by_others(rig, cluster, proxies)
         restarted(rig, api, cluster, proxies)
         endpoints_by_their_own_word(rig, cluster)
         check("it stops in order, and has lost no memory", rig.stop_kubed() == 0, rig.logged()[-3000:])

@@ -11,8 +11,10 @@
  * it is two writes, and one request to each node, for however many Services.
  *
  * The witness is of type LoadBalancer, of a class that is nobody's, and has no endpoints. Its port changes
- * when its externalTrafficPolicy goes to Cluster and back to Local. Where there is no witness, a node that is
- * healthy is taken to know everything.
+ * when its externalTrafficPolicy goes to Cluster and back to Local. One that is left at Cluster, by somebody
+ * else or by a member that ended between the two, is opened again while some node is waited for; the more
+ * often that is needed the later. Where there is no witness, a node that is healthy is taken to know
+ * everything.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -36,6 +38,8 @@
 #define PAUSE_MS     500  /* between two epochs of ours, at least */
 #define FOLLOWERS_MS 1000 /* that those who do not lead leave to the leader */
 #define UNUSED_MS    90000
+#define SHUT_MS      2000  /* no member of ours leaves the witness closed for so long */
+#define CALM_MS      60000 /* between two that open it for that reason, at most; nothing for so long: anew */
 
 /* An address of a node. */
 struct knower {
@@ -64,10 +68,39 @@ struct proof {
 	bool opens; /* the write under way, or the next, is the one that opens a port */
 	__u64 write_due_ms, forget_ms;
 	unsigned int failures;
+	__u64 shut_ms;         /* the witness is seen closed since then; 0: it is not */
+	__u64 reopen_ms;       /* not before, where it was left closed... */
+	unsigned int reopened; /* ...and has been opened so often */
+	struct serving teller; /* of its Events */
 };
 
 /* --- the witness -----------------------------------------------------------------------------------------
  */
+
+/* Seen alike by all members, whoever opens it: so they wait together. */
+static void note_opening(struct proof *proof, __u64 now)
+{
+	__u64 wait_ms;
+
+	if (!proof->shut_ms || now - proof->shut_ms < SHUT_MS)
+		return;
+	if (now > proof->reopen_ms + CALM_MS)
+		proof->reopened = 0;
+	proof->reopened += proof->reopened < 8;
+	wait_ms = (__u64)SHUT_MS << proof->reopened;
+	proof->reopen_ms = now + (wait_ms < CALM_MS ? wait_ms : CALM_MS);
+}
+
+static void look_at_gate(struct proof *proof, bool local, __u64 now)
+{
+	if (local)
+		note_opening(proof, now);
+	if (local)
+		proof->shut_ms = 0;
+	else if (!proof->shut_ms)
+		proof->shut_ms = now;
+	proof->local = local;
+}
 
 void proof_look(struct kubed *kubed)
 {
@@ -78,7 +111,7 @@ void proof_look(struct kubed *kubed)
 	proof->there = witness && witness->load_balancer && !witness->meta.deleting;
 	if (!proof->there)
 		return;
-	proof->local = witness->local;
+	look_at_gate(proof, witness->local, now_ms());
 	if (!witness->local || !witness->health_check_node_port ||
 	    witness->health_check_node_port == proof->port)
 		return;
@@ -357,6 +390,38 @@ bool proof_given(struct kubed *kubed, const struct serving *serving, const struc
 /* --- turns -----------------------------------------------------------------------------------------------
  */
 
+static void tell_left_closed(struct kubed *kubed, __u64 now)
+{
+	struct lb_kube_notes notes = {};
+
+	kubed->proof->teller.group = lb_kube_store_find(kubed->store, kubed->proof->key);
+	if (!kubed->proof->teller.group)
+		return;
+	lb_kube_note(
+		&notes, LB_KUBE_REASON_WitnessClosed,
+		"its externalTrafficPolicy was left at Cluster, by which no node can be proven: set to Local "
+		"again. Who applies it must leave externalTrafficPolicy and healthCheckNodePort alone");
+	tell(kubed, &kubed->proof->teller, &notes, now);
+}
+
+/* Where the witness was left closed and a node is waited for, an epoch is wanted. When that will be due. */
+static __u64 want_open(struct kubed *kubed, __u64 now)
+{
+	struct proof *proof = kubed->proof;
+	__u64 due = proof->shut_ms + SHUT_MS;
+
+	if (proof->local || !proof->asked || proof->wanted > proof->epoch)
+		return ~0ull;
+	if (due < proof->reopen_ms)
+		due = proof->reopen_ms;
+	if (due > now)
+		return due;
+	proof->wanted = proof->epoch + 1;
+	proof->wanted_ms = now;
+	tell_left_closed(kubed, now);
+	return now;
+}
+
 __u64 proof_turn(struct kubed *kubed, __u64 now)
 {
 	struct proof *proof = kubed->proof;
@@ -364,6 +429,8 @@ __u64 proof_turn(struct kubed *kubed, __u64 now)
 
 	if (!proof->there || proof->write)
 		return due;
+	write_due = want_open(kubed, now);
+	due = write_due > now && write_due < due ? write_due : due;
 	/* A port that we have closed is opened again, whatever is wanted by now. */
 	if (proof->wanted <= proof->epoch && !proof->opens)
 		return due;

@@ -16,6 +16,7 @@
 	X(ForwardByTunnel, Normal, "l2 was asked for, but a backend balances itself: reached by tunnel")     \
 	X(NoNodeAddress, Warning, "no node with endpoints has an address of the family")                     \
 	X(NoProof, Warning, "no node has shown that its service proxy knows the address: none gets flows")   \
+	X(WitnessClosed, Warning, "the witness of proofs was left at Cluster, and is opened again")          \
 	X(AddressAllocated, Normal, "addresses were given to the Service")                                   \
 	X(AddressesExhausted, Warning, "no pool that the Service may use has an address left")               \
 	X(AddressNotAllowed, Warning, "the address asked for is in no pool that the Service may use")        \
