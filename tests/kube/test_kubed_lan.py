@@ -103,6 +103,18 @@ def handed_over(rig, cluster, lan):
     check("until the other one can serve nothing", wait_for(lambda: lan.leads() and holder(cluster) == "edge-1", 15) and lan.word() == "follow", (lan.word(), holder(cluster)))
 
 
+def restarted_while_leaving(rig, api, cluster, lan, second):
+    """Killed before it could say so: what the earlier one said is there still."""
+    second.kill()
+    second.wait(10)
+    with open(os.path.join(lan.other, "lead-51"), "w", encoding="utf-8") as file:
+        file.write("lead 1\n")
+    second = rig.another_kubed(api, "edge-2", 9653, "--lan", lan.other)
+    check("one that starts while its member leaves has it follow", wait_for(lambda: lan.word() == "follow") and second.poll() is None, lan.word())
+    check("which costs the other one nothing", lan.leads() and holder(cluster) == "edge-1", holder(cluster))
+    return second
+
+
 def OPTIONS(lan):  # pylint: disable=invalid-name
     return ["--announce", "neighbor", "--lan", lan.directory]
 
@@ -123,6 +135,7 @@ def main():
         second = rig.another_kubed(api, "edge-2", 9653, "--lan", lan.other)
         renewals(rig, api, cluster, lan, second)
         handed_over(rig, cluster, lan)
+        second = restarted_while_leaving(rig, api, cluster, lan, second)
         second.terminate()
         check("both end in order, and have lost no memory", second.wait(10) == 0 and rig.stop_kubed() == 0, rig.logged()[-3000:])
         lan.stop()

@@ -14,12 +14,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "announce/neighbors.h"
 #include "base/cleanup.h"
 #include "lb-kubed/kubed.h"
 
 #define LOOK_MS 200 /* at how fit we are */
 #define LEAVING (-100)
+#define UNSAID  INT_MIN /* of how fit we are */
 
 /* Shorter than where addresses wait: here traffic does. */
 static const struct lb_kube_lease_times times = { .duration_s = 5, .hold_ms = 4000, .try_ms = 1000 };
@@ -36,7 +36,6 @@ struct lan {
 	bool bad;      /* it could not be said */
 };
 
-/* LB_FITNESS_NONE where nobody says. */
 static int read_fitness(const struct lan *lan)
 {
 	_cleanup_(fclosep) FILE *file = NULL;
@@ -45,7 +44,7 @@ static int read_fitness(const struct lan *lan)
 
 	snprintf(path, sizeof(path), "%s/group-%u", lan->directory, lan->group);
 	file = fopen(path, "re");
-	return file && fscanf(file, "%d", &fitness) == 1 ? fitness : LB_FITNESS_NONE;
+	return file && fscanf(file, "%d", &fitness) == 1 ? fitness : UNSAID;
 }
 
 /* In one step: nobody reads half of it. */
@@ -96,11 +95,24 @@ static void on_answered(struct election *election, __u64 now)
 	struct lan *lan = election->kubed->lan;
 	const struct lb_kube_lease *lease = &election->lease;
 
-	/* Not read, or lost: what was said goes on. */
-	if (lease->held)
+	/* Not read, or lost: what was said goes on. What was asked for before we left is given back. */
+	if (lease->held && lan->fitness > LEAVING)
 		tell_neighbor(lan, true, lease->renewed_ms);
 	else if (lease->fresh && lease->seen.holder[0] && strcmp(lease->seen.holder, lease->me) != 0)
 		tell_neighbor(lan, false, 0);
+}
+
+/* Also where it was an earlier one of us that led: its word is there still. */
+static void leave(struct lan *lan)
+{
+	bool held = lan->election.lease.held;
+
+	if (held || lan->fitness != UNSAID)
+		tell_neighbor(lan, false, 0);
+	if (!held)
+		return;
+	election_leave(&lan->election);
+	lan->election.lease.held = false;
 }
 
 __u64 lan_turn(struct kubed *kubed, __u64 now)
@@ -118,11 +130,7 @@ __u64 lan_turn(struct kubed *kubed, __u64 now)
 		due = election_turn(&lan->election, now);
 		return due < lan->look_ms ? due : lan->look_ms;
 	}
-	if (lan->election.lease.held) {
-		tell_neighbor(lan, false, 0);
-		election_leave(&lan->election);
-		lan->election.lease.held = false;
-	}
+	leave(lan);
 	return lan->look_ms;
 }
 
@@ -142,7 +150,7 @@ int lan_start(struct kubed *kubed)
 		return -ENOMEM;
 	snprintf(lan->directory, sizeof(lan->directory), "%s", kubed->options.lan);
 	lan->group = kubed->options.lan_group;
-	lan->fitness = LB_FITNESS_NONE;
+	lan->fitness = UNSAID;
 	election_init(&lan->election, kubed, kubed->options.lan_lease);
 	lan->election.lease.times = times;
 	lan->election.answered = on_answered;
