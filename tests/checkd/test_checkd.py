@@ -168,14 +168,18 @@ def test_peers(agent, directory):
 
 
 def test_spread(agent):
-    """400 targets: the busiest tenth of a second when they start has at most 1.5 times the mean."""
+    """400 targets: the busiest tenth of a second when they start has at most 1.5 times the mean. Where the machine let
+    lb-checkd wait, what was due meanwhile starts together: it has told how long that was at most."""
     server = peers.Server(peers.closes)
+    told = len(agent.late)
     for number in range(400):
         agent.set(number, "tcp", server.port, interval_ms=2000, fast_ms=2000)
     agent.wait_for(range(400), 8)
     firsts = sorted(agent.of(n)[0].begin_ns for n in range(400))
     busiest = max(sum(1 for f in firsts if at <= f < at + 100_000_000) for at in firsts)
-    check("starts are spread", busiest <= 30, f"{busiest} in the busiest 100 ms, 20 in the mean")
+    late_ms = max(agent.late[told:], default=0)
+    check("starts are spread", busiest <= 30 * (100 + late_ms) / 100,
+          f"{busiest} in the busiest 100 ms, 20 in the mean; {late_ms} ms late at most")
     check("all are answered", all(r.outcome == "ok" for r in agent.results), {r.outcome for r in agent.results})
     check("it says that it lives twice a second", agent.alive >= 2 and agent.state[3] == 400, agent.state)
     for number in range(400):
