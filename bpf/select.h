@@ -145,7 +145,8 @@ static __always_inline __u32 backend_id_of(const struct lb_vip *vip, __u32 index
 	struct lb_backend_id_chunk *chunk;
 
 	if (flat)
-		return place < lb_flat_records ? LB_LOAD(&LB_FLAT(lb_backend_ids, __u32)[place]) : LB_ID_NOWHERE;
+		return place < lb_flat_records ? LB_LOAD(&LB_FLAT(lb_backend_ids, __u32)[place])
+					       : LB_ID_NOWHERE;
 	chunk = bpf_map_lookup_elem(&lb_backend_ids, &vip->backend_chunk);
 	return chunk ? LB_LOAD(&chunk->id[place & (LB_CHUNK_LINES - 1)]) : LB_ID_NOWHERE;
 }

@@ -42,7 +42,9 @@ void lbctl_help(const struct lbctl *c, const struct verb *verb, FILE *out)
 		fprintf(out, "  %-13s %s\n", verb->name, verb->help);
 	fputs("\nOptions of every verb:\n", out);
 	print_options(OPTIONS_GLOBAL | OPTION_BIT(OPTION_VERSION), out);
-	fputs("\nlbctl VERB --help tells more. Exit status: 0 done, 1 failed, 2 wrong usage, 3 (diff) something differs.\n", out);
+	fputs("\nlbctl VERB --help tells more. Exit status: 0 done, 1 failed, 2 wrong usage, 3 (diff) "
+	      "something differs.\n",
+	      out);
 }
 
 int verb_help(struct lbctl *c)
